@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "common/block.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "common/xalloc.h"
+
+struct block {
+    atomic_uint holders;
+    struct buf content;
+};
+
+struct block *block_new(struct buf *content)
+{
+    struct block *block = xmalloc(sizeof *block);
+    atomic_init(&block->holders, 1);
+    block->content = *content;
+    *content = (struct buf){0};
+    return block;
+}
+
+struct block *block_copy(struct bytes content)
+{
+    struct buf copy = {0};
+    buf_put_bytes(&copy, content);
+    return block_new(&copy);
+}
+
+struct block *block_hold(struct block *block)
+{
+    atomic_fetch_add_explicit(&block->holders, 1, memory_order_relaxed);
+    return block;
+}
+
+static void let_go(struct block *block)
+{
+    unsigned before = atomic_fetch_sub_explicit(&block->holders, 1, memory_order_acq_rel);
+    assert(before > 0);
+    if (before == 1) {
+        buf_free(&block->content);
+        free(block);
+    }
+}
+
+void block_release(struct block **block)
+{
+    if (*block)
+        let_go(*block);
+    *block = NULL;
+}
+
+struct bytes block_bytes(const struct block *block)
+{
+    return buf_bytes(&block->content);
+}
+
+void block_release_message(void *data, void *hint)
+{
+    (void)data;
+    let_go(hint);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_BYTES_H
+#define ZFARM_BYTES_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Bytes that somebody else owns: valid as long as the owner says. */
+struct bytes {
+    const uint8_t *data;
+    size_t size;
+};
+
+struct bytes bytes_of(const char *text); /* without the closing NUL */
+bool bytes_equal(struct bytes a, struct bytes b);
+
+/* Bytes that grow. Zero-initialised is empty; embed it by value. Growing ends the process when memory
+ * is out (xalloc.h), so nothing here fails; whoever fills one from outside keeps a limit. */
+struct buf {
+    uint8_t *data;
+    size_t size;
+    size_t capacity;
+};
+
+void buf_free(struct buf *b); /* frees the memory; b is empty and may be used again */
+void buf_clear(struct buf *b); /* size 0, the memory is kept */
+/* Makes room for `more` bytes behind the end and returns where they go; add to b->size what was
+ * written there. */
+uint8_t *buf_reserve(struct buf *b, size_t more);
+void buf_put(struct buf *b, const void *data, size_t size);
+void buf_put_bytes(struct buf *b, struct bytes bytes);
+void buf_put_byte(struct buf *b, uint8_t byte);
+void buf_put_text(struct buf *b, const char *text); /* without the closing NUL */
+void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Removes the first `size` bytes (moves what is behind them). */
+void buf_drop_front(struct buf *b, size_t size);
+struct bytes buf_bytes(const struct buf *b); /* valid until b changes */
+
+#endif

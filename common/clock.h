@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_CLOCK_H
+#define ZFARM_CLOCK_H
+
+#include <stdint.h>
+
+/* Time inside zfarm is one type: nanoseconds of the monotonic clock. Shells read it once a turn and
+ * hand it to the cores, which never read a clock. */
+#define NS_PER_US UINT64_C(1000)
+#define NS_PER_MS UINT64_C(1000000)
+#define NS_PER_S UINT64_C(1000000000)
+#define NEVER UINT64_MAX
+
+uint64_t clock_now_ns(void);     /* CLOCK_MONOTONIC */
+uint64_t clock_realtime_us(void); /* microseconds since 1970, for what people read and incarnations */
+
+#endif

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "common/result.h"
+
+#include "common/varint.h"
+
+/* record = flags [status code] [start duration] [size task] [size command] [hash] size-of-out
+ *          [size-of-err] out err. Most results are ok, final and small: two bytes and their output. */
+enum flag {
+    FLAG_FINAL = 1,
+    FLAG_STATUS = 2, /* not RESULT_OK: status and code follow */
+    FLAG_ERR = 4,    /* something on stderr */
+    FLAG_TIMES = 8,
+    FLAG_TASK = 16,
+    FLAG_COMMAND = 32,
+    FLAG_HASH = 64
+};
+
+static const struct {
+    const char *word;
+    const char *meaning;
+} statuses[RESULT_STATUS_COUNT] = {
+#define X(name, number, word, meaning) [number] = {word, meaning},
+    RESULT_STATUS_LIST(X)
+#undef X
+};
+
+const char *result_status_word(enum result_status status)
+{
+    return (unsigned)status < RESULT_STATUS_COUNT ? statuses[status].word : "unknown";
+}
+
+const char *result_status_meaning(enum result_status status)
+{
+    return (unsigned)status < RESULT_STATUS_COUNT ? statuses[status].meaning : "unknown";
+}
+
+static void put_sized(struct buf *to, struct bytes bytes)
+{
+    varint_put(to, bytes.size);
+    buf_put_bytes(to, bytes);
+}
+
+static void put_u64(struct buf *to, uint64_t value)
+{
+    for (int shift = 56; shift >= 0; shift -= 8)
+        buf_put_byte(to, (uint8_t)(value >> shift));
+}
+
+void result_put_head(struct buf *records, const struct result *r, uint64_t out_size,
+                     uint64_t err_size)
+{
+    unsigned flags = (r->final ? FLAG_FINAL : 0) | (r->status != RESULT_OK ? FLAG_STATUS : 0) |
+                     (err_size ? FLAG_ERR : 0) | (r->start_us ? FLAG_TIMES : 0) |
+                     (r->task.size ? FLAG_TASK : 0) | (r->command.size ? FLAG_COMMAND : 0) |
+                     (r->has_hash ? FLAG_HASH : 0);
+    buf_put_byte(records, (uint8_t)flags);
+    if (flags & FLAG_STATUS) {
+        varint_put(records, r->status);
+        varint_put(records, r->code);
+    }
+    if (flags & FLAG_TIMES) {
+        varint_put(records, r->start_us);
+        varint_put(records, r->duration_ns);
+    }
+    if (flags & FLAG_TASK)
+        put_sized(records, r->task);
+    if (flags & FLAG_COMMAND)
+        put_sized(records, r->command);
+    if (flags & FLAG_HASH) {
+        put_u64(records, r->hash.high);
+        put_u64(records, r->hash.low);
+    }
+    varint_put(records, out_size);
+    if (flags & FLAG_ERR)
+        varint_put(records, err_size);
+}
+
+void result_put(struct buf *records, const struct result *r)
+{
+    result_put_head(records, r, r->out.size, r->err.size);
+    buf_put_bytes(records, r->out);
+    buf_put_bytes(records, r->err);
+}
+
+static bool take_sized(const uint8_t **at, const uint8_t *end, struct bytes *bytes)
+{
+    uint64_t size;
+    if (!varint_take(at, end, &size) || size > (uint64_t)(end - *at))
+        return false;
+    *bytes = (struct bytes){*at, (size_t)size};
+    *at += size;
+    return true;
+}
+
+static bool take_u64(const uint8_t **at, const uint8_t *end, uint64_t *value)
+{
+    if (end - *at < 8)
+        return false;
+    *value = 0;
+    for (int i = 0; i < 8; i++)
+        *value = *value << 8 | *(*at)++;
+    return true;
+}
+
+static enum error take_status(const uint8_t **at, const uint8_t *end, struct result *r)
+{
+    uint64_t status, code;
+    if (!varint_take(at, end, &status) || !varint_take(at, end, &code))
+        return ERR_TRUNCATED;
+    if (status == RESULT_OK || status >= RESULT_STATUS_COUNT || code > 255)
+        return ERR_MALFORMED;
+    r->status = (enum result_status)status;
+    r->code = (unsigned)code;
+    return ERR_NONE;
+}
+
+enum error result_take(struct bytes *records, struct result *r)
+{
+    const uint8_t *at = records->data, *end = at + records->size;
+    if (at == end)
+        return ERR_TRUNCATED;
+    unsigned flags = *at++;
+    if (flags & 0x80)
+        return ERR_MALFORMED;
+    r->final = flags & FLAG_FINAL;
+    r->status = RESULT_OK;
+    r->code = 0;
+    r->start_us = r->duration_ns = 0;
+    r->task = r->command = r->err = (struct bytes){0};
+    r->has_hash = flags & FLAG_HASH;
+    if (flags & FLAG_STATUS) {
+        enum error error = take_status(&at, end, r);
+        if (error)
+            return error;
+    }
+    if ((flags & FLAG_TIMES) &&
+        (!varint_take(&at, end, &r->start_us) || !varint_take(&at, end, &r->duration_ns)))
+        return ERR_TRUNCATED;
+    if ((flags & FLAG_TASK) && !take_sized(&at, end, &r->task))
+        return ERR_TRUNCATED;
+    if ((flags & FLAG_COMMAND) && !take_sized(&at, end, &r->command))
+        return ERR_TRUNCATED;
+    if (r->has_hash && (!take_u64(&at, end, &r->hash.high) || !take_u64(&at, end, &r->hash.low)))
+        return ERR_TRUNCATED;
+    uint64_t out_size, err_size = 0;
+    if (!varint_take(&at, end, &out_size) ||
+        ((flags & FLAG_ERR) && !varint_take(&at, end, &err_size)))
+        return ERR_TRUNCATED;
+    uint64_t left = (uint64_t)(end - at);
+    if (out_size > left || err_size > left - out_size)
+        return ERR_TRUNCATED;
+    r->out = (struct bytes){at, (size_t)out_size};
+    r->err = (struct bytes){at + out_size, (size_t)err_size};
+    at += out_size + err_size;
+    *records = (struct bytes){at, (size_t)(end - at)};
+    return ERR_NONE;
+}

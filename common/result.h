@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_RESULT_H
+#define ZFARM_RESULT_H
+
+#include "common/task.h"
+
+/* How an attempt, or a task, came out. The numbers are the protocol's. */
+#define RESULT_STATUS_LIST(X)                                                                      \
+    X(RESULT_OK, 0, "ok", "it exited with 0")                                                      \
+    X(RESULT_EXITED, 1, "failed", "it exited with another status than 0 (code)")                   \
+    X(RESULT_SIGNALED, 2, "signaled", "it was ended by a signal (code)")                           \
+    X(RESULT_TIMED_OUT, 3, "timeout", "it ran longer than --timeout and was killed")               \
+    X(RESULT_OUTPUT_TOO_LARGE, 4, "output-too-large", "it wrote more than --output-max")           \
+    X(RESULT_LOST, 5, "lost", "the workers that ran it died, as often as is allowed")              \
+    X(RESULT_TASK_TOO_LARGE, 6, "task-too-large", "the task is longer than --task-max")            \
+    X(RESULT_BAD_TASK, 7, "bad-task", "no command can be made of it, say because of a NUL byte")
+
+enum result_status {
+#define X(name, number, word, meaning) name = number,
+    RESULT_STATUS_LIST(X)
+#undef X
+        RESULT_STATUS_COUNT
+};
+
+const char *result_status_word(enum result_status status);
+const char *result_status_meaning(enum result_status status);
+
+/* What the sink wants to get back of a task besides status and output; a set of bits in WELCOME, so
+ * that tiny tasks do not carry what nobody prints. */
+enum result_want {
+    WANT_TIMES = 1,   /* start and duration */
+    WANT_TASK = 2,    /* the task's record */
+    WANT_COMMAND = 4, /* the command line that was run, as a shell would take it */
+    WANT_HASH = 8,    /* the task's hash */
+    WANT_ALL = 15
+};
+
+/* One result of one attempt. All bytes belong to whoever made the struct. */
+struct result {
+    uint64_t seq;
+    struct attempt attempt;
+    uint32_t tries; /* which try this was, from 1: tries that failed or were lost before it, plus 1 */
+    enum result_status status;
+    bool final;           /* stamped by the worker: ok, or handed out with `last` */
+    unsigned code;        /* exit status or signal number; 0 with the other statuses */
+    uint64_t start_us;    /* since 1970, by the worker's clock; 0 if not wanted */
+    uint64_t duration_ns; /* 0 if not wanted */
+    struct bytes out;
+    struct bytes err;
+    struct bytes task;    /* its record (task.h); empty if not wanted */
+    struct bytes command; /* empty if not wanted */
+    bool has_hash;
+    struct hash hash;
+    struct bytes worker; /* the worker's name; empty when no worker made the result */
+};
+
+/* The record of a result, as it travels in RESULTS and in pieces; seq, attempt, tries and worker are
+ * in what surrounds it (protocol.md). */
+void result_put(struct buf *records, const struct result *result);
+/* Everything of a record but its output, which follows: so that a large output need not be copied.
+ * result_put is this plus out plus err. */
+void result_put_head(struct buf *records, const struct result *result, uint64_t out_size,
+                     uint64_t err_size);
+/* Takes the first record off `*records`; the slices in `result` point into it, and the fields that are
+ * not in a record are left alone. ERR_TRUNCATED, ERR_MALFORMED: throw the whole message away. */
+enum error result_take(struct bytes *records, struct result *result);
+
+#endif
