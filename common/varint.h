@@ -19,6 +19,14 @@ static inline size_t varint_write(uint8_t *to, uint64_t value)
     return size;
 }
 
+/* The same number in exactly `width` bytes, for a place that is filled in later. It must fit. */
+static inline void varint_write_padded(uint8_t *to, uint64_t value, size_t width)
+{
+    for (size_t i = 0; i + 1 < width; i++, value >>= 7)
+        to[i] = (uint8_t)(value | 0x80);
+    to[width - 1] = (uint8_t)(value & 0x7f);
+}
+
 static inline void varint_put(struct buf *to, uint64_t value)
 {
     to->size += varint_write(buf_reserve(to, VARINT_SIZE_MAX), value);

@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_WIRE_H
+#define ZFARM_WIRE_H
+
+#include "common/block.h"
+#include "common/error.h"
+#include "common/result.h"
+#include "common/seqset.h"
+#include "common/task.h"
+
+/* The messages of docs/protocol.md as structs: encoding and decoding, and nothing else.
+ *
+ * To send: wire_begin, the message's *_put, block_new. To receive: frame_take, then the *_take that fits
+ * frame.kind. Every *_take checks all lengths and numbers and refuses bytes behind the end; it returns
+ *   ERR_TRUNCATED, ERR_MALFORMED, ERR_TRAILING   the message is to be dropped and counted.
+ * Slices (struct bytes) in a decoded struct point into the message. A struct with a seqset in it has a
+ * *_free, which is to be called also when *_take failed; start from a zero-initialised one. */
+
+enum {
+    WIRE_VERSION = 1,
+    FRAME_MAX = 2 << 20,
+    FRAME_HEAD_SIZE = 26,
+    BATCH_BYTES_MAX = 64 << 10,
+    BATCH_TASKS_MAX = 4096,
+    RESULT_INLINE_MAX = 1 << 20, /* a larger result record travels in pieces */
+    PIECE_BYTES_MAX = 1 << 20,
+    TOKEN_SIZE = 16
+};
+
+#define WIRE_KIND_LIST(X)                                                                          \
+    X(KIND_JOIN, 1)                                                                                \
+    X(KIND_HEARTBEAT, 2)                                                                           \
+    X(KIND_CREDIT, 3)                                                                              \
+    X(KIND_CLAIM, 4)                                                                               \
+    X(KIND_FINISHED, 5)                                                                            \
+    X(KIND_FAILED, 6)                                                                              \
+    X(KIND_RETURNED, 7)                                                                            \
+    X(KIND_LEAVE, 8)                                                                               \
+    X(KIND_BYE, 9)                                                                                 \
+    X(KIND_STORED, 10)                                                                             \
+    X(KIND_CLOSED, 11)                                                                             \
+    X(KIND_WELCOME, 20)                                                                            \
+    X(KIND_REFUSE, 21)                                                                             \
+    X(KIND_AGAIN, 22)                                                                              \
+    X(KIND_RECALL, 23)                                                                             \
+    X(KIND_CANCEL, 24)                                                                             \
+    X(KIND_RELEASED, 25)                                                                           \
+    X(KIND_SINK, 26)                                                                               \
+    X(KIND_RESEND, 27)                                                                             \
+    X(KIND_STOP, 28)                                                                               \
+    X(KIND_VERDICT, 29)                                                                            \
+    X(KIND_STATUS, 30)                                                                             \
+    X(KIND_DONE, 31)                                                                               \
+    X(KIND_ENDED, 32)                                                                              \
+    X(KIND_HELLO, 40)                                                                              \
+    X(KIND_TASKS, 41)                                                                              \
+    X(KIND_PIECE, 42)                                                                              \
+    X(KIND_END, 43)                                                                                \
+    X(KIND_RESULTS, 50)
+
+enum wire_kind {
+#define X(name, code) name = code,
+    WIRE_KIND_LIST(X)
+#undef X
+};
+
+const char *wire_kind_name(unsigned kind); /* "JOIN"; "?" if unknown */
+
+struct frame_head {
+    enum wire_kind kind;
+    uint64_t job;
+    uint64_t incarnation;
+    uint64_t session;
+};
+
+/* Starts a message in an empty buf. */
+void wire_begin(struct buf *to, enum wire_kind kind, struct frame_head head);
+/* Splits a message into head and body. ERR_VERSION: head.kind may be believed, nothing else;
+ * ERR_KIND, ERR_TRUNCATED, ERR_TOO_LARGE. */
+enum error frame_take(struct bytes message, struct frame_head *head, struct bytes *body);
+
+void ranges_put(struct buf *to, const struct seqset *set);
+
+/* ---- control, to the ventilator ---- */
+
+enum wire_role { ROLE_WORKER = 1, ROLE_SINK = 2 };
+
+struct running_attempt {
+    uint64_t seq;
+    struct attempt attempt;
+};
+
+struct attempt_list {
+    struct running_attempt *items;
+    size_t count;
+    size_t capacity;
+};
+
+void attempt_list_add(struct attempt_list *list, uint64_t seq, struct attempt attempt);
+void attempt_list_free(struct attempt_list *list);
+
+struct peer {
+    uint64_t instance;
+    struct bytes name;
+    struct bytes host;
+    struct bytes release;
+    uint64_t pid;
+};
+
+enum worker_join_flag { WORKER_LEAVING = 1 };
+
+struct worker_join {
+    struct peer peer;
+    uint64_t slots;
+    uint64_t flags;
+    struct hash executor; /* of the executor and its arguments; recorded and shown */
+    struct attempt_list running;
+    struct seqset kept;
+};
+
+enum sink_join_flag { SINK_CLOSED = 1, SINK_VOLATILE = 2 /* without a store */ };
+
+struct sink_join {
+    struct peer peer;
+    uint64_t epoch;
+    uint64_t flags;
+    uint64_t total; /* of a closed job */
+    struct hash fingerprint;
+    struct seqset stored;
+    uint64_t incarnation_max;
+    struct bytes results; /* endpoint; the host may be missing: tcp://:5558 */
+    uint64_t wants;       /* enum result_want */
+};
+
+/* Both kinds of JOIN begin with the role. ERR_MALFORMED for any other. */
+enum error join_role(struct bytes body, enum wire_role *role);
+void worker_join_put(struct buf *to, const struct worker_join *m);
+enum error worker_join_take(struct bytes body, struct worker_join *m);
+void worker_join_free(struct worker_join *m);
+void sink_join_put(struct buf *to, const struct sink_join *m);
+enum error sink_join_take(struct bytes body, struct sink_join *m);
+void sink_join_free(struct sink_join *m);
+
+struct heartbeat {
+    uint64_t clock_ns;    /* the sender's; in the ventilator's answer the one that it heard last */
+    struct seqset running; /* for more than a second; from workers */
+};
+void heartbeat_put(struct buf *to, const struct heartbeat *m);
+enum error heartbeat_take(struct bytes body, struct heartbeat *m);
+void heartbeat_free(struct heartbeat *m);
+
+struct credit {
+    uint64_t tasks;
+    uint64_t size_bytes;
+    uint64_t reserve; /* tasks */
+};
+void credit_put(struct buf *to, const struct credit *m);
+enum error credit_take(struct bytes body, struct credit *m);
+
+struct token {
+    uint8_t octets[TOKEN_SIZE];
+};
+void token_put(struct buf *to, const struct token *m); /* CLAIM and HELLO */
+enum error token_take(struct bytes body, struct token *m);
+
+struct finished {
+    struct seqset tasks;
+    uint64_t failed; /* how many of them are not ok */
+};
+void finished_put(struct buf *to, const struct finished *m);
+enum error finished_take(struct bytes body, struct finished *m);
+void finished_free(struct finished *m);
+
+/* FAILED is a bare list of attempts. */
+void attempt_list_put(struct buf *to, const struct attempt_list *m);
+enum error attempt_list_take(struct bytes body, struct attempt_list *m);
+
+enum returned_reason { RETURNED_RECALL = 0, RETURNED_LEAVING = 1, RETURNED_NOT_STARTED = 2 };
+
+struct returned {
+    struct seqset tasks;
+    enum returned_reason reason;
+};
+void returned_put(struct buf *to, const struct returned *m);
+enum error returned_take(struct bytes body, struct returned *m);
+void returned_free(struct returned *m);
+
+void text_put(struct buf *to, struct bytes text); /* LEAVE */
+enum error text_take(struct bytes body, struct bytes *text);
+
+struct gap {
+    uint64_t session;
+    uint64_t batch; /* first that is missing */
+};
+
+struct stored_note {
+    uint64_t epoch;
+    struct seqset tasks; /* stored, or dropped as double */
+    struct gap *gaps;
+    size_t gap_count;
+    bool order_full;
+};
+void stored_note_put(struct buf *to, const struct stored_note *m);
+enum error stored_note_take(struct bytes body, struct stored_note *m);
+void stored_note_free(struct stored_note *m);
+
+struct closed {
+    uint64_t total, ok, failed, lost, not_run, doubled;
+};
+void closed_put(struct buf *to, const struct closed *m);
+enum error closed_take(struct bytes body, struct closed *m);
+
+/* ---- control, from the ventilator ---- */
+
+struct worker_welcome {
+    uint64_t heartbeat_ms;
+    uint64_t limit_ms;
+    struct bytes lanes; /* "5557": a port on the ventilator's host; or an endpoint */
+    uint64_t wants;
+    uint64_t epoch;       /* 0: there is no sink now */
+    struct bytes results; /* endpoint of the sink */
+    struct seqset kill;
+    struct seqset have;
+};
+void worker_welcome_put(struct buf *to, const struct worker_welcome *m);
+enum error worker_welcome_take(struct bytes body, struct worker_welcome *m);
+void worker_welcome_free(struct worker_welcome *m);
+
+struct sink_welcome {
+    uint64_t heartbeat_ms;
+    uint64_t limit_ms;
+    uint64_t epoch;
+    struct hash fingerprint;
+};
+void sink_welcome_put(struct buf *to, const struct sink_welcome *m);
+enum error sink_welcome_take(struct bytes body, struct sink_welcome *m);
+
+enum refuse_reason {
+    REFUSE_VERSION = 1,
+    REFUSE_FULL = 2,         /* as many workers as may be */
+    REFUSE_SECOND_SINK = 3,  /* another sink is connected */
+    REFUSE_OTHER_JOB = 4,    /* the sink's job does not fit the input */
+    REFUSE_RESULTS_GONE = 5, /* the sink lacks what was stored before */
+    REFUSE_OVER = 6          /* the job is over, or being stopped */
+};
+
+struct refuse {
+    uint64_t reason; /* enum refuse_reason, or one of a later version */
+    struct bytes sentence;
+};
+void refuse_put(struct buf *to, const struct refuse *m);
+enum error refuse_take(struct bytes body, struct refuse *m);
+
+/* AGAIN, ENDED (a session), RECALL (tasks), RESEND (a batch) and END (a batch): one number. */
+void number_put(struct buf *to, uint64_t number);
+enum error number_take(struct bytes body, uint64_t *number);
+
+struct cancel_item {
+    uint64_t seq;
+    struct attempt attempt;
+    uint64_t batch; /* of the lane */
+};
+struct cancel {
+    struct cancel_item *items;
+    size_t count;
+};
+void cancel_put(struct buf *to, const struct cancel *m);
+enum error cancel_take(struct bytes body, struct cancel *m);
+void cancel_free(struct cancel *m);
+
+struct released {
+    struct seqset tasks;
+};
+void released_put(struct buf *to, const struct released *m);
+enum error released_take(struct bytes body, struct released *m);
+void released_free(struct released *m);
+
+struct sink_news {
+    uint64_t epoch; /* 0: there is no sink now */
+    struct bytes results;
+    uint64_t wants;
+};
+void sink_news_put(struct buf *to, const struct sink_news *m);
+enum error sink_news_take(struct bytes body, struct sink_news *m);
+
+enum stop_reason { STOP_JOB_OVER = 0, STOP_INTERRUPTED = 1 };
+
+struct stop {
+    uint64_t reason;
+    uint64_t batch; /* the lane's last */
+};
+void stop_put(struct buf *to, const struct stop *m);
+enum error stop_take(struct bytes body, struct stop *m);
+
+struct verdict_item {
+    enum result_status status; /* RESULT_LOST or RESULT_TASK_TOO_LARGE */
+    uint64_t first;
+    uint64_t last;
+    uint64_t tries;
+    struct bytes task; /* record, or empty */
+};
+struct verdict {
+    struct verdict_item *items;
+    size_t count;
+};
+void verdict_put(struct buf *to, const struct verdict *m);
+enum error verdict_take(struct bytes body, struct verdict *m);
+void verdict_free(struct verdict *m);
+
+enum status_flag { STATUS_INPUT_ENDED = 1 };
+
+struct status {
+    uint64_t total; /* 0: not known */
+    uint64_t read;
+    uint64_t queued;
+    uint64_t out; /* at workers, not stored */
+    uint64_t flags;
+    uint64_t workers;
+};
+void status_put(struct buf *to, const struct status *m);
+enum error status_take(struct bytes body, struct status *m);
+
+enum done_flag { DONE_INPUT_CUT = 1 /* the input was not read to its end */ };
+
+struct done {
+    uint64_t total;
+    struct seqset not_run;
+    uint64_t flags;
+    uint64_t workers; /* that took part */
+};
+void done_put(struct buf *to, const struct done *m);
+enum error done_take(struct bytes body, struct done *m);
+void done_free(struct done *m);
+
+/* ---- lane ---- */
+
+enum task_flag { TASK_LAST = 1, TASK_ALONE = 2 };
+
+/* Tasks with consecutive numbers that are handed out alike. */
+struct task_run {
+    uint64_t first;
+    uint64_t count;
+    uint32_t number; /* of the attempt; its incarnation is the message's */
+    uint32_t tries;
+    uint64_t flags;
+    struct bytes records;
+};
+
+void tasks_begin(struct buf *to, uint64_t batch); /* then task_run_put for each */
+void task_run_put(struct buf *to, const struct task_run *run);
+/* The same message with one run, in a form that lets the records be copied just once: they are appended to
+ * a buf that starts with TASKS_HEAD_SIZE bytes of room, and tasks_head_write then writes everything that
+ * stands before them, with numbers padded to their full width. `run->records` is not looked at. */
+enum { TASKS_HEAD_SIZE = FRAME_HEAD_SIZE + 4 * 10 + 2 * 5 + 1 };
+void tasks_head_write(struct buf *message, struct frame_head head, uint64_t batch,
+                      const struct task_run *run);
+enum error tasks_take(struct bytes body, uint64_t *batch, struct bytes *runs);
+/* Takes the next run off `*runs`; checks that it has `count` well-formed records. */
+enum error task_run_take(struct bytes *runs, struct task_run *run);
+
+/* ---- results ---- */
+
+struct results_head {
+    uint64_t batch;
+    uint64_t floor;
+    struct bytes worker;
+};
+
+struct result_run {
+    uint64_t first;
+    uint64_t count;
+    struct attempt attempt;
+    uint32_t tries;
+    struct bytes records;
+};
+
+void results_begin(struct buf *to, const struct results_head *m); /* then result_run_put for each */
+void result_run_put(struct buf *to, const struct result_run *run);
+enum error results_take(struct bytes body, struct results_head *m, struct bytes *runs);
+/* Takes the next run off `*runs`. The records are checked by result_take, one by one. */
+enum error result_run_take(struct bytes *runs, struct result_run *run);
+
+struct piece {
+    struct bytes worker; /* empty on a lane */
+    uint64_t seq;
+    struct attempt attempt;
+    uint32_t tries;
+    uint64_t offset;
+    uint64_t total;
+    struct bytes content;
+};
+void piece_put(struct buf *to, const struct piece *m);
+enum error piece_take(struct bytes body, struct piece *m);
+
+#endif
