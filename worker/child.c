@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "worker/child.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/xalloc.h"
+#include "worker/guard.h"
+
+enum {
+    CHUNK = 64 << 10, /* a pipe's capacity */
+    EVENTS_MAX = 64,
+};
+
+/* Resetting every signal also spares the C library to ask for the disposition of each. */
+static int spawn_attributes(posix_spawnattr_t *attributes)
+{
+    int error = posix_spawnattr_init(attributes);
+    if (error)
+        return error;
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawnattr_setsigmask(attributes, &none);
+    posix_spawnattr_setsigdefault(attributes, &all);
+    posix_spawnattr_setpgroup(attributes, 0);
+    return posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                                    POSIX_SPAWN_SETPGROUP);
+}
+
+enum error children_open(struct children *children, const struct executor_options *options,
+                         struct guard *guard, struct why *why)
+{
+    *children = (struct children){
+        .limits = {.tmpdir = options->tmpdir, .output_max = options->output_max},
+        .kill_after_ns = options->kill_after_ns,
+        .guard = guard,
+    };
+    children->null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (children->null < 0)
+        return fail(why, ERR_IO, "cannot open /dev/null: %s", strerror(errno));
+    children->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (children->epoll < 0) {
+        close(children->null);
+        return fail(why, ERR_IO, "cannot make an epoll descriptor: %s", strerror(errno));
+    }
+    int error = spawn_attributes(&children->attributes);
+    assert(!error);
+    children->chunk = xmalloc(CHUNK);
+    return ERR_NONE;
+}
+
+void children_close(struct children *children)
+{
+    posix_spawnattr_destroy(&children->attributes);
+    close(children->epoll);
+    close(children->null);
+    free(children->chunk);
+}
+
+int children_fd(const struct children *children)
+{
+    return children->epoll;
+}
+
+static int watch_fd(struct children *children, int fd, struct watch *watch)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = watch}};
+    return epoll_ctl(children->epoll, EPOLL_CTL_ADD, fd, &event) ? errno : 0;
+}
+
+enum error children_watch(struct children *children, int fd, struct watch *watch, struct why *why)
+{
+    int error = watch_fd(children, fd, watch);
+    return error ? fail(why, ERR_IO, "cannot watch a child's descriptor: %s", strerror(error))
+                 : ERR_NONE;
+}
+
+void children_turn(struct children *children)
+{
+    struct epoll_event events[EVENTS_MAX];
+    int count = epoll_wait(children->epoll, events, EVENTS_MAX, 0);
+    for (int i = 0; i < count; i++) {
+        struct watch *watch = events[i].data.ptr;
+        watch->ready(watch);
+    }
+}
+
+static void note_no_room(struct child *child, int error)
+{
+    char *line = xasprintf("zfarm: this task was killed, its output could not be kept in %s: %s\n",
+                           child->children->limits.tmpdir, strerror(error));
+    capture_note(&child->err.capture, line);
+    free(line);
+}
+
+/* Reads once. Returns false when there is nothing to be had now. */
+static bool stream_read(struct child_stream *stream)
+{
+    struct children *children = stream->child->children;
+    ssize_t size = read(stream->reader, children->chunk, CHUNK);
+    if (size <= 0)
+        return size < 0 && errno == EINTR;
+    if (stream->full)
+        return true;
+    struct bytes bytes = {children->chunk, (size_t)size};
+    enum capture_state state = capture_add(&stream->capture, &children->limits, bytes);
+    if (state == CAPTURE_WHOLE)
+        return true;
+    stream->full = true;
+    if (state == CAPTURE_NO_ROOM)
+        note_no_room(stream->child, errno);
+    child_kill(stream->child, CHILD_TOO_MUCH_OUTPUT, clock_now_ns());
+    return true;
+}
+
+static void stream_ready(struct watch *watch)
+{
+    struct child_stream *stream = (struct child_stream *)watch;
+    if (stream->reader >= 0)
+        stream_read(stream);
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void stream_init(struct child_stream *stream, struct child *child)
+{
+    stream->watch.ready = stream_ready;
+    stream->child = child;
+    stream->reader = stream->writer = -1;
+    capture_init(&stream->capture);
+}
+
+static void stream_close(struct child_stream *stream)
+{
+    close_fd(&stream->reader);
+    close_fd(&stream->writer);
+}
+
+/* The reading end alone does not block: the child's own end must be as programs expect it. */
+static int stream_open(struct child_stream *stream)
+{
+    capture_reset(&stream->capture);
+    stream->full = false;
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC))
+        return errno;
+    stream->reader = ends[0];
+    stream->writer = ends[1];
+    if (fcntl(stream->reader, F_SETFL, O_NONBLOCK))
+        return errno;
+    return watch_fd(stream->child->children, stream->reader, &stream->watch);
+}
+
+void child_init(struct child *child, struct children *children)
+{
+    *child = (struct child){.children = children, .deadline_ns = NEVER};
+    stream_init(&child->out, child);
+    stream_init(&child->err, child);
+}
+
+static int spawn(struct child *child, const struct child_spec *spec)
+{
+    posix_spawn_file_actions_t actions;
+    int error = posix_spawn_file_actions_init(&actions);
+    if (error)
+        return error;
+    const int ends[] = {
+        spec->in < 0 ? child->children->null : spec->in,
+        spec->out < 0 ? child->out.writer : spec->out,
+        spec->err < 0 ? child->err.writer : spec->err,
+        spec->extra,
+    };
+    int count = spec->extra < 0 ? 3 : 4;
+    for (int fd = 0; fd < count && !error; fd++)
+        error = posix_spawn_file_actions_adddup2(&actions, ends[fd], fd);
+    if (!error)
+        error = posix_spawn(&child->pid, spec->path, &actions, &child->children->attributes,
+                            spec->argv, spec->environment);
+    posix_spawn_file_actions_destroy(&actions);
+    if (error)
+        child->pid = 0;
+    return error;
+}
+
+int child_start(struct child *child, const struct child_spec *spec)
+{
+    assert(!child->pid);
+    child->killed = CHILD_NOT_KILLED;
+    child->start_us = clock_realtime_us();
+    child->started_ns = clock_now_ns();
+    int error = spec->out < 0 ? stream_open(&child->out) : 0;
+    if (!error && spec->err < 0)
+        error = stream_open(&child->err);
+    if (!error)
+        error = spawn(child, spec);
+    if (error) {
+        stream_close(&child->out);
+        stream_close(&child->err);
+        return error;
+    }
+    child->deadline_ns = spec->timeout_ns ? child->started_ns + spec->timeout_ns : NEVER;
+    if (child->children->guard)
+        guard_add(child->children->guard, child->pid);
+    return 0;
+}
+
+void child_kill(struct child *child, enum child_kill reason, uint64_t now_ns)
+{
+    if (!child->pid || child->killed)
+        return;
+    child->killed = reason;
+    kill(-child->pid, SIGTERM);
+    child->deadline_ns = now_ns + child->children->kill_after_ns;
+}
+
+void child_turn(struct child *child, uint64_t now_ns)
+{
+    if (!child->pid || now_ns < child->deadline_ns)
+        return;
+    if (!child->killed) {
+        child_kill(child, CHILD_TIMED_OUT, now_ns);
+        return;
+    }
+    kill(-child->pid, SIGKILL);
+    child->deadline_ns = NEVER;
+}
+
+/* A grandchild may write for ever: no more is taken than a pipe holds, twice, in case it was
+ * larger. */
+static void stream_drain(struct child_stream *stream)
+{
+    for (int reads = 0; stream->reader >= 0 && reads < 32 && stream_read(stream); reads++)
+        ;
+    stream_close(stream);
+}
+
+static void forget_pid(struct child *child)
+{
+    if (child->children->guard)
+        guard_remove(child->children->guard, child->pid);
+    child->pid = 0;
+    child->deadline_ns = NEVER;
+}
+
+void child_exited(struct child *child)
+{
+    assert(child->pid);
+    child->duration_ns = clock_now_ns() - child->started_ns;
+    if (child->killed)
+        kill(-child->pid, SIGKILL);
+    stream_drain(&child->out);
+    stream_drain(&child->err);
+    forget_pid(child);
+}
+
+void child_abandon(struct child *child)
+{
+    if (child->pid) {
+        kill(-child->pid, SIGKILL);
+        forget_pid(child);
+    }
+    stream_close(&child->out);
+    stream_close(&child->err);
+    capture_free(&child->out.capture);
+    capture_free(&child->err.capture);
+}
