@@ -9,14 +9,24 @@
 
 struct block {
     atomic_uint holders;
-    struct buf content;
+    struct bytes content;
+    void (*release)(void *owner);
+    void *owner;
 };
 
-struct block *block_new(struct buf *content)
+struct block *block_adopt(struct bytes content, void (*release)(void *owner), void *owner)
 {
     struct block *block = xmalloc(sizeof *block);
     atomic_init(&block->holders, 1);
-    block->content = *content;
+    block->content = content;
+    block->release = release;
+    block->owner = owner;
+    return block;
+}
+
+struct block *block_new(struct buf *content)
+{
+    struct block *block = block_adopt(buf_bytes(content), free, content->data);
     *content = (struct buf){0};
     return block;
 }
@@ -39,7 +49,7 @@ static void let_go(struct block *block)
     unsigned before = atomic_fetch_sub_explicit(&block->holders, 1, memory_order_acq_rel);
     assert(before > 0);
     if (before == 1) {
-        buf_free(&block->content);
+        block->release(block->owner);
         free(block);
     }
 }
@@ -53,7 +63,7 @@ void block_release(struct block **block)
 
 struct bytes block_bytes(const struct block *block)
 {
-    return buf_bytes(&block->content);
+    return block->content;
 }
 
 void block_release_message(void *data, void *hint)

@@ -14,6 +14,9 @@ struct block;
 /* A block that takes over the memory of `*content`, which is empty afterwards. Count 1. */
 struct block *block_new(struct buf *content);
 struct block *block_copy(struct bytes content); /* a block with a copy. Count 1. */
+/* A block around memory that somebody else made (a received message): when the last holder lets go,
+ * `release (owner)` is called, on that holder's thread. Count 1. */
+struct block *block_adopt(struct bytes content, void (*release)(void *owner), void *owner);
 struct block *block_hold(struct block *block);  /* one holder more; returns block */
 void block_release(struct block **block);       /* one holder less; sets *block to NULL; takes NULL */
 struct bytes block_bytes(const struct block *block); /* valid while held */

@@ -27,3 +27,20 @@ Test(block, lives_until_the_last_holder_lets_go)
     block_release_message(NULL, yours);
     block_release(&mine);
 }
+
+static void note_release(void *owner)
+{
+    *(int *)owner += 1;
+}
+
+Test(block, gives_adopted_memory_back_once_when_the_last_holder_lets_go)
+{
+    int released = 0;
+    struct block *block = block_adopt(bytes_of("of somebody else"), note_release, &released);
+    struct block *other = block_hold(block);
+    block_release(&block);
+    cr_assert_eq(released, 0);
+    cr_assert(bytes_equal(block_bytes(other), bytes_of("of somebody else")));
+    block_release(&other);
+    cr_assert_eq(released, 1);
+}
