@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "worker/capture.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "common/xalloc.h"
+#include "common/tempfile.h"
 
 enum { MEMORY_KEPT_MAX = 64 << 10 }; /* what a capture holds on to between two children */
 
@@ -16,88 +12,61 @@ void capture_init(struct capture *capture)
     *capture = (struct capture){.file = -1};
 }
 
-/* Not every file system has O_TMPFILE. */
-static int open_unlinked(const char *tmpdir)
+/* Moves what is in memory to a file. On failure it stays in memory. */
+static enum error move_to_file(struct capture *capture, const char *tmpdir, struct why *why)
 {
-    int file = open(tmpdir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (file >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
-        return file;
-    char *path = xasprintf("%s/zfarm-output-XXXXXX", tmpdir);
-    file = mkostemp(path, O_CLOEXEC);
-    if (file >= 0)
-        unlink(path);
-    free(path);
-    return file;
-}
-
-/* Returns how much was written; less than all with errno set. */
-static size_t write_at(int file, struct bytes bytes, uint64_t offset)
-{
-    size_t done = 0;
-    while (done < bytes.size) {
-        ssize_t n = pwrite(file, bytes.data + done, bytes.size - done, (off_t)(offset + done));
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            break;
-        done += (size_t)n;
-    }
-    return done;
-}
-
-/* Moves what is in memory to a file. On failure it stays in memory and errno is set. */
-static bool move_to_file(struct capture *capture, const char *tmpdir)
-{
-    int file = open_unlinked(tmpdir);
-    if (file < 0)
-        return false;
-    if (write_at(file, buf_bytes(&capture->memory), 0) < capture->memory.size) {
-        int why = errno;
+    int file;
+    enum error error = tempfile_open(tmpdir, &file, why);
+    if (error)
+        return error;
+    error = tempfile_write(file, buf_bytes(&capture->memory), 0, why);
+    if (error) {
         close(file);
-        errno = why;
-        return false;
+        return error;
     }
     capture->file = file;
     buf_free(&capture->memory);
-    return true;
+    return ERR_NONE;
+}
+
+static enum error append(struct capture *capture, const char *tmpdir, struct bytes bytes,
+                         struct why *why)
+{
+    enum error error = ERR_NONE;
+    if (capture->file < 0 && capture->size + bytes.size > OUTPUT_MEMORY_MAX)
+        error = move_to_file(capture, tmpdir, why);
+    if (error)
+        return error;
+    if (capture->file < 0)
+        buf_put_bytes(&capture->memory, bytes);
+    else
+        error = tempfile_write(capture->file, bytes, capture->size, why);
+    if (!error)
+        capture->size += bytes.size;
+    return error;
 }
 
 enum capture_state capture_add(struct capture *capture, const struct capture_limits *limits,
-                               struct bytes bytes)
+                               struct bytes bytes, struct why *why)
 {
     enum capture_state state = CAPTURE_WHOLE;
     if (bytes.size > limits->output_max - capture->size) {
         bytes.size = limits->output_max - capture->size;
         state = CAPTURE_TOO_LARGE;
     }
-    bool in_memory = capture->file < 0;
-    if (in_memory && capture->memory.size + bytes.size > OUTPUT_MEMORY_MAX) {
-        if (!move_to_file(capture, limits->tmpdir))
-            return CAPTURE_NO_ROOM;
-        in_memory = false;
-    }
-    size_t kept = bytes.size;
-    if (in_memory)
-        buf_put_bytes(&capture->memory, bytes);
-    else
-        kept = write_at(capture->file, bytes, capture->size);
-    capture->size += kept;
-    return kept < bytes.size ? CAPTURE_NO_ROOM : state;
+    return append(capture, limits->tmpdir, bytes, why) ? CAPTURE_NO_ROOM : state;
 }
 
-void capture_note(struct capture *capture, const char *line)
+/* A full disk still lets us write over what is there, and that is longer than any line of ours. */
+void capture_note(struct capture *capture, struct bytes line)
 {
-    struct bytes bytes = bytes_of(line);
-    if (capture->file < 0) {
-        buf_put_bytes(&capture->memory, bytes);
-        capture->size += bytes.size;
+    if (capture->file < 0)
+        buf_put_bytes(&capture->memory, line);
+    else if (tempfile_write(capture->file, line, capture->size, NULL)) {
+        tempfile_write(capture->file, line, capture->size - line.size, NULL);
         return;
     }
-    size_t fitted = write_at(capture->file, bytes, capture->size);
-    size_t back = bytes.size - fitted; /* a full disk still lets us write over what is there */
-    if (back)
-        write_at(capture->file, bytes, capture->size + fitted - bytes.size);
-    capture->size += fitted;
+    capture->size += line.size;
 }
 
 struct output capture_take(struct capture *capture)

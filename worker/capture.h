@@ -24,16 +24,16 @@ struct capture_limits {
 enum capture_state {
     CAPTURE_WHOLE,
     CAPTURE_TOO_LARGE, /* the first output_max bytes are kept */
-    CAPTURE_NO_ROOM,   /* the temporary directory took no more; errno says why, what fit is kept */
+    CAPTURE_NO_ROOM,   /* the temporary directory took no more; `why` says it; what fit is kept */
 };
 
 void capture_init(struct capture *capture);
 /* Appends; returns CAPTURE_WHOLE when all of it was kept. After another answer: add no more. */
 enum capture_state capture_add(struct capture *capture, const struct capture_limits *limits,
-                               struct bytes bytes);
+                               struct bytes bytes, struct why *why);
 /* Appends a line of our own, whatever the limits and however full the disk is: when a file cannot
  * grow, the line replaces the end of what it holds. */
-void capture_note(struct capture *capture, const char *line);
+void capture_note(struct capture *capture, struct bytes line);
 /* What was captured. A file now belongs to the caller; memory is valid until the next call. */
 struct output capture_take(struct capture *capture);
 /* Forgets everything, ready for the next child. Large memory is given back. */

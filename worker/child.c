@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -93,39 +94,40 @@ void children_turn(struct children *children)
     }
 }
 
-static void note_no_room(struct child *child, int error)
+static void note_no_room(struct child *child, const struct why *why)
 {
     char *line = xasprintf("zfarm: this task was killed, its output could not be kept in %s: %s\n",
-                           child->children->limits.tmpdir, strerror(error));
-    capture_note(&child->err.capture, line);
+                           child->children->limits.tmpdir, why->text);
+    capture_note(&child->err.capture, bytes_of(line));
     free(line);
 }
 
-/* Reads once. Returns false when there is nothing to be had now. */
-static bool stream_read(struct child_stream *stream)
+/* Reads once, `most` bytes at most. Returns how much it was. */
+static size_t stream_read(struct child_stream *stream, size_t most)
 {
     struct children *children = stream->child->children;
-    ssize_t size = read(stream->reader, children->chunk, CHUNK);
+    ssize_t size = read(stream->reader, children->chunk, most < CHUNK ? most : CHUNK);
     if (size <= 0)
-        return size < 0 && errno == EINTR;
+        return 0;
     if (stream->full)
-        return true;
+        return (size_t)size;
     struct bytes bytes = {children->chunk, (size_t)size};
-    enum capture_state state = capture_add(&stream->capture, &children->limits, bytes);
+    struct why why;
+    enum capture_state state = capture_add(&stream->capture, &children->limits, bytes, &why);
     if (state == CAPTURE_WHOLE)
-        return true;
+        return (size_t)size;
     stream->full = true;
     if (state == CAPTURE_NO_ROOM)
-        note_no_room(stream->child, errno);
+        note_no_room(stream->child, &why);
     child_kill(stream->child, CHILD_TOO_MUCH_OUTPUT, clock_now_ns());
-    return true;
+    return (size_t)size;
 }
 
 static void stream_ready(struct watch *watch)
 {
     struct child_stream *stream = (struct child_stream *)watch;
     if (stream->reader >= 0)
-        stream_read(stream);
+        stream_read(stream, CHUNK);
 }
 
 static void close_fd(int *fd)
@@ -238,12 +240,16 @@ void child_turn(struct child *child, uint64_t now_ns)
     child->deadline_ns = NEVER;
 }
 
-/* A grandchild may write for ever: no more is taken than a pipe holds, twice, in case it was
- * larger. */
+/* A grandchild may write for ever: no more is taken than is there now. */
 static void stream_drain(struct child_stream *stream)
 {
-    for (int reads = 0; stream->reader >= 0 && reads < 32 && stream_read(stream); reads++)
-        ;
+    int left = 0;
+    if (stream->reader >= 0 && ioctl(stream->reader, FIONREAD, &left))
+        left = 0;
+    while (left > 0) {
+        size_t size = stream_read(stream, (size_t)left);
+        left = size ? left - (int)size : 0;
+    }
     stream_close(stream);
 }
 

@@ -13,12 +13,16 @@
  * worker. Through it the worker says which process groups its tasks are in. At the pipe's end the
  * guard kills those groups with KILL, then every process that has the worker's mark in its
  * environment: a random number that each task inherits, which finds what was started in the last
- * instant, and what left its group. A worker that ends by itself says goodbye first: then nothing
- * is killed. */
+ * instant, and what left its group (and so also what earlier tasks left running). A worker that
+ * ends by itself says goodbye first: then nothing is killed.
+ *
+ * SIGPIPE must be ignored, and every descriptor of this process above 2 be close-on-exec. */
 struct guard;
 
-/* Starts one: `program` with the argument --guard, upon which its main must return guard_main.
- * ERR_IO with words when it cannot be started. */
+#define GUARD_FLAG "--guard"
+
+/* Starts one: `program` with the argument GUARD_FLAG, upon which its main must return guard_main. A
+ * worker passes "/proc/self/exe". ERR_IO with words when it cannot be started. */
 enum error guard_new(struct guard **guard, const char *program, struct why *why);
 /* What must be in the environment of every child: "ZFARM_MARK=...". Valid as long as the guard. */
 const char *guard_mark(const struct guard *guard);
@@ -28,13 +32,15 @@ void guard_remove(struct guard *guard, pid_t group);
 /* Tells the guard what was collected, in one write; once a turn. Does not block: what the pipe does
  * not take is told the next time. */
 void guard_flush(struct guard *guard);
-/* The guard's own process, which the worker's waitpid (-1) reaps: not expected before
- * guard_destroy. */
+/* The guard's own process, which the worker's waitpid (-1) may reap: not expected before
+ * guard_destroy; a worker goes on without it, and says so. */
 pid_t guard_pid(const struct guard *guard);
-/* Says goodbye: the guard ends and kills nothing. Takes NULL. */
+/* Says goodbye: the guard ends and kills nothing; waits for its end, some milliseconds. Takes NULL.
+ */
 void guard_destroy(struct guard **guard);
 
-/* The guard's side: the rest of the life of a process that was started with --guard. */
-int guard_main(void);
+/* The guard's side: the rest of the life of a process whose first argument is GUARD_FLAG. Returns
+ * its exit status. */
+int guard_main(int argc, char **argv);
 
 #endif

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "worker/command.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "common/clock.h"
+#include "common/expand.h"
+#include "common/xalloc.h"
+#include "worker/child.h"
+#include "worker/environment.h"
+#include "worker/guard.h"
+#include "worker/program.h"
+
+static char shell_path[] = "/bin/sh";
+
+enum { STATUS_CANNOT_EXECUTE = 126, STATUS_NOT_FOUND = 127 }; /* as shells have them */
+
+struct slot {
+    bool busy;
+    struct assignment assignment;
+    struct child child;
+};
+
+struct command {
+    struct executor executor; /* must be first */
+    const struct command_options *options;
+    struct executor_events events;
+    struct expand *expand;
+    char *path; /* NULL: each task names its program */
+    struct environment *environment;
+    struct children children;
+    struct buf line; /* the last command line that was wanted, or a line for stderr */
+    struct slot *slots;
+};
+
+static const struct executor_class command_class;
+
+static struct command *command_of(const struct executor *executor)
+{
+    assert(executor->class == &command_class);
+    return (struct command *)executor;
+}
+
+static bool values_of(const struct assignment *assignment, struct expand_values *values)
+{
+    struct bytes records = assignment->records;
+    *values = (struct expand_values){.seq = assignment->first, .slot = assignment->slot + 1};
+    return !task_take(&records, &values->task);
+}
+
+static struct bytes command_line(struct command *command, const struct assignment *assignment)
+{
+    struct expand_values values;
+    buf_clear(&command->line);
+    if (command->options->base.want_command && values_of(assignment, &values))
+        expand_line(command->expand, &values, &command->line);
+    return buf_bytes(&command->line);
+}
+
+/* Ends a task that could not be started through its own fault. */
+static void finish_unstarted(struct command *command, struct slot *slot, enum result_status status,
+                             unsigned code, const char *reason)
+{
+    char *line = xasprintf("zfarm: %s\n", reason);
+    struct outcome outcome = {
+        .slot = slot->assignment.slot,
+        .seq = slot->assignment.first,
+        .status = status,
+        .code = code,
+        .start_us = clock_realtime_us(),
+        .out = {.fd = -1},
+        .err = {.bytes = bytes_of(line), .fd = -1, .size = strlen(line)},
+        .command = command_line(command, &slot->assignment),
+    };
+    slot->busy = false;
+    command->events.finished(command->events.context, &outcome);
+    free(line);
+}
+
+static void give_back(struct command *command, struct slot *slot, const char *program, int error)
+{
+    struct why why;
+    fail(&why, ERR_IO, "cannot start %s: %s", program, strerror(error));
+    slot->busy = false;
+    command->events.returned(command->events.context, slot->assignment.slot, slot->assignment.first,
+                             1);
+    command->events.broken(command->events.context, why.text);
+}
+
+static void finish_no_program(struct command *command, struct slot *slot, enum error error,
+                              const struct why *why)
+{
+    unsigned code = error == ERR_NOT_FOUND ? STATUS_NOT_FOUND : STATUS_CANNOT_EXECUTE;
+    finish_unstarted(command, slot, RESULT_EXITED, code, why->text);
+}
+
+static bool is_about_program(int error)
+{
+    return error == ENOENT || error == EACCES || error == ENOTDIR || error == ELOOP ||
+           error == ENOEXEC || error == ETXTBSY || error == EPERM;
+}
+
+static void could_not_start(struct command *command, struct slot *slot, const char *program,
+                            int error)
+{
+    if (error == E2BIG) {
+        finish_unstarted(command, slot, RESULT_BAD_TASK, 0,
+                         "the task makes an argument list that is too long for this system");
+    } else if (!command->path && is_about_program(error)) {
+        struct why why;
+        enum error kind = error == ENOENT ? ERR_NOT_FOUND : ERR_ACCESS;
+        fail(&why, kind, "cannot start %s: %s", program, strerror(error));
+        finish_no_program(command, slot, kind, &why);
+    } else {
+        give_back(command, slot, program, error);
+    }
+}
+
+/* A script without #! is one for the shell, as execvp has it. */
+static int start_script(struct slot *slot, struct child_spec *spec)
+{
+    size_t count = 0;
+    while (spec->argv[count])
+        count++;
+    char **argv = xcalloc(count + 2, sizeof *argv);
+    argv[0] = shell_path;
+    argv[1] = (char *)spec->path;
+    memcpy(argv + 2, spec->argv + 1, count * sizeof *argv);
+    spec->path = shell_path;
+    spec->argv = argv;
+    int error = child_start(&slot->child, spec);
+    free(argv);
+    return error;
+}
+
+static void start_program(struct command *command, struct slot *slot, const char *path,
+                          char *const *argv)
+{
+    const struct assignment *assignment = &slot->assignment;
+    struct child_spec spec = {
+        .path = path,
+        .argv = argv,
+        .environment = environment_for_task(command->environment, assignment->first,
+                                            assignment->slot + 1, assignment->tries),
+        .in = -1,
+        .out = -1,
+        .err = -1,
+        .extra = -1,
+        .timeout_ns = command->options->base.timeout_ns,
+    };
+    int error = child_start(&slot->child, &spec);
+    if (error == ENOEXEC)
+        error = start_script(slot, &spec);
+    if (error)
+        could_not_start(command, slot, path, error);
+}
+
+static void command_start(struct executor *executor, const struct assignment *assignment,
+                          uint64_t now_ns)
+{
+    (void)now_ns; /* the child takes the time of its own start */
+    struct command *command = command_of(executor);
+    struct slot *slot = &command->slots[assignment->slot];
+    assert(!slot->busy && assignment->count == 1);
+    slot->busy = true;
+    slot->assignment = *assignment;
+    struct expand_values values;
+    char *const *argv;
+    if (!values_of(assignment, &values) || expand_argv(command->expand, &values, &argv)) {
+        finish_unstarted(command, slot, RESULT_BAD_TASK, 0,
+                         "no command can be made of this task: an argument cannot hold a NUL byte");
+        return;
+    }
+    if (command->path) {
+        start_program(command, slot, command->path, argv);
+        return;
+    }
+    char *path;
+    struct why why;
+    enum error error = program_find(argv[0], &path, &why);
+    if (error) {
+        finish_no_program(command, slot, error, &why);
+        return;
+    }
+    start_program(command, slot, path, argv);
+    free(path);
+}
+
+static void command_cancel(struct executor *executor, unsigned slot, uint64_t seq, uint64_t now_ns)
+{
+    struct slot *at = &command_of(executor)->slots[slot];
+    if (at->busy && at->assignment.first == seq)
+        child_kill(&at->child, CHILD_CANCELLED, now_ns);
+}
+
+static int command_fd(const struct executor *executor)
+{
+    return children_fd(&command_of(executor)->children);
+}
+
+static void command_turn(struct executor *executor, uint64_t now_ns)
+{
+    struct command *command = command_of(executor);
+    children_turn(&command->children);
+    for (unsigned i = 0; i < command->options->base.slots; i++)
+        child_turn(&command->slots[i].child, now_ns);
+}
+
+static uint64_t command_deadline(const struct executor *executor)
+{
+    const struct command *command = command_of(executor);
+    uint64_t deadline_ns = NEVER;
+    for (unsigned i = 0; i < command->options->base.slots; i++)
+        if (command->slots[i].child.deadline_ns < deadline_ns)
+            deadline_ns = command->slots[i].child.deadline_ns;
+    return deadline_ns;
+}
+
+static void set_status(struct outcome *outcome, enum child_kill killed, int status)
+{
+    if (killed == CHILD_TIMED_OUT) {
+        outcome->status = RESULT_TIMED_OUT;
+    } else if (killed == CHILD_TOO_MUCH_OUTPUT) {
+        outcome->status = RESULT_OUTPUT_TOO_LARGE;
+    } else if (WIFSIGNALED(status)) {
+        outcome->status = RESULT_SIGNALED;
+        outcome->code = (unsigned)WTERMSIG(status);
+    } else {
+        outcome->code = (unsigned)WEXITSTATUS(status);
+        outcome->status = outcome->code ? RESULT_EXITED : RESULT_OK;
+    }
+}
+
+static void finish(struct command *command, struct slot *slot, int status)
+{
+    struct child *child = &slot->child;
+    struct outcome outcome = {
+        .slot = slot->assignment.slot,
+        .seq = slot->assignment.first,
+        .start_us = child->start_us,
+        .duration_ns = child->duration_ns,
+        .out = capture_take(&child->out.capture),
+        .err = capture_take(&child->err.capture),
+        .command = command_line(command, &slot->assignment),
+    };
+    set_status(&outcome, child->killed, status);
+    slot->busy = false;
+    command->events.finished(command->events.context, &outcome);
+}
+
+static bool command_child_exited(struct executor *executor, pid_t pid, int status, uint64_t now_ns)
+{
+    (void)now_ns;
+    struct command *command = command_of(executor);
+    struct slot *slot = command->slots, *end = slot + command->options->base.slots;
+    while (slot < end && slot->child.pid != pid)
+        slot++;
+    if (slot == end)
+        return false;
+    child_exited(&slot->child);
+    if (slot->child.killed == CHILD_CANCELLED) {
+        slot->busy = false;
+        command->events.cancelled(command->events.context, slot->assignment.slot,
+                                  slot->assignment.first);
+    } else {
+        finish(command, slot, status);
+    }
+    return true;
+}
+
+static uint64_t command_running(const struct executor *executor, unsigned slot, uint64_t *since_ns)
+{
+    const struct slot *at = &command_of(executor)->slots[slot];
+    if (!at->busy)
+        return 0;
+    *since_ns = at->child.started_ns;
+    return at->assignment.first;
+}
+
+static void command_destroy(struct executor **executor)
+{
+    struct executor *handle = *executor;
+    *executor = NULL;
+    if (!handle)
+        return;
+    struct command *command = command_of(handle);
+    for (unsigned i = 0; i < command->options->base.slots; i++)
+        child_abandon(&command->slots[i].child);
+    children_close(&command->children);
+    environment_free(&command->environment);
+    expand_free(&command->expand);
+    buf_free(&command->line);
+    free(command->path);
+    free(command->slots);
+    free(command);
+}
+
+static const struct executor_class command_class = {
+    .batch_max = 1,
+    .start = command_start,
+    .cancel = command_cancel,
+    .fd = command_fd,
+    .turn = command_turn,
+    .deadline = command_deadline,
+    .child_exited = command_child_exited,
+    .running = command_running,
+    .destroy = command_destroy,
+};
+
+/* A whole command line in one word is what a person means who comes from GNU parallel. */
+static enum error explain_one_word(const char *word, struct why *why)
+{
+    struct buf quoted = {0};
+    shell_quote(&quoted, bytes_of(word));
+    bool only_blanks = !word[strcspn(word, "|&;<>()$`\\\"'*?[]#~!\n")];
+    enum error error =
+        fail(why, ERR_INVALID, "%.*s is one word and no program; write: zfarm run --shell %.*s%s%s",
+             (int)quoted.size, (char *)quoted.data, (int)quoted.size, (char *)quoted.data,
+             only_blanks ? " or zfarm run " : "", only_blanks ? word : "");
+    buf_free(&quoted);
+    return error;
+}
+
+/* Sets `path`, unless each task is to name its program. */
+static enum error find_command(struct command *command, const struct command_options *options,
+                               struct why *why)
+{
+    if (options->shell) {
+        command->path = xstrdup(shell_path);
+        return ERR_NONE;
+    }
+    const char *word = options->words[0];
+    bool varies = expand_program_varies(command->expand);
+    bool line = !options->words[1] && word[strcspn(word, " \t\n|&;<>()$`\\\"'*?[]#~!")];
+    if (varies && !line)
+        return ERR_NONE;
+    enum error error = program_find(word, &command->path, why);
+    if (error == ERR_NOT_FOUND && line)
+        return explain_one_word(word, why);
+    return error;
+}
+
+static enum error open_parts(struct command *command, const struct command_options *options,
+                             struct why *why)
+{
+    size_t count = 0;
+    while (options->words[count])
+        count++;
+    enum expand_mode mode = options->shell ? EXPAND_SHELL : EXPAND_DIRECT;
+    enum error error = expand_new(&command->expand, mode, (const char *const *)options->words,
+                                  count, options->replacement, why);
+    if (!error)
+        error = find_command(command, options, why);
+    if (!error)
+        error = children_open(&command->children, &options->base, options->guard, why);
+    return error;
+}
+
+enum error command_new(const struct command_options *options, const struct executor_events *events,
+                       struct executor **executor, struct why *why)
+{
+    struct command *command = xcalloc(1, sizeof *command);
+    enum error error = open_parts(command, options, why);
+    if (error) {
+        expand_free(&command->expand);
+        free(command->path);
+        free(command);
+        return error;
+    }
+    command->executor.class = &command_class;
+    command->options = options;
+    command->events = *events;
+    const char *mark = options->guard ? guard_mark(options->guard) : NULL;
+    command->environment = environment_new(options->base.worker, mark);
+    command->slots = xcalloc(options->base.slots, sizeof *command->slots);
+    for (unsigned i = 0; i < options->base.slots; i++)
+        child_init(&command->slots[i].child, &command->children);
+    *executor = &command->executor;
+    return ERR_NONE;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "worker/guard.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/bytes.h"
+#include "common/xalloc.h"
+#include "worker/guard_order.h"
+
+enum { MARK_SIZE = sizeof "ZFARM_MARK=" + 32 };
+
+struct guard {
+    int pipe;
+    pid_t pid;
+    char mark[MARK_SIZE];
+    struct buf orders; /* guard_order: collected, or not taken by the pipe yet */
+};
+
+/* The guard's own environment is empty, so that it is not taken for a task's process. */
+static int spawn(struct guard *guard, const char *program, int reader)
+{
+    posix_spawnattr_t attributes;
+    posix_spawn_file_actions_t actions;
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setflags(&attributes,
+                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawn_file_actions_init(&actions);
+    int error = posix_spawn_file_actions_adddup2(&actions, reader, 0);
+    char name[] = "zfarm-guard", flag[] = GUARD_FLAG;
+    char *argv[] = {name, flag, guard->mark, NULL}, *environment[] = {NULL};
+    if (!error)
+        error = posix_spawn(&guard->pid, program, &actions, &attributes, argv, environment);
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+    return error;
+}
+
+enum error guard_new(struct guard **result, const char *program, struct why *why)
+{
+    struct guard *guard = xcalloc(1, sizeof *guard);
+    uint64_t random[2];
+    int ends[2] = {-1, -1}, error = 0;
+    if (getrandom(random, sizeof random, 0) != sizeof random || pipe2(ends, O_CLOEXEC) ||
+        fcntl(ends[1], F_SETFL, O_NONBLOCK))
+        error = errno;
+    if (!error) {
+        snprintf(guard->mark, MARK_SIZE, "ZFARM_MARK=%016" PRIx64 "%016" PRIx64, random[0],
+                 random[1]);
+        error = spawn(guard, program, ends[0]);
+    }
+    if (ends[0] >= 0)
+        close(ends[0]);
+    if (error) {
+        if (ends[1] >= 0)
+            close(ends[1]);
+        free(guard);
+        return fail(why, ERR_IO, "cannot start %s as the guard of this worker's processes: %s",
+                    program, strerror(error));
+    }
+    guard->pipe = ends[1];
+    *result = guard;
+    return ERR_NONE;
+}
+
+const char *guard_mark(const struct guard *guard)
+{
+    return guard->mark;
+}
+
+pid_t guard_pid(const struct guard *guard)
+{
+    return guard->pid;
+}
+
+static void put_order(struct guard *guard, guard_order order)
+{
+    buf_put(&guard->orders, &order, sizeof order);
+}
+
+void guard_add(struct guard *guard, pid_t group)
+{
+    put_order(guard, group);
+}
+
+void guard_remove(struct guard *guard, pid_t group)
+{
+    put_order(guard, -group);
+}
+
+void guard_flush(struct guard *guard)
+{
+    if (!guard->orders.size)
+        return;
+    ssize_t written = write(guard->pipe, guard->orders.data, guard->orders.size);
+    if (written > 0)
+        buf_drop_front(&guard->orders, (size_t)written);
+    else if (written < 0 && errno == EPIPE)
+        buf_clear(&guard->orders); /* it is gone; there is nobody to tell */
+}
+
+void guard_destroy(struct guard **handle)
+{
+    struct guard *guard = *handle;
+    *handle = NULL;
+    if (!guard)
+        return;
+    /* The guard empties its pipe within GUARD_NAP_MS, so blocking here is short. */
+    fcntl(guard->pipe, F_SETFL, 0);
+    put_order(guard, GUARD_GOODBYE);
+    while (guard->orders.size)
+        guard_flush(guard);
+    close(guard->pipe);
+    while (waitpid(guard->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    buf_free(&guard->orders);
+    free(guard);
+}
