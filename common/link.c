@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "common/link.h"
+
+#include <zmq.h>
+
+#include "common/events.h"
+
+enum {
+    REFUSED = ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
+              ZMQ_EVENT_HANDSHAKE_FAILED_AUTH,
+    ENDED = ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED,
+};
+
+enum error link_open(struct link *link, void *socket, struct why *why)
+{
+    *link = (struct link){0};
+    return net_events_open(&link->events, socket, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | REFUSED | ENDED,
+                           why);
+}
+
+void link_turn(struct link *link)
+{
+    struct net_event event;
+    while (net_events_next(link->events, &event)) {
+        if (event.kind == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+            link->up = true;
+            link->made++;
+            link->refused = false;
+        } else if (event.kind & REFUSED) {
+            link->refused = true;
+        } else if (event.kind & ENDED) {
+            link->up = false;
+            link->failed++;
+        }
+    }
+}
+
+void link_close(struct link *link, void *socket)
+{
+    net_events_close(&link->events, socket);
+    *link = (struct link){0};
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_LINK_H
+#define ZFARM_LINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+
+/* Whether a connecting socket has its connection now, and how often that changed. Embed it by value
+ * and read the fields after link_turn; poll `events` for ZMQ_POLLIN. */
+struct link {
+    void *events;
+    bool up;       /* the handshake is done and the connection has not been closed */
+    uint64_t made; /* connections so far; what was on its way in an older one may be lost */
+    uint64_t
+        failed;   /* attempts and connections that ended. A lane's PULL is dead after the first */
+    bool refused; /* the peer or we broke off the last handshake (wrong socket type, keys, not
+                     ZMTP): libzmq may never try again, so make a new socket */
+};
+
+/* Watches `socket` from now on; call it before net_connect. Fails with ERR_LIMIT. */
+enum error link_open(struct link *link, void *socket, struct why *why);
+void link_turn(struct link *link); /* takes in what happened; never blocks */
+/* Must come before net_close of `socket`. */
+void link_close(struct link *link, void *socket);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_SIGNALS_H
+#define ZFARM_SIGNALS_H
+
+#include <signal.h>
+
+#include "common/error.h"
+
+/* Signals as data: TERM, INT, HUP and CHLD are blocked and read from a descriptor. PIPE is blocked
+ * too, so that a write to a closed pipe fails with EPIPE; a child that gets the mask back dies of
+ * it as usual. Embed it by value. */
+struct signals {
+    int fd;          /* poll it for input */
+    sigset_t before; /* the mask that children get back */
+};
+
+/* Call it before anything starts a thread: threads inherit the mask. Fails with ERR_LIMIT. */
+enum error signals_open(struct signals *signals, struct why *why);
+/* The number of the next signal, 0 if there is none. One CHLD may stand for several children. */
+int signals_next(struct signals *signals);
+/* Puts the old mask back: what still waits takes its usual effect. */
+void signals_close(struct signals *signals);
+
+#endif
