@@ -455,12 +455,12 @@ void returned_free(struct returned *m)
     seqset_free(&m->tasks);
 }
 
-void text_put(struct buf *to, struct bytes text)
+void leave_put(struct buf *to, struct bytes text)
 {
     buf_put_bytes(to, text);
 }
 
-enum error text_take(struct bytes body, struct bytes *text)
+enum error leave_take(struct bytes body, struct bytes *text)
 {
     *text = body;
     return ERR_NONE;

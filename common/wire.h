@@ -185,8 +185,8 @@ void returned_put(struct buf *to, const struct returned *m);
 enum error returned_take(struct bytes body, struct returned *m);
 void returned_free(struct returned *m);
 
-void text_put(struct buf *to, struct bytes text); /* LEAVE */
-enum error text_take(struct bytes body, struct bytes *text);
+void leave_put(struct buf *to, struct bytes text); /* LEAVE: why */
+enum error leave_take(struct bytes body, struct bytes *text);
 
 struct gap {
     uint64_t session;
