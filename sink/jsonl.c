@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "sink/jsonl.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "common/clock.h"
+
+static bool is_continuation(uint8_t byte)
+{
+    return (byte & 0xc0) == 0x80;
+}
+
+/* Size of the well-formed sequence at `at` (Unicode 15, table 3-7: no overlong forms, no
+ * surrogates, nothing above U+10FFFF), or 0. */
+static size_t utf8_sequence(const uint8_t *at, size_t left)
+{
+    uint8_t b = at[0];
+    if (b < 0x80)
+        return 1;
+    size_t size = b >= 0xf0 ? 4 : b >= 0xe0 ? 3 : 2;
+    if (b < 0xc2 || b > 0xf4 || left < size)
+        return 0;
+    uint8_t low = b == 0xe0 ? 0xa0 : b == 0xf0 ? 0x90 : 0x80;
+    uint8_t high = b == 0xed ? 0x9f : b == 0xf4 ? 0x8f : 0xbf;
+    if (at[1] < low || at[1] > high)
+        return 0;
+    for (size_t i = 2; i < size; i++)
+        if (!is_continuation(at[i]))
+            return 0;
+    return size;
+}
+
+static bool is_utf8(struct bytes bytes)
+{
+    size_t at = 0;
+    while (at < bytes.size) {
+        uint64_t eight;
+        if (bytes.size - at >= sizeof eight) {
+            memcpy(&eight, bytes.data + at, sizeof eight);
+            if (!(eight & UINT64_C(0x8080808080808080))) {
+                at += sizeof eight;
+                continue;
+            }
+        }
+        size_t size = utf8_sequence(bytes.data + at, bytes.size - at);
+        if (size == 0)
+            return false;
+        at += size;
+    }
+    return true;
+}
+
+static void put_escape(struct buf *to, uint8_t byte)
+{
+    static const char names[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
+    const char *found = byte ? strchr(names, byte) : NULL;
+    if (found) {
+        buf_put_byte(to, '\\');
+        buf_put_byte(to, (uint8_t)letters[found - names]);
+    } else {
+        buf_printf(to, "\\u%04x", (unsigned)byte);
+    }
+}
+
+static void put_string(struct buf *to, struct bytes utf8)
+{
+    buf_put_byte(to, '"');
+    size_t run = 0; /* where what needs no escape begins */
+    for (size_t i = 0; i < utf8.size; i++) {
+        uint8_t byte = utf8.data[i];
+        if (byte >= 0x20 && byte != '"' && byte != '\\')
+            continue;
+        buf_put(to, utf8.data + run, i - run);
+        put_escape(to, byte);
+        run = i + 1;
+    }
+    if (utf8.size)
+        buf_put(to, utf8.data + run, utf8.size - run);
+    buf_put_byte(to, '"');
+}
+
+static void put_base64(struct buf *to, struct bytes bytes)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    buf_put_byte(to, '"');
+    for (size_t i = 0; i < bytes.size; i += 3) {
+        size_t left = bytes.size - i;
+        uint32_t group = (uint32_t)bytes.data[i] << 16 |
+                         (left > 1 ? (uint32_t)bytes.data[i + 1] << 8 : 0) |
+                         (left > 2 ? (uint32_t)bytes.data[i + 2] : 0);
+        uint8_t *four = buf_reserve(to, 4);
+        for (int j = 0; j < 4; j++)
+            four[j] = (uint8_t)digits[group >> (18 - 6 * j) & 63];
+        for (size_t j = 1 + left; j < 4; j++)
+            four[j] = '=';
+        to->size += 4;
+    }
+    buf_put_byte(to, '"');
+}
+
+static void put_bytes(struct buf *to, struct bytes bytes, bool text)
+{
+    if (text)
+        put_string(to, bytes);
+    else
+        put_base64(to, bytes);
+}
+
+static void put_field(struct buf *to, const char *name, struct bytes bytes)
+{
+    bool text = is_utf8(bytes);
+    buf_printf(to, ",\"%s%s\":", name, text ? "" : "_base64");
+    put_bytes(to, bytes, text);
+}
+
+static void put_task(struct buf *to, struct bytes record)
+{
+    struct task task;
+    if (record.size == 0 || task_take(&record, &task)) {
+        buf_put_text(to, ",\"task\":null");
+        return;
+    }
+    bool text = true;
+    struct bytes arg;
+    for (size_t at = 0; task_next_arg(task, &at, &arg);)
+        text = text && is_utf8(arg);
+    buf_put_text(to, text ? ",\"task\":" : ",\"task_base64\":");
+    char before = '[';
+    for (size_t at = 0; task_next_arg(task, &at, &arg); before = ',') {
+        if (task.many)
+            buf_put_byte(to, (uint8_t)before);
+        put_bytes(to, arg, text);
+    }
+    if (task.many)
+        buf_put_byte(to, ']');
+}
+
+static void put_micros(struct buf *to, const char *name, uint64_t micros, bool known)
+{
+    if (known)
+        buf_printf(to, ",\"%s\":%" PRIu64 ".%06" PRIu64, name, micros / 1000000, micros % 1000000);
+    else
+        buf_printf(to, ",\"%s\":null", name);
+}
+
+static void put_code(struct buf *to, const char *name, unsigned code, bool known)
+{
+    if (known)
+        buf_printf(to, ",\"%s\":%u", name, code);
+    else
+        buf_printf(to, ",\"%s\":null", name);
+}
+
+void jsonl_put(struct buf *to, const struct result *r)
+{
+    buf_printf(to, "{\"seq\":%" PRIu64, r->seq);
+    put_task(to, r->task);
+    buf_printf(to, ",\"status\":\"%s\"", result_status_word(r->status));
+    put_code(to, "exit", r->code, r->status == RESULT_OK || r->status == RESULT_EXITED);
+    put_code(to, "signal", r->code, r->status == RESULT_SIGNALED);
+    buf_printf(to, ",\"attempts\":%u,\"final\":%s", (unsigned)r->tries,
+               r->final ? "true" : "false");
+    if (r->worker.size)
+        put_field(to, "worker", r->worker);
+    else
+        buf_put_text(to, ",\"worker\":null");
+    put_micros(to, "start", r->start_us, r->start_us != 0);
+    put_micros(to, "seconds", r->duration_ns / NS_PER_US, r->start_us != 0);
+    put_field(to, "stdout", r->out);
+    put_field(to, "stderr", r->err);
+    buf_put_text(to, "}\n");
+}

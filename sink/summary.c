@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "sink/summary.h"
+
+#include <inttypes.h>
+
+#include "common/clock.h"
+
+static void put_unless_0(struct buf *to, const char *format, uint64_t count)
+{
+    if (count)
+        buf_printf(to, format, count);
+}
+
+void summary_put(struct buf *to, const struct summary *s)
+{
+    double seconds = (double)s->elapsed_ns / (double)NS_PER_S;
+    double done = (double)(s->ok + s->failed + s->lost);
+    buf_printf(to, "%" PRIu64 " %s: %" PRIu64 " ok, %" PRIu64 " failed, %" PRIu64 " lost", s->tasks,
+               s->tasks == 1 ? "task" : "tasks", s->ok, s->failed, s->lost);
+    put_unless_0(to, ", %" PRIu64 " not run", s->not_run);
+    put_unless_0(to, ", %" PRIu64 " missing", s->missing);
+    put_unless_0(to, ", %" PRIu64 " double", s->written_twice);
+    buf_printf(to, "; %u %s; %.1f s; %.1f tasks/s", s->workers,
+               s->workers == 1 ? "worker" : "workers", seconds, seconds > 0 ? done / seconds : 0);
+    if (s->stopped_early)
+        buf_put_text(to, "; input not read to its end");
+    put_unless_0(to, "; %" PRIu64 " reasons not shown", s->reasons_hidden);
+    buf_put_byte(to, '\n');
+}
+
+int summary_exit_status(const struct summary *s, bool farm_failed)
+{
+    if (farm_failed || s->missing || s->written_twice)
+        return 255;
+    uint64_t bad = s->failed + s->lost;
+    return bad > 100 ? 101 : (int)bad;
+}

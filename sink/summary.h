@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_SINK_SUMMARY_H
+#define ZFARM_SINK_SUMMARY_H
+
+#include "common/bytes.h"
+
+/* How the job came out, as the sink has counted it. */
+struct summary {
+    uint64_t tasks; /* numbered so far: the input's length when it was read to its end */
+    uint64_t ok;
+    uint64_t failed; /* final results that are neither ok nor lost */
+    uint64_t lost;
+    uint64_t not_run;        /* the job was stopped before their turn */
+    uint64_t missing;        /* without a verdict: 0 unless zfarm is wrong */
+    uint64_t written_twice;  /* likewise; not late results that were dropped */
+    uint64_t reasons_hidden; /* failures whose reason was not printed (text.h) */
+    unsigned workers;        /* that took part */
+    uint64_t elapsed_ns;
+    bool stopped_early; /* the input was not read to its end */
+};
+
+/* Appends the last line, with its newline:
+ *
+ *     1000 tasks: 998 ok, 2 failed, 0 lost; 4 workers; 12.4 s; 80.6 tasks/s
+ *
+ * Behind "lost" come ", D not run", ", M missing" and ", D double" when they are not 0; at the end
+ * "; input not read to its end" and "; N reasons not shown". */
+void summary_put(struct buf *to, const struct summary *summary);
+
+/* 0 all ok; 1 to 100: that many failed or were lost; 101: more than 100. 255 if `farm_failed`: the
+ * farm itself could not do its work, or was interrupted; also when something is missing or double.
+ */
+int summary_exit_status(const struct summary *summary, bool farm_failed);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "sink/text.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void put_tag(struct buf *to, const struct result *r)
+{
+    struct bytes records = r->task;
+    struct task task;
+    if (r->task.size == 0 || task_take(&records, &task))
+        return;
+    task_join(task, to);
+    buf_put_byte(to, '\t');
+}
+
+static void put_tagged(struct buf *to, const struct result *r, struct bytes output)
+{
+    size_t tag_at = to->size;
+    if (output.size)
+        put_tag(to, r);
+    size_t tag_size = to->size - tag_at;
+    while (output.size) {
+        const uint8_t *newline = memchr(output.data, '\n', output.size);
+        size_t line = newline ? (size_t)(newline - output.data) + 1 : output.size;
+        buf_put(to, output.data, line);
+        output = (struct bytes){output.data + line, output.size - line};
+        if (output.size) {
+            uint8_t *next = buf_reserve(to, tag_size); /* may move the bytes, so copied after it */
+            memcpy(next, to->data + tag_at, tag_size);
+            to->size += tag_size;
+        }
+    }
+}
+
+void text_put(struct text *text, const struct result *r, struct buf *out, struct buf *err)
+{
+    if (text->tag) {
+        put_tagged(out, r, r->out);
+        put_tagged(err, r, r->err);
+    } else {
+        buf_put_bytes(out, r->out);
+        buf_put_bytes(err, r->err);
+    }
+    if (r->err.size && r->err.data[r->err.size - 1] != '\n' && r->status > RESULT_EXITED)
+        buf_put_byte(err, '\n'); /* the reason is a line of its own */
+    text_put_reason(text, r, err);
+}
+
+void text_put_reason(struct text *text, const struct result *r, struct buf *err)
+{
+    if (r->status == RESULT_OK || r->status == RESULT_EXITED)
+        return;
+    text->reasons++;
+    if (text->reasons == TEXT_REASONS_MAX + 1)
+        buf_put_text(err, "zfarm: more tasks failed; from here on they are only counted\n");
+    if (text->reasons > TEXT_REASONS_MAX)
+        return;
+    const char *signal = r->status == RESULT_SIGNALED ? sigabbrev_np((int)r->code) : NULL;
+    buf_printf(err, "zfarm: task %" PRIu64 " failed: ", r->seq);
+    if (signal)
+        buf_printf(err, "it was ended by SIG%s\n", signal);
+    else if (r->status == RESULT_SIGNALED)
+        buf_printf(err, "it was ended by signal %u\n", r->code);
+    else
+        buf_printf(err, "%s\n", result_status_meaning(r->status));
+}
+
+uint64_t text_reasons_hidden(const struct text *text)
+{
+    return text->reasons > TEXT_REASONS_MAX ? text->reasons - TEXT_REASONS_MAX : 0;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_WRITER_H
+#define ZFARM_WRITER_H
+
+#include "common/bytes.h"
+#include "common/error.h"
+
+/* Bytes on their way to a descriptor: kept until they are written, never lost, and written without
+ * ever blocking the process.
+ *
+ * A regular file takes plain writes. A pipe, socket or terminal is asked with poll first and then
+ * given at most PIPE_BUF bytes, which it takes without blocking; O_NONBLOCK is never set, because
+ * others share the descriptor. (A terminal may block even then, so it is opened a second time,
+ * non-blocking, for the writer alone.) The process must ignore SIGPIPE and SIGXFSZ, so that they
+ * show as errors.
+ *
+ * The writer has no limit: who fills it stops when writer_pending is above theirs. The calling
+ * loop:
+ *
+ *     buf_put (writer_buf (&w), ...); remember writer_end (&w);
+ *     once a turn: writer_flush (&w, &why);
+ *     writer_blocked (&w): poll writer_fd (&w) for POLLOUT, then flush again;
+ *     writer_written (&w) has reached what was remembered: those bytes are out.
+ */
+struct writer {
+    int fd;
+    bool owns_fd;
+    bool plain;   /* a regular file: write without asking */
+    bool blocked; /* the last flush ended because it takes no more now */
+    char *name;   /* for messages */
+    struct buf buf;
+    size_t start;     /* what is before it in buf has been written */
+    uint64_t written; /* bytes, since the writer was opened */
+};
+
+/* Creates or truncates the file `path`. ERR_IO: `why` says what to do, w is closed. Opening a FIFO
+ * waits for its reader, as a shell's `>` does; everything else does not block. */
+enum error writer_open(struct writer *w, const char *path, struct why *why);
+/* Writes to a descriptor that stays the caller's (STDOUT_FILENO, "standard output"). */
+void writer_use(struct writer *w, int fd, const char *name);
+/* Frees all, pending bytes too, and closes what writer_open opened. Takes a zero-initialised one.
+ */
+void writer_close(struct writer *w);
+
+/* Where to append. Nothing but appending is allowed on it. */
+struct buf *writer_buf(struct writer *w);
+
+/* Writes as much as goes now. Nothing is ever dropped: what is not written stays pending.
+ * ERR_NONE: all is written, or writer_blocked says that it waits for POLLOUT.
+ * ERR_DISK_FULL: no room (also a quota, a file size limit, or EIO of a file): say it and flush
+ * again each second. ERR_CLOSED: the consumer is gone. ERR_IO: the descriptor is no good (closed,
+ * not for writing). Both for ever: the output cannot be completed. */
+enum error writer_flush(struct writer *w, struct why *why);
+
+bool writer_blocked(const struct writer *w);
+int writer_fd(const struct writer *w);
+size_t writer_pending(const struct writer *w); /* bytes */
+/* Positions, in bytes since it was opened: of what has been written, and of the end of what was
+ * put. */
+uint64_t writer_written(const struct writer *w);
+uint64_t writer_end(const struct writer *w);
+
+#endif
