@@ -16,9 +16,10 @@ setup() {
   cd "$BATS_TEST_TMPDIR" || return
   # Found in /proc/PID/environ of all that this test starts, even of what left its process group.
   export SCENARIO_MARK=$$-$BATS_TEST_NUMBER-$RANDOM$RANDOM
-  # A sanitizer's report goes to a file, so that it fails a test that does not look at stderr.
+  # A sanitizer's report goes to a file, so that it fails a test that does not look at stderr. (The
+  # undefined behaviour sanitizer ignores log_path when it runs next to the address sanitizer.)
   export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}log_path=$PWD/sanitizer
-  export UBSAN_OPTIONS=${UBSAN_OPTIONS:+$UBSAN_OPTIONS:}halt_on_error=1:log_path=$PWD/sanitizer
+  export UBSAN_OPTIONS=${UBSAN_OPTIONS:+$UBSAN_OPTIONS:}halt_on_error=1
 }
 
 teardown() {
@@ -142,8 +143,8 @@ no_process_is_left() {
 
 no_sanitizer_report() {
   local file verdict=0
-  for file in "$BATS_TEST_TMPDIR"/sanitizer.*; do
-    [[ -e $file ]] || continue
+  for file in "$BATS_TEST_TMPDIR"/{sanitizer.*,*.err}; do
+    grep -sqE ': runtime error: |Sanitizer: ' "$file" || continue
     verdict=1
     cat "$file"
   done
