@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "sink/jsonl.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -107,10 +106,19 @@ static void put_bytes(struct buf *to, struct bytes bytes, bool text)
         put_base64(to, bytes);
 }
 
+/* `,"name":` */
+static void put_name(struct buf *to, const char *name, const char *suffix)
+{
+    buf_put_text(to, ",\"");
+    buf_put_text(to, name);
+    buf_put_text(to, suffix);
+    buf_put_text(to, "\":");
+}
+
 static void put_field(struct buf *to, const char *name, struct bytes bytes)
 {
     bool text = is_utf8(bytes);
-    buf_printf(to, ",\"%s%s\":", name, text ? "" : "_base64");
+    put_name(to, name, text ? "" : "_base64");
     put_bytes(to, bytes, text);
 }
 
@@ -125,42 +133,58 @@ static void put_task(struct buf *to, struct bytes record)
     struct bytes arg;
     for (size_t at = 0; task_next_arg(task, &at, &arg);)
         text = text && is_utf8(arg);
-    buf_put_text(to, text ? ",\"task\":" : ",\"task_base64\":");
-    char before = '[';
+    put_name(to, "task", text ? "" : "_base64");
+    uint8_t before = '[';
     for (size_t at = 0; task_next_arg(task, &at, &arg); before = ',') {
         if (task.many)
-            buf_put_byte(to, (uint8_t)before);
+            buf_put_byte(to, before);
         put_bytes(to, arg, text);
     }
     if (task.many)
         buf_put_byte(to, ']');
 }
 
+/* At least `width` digits. printf would take most of the time of a small result. */
+static void put_number(struct buf *to, uint64_t value, int width)
+{
+    uint8_t digits[20];
+    size_t at = sizeof digits;
+    for (; value || width > 0; value /= 10, width--)
+        digits[--at] = (uint8_t)('0' + value % 10);
+    buf_put(to, digits + at, sizeof digits - at);
+}
+
 static void put_micros(struct buf *to, const char *name, uint64_t micros, bool known)
 {
-    if (known)
-        buf_printf(to, ",\"%s\":%" PRIu64 ".%06" PRIu64, name, micros / 1000000, micros % 1000000);
-    else
-        buf_printf(to, ",\"%s\":null", name);
+    put_name(to, name, "");
+    if (known) {
+        put_number(to, micros / 1000000, 1);
+        buf_put_byte(to, '.');
+        put_number(to, micros % 1000000, 6);
+    } else {
+        buf_put_text(to, "null");
+    }
 }
 
 static void put_code(struct buf *to, const char *name, unsigned code, bool known)
 {
+    put_name(to, name, "");
     if (known)
-        buf_printf(to, ",\"%s\":%u", name, code);
+        put_number(to, code, 1);
     else
-        buf_printf(to, ",\"%s\":null", name);
+        buf_put_text(to, "null");
 }
 
 void jsonl_put(struct buf *to, const struct result *r)
 {
-    buf_printf(to, "{\"seq\":%" PRIu64, r->seq);
+    buf_put_text(to, "{\"seq\":");
+    put_number(to, r->seq, 1);
     put_task(to, r->task);
-    buf_printf(to, ",\"status\":\"%s\"", result_status_word(r->status));
+    put_field(to, "status", bytes_of(result_status_word(r->status)));
     put_code(to, "exit", r->code, r->status == RESULT_OK || r->status == RESULT_EXITED);
     put_code(to, "signal", r->code, r->status == RESULT_SIGNALED);
-    buf_printf(to, ",\"attempts\":%u,\"final\":%s", (unsigned)r->tries,
-               r->final ? "true" : "false");
+    put_code(to, "attempts", r->tries, true);
+    buf_put_text(to, r->final ? ",\"final\":true" : ",\"final\":false");
     if (r->worker.size)
         put_field(to, "worker", r->worker);
     else

@@ -8,13 +8,11 @@
 /* The order window of -k: results come in any order and leave in order of their numbers.
  *
  * What must wait is in memory first. When memory_max is reached, all that waits there goes, sorted,
- * into one unlinked temporary file, as a *run*: one sequential write, and later one sequential
- * read. A run that has left gives its place on the disk back: a hole is punched, an empty file is
- * cut to nothing. Where holes are not to be had, the place counts as taken until the file is empty.
+ * into a temporary file as one run (spool.h), and the memory begins anew.
  *
  * Memory, however many results wait: memory_max, for a moment up to once more while what is in it
  * is sorted or tidied, and for each run its entry of about 100 bytes and, once it has begun to
- * leave, ORDER_READ_SIZE bytes or its largest result. A run holds memory_max bytes of results,
+ * leave, 16 KiB or its largest result. A run holds memory_max bytes of results,
  * counting 24 bytes more for each, so a spool of 10 GiB with 8 MiB in memory has some 1,300 runs,
  * and 10,000 (one MiB of memory) if all results are empty. Ten million tiny results behind one that
  * never ends are about forty runs.
@@ -26,7 +24,7 @@ struct order_options {
     const char *tmpdir; /* must stay valid (--tmpdir) */
 };
 
-enum { ORDER_MEMORY_MAX = 8 << 20, ORDER_READ_SIZE = 16 << 10 };
+enum { ORDER_MEMORY_MAX = 8 << 20 };
 
 /* Takes the next result in order. The bytes are valid during the call. It must not call the order.
  */

@@ -33,6 +33,11 @@ static void put_tagged(struct buf *to, const struct result *r, struct bytes outp
     }
 }
 
+static bool has_reason(const struct result *r)
+{
+    return r->status != RESULT_OK && r->status != RESULT_EXITED;
+}
+
 void text_put(struct text *text, const struct result *r, struct buf *out, struct buf *err)
 {
     if (text->tag) {
@@ -42,14 +47,14 @@ void text_put(struct text *text, const struct result *r, struct buf *out, struct
         buf_put_bytes(out, r->out);
         buf_put_bytes(err, r->err);
     }
-    if (r->err.size && r->err.data[r->err.size - 1] != '\n' && r->status > RESULT_EXITED)
+    if (has_reason(r) && r->err.size && r->err.data[r->err.size - 1] != '\n')
         buf_put_byte(err, '\n'); /* the reason is a line of its own */
     text_put_reason(text, r, err);
 }
 
 void text_put_reason(struct text *text, const struct result *r, struct buf *err)
 {
-    if (r->status == RESULT_OK || r->status == RESULT_EXITED)
+    if (!has_reason(r))
         return;
     text->reasons++;
     if (text->reasons == TEXT_REASONS_MAX + 1)
