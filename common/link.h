@@ -15,8 +15,9 @@ struct link {
     uint64_t made; /* connections so far; what was on its way in an older one may be lost */
     uint64_t
         failed;   /* attempts and connections that ended. A lane's PULL is dead after the first */
-    bool refused; /* the peer or we broke off the last handshake (wrong socket type, keys, not
-                     ZMTP): libzmq may never try again, so make a new socket */
+    bool refused; /* we broke off the last handshake, because of its keys or because it is no ZMTP:
+                     libzmq may never try again, so make a new socket. Where the peer broke it off,
+                     only `failed` grows */
 };
 
 /* Watches `socket` from now on; call it before net_connect. Fails with ERR_LIMIT. */

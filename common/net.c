@@ -118,9 +118,16 @@ enum error net_open(void **socket, enum net_role role, struct why *why)
     return ERR_NONE;
 }
 
-/* With IPv6 on, libzmq writes an IPv4 address in IPv6 form, and of a name it tries the first
- * address only, which for "localhost" would be ::1, where nobody listens. */
-static bool needs_ipv6(const struct endpoint *endpoint)
+/* With IPv6 on, libzmq writes IPv4 addresses in IPv6 form and prefers the IPv6 address of an
+ * interface: so it is on only where it is asked for. `*` is both. */
+static bool binds_ipv6(const struct endpoint *endpoint)
+{
+    return strcmp(endpoint->host, "*") == 0 || strchr(endpoint->host, ':');
+}
+
+/* A name may have an IPv6 address alone. libzmq tries the first that it finds, and for "localhost"
+ * that would be ::1, where nobody listens. */
+static bool connects_ipv6(const struct endpoint *endpoint)
 {
     struct in_addr ignored;
     return !endpoint->ipc && inet_pton(AF_INET, endpoint->host, &ignored) != 1 &&
@@ -153,7 +160,7 @@ enum error net_bind(void *socket, const char *text, struct why *why)
         return error;
     look_up_host(&endpoint);
     endpoint_format(&endpoint, resolved);
-    set_option(socket, ZMQ_IPV6, needs_ipv6(&endpoint));
+    set_option(socket, ZMQ_IPV6, binds_ipv6(&endpoint));
     if (zmq_bind(socket, resolved) != 0)
         return listener_failed(text, errno, why);
     return ERR_NONE;
@@ -172,7 +179,7 @@ enum error net_connect(void *socket, const char *text, struct why *why)
     enum error error = endpoint_parse(text, ENDPOINT_CONNECT, &endpoint, why);
     if (error)
         return error;
-    set_option(socket, ZMQ_IPV6, needs_ipv6(&endpoint));
+    set_option(socket, ZMQ_IPV6, connects_ipv6(&endpoint));
     if (zmq_connect(socket, text) != 0)
         return fail(why, ERR_INVALID, "cannot connect to %s: %s", text, zmq_strerror(errno));
     return ERR_NONE;

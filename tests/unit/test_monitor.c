@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "ventilator/monitor.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+
+#include "common/net.h"
+#include "common/private_dir.h"
+#include "tests/unit/eventually.h"
+
+struct control {
+    void *router;
+    struct monitor *monitor;
+    char endpoint[ENDPOINT_TEXT_SIZE];
+};
+
+static void start(void)
+{
+    net_start(0);
+}
+
+static void end(void)
+{
+    net_end(NET_END_LIMIT_MS, 99);
+}
+
+TestSuite(monitor, .timeout = 60, .init = start, .fini = end);
+
+static struct control control_open(const char *endpoint)
+{
+    struct control c;
+    cr_assert_eq(net_open(&c.router, NET_CONTROL_SERVER, NULL), ERR_NONE);
+    cr_assert_eq(monitor_new(&c.monitor, c.router, NULL), ERR_NONE);
+    cr_assert_eq(net_bind(c.router, endpoint, NULL), ERR_NONE);
+    net_bound(c.router, c.endpoint);
+    return c;
+}
+
+static void control_close(struct control *c)
+{
+    monitor_free(&c->monitor);
+    net_close(&c->router, 0);
+}
+
+/* A client that has written one message; the message is in the ROUTER but not read yet. */
+static void *client_open(const struct control *c)
+{
+    void *client;
+    struct block *message = block_copy(bytes_of("JOIN"));
+    net_open(&client, NET_CONTROL_CLIENT, NULL);
+    net_connect(client, c->endpoint, NULL);
+    cr_assert_eq(net_send(client, message), ERR_NONE);
+    block_release(&message);
+    return client;
+}
+
+static struct net_sender read_message(const struct control *c)
+{
+    struct net_sender sender;
+    struct block *message;
+    eventually((message = net_receive_from(c->router, &sender)));
+    block_release(&message);
+    return sender;
+}
+
+static uint32_t join(struct control *c)
+{
+    struct net_sender sender = read_message(c);
+    monitor_join(c->monitor, sender.peer, sender.descriptor);
+    return sender.peer;
+}
+
+static bool turn_and_next(struct control *c, uint32_t *peer)
+{
+    monitor_turn(c->monitor);
+    return monitor_next(c->monitor, peer);
+}
+
+static void expect_end_of_first_of_two(const char *endpoint)
+{
+    struct control c = control_open(endpoint);
+    uint32_t closed;
+    void *one = client_open(&c);
+    uint32_t first = join(&c);
+    void *two = client_open(&c);
+    uint32_t second = join(&c);
+    cr_assert_not(turn_and_next(&c, &closed));
+    net_close(&one, 0);
+    eventually(turn_and_next(&c, &closed));
+    cr_assert_eq(closed, first);
+    cr_assert_not(turn_and_next(&c, &closed));
+    net_close(&two, 0);
+    eventually(turn_and_next(&c, &closed));
+    cr_assert_eq(closed, second);
+    control_close(&c);
+}
+
+Test(monitor, tells_which_peer_has_gone)
+{
+    expect_end_of_first_of_two("tcp://127.0.0.1:*");
+}
+
+Test(monitor, works_on_a_unix_socket_too)
+{
+    struct private_dir dir;
+    char endpoint[ENDPOINT_TEXT_SIZE];
+    cr_assert_eq(private_dir_make(&dir, NULL), ERR_NONE);
+    snprintf(endpoint, sizeof endpoint, "ipc://%s/control", dir.path);
+    expect_end_of_first_of_two(endpoint);
+    private_dir_remove(&dir);
+}
+
+Test(monitor, says_nothing_of_who_never_joined)
+{
+    struct control c = control_open("tcp://127.0.0.1:*");
+    uint32_t closed;
+    void *stranger = client_open(&c);
+    read_message(&c);
+    net_close(&stranger, 0);
+    void *friend = client_open(&c);
+    uint32_t peer = join(&c);
+    net_close(&friend, 0);
+    eventually(turn_and_next(&c, &closed));
+    cr_assert_eq(closed, peer);
+    cr_assert_not(turn_and_next(&c, &closed));
+    control_close(&c);
+}
+
+Test(monitor, a_new_peer_on_the_descriptor_of_a_dead_one_is_not_taken_for_it)
+{
+    struct control c = control_open("tcp://127.0.0.1:*");
+    bool used_again = false;
+    for (int i = 0; i < 50; i++) {
+        uint32_t closed, peer;
+        void *old = client_open(&c);
+        struct net_sender dead = read_message(&c);
+        monitor_join(c.monitor, dead.peer, dead.descriptor);
+        net_close(&old, 0);
+        void *new = client_open(&c); /* before anything was told of the old one's end */
+        struct net_sender alive = read_message(&c);
+        used_again |= alive.descriptor == dead.descriptor;
+        monitor_join(c.monitor, alive.peer, alive.descriptor);
+        eventually(turn_and_next(&c, &closed));
+        cr_assert_eq(closed, dead.peer);
+        cr_assert_not(turn_and_next(&c, &peer), "the new one is alive");
+        net_close(&new, 0);
+        eventually(turn_and_next(&c, &closed));
+        cr_assert_eq(closed, alive.peer);
+    }
+    if (!used_again)
+        cr_log_warn("no descriptor was used again in this run");
+    control_close(&c);
+}
+
+Test(monitor, a_join_read_after_its_connection_ended_is_told_at_once)
+{
+    struct control c = control_open("tcp://127.0.0.1:*");
+    uint32_t closed;
+    void *client = client_open(&c);
+    struct net_sender sender = read_message(&c);
+    net_close(&client, 0);
+    struct block *answer = block_copy(bytes_of("WELCOME"));
+    eventually(net_send_to(c.router, sender.peer, answer) == ERR_CLOSED);
+    block_release(&answer);
+    monitor_join(c.monitor, sender.peer, sender.descriptor);
+    eventually(turn_and_next(&c, &closed));
+    cr_assert_eq(closed, sender.peer);
+    control_close(&c);
+}
