@@ -4,36 +4,38 @@
 
 #include "common/wire.h"
 
-/* The ventilator's core: who is in the farm, who gets which task, what is stored, when the job is over.
+/* The ventilator's core: who is in the farm, who gets which task, what is stored, when the job is
+ * over.
  *
- * It opens no socket and reads no clock. The shell tells it what happened and when; it answers with actions.
- * One turn of the shell:
+ * It opens no socket and reads no clock. The shell tells it what happened and when; it answers with
+ * actions. One turn of the shell:
  *
  *     all that was there when the turn began: control messages, closed connections, lanes
  *     dispatcher_turn (d, now_ns);
  *     while (dispatcher_wants_tasks (d, &tasks_max, &bytes_max))
- *         take tasks from the source into dispatcher_room (d); dispatcher_add_tasks, or _add_too_large, or
- *         dispatcher_input_ended, or stop asking because the source has nothing now
+ *         take tasks from the source into dispatcher_room (d); dispatcher_add_tasks, or
+ * _add_too_large, or dispatcher_input_ended, or stop asking because the source has nothing now
  *     while (dispatcher_next_action (d, &action))  do it
  *     sleep until something happens or dispatcher_deadline (d)
  *
- * Tasks are handed out, and deadlines acted on, in dispatcher_turn and dispatcher_add_tasks only: after the
- * inbox, so that what is late is not taken for dead. A connection of control is named by a number that the
- * shell makes up and never uses again; so is a lane.
+ * Tasks are handed out, and deadlines acted on, in dispatcher_turn and dispatcher_add_tasks only:
+ * after the inbox, so that what is late is not taken for dead. A connection of control is named by
+ * a number that the shell makes up and never uses again; so is a lane.
  */
 struct dispatcher;
 
 struct dispatcher_options {
     uint64_t incarnation;
-    unsigned retries;          /* tries in all, at least 1 */
-    uint64_t queue_max_bytes;  /* of tasks that are not stored */
-    uint64_t heartbeat_ns;     /* 500 ms */
-    uint64_t limit_ns;         /* 3 s */
-    uint64_t give_up_ns;       /* without a sink for so long: EXIT 255 */
+    unsigned retries;         /* tries in all, at least 1 */
+    uint64_t queue_max_bytes; /* of tasks that are not stored */
+    uint64_t heartbeat_ns;    /* 500 ms */
+    uint64_t limit_ns;        /* 3 s */
+    uint64_t give_up_ns;      /* without a sink for so long: EXIT 255 */
     unsigned workers_max;
-    const char *lanes;         /* told to workers: the gate's port, or an endpoint */
-    struct hash fingerprint;   /* of source and options */
-    uint64_t total;            /* tasks in the input, if known; else 0 */
+    const char *lanes;       /* told to workers: the gate's port, or an endpoint */
+    const char *endpoint;    /* of control, named in sentences for people */
+    struct hash fingerprint; /* of source and options */
+    uint64_t total;          /* tasks in the input, if known; else 0 */
 };
 
 enum dispatcher_action_kind {
@@ -57,21 +59,25 @@ struct dispatcher_action {
 struct dispatcher *dispatcher_new(const struct dispatcher_options *options, uint64_t now_ns);
 void dispatcher_destroy(struct dispatcher **d); /* takes NULL */
 
-/* What happened. Messages that are malformed, unknown or out of place are dropped and counted. `address` is
- * the host that the connection comes from ("" if unknown): used when a sink's endpoint has no host. */
+/* What happened. Messages that are malformed, unknown or out of place are dropped and counted.
+ * `address` is the host that the connection comes from ("" if unknown): used when a sink's endpoint
+ * has no host. */
 void dispatcher_control_message(struct dispatcher *d, uint64_t connection, const char *address,
                                 struct bytes message, uint64_t now_ns);
 void dispatcher_control_closed(struct dispatcher *d, uint64_t connection, uint64_t now_ns);
 /* The token is random; the core sends it down the lane in HELLO. */
-void dispatcher_lane_opened(struct dispatcher *d, uint64_t lane, struct token token, uint64_t now_ns);
+void dispatcher_lane_opened(struct dispatcher *d, uint64_t lane, struct token token,
+                            uint64_t now_ns);
 void dispatcher_lane_closed(struct dispatcher *d, uint64_t lane, uint64_t now_ns);
 
 /* The input. dispatcher_wants_tasks says whether somebody would take tasks now, and how much.
  * dispatcher_room is an empty batch (with room for the message's head): append records to it. */
 bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *bytes_max);
 struct buf *dispatcher_room(struct dispatcher *d);
-void dispatcher_add_tasks(struct dispatcher *d, size_t tasks, uint64_t now_ns); /* what is in the room */
-void dispatcher_add_too_large(struct dispatcher *d, uint64_t now_ns); /* one task, failed for that */
+void dispatcher_add_tasks(struct dispatcher *d, size_t tasks,
+                          uint64_t now_ns); /* what is in the room */
+void dispatcher_add_too_large(struct dispatcher *d,
+                              uint64_t now_ns); /* one task, failed for that */
 void dispatcher_input_ended(struct dispatcher *d, uint64_t now_ns);
 /* The input cannot be read on: like an interruption, and the job ends with 255. */
 void dispatcher_input_failed(struct dispatcher *d, const char *why, uint64_t now_ns);
@@ -87,12 +93,12 @@ uint64_t dispatcher_moved_at(const struct dispatcher *d);
 bool dispatcher_waits_for(const struct dispatcher *d, uint64_t now_ns, struct why *why);
 
 struct dispatcher_counts {
-    uint64_t read;           /* tasks numbered */
+    uint64_t read; /* tasks numbered */
     uint64_t stored;
-    uint64_t ledger_bytes;   /* memory that tasks take now */
-    uint64_t workers;        /* sessions now */
-    uint64_t workers_seen;   /* that ever got a task */
-    uint64_t dropped;        /* messages that made no sense */
+    uint64_t ledger_bytes; /* memory that tasks take now */
+    uint64_t workers;      /* sessions now */
+    uint64_t workers_seen; /* that ever got a task */
+    uint64_t dropped;      /* messages that made no sense */
 };
 struct dispatcher_counts dispatcher_counts(const struct dispatcher *d);
 

@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "ventilator/dispatcher.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/xalloc.h"
+#include "ventilator/dispatcher_state.h"
+
+/* RELEASED and CANCEL are passed on at most this often, all of them at once. */
+#define FLUSH_NS (5 * NS_PER_MS)
+/* More tasks than this are not read ahead, whatever their size: so ranges always fit a frame. */
+#define LEDGER_TASKS_MAX (UINT64_C(1) << 20)
+
+struct dispatcher *dispatcher_new(const struct dispatcher_options *options, uint64_t now_ns)
+{
+    struct dispatcher *d = xcalloc(1, sizeof *d);
+    d->options = *options;
+    d->lanes = xstrdup(options->lanes);
+    d->endpoint = xstrdup(options->endpoint);
+    d->turned_at_ns = d->moved_at_ns = d->sink.absent_since_ns = now_ns;
+    return d;
+}
+
+void dispatcher_destroy(struct dispatcher **dispatcher)
+{
+    struct dispatcher *d = *dispatcher;
+    if (!d)
+        return;
+    *dispatcher = NULL;
+    struct dispatcher_action action;
+    while (dispatcher_next_action(d, &action))
+        block_release(&action.block);
+    membership_free(d);
+    for (size_t i = 0; i < d->lane_tokens.capacity; i++)
+        free(d->lane_tokens.slots[i].value);
+    index_free(&d->by_connection);
+    index_free(&d->by_id);
+    index_free(&d->by_lane);
+    index_free(&d->lane_tokens);
+    index_free(&d->seen);
+    ledger_free(&d->ledger);
+    seqset_free(&d->queue);
+    seqset_free(&d->lonely);
+    seqset_free(&d->doomed);
+    seqset_free(&d->judged);
+    buf_free(&d->room);
+    free(d->actions);
+    free(d->lanes);
+    free(d->endpoint);
+    free(d);
+}
+
+/* ---- actions ---- */
+
+static struct dispatcher_action *push(struct dispatcher *d, enum dispatcher_action_kind kind)
+{
+    if (d->action_count == d->action_capacity) {
+        size_t capacity = d->action_capacity ? d->action_capacity * 2 : 16;
+        struct dispatcher_action *actions = xmalloc(capacity * sizeof *actions);
+        for (size_t i = 0; i < d->action_count; i++)
+            actions[i] = d->actions[(d->action_head + i) % d->action_capacity];
+        free(d->actions);
+        d->actions = actions;
+        d->action_capacity = capacity;
+        d->action_head = 0;
+    }
+    struct dispatcher_action *action =
+        &d->actions[(d->action_head + d->action_count++) % d->action_capacity];
+    action->kind = kind;
+    action->connection = action->lane = 0;
+    action->block = NULL;
+    action->status = 0;
+    action->why.text[0] = '\0';
+    return action;
+}
+
+bool dispatcher_next_action(struct dispatcher *d, struct dispatcher_action *action)
+{
+    if (d->action_count == 0)
+        return false;
+    *action = d->actions[d->action_head];
+    d->action_head = (d->action_head + 1) % d->action_capacity;
+    d->action_count--;
+    return true;
+}
+
+void dispatcher_send(struct dispatcher *d, uint64_t connection, struct buf *message)
+{
+    struct dispatcher_action *action = push(d, DISPATCHER_SEND_CONTROL);
+    action->connection = connection;
+    action->block = block_new(message);
+}
+
+void dispatcher_send_lane(struct dispatcher *d, uint64_t lane, struct block *block)
+{
+    struct dispatcher_action *action = push(d, DISPATCHER_SEND_LANE);
+    action->lane = lane;
+    action->block = block;
+}
+
+void dispatcher_act(struct dispatcher *d, enum dispatcher_action_kind kind, uint64_t lane)
+{
+    push(d, kind)->lane = lane;
+}
+
+void dispatcher_say(struct dispatcher *d, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    struct dispatcher_action *action = push(d, DISPATCHER_SAY);
+    vsnprintf(action->why.text, sizeof action->why.text, format, args);
+    va_end(args);
+}
+
+void dispatcher_exit(struct dispatcher *d, int status, const char *format, ...)
+{
+    if (d->exited)
+        return;
+    d->exited = true;
+    va_list args;
+    va_start(args, format);
+    struct dispatcher_action *action = push(d, DISPATCHER_EXIT);
+    action->status = status;
+    vsnprintf(action->why.text, sizeof action->why.text, format, args);
+    va_end(args);
+}
+
+struct frame_head dispatcher_head(const struct dispatcher *d, enum wire_kind kind, uint64_t session)
+{
+    return (struct frame_head){kind, d->job, d->options.incarnation, session};
+}
+
+void dispatcher_refuse(struct dispatcher *d, uint64_t connection, enum refuse_reason reason,
+                       const char *sentence)
+{
+    struct refuse m = {reason, bytes_of(sentence)};
+    struct buf to = {0};
+    wire_begin(&to, KIND_REFUSE, dispatcher_head(d, KIND_REFUSE, 0));
+    refuse_put(&to, &m);
+    dispatcher_send(d, connection, &to);
+}
+
+void dispatcher_moved(struct dispatcher *d, uint64_t now_ns)
+{
+    d->moved_at_ns = now_ns;
+}
+
+bool dispatcher_is_over(const struct dispatcher *d)
+{
+    return d->stopping || d->closed || d->exited;
+}
+
+/* ---- messages ---- */
+
+static void refuse_version(struct dispatcher *d, uint64_t connection, struct bytes message)
+{
+    char sentence[160];
+    snprintf(sentence, sizeof sentence,
+             "the ventilator (%s) speaks version %d of the protocol and this program version %d; "
+             "use the same release of zfarm on all machines",
+             ZFARM_VERSION, WIRE_VERSION, message.data[1]);
+    dispatcher_refuse(d, connection, REFUSE_VERSION, sentence);
+    dispatcher_say(d, "refused a peer of another protocol version=%d", message.data[1]);
+}
+
+static void join(struct dispatcher *d, uint64_t connection, const char *address,
+                 struct frame_head head, struct bytes message, struct bytes body, uint64_t now_ns)
+{
+    enum wire_role role;
+    if (join_role(body, &role))
+        d->dropped++;
+    else if (role == ROLE_WORKER)
+        membership_join(d, connection, head, message, body, now_ns);
+    else
+        sinkside_join(d, connection, address, head, body, now_ns);
+}
+
+/* A message of a session that is not, or not over this connection: its sender is to join again. */
+static void unknown_session(struct dispatcher *d, uint64_t connection, struct frame_head head)
+{
+    d->dropped++;
+    if (head.kind == KIND_BYE || d->exited)
+        return;
+    struct buf m = {0};
+    wire_begin(&m, KIND_AGAIN, dispatcher_head(d, KIND_AGAIN, head.session));
+    number_put(&m, head.session);
+    dispatcher_send(d, connection, &m);
+}
+
+void dispatcher_control_message(struct dispatcher *d, uint64_t connection, const char *address,
+                                struct bytes message, uint64_t now_ns)
+{
+    struct frame_head head;
+    struct bytes body;
+    enum error error = frame_take(message, &head, &body);
+    if (error) {
+        d->dropped++;
+        if (error == ERR_VERSION && head.kind == KIND_JOIN)
+            refuse_version(d, connection, message);
+        return;
+    }
+    if (head.kind == KIND_JOIN) {
+        join(d, connection, address, head, message, body, now_ns);
+        return;
+    }
+    bool ours = head.job == d->job && head.incarnation == d->options.incarnation;
+    struct session *s = index_get(&d->by_id, head.session);
+    if (ours && connection == d->sink.connection && head.session == d->sink.session)
+        sinkside_message(d, head.kind, body, now_ns);
+    else if (ours && s && s->connection == connection)
+        membership_message(d, s, head.kind, body, now_ns);
+    else
+        unknown_session(d, connection, head);
+}
+
+/* ---- input ---- */
+
+static bool may_read(const struct dispatcher *d)
+{
+    return d->sink.ready && !d->sink.order_full && !d->input_ended && !dispatcher_is_over(d) &&
+           seqset_empty(&d->queue) && d->ledger.bytes < d->options.queue_max_bytes &&
+           d->ledger.read - d->ledger.stored.members < LEDGER_TASKS_MAX;
+}
+
+static void make_room(struct dispatcher *d)
+{
+    buf_clear(&d->room);
+    buf_reserve(&d->room, TASKS_HEAD_SIZE);
+    memset(d->room.data, 0, TASKS_HEAD_SIZE);
+    d->room.size = TASKS_HEAD_SIZE;
+}
+
+bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *bytes_max)
+{
+    d->target = may_read(d) ? handout_pick_for_input(d) : NULL;
+    if (!d->target)
+        return false;
+    uint64_t tasks = session_ordinary_room(d->target);
+    uint64_t granted = d->target->granted.size_bytes, sent = d->target->sent_bytes;
+    uint64_t bytes = granted > sent ? granted - sent : 0;
+    if (bytes == 0 && !seqset_empty(&d->target->out))
+        return false;
+    *tasks_max = tasks < BATCH_TASKS_MAX ? tasks : BATCH_TASKS_MAX;
+    *bytes_max = bytes < BATCH_BYTES_MAX ? bytes : BATCH_BYTES_MAX;
+    make_room(d);
+    d->asked = true;
+    return true;
+}
+
+struct buf *dispatcher_room(struct dispatcher *d)
+{
+    return &d->room;
+}
+
+void dispatcher_add_tasks(struct dispatcher *d, size_t tasks, uint64_t now_ns)
+{
+    assert(d->target && tasks > 0);
+    d->asked = false;
+    handout_new_tasks(d, d->target, tasks, now_ns);
+}
+
+void dispatcher_add_too_large(struct dispatcher *d, uint64_t now_ns)
+{
+    d->asked = false;
+    struct block *none = NULL;
+    sinkside_judge(d, ledger_append(&d->ledger, 1, &none, 0)->first);
+    dispatcher_moved(d, now_ns);
+}
+
+void dispatcher_input_ended(struct dispatcher *d, uint64_t now_ns)
+{
+    d->asked = false;
+    d->input_ended = true;
+    dispatcher_moved(d, now_ns);
+}
+
+void dispatcher_input_failed(struct dispatcher *d, const char *why, uint64_t now_ns)
+{
+    d->asked = false;
+    d->failed = true;
+    dispatcher_stop(d, why, now_ns);
+}
+
+void dispatcher_stop(struct dispatcher *d, const char *why, uint64_t now_ns)
+{
+    if (d->stopping)
+        return;
+    d->stopping = true;
+    snprintf(d->stop_why.text, sizeof d->stop_why.text, "%s", why);
+    for (size_t i = 0; i < d->session_count; i++)
+        membership_lane_end(d, d->sessions[i]);
+    dispatcher_moved(d, now_ns);
+    if (d->sink.instance == 0)
+        dispatcher_exit(d, 255, "%s; no sink had joined, nothing was run", why);
+}
+
+/* ---- a turn ---- */
+
+/* A turn that comes much later than it was due means that this process stood still, not that
+ * everybody else was silent: all that is measured since the last turn starts from now. */
+static void forgive_own_lateness(struct dispatcher *d, uint64_t now_ns)
+{
+    uint64_t due_ns = d->turned_at_ns + d->options.heartbeat_ns;
+    if (now_ns > due_ns + d->options.heartbeat_ns) {
+        uint64_t late_ns = now_ns - due_ns;
+        for (size_t i = 0; i < d->session_count; i++) {
+            struct session *s = d->sessions[i];
+            s->heard_at_ns += late_ns;
+            if (s->half_closed_at_ns != NEVER)
+                s->half_closed_at_ns += late_ns;
+        }
+        for (size_t i = 0; i < d->obituary_count; i++)
+            d->obituaries[i].expires_ns += late_ns;
+        struct range r;
+        for (uint64_t at = 1; seqset_next(&d->doomed, at, UINT64_MAX - 1, &r); at = r.first + 1)
+            entry_story(ledger_find(&d->ledger, r.first), r.first)->judge_at_ns += late_ns;
+        d->sink.absent_since_ns += late_ns;
+    }
+    d->turned_at_ns = now_ns;
+}
+
+static void flush_session(struct dispatcher *d, struct session *s)
+{
+    if (!s->connection)
+        return;
+    struct buf to = {0};
+    if (s->cancel.size) {
+        struct cancel m = {(struct cancel_item *)(void *)s->cancel.data,
+                           s->cancel.size / sizeof(struct cancel_item)};
+        wire_begin(&to, KIND_CANCEL, dispatcher_head(d, KIND_CANCEL, s->id));
+        cancel_put(&to, &m);
+        dispatcher_send(d, s->connection, &to);
+        buf_clear(&s->cancel);
+    }
+    if (!seqset_empty(&s->release)) {
+        struct released m = {s->release};
+        wire_begin(&to, KIND_RELEASED, dispatcher_head(d, KIND_RELEASED, s->id));
+        released_put(&to, &m);
+        dispatcher_send(d, s->connection, &to);
+        seqset_clear(&s->release);
+    }
+    if (s->resend_from) {
+        wire_begin(&to, KIND_RESEND, dispatcher_head(d, KIND_RESEND, s->id));
+        number_put(&to, s->resend_from);
+        dispatcher_send(d, s->connection, &to);
+        s->resend_from = 0;
+    }
+}
+
+static void flush(struct dispatcher *d, uint64_t now_ns)
+{
+    if (!d->flush_wanted || now_ns < d->flushed_at_ns + FLUSH_NS)
+        return;
+    for (size_t i = 0; i < d->session_count; i++)
+        flush_session(d, d->sessions[i]);
+    d->flushed_at_ns = now_ns;
+    d->flush_wanted = false;
+}
+
+/* Those who wait for a sink are told that somebody is here. */
+static void comfort_waiting(struct dispatcher *d, uint64_t now_ns)
+{
+    if (d->waiting_count == 0 || now_ns < d->waits_sent_ns + d->options.heartbeat_ns)
+        return;
+    d->waits_sent_ns = now_ns;
+    for (size_t i = 0; i < d->waiting_count; i++) {
+        struct heartbeat m = {0};
+        struct buf to = {0};
+        wire_begin(&to, KIND_HEARTBEAT, dispatcher_head(d, KIND_HEARTBEAT, 0));
+        heartbeat_put(&to, &m);
+        dispatcher_send(d, d->waiting[i].connection, &to);
+    }
+}
+
+void dispatcher_turn(struct dispatcher *d, uint64_t now_ns)
+{
+    d->dry = d->asked;
+    d->asked = false;
+    forgive_own_lateness(d, now_ns);
+    membership_turn(d, now_ns);
+    handout_turn(d, now_ns);
+    flush(d, now_ns);
+    comfort_waiting(d, now_ns);
+    sinkside_turn(d, now_ns);
+}
+
+uint64_t dispatcher_deadline(const struct dispatcher *d)
+{
+    uint64_t due_ns = d->turned_at_ns + d->options.heartbeat_ns;
+    if (d->flush_wanted && d->flushed_at_ns + FLUSH_NS < due_ns)
+        due_ns = d->flushed_at_ns + FLUSH_NS;
+    return due_ns;
+}
+
+/* ---- what is waited for ---- */
+
+uint64_t dispatcher_moved_at(const struct dispatcher *d)
+{
+    return d->moved_at_ns;
+}
+
+/* The longest running task, by what workers told; 0 if none runs for more than a second. */
+static uint64_t a_running_task(const struct dispatcher *d, const struct session **where)
+{
+    uint64_t lowest = 0;
+    for (size_t i = 0; i < d->session_count; i++) {
+        uint64_t seq = seqset_min(&d->sessions[i]->running);
+        if (seq && (!lowest || seq < lowest)) {
+            lowest = seq;
+            *where = d->sessions[i];
+        }
+    }
+    return lowest;
+}
+
+static unsigned long long seconds_since(uint64_t then_ns, uint64_t now_ns)
+{
+    return (now_ns - then_ns) / NS_PER_S;
+}
+
+bool dispatcher_waits_for(const struct dispatcher *d, uint64_t now_ns, struct why *why)
+{
+    const struct session *where = NULL;
+    unsigned long long left = d->ledger.read - d->ledger.stored.members;
+    uint64_t running = a_running_task(d, &where);
+    if (d->closed || d->exited)
+        return false;
+    if (d->sink.instance == 0)
+        fail(why, ERR_NONE, "no sink has joined yet: start one with: zfarm-sink --connect %s",
+             d->endpoint);
+    else if (!d->sink.connection)
+        fail(why, ERR_NONE, "the sink is gone for %llu s; it is waited for",
+             seconds_since(d->sink.absent_since_ns, now_ns));
+    else if (now_ns > d->sink.heard_at_ns + d->options.limit_ns)
+        fail(why, ERR_NONE, "the sink has been silent for %llu s: is it stopped, or its disk full?",
+             seconds_since(d->sink.heard_at_ns, now_ns));
+    else if (d->done_sent)
+        fail(why, ERR_NONE, "the sink has everything and is to close the job");
+    else if (d->session_count == 0)
+        fail(why, ERR_NONE, "%s: start one with: zfarm-worker --connect %s",
+             d->workers_seen ? "all workers are gone" : "no worker has joined yet", d->endpoint);
+    else if (running)
+        fail(why, ERR_NONE, "%llu tasks are out; task %llu runs on worker %s", left,
+             (unsigned long long)running, where->name);
+    else if (d->sink.order_full)
+        fail(why, ERR_NONE, "the sink's order window is full: it waits for task %llu",
+             (unsigned long long)(d->ledger.stored.count && d->ledger.stored.ranges[0].first == 1
+                                      ? d->ledger.stored.ranges[0].last + 1
+                                      : 1));
+    else if (left == 0 && !d->input_ended)
+        fail(why, ERR_NONE, "all %llu tasks so far are done; more input is waited for",
+             (unsigned long long)d->ledger.read);
+    else
+        fail(why, ERR_NONE, "%llu tasks are not stored: %llu wait for a free slot of %zu workers",
+             left, (unsigned long long)(d->queue.members + d->lonely.members + d->doomed.members),
+             d->session_count);
+    return true;
+}
+
+struct dispatcher_counts dispatcher_counts(const struct dispatcher *d)
+{
+    return (struct dispatcher_counts){.read = d->ledger.read,
+                                      .stored = d->ledger.stored.members,
+                                      .ledger_bytes = d->ledger.bytes,
+                                      .workers = d->session_count,
+                                      .workers_seen = d->workers_seen,
+                                      .dropped = d->dropped};
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_DISPATCHER_STATE_H
+#define ZFARM_DISPATCHER_STATE_H
+
+#include "ventilator/dispatcher.h"
+#include "ventilator/index.h"
+#include "ventilator/ledger.h"
+#include "ventilator/session.h"
+
+/* The dispatcher's state, shared by the files that together are the dispatcher:
+ *
+ *     dispatcher.c   events in, actions out, the order of a turn
+ *     membership.c   workers: JOIN, WELCOME, what a session's end means for its tasks
+ *     handout.c      who gets which task; recall
+ *     sinkside.c     the sink: JOIN, STORED, verdicts, the end of the job
+ */
+
+/* What was charged when a session ended, in case its worker comes back. */
+struct obituary {
+    uint64_t session;
+    struct seqset charged;
+    uint64_t expires_ns;
+};
+
+/* A worker's JOIN that waits for a sink. */
+struct waiting_join {
+    uint64_t connection;
+    struct block *message;
+};
+
+/* The sink, or the lack of one. */
+struct sinkside {
+    uint64_t connection; /* 0: none now */
+    uint64_t session;
+    uint64_t instance;
+    uint64_t epoch;
+    bool ready; /* its first note has come: it has committed the incarnation */
+    bool order_full;
+    bool is_volatile;
+    uint64_t heard_at_ns;
+    uint64_t absent_since_ns;
+    uint64_t wants;
+    char results[256];
+};
+
+struct dispatcher {
+    struct dispatcher_options options;
+    char *lanes;
+    char *endpoint;
+    uint64_t job;
+    uint64_t last_id; /* of sessions */
+    uint64_t last_epoch;
+    struct sinkside sink;
+
+    struct session **sessions;
+    size_t session_count;
+    size_t session_capacity;
+    struct index by_connection;
+    struct index by_id;
+    struct index by_lane;
+    struct index lane_tokens; /* lane -> struct token *, until it is claimed or closed */
+    struct waiting_join *waiting;
+    size_t waiting_count;
+    struct obituary *obituaries;
+    size_t obituary_count;
+    struct index seen; /* instances that got a task */
+    uint64_t workers_seen;
+
+    /* Every task in the ledger is in exactly one of these, or at one or more sessions. */
+    struct ledger ledger;
+    struct seqset queue;  /* to be handed out */
+    struct seqset lonely; /* to be handed out, alone */
+    struct seqset doomed; /* three losses, not final yet */
+    struct seqset judged; /* VERDICT given, not stored yet */
+
+    struct buf room;        /* the batch that is being filled */
+    struct session *target; /* whom it is for */
+    bool asked;             /* tasks were asked for */
+    bool dry;               /* and there were none */
+    bool input_ended;
+    bool stopping;
+    bool failed; /* the job ends with 255 */
+    struct why stop_why;
+
+    bool done_sent;
+    bool closed; /* CLOSED came: only goodbyes are left */
+    bool exited;
+    struct closed counts;
+    uint64_t leave_by_ns;
+
+    uint64_t turned_at_ns;
+    uint64_t flushed_at_ns; /* RELEASED and CANCEL were passed on */
+    bool flush_wanted;
+    uint64_t verdicts_sent_ns;
+    uint64_t waits_sent_ns; /* HEARTBEAT to those who wait for a sink */
+    uint64_t moved_at_ns;
+    uint64_t dropped;
+
+    struct dispatcher_action *actions; /* a ring */
+    size_t action_head;
+    size_t action_count;
+    size_t action_capacity;
+};
+
+/* dispatcher.c */
+struct frame_head dispatcher_head(const struct dispatcher *d, enum wire_kind kind,
+                                  uint64_t session);
+void dispatcher_send(struct dispatcher *d, uint64_t connection, struct buf *message);
+void dispatcher_send_lane(struct dispatcher *d, uint64_t lane, struct block *block);
+void dispatcher_act(struct dispatcher *d, enum dispatcher_action_kind kind, uint64_t lane);
+void dispatcher_say(struct dispatcher *d, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void dispatcher_exit(struct dispatcher *d, int status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void dispatcher_refuse(struct dispatcher *d, uint64_t connection, enum refuse_reason reason,
+                       const char *sentence);
+void dispatcher_moved(struct dispatcher *d, uint64_t now_ns);
+bool dispatcher_is_over(const struct dispatcher *d); /* nothing more is handed out */
+
+/* membership.c */
+void membership_join(struct dispatcher *d, uint64_t connection, struct frame_head head,
+                     struct bytes message, struct bytes body, uint64_t now_ns);
+void membership_welcome_waiting(struct dispatcher *d, uint64_t now_ns);
+void membership_message(struct dispatcher *d, struct session *s, enum wire_kind kind,
+                        struct bytes body, uint64_t now_ns);
+void membership_end(struct dispatcher *d, struct session *s, bool charge, uint64_t now_ns);
+void membership_end_all(struct dispatcher *d, uint64_t now_ns);
+void membership_lane_end(struct dispatcher *d, struct session *s); /* END, once */
+void membership_note_use(struct dispatcher *d, struct session *s); /* it has a task */
+void membership_turn(struct dispatcher *d, uint64_t now_ns);
+void membership_free(struct dispatcher *d);
+
+/* handout.c */
+/* Puts a task that nobody has where it belongs: queue, lonely or doomed. */
+void handout_queue(struct dispatcher *d, const struct story *story);
+void handout_unqueue(struct dispatcher *d, uint64_t first, uint64_t last);
+/* Takes the task away from the session; queued again if nobody else has it. Returns its story. */
+struct story *handout_take_back(struct dispatcher *d, struct session *s, uint64_t seq);
+void handout_turn(struct dispatcher *d, uint64_t now_ns);
+struct session *handout_pick_for_input(struct dispatcher *d);
+/* Numbers the tasks in d->room, notes them in the ledger and sends them to the session. */
+void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, uint64_t now_ns);
+
+/* sinkside.c */
+void sinkside_join(struct dispatcher *d, uint64_t connection, const char *address,
+                   struct frame_head head, struct bytes body, uint64_t now_ns);
+void sinkside_message(struct dispatcher *d, enum wire_kind kind, struct bytes body,
+                      uint64_t now_ns);
+void sinkside_closed(struct dispatcher *d, uint64_t now_ns);
+/* The tasks are stored: out of queues and sessions, whose workers are told. */
+void sinkside_stored(struct dispatcher *d, const struct seqset *tasks, uint64_t now_ns);
+void sinkside_session_ended(struct dispatcher *d, uint64_t session);
+void sinkside_judge(struct dispatcher *d, uint64_t seq);
+void sinkside_turn(struct dispatcher *d, uint64_t now_ns);
+
+#endif

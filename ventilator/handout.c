@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "ventilator/dispatcher_state.h"
+
+#include <assert.h>
+
+#include "common/clock.h"
+
+/* Who gets which task.
+ *
+ * Tasks that were handed out before come first, lowest number first; new ones are read only when
+ * somebody would take them. The session with the fewest unfinished tasks a slot gets the next
+ * batch, so an idle one is served before one that only wants to read ahead (greedy list scheduling,
+ * Graham 1969). */
+
+enum {
+    LOSSES_MAX = 3,
+    SUSPECT_FAILS =
+        20 /* so many failures in a row, while others succeed, and it gets one at a time */
+};
+#define RECALL_PAUSE_NS (20 * NS_PER_MS)
+
+void handout_unqueue(struct dispatcher *d, uint64_t first, uint64_t last)
+{
+    seqset_remove(&d->queue, first, last);
+    seqset_remove(&d->lonely, first, last);
+    seqset_remove(&d->doomed, first, last);
+}
+
+void handout_queue(struct dispatcher *d, const struct story *story)
+{
+    assert(story->holder_count == 0);
+    handout_unqueue(d, story->seq, story->seq);
+    struct seqset *where = story->losses >= LOSSES_MAX ? &d->doomed
+                           : story->losses             ? &d->lonely
+                                                       : &d->queue;
+    seqset_add(where, story->seq, story->seq);
+}
+
+struct story *handout_take_back(struct dispatcher *d, struct session *s, uint64_t seq)
+{
+    struct entry *entry = ledger_find(&d->ledger, seq);
+    assert(entry); /* what a session has is in the ledger */
+    struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
+    story_remove_holder(story, s);
+    session_forget(s, seq, seq);
+    if (story->holder_count == 0)
+        handout_queue(d, story);
+    return story;
+}
+
+static bool is_open(const struct dispatcher *d, const struct session *s)
+{
+    return d->sink.ready && s->lane && s->connection && !s->ended && !s->leaving && !s->alone;
+}
+
+static bool is_suspect(const struct dispatcher *d, const struct session *s)
+{
+    if (s->fails_in_a_row < SUSPECT_FAILS)
+        return false;
+    for (size_t i = 0; i < d->session_count; i++)
+        if (d->sessions[i] != s && d->sessions[i]->used && d->sessions[i]->fails_in_a_row == 0)
+            return true;
+    return false;
+}
+
+/* How many tasks the session may get now. */
+static uint64_t room_for(const struct dispatcher *d, const struct session *s, bool queued)
+{
+    if (!is_open(d, s) || s->reserved)
+        return 0;
+    uint64_t room = session_ordinary_room(s);
+    if (queued && session_reserve_room(s) > room)
+        room = session_reserve_room(s);
+    if (room && is_suspect(d, s))
+        room = session_unfinished(s) == 0;
+    return room;
+}
+
+static bool is_less_busy(const struct session *a, const struct session *b)
+{
+    return session_unfinished(a) * b->slots < session_unfinished(b) * a->slots;
+}
+
+static struct session *pick(struct dispatcher *d, bool queued, uint64_t *candidates)
+{
+    struct session *best = NULL;
+    *candidates = 0;
+    for (size_t i = 0; i < d->session_count; i++) {
+        struct session *s = d->sessions[i];
+        if (room_for(d, s, queued) == 0 || (queued && s->passed_over))
+            continue;
+        ++*candidates;
+        if (!best || is_less_busy(s, best))
+            best = s;
+    }
+    return best;
+}
+
+struct session *handout_pick_for_input(struct dispatcher *d)
+{
+    uint64_t candidates;
+    return pick(d, false, &candidates);
+}
+
+/* ---- one batch ---- */
+
+/* A TASKS message that is being put together from single tasks. */
+struct parcel {
+    struct session *session;
+    struct buf message;
+    struct buf records; /* of the run */
+    struct task_run run;
+    struct record_walk walk;
+    uint64_t tasks;
+    size_t bytes;
+};
+
+static void parcel_begin(struct parcel *p, struct dispatcher *d, struct session *s)
+{
+    *p = (struct parcel){.session = s};
+    wire_begin(&p->message, KIND_TASKS, dispatcher_head(d, KIND_TASKS, s->id));
+    tasks_begin(&p->message, s->batch + 1);
+}
+
+static void parcel_end_run(struct parcel *p)
+{
+    if (p->run.count == 0)
+        return;
+    p->run.records = buf_bytes(&p->records);
+    task_run_put(&p->message, &p->run);
+    session_sent(p->session, p->run.first, p->run.first + p->run.count - 1, p->records.size);
+    buf_clear(&p->records);
+    p->run.count = 0;
+}
+
+static void parcel_add(struct parcel *p, struct dispatcher *d, struct story *story,
+                       struct bytes record, uint64_t flags)
+{
+    story->attempts++;
+    if (story->fails + 1 >= d->options.retries)
+        flags |= TASK_LAST;
+    struct task_run run = {.first = story->seq,
+                           .number = story->attempts,
+                           .tries = story->fails + story->losses + 1,
+                           .flags = flags};
+    if (p->run.first + p->run.count != run.first || p->run.number != run.number ||
+        p->run.tries != run.tries || p->run.flags != run.flags)
+        parcel_end_run(p);
+    if (p->run.count == 0)
+        p->run = run;
+    p->run.count++;
+    buf_put_bytes(&p->records, record);
+    bool added = story_add_holder(story, (struct holder){p->session,
+                                                         {d->options.incarnation, story->attempts},
+                                                         p->session->batch + 1});
+    assert(added); /* what is queued has no holder */
+    p->tasks++;
+    p->bytes += record.size;
+}
+
+static void parcel_send(struct parcel *p, struct dispatcher *d)
+{
+    parcel_end_run(p);
+    if (p->tasks) {
+        p->session->batch++;
+        membership_note_use(d, p->session);
+        dispatcher_send_lane(d, p->session->lane, block_new(&p->message));
+    }
+    buf_free(&p->message);
+    buf_free(&p->records);
+}
+
+/* A task that failed at this worker goes to another one, if another one could take it now. */
+static bool is_avoided(const struct story *story, const struct session *s, uint64_t candidates)
+{
+    return story->avoid && story->avoid == s->instance && candidates > 1;
+}
+
+static bool fits(const struct parcel *p, size_t size_bytes)
+{
+    const struct session *s = p->session;
+    if (p->tasks && p->bytes + size_bytes > BATCH_BYTES_MAX)
+        return false;
+    return s->sent_tasks + p->run.count < s->granted.reserve ||
+           session_has_bytes(s, p->bytes + size_bytes);
+}
+
+/* Sends the session a batch of what is queued; returns false if there is nothing for it. */
+static bool send_queued(struct dispatcher *d, struct session *s, uint64_t candidates)
+{
+    uint64_t most = (d->queue.members + candidates - 1) / candidates;
+    uint64_t room = room_for(d, s, true);
+    most = most < room ? most : room;
+    most = most < BATCH_TASKS_MAX ? most : BATCH_TASKS_MAX;
+    struct parcel p;
+    parcel_begin(&p, d, s);
+    struct range r;
+    for (uint64_t at = 1; p.tasks < most && seqset_next(&d->queue, at, UINT64_MAX - 1, &r);
+         at = r.first + 1) {
+        struct entry *entry = ledger_find(&d->ledger, r.first);
+        struct story *story = ledger_make_story(&d->ledger, entry, r.first, d->options.incarnation);
+        struct bytes record = ledger_walk(&p.walk, entry, r.first);
+        if (is_avoided(story, s, candidates))
+            continue;
+        if (!fits(&p, record.size))
+            break;
+        handout_unqueue(d, r.first, r.first);
+        parcel_add(&p, d, story, record, 0);
+    }
+    bool sent = p.tasks > 0;
+    parcel_send(&p, d);
+    return sent;
+}
+
+void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, uint64_t now_ns)
+{
+    struct task_run run = {.first = d->ledger.read + 1,
+                           .count = tasks,
+                           .number = 1,
+                           .tries = 1,
+                           .flags = d->options.retries <= 1 ? TASK_LAST : 0};
+    uint64_t last = run.first + tasks - 1;
+    size_t size_bytes = d->room.size - TASKS_HEAD_SIZE;
+    tasks_head_write(&d->room, dispatcher_head(d, KIND_TASKS, s->id), s->batch + 1, &run);
+    struct block *block = block_new(&d->room);
+    struct block *kept = block_hold(block);
+    struct entry *entry = ledger_append(&d->ledger, tasks, &kept, TASKS_HEAD_SIZE);
+    if (room_for(d, s, false) < tasks || !session_has_bytes(s, size_bytes)) {
+        seqset_add(&d->queue, run.first, last); /* larger than thought: for whoever has room */
+        block_release(&block);
+        return;
+    }
+    s->batch++;
+    membership_note_use(d, s);
+    entry->home = s;
+    entry->home_batch = s->batch;
+    session_sent(s, run.first, last, size_bytes);
+    dispatcher_send_lane(d, s->lane, block);
+    dispatcher_moved(d, now_ns);
+}
+
+/* ---- tasks that run alone ---- */
+
+static struct session *emptiest(struct dispatcher *d)
+{
+    struct session *best = NULL;
+    for (size_t i = 0; i < d->session_count; i++) {
+        struct session *s = d->sessions[i];
+        if (!is_open(d, s) || (session_reserve_room(s) == 0 && session_unfinished(s) == 0))
+            continue;
+        if (!best || s->reserved > best->reserved ||
+            (s->reserved == best->reserved && session_unfinished(s) < session_unfinished(best)))
+            best = s;
+    }
+    return best;
+}
+
+static void send_alone(struct dispatcher *d, struct session *s, uint64_t seq)
+{
+    struct parcel p;
+    parcel_begin(&p, d, s);
+    struct entry *entry = ledger_find(&d->ledger, seq);
+    struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
+    handout_unqueue(d, seq, seq);
+    parcel_add(&p, d, story, ledger_walk(&p.walk, entry, seq), TASK_ALONE);
+    parcel_send(&p, d);
+    s->alone = seq;
+    s->reserved = false;
+}
+
+static void ask_back(struct dispatcher *d, struct session *s, uint64_t tasks, uint64_t now_ns)
+{
+    struct buf m = {0};
+    wire_begin(&m, KIND_RECALL, dispatcher_head(d, KIND_RECALL, s->id));
+    number_put(&m, tasks);
+    dispatcher_send(d, s->connection, &m);
+    s->recalling = true;
+    s->recall_again_ns = now_ns + RECALL_PAUSE_NS;
+}
+
+/* Each task with a loss gets a worker of its own; if none is empty, one is kept free for the next.
+ */
+static void hand_out_lonely(struct dispatcher *d, uint64_t now_ns)
+{
+    while (!seqset_empty(&d->lonely)) {
+        struct session *s = emptiest(d);
+        if (!s)
+            return;
+        if (session_unfinished(s) == 0) {
+            send_alone(d, s, seqset_min(&d->lonely));
+            dispatcher_moved(d, now_ns);
+            continue;
+        }
+        s->reserved = true;
+        if (session_unstarted(s) && !s->recalling)
+            ask_back(d, s, session_unstarted(s), now_ns);
+        return;
+    }
+    for (size_t i = 0; i < d->session_count; i++)
+        d->sessions[i]->reserved = false;
+}
+
+/* ---- recall ---- */
+
+static bool wants_work(const struct dispatcher *d, const struct session *s)
+{
+    return room_for(d, s, true) > 0 && session_unfinished(s) < s->slots;
+}
+
+static struct session *fullest(struct dispatcher *d, uint64_t now_ns)
+{
+    struct session *best = NULL;
+    for (size_t i = 0; i < d->session_count; i++) {
+        struct session *s = d->sessions[i];
+        if (s->connection && !s->recalling && now_ns >= s->recall_again_ns &&
+            session_unstarted(s) > (best ? session_unstarted(best) : 0))
+            best = s;
+    }
+    return best;
+}
+
+/* When somebody idles and nothing is left to be handed out, half of what the fullest session has
+ * not begun is asked back. */
+static void recall(struct dispatcher *d, uint64_t now_ns)
+{
+    if (!seqset_empty(&d->queue) || !(d->input_ended || d->dry))
+        return;
+    for (size_t i = 0; i < d->session_count; i++) {
+        if (!wants_work(d, d->sessions[i]))
+            continue;
+        struct session *donor = fullest(d, now_ns);
+        if (donor && donor != d->sessions[i])
+            ask_back(d, donor, (session_unstarted(donor) + 1) / 2, now_ns);
+        return;
+    }
+}
+
+void handout_turn(struct dispatcher *d, uint64_t now_ns)
+{
+    if (dispatcher_is_over(d) || !d->sink.ready)
+        return;
+    hand_out_lonely(d, now_ns);
+    while (!seqset_empty(&d->queue)) {
+        uint64_t candidates;
+        struct session *s = pick(d, true, &candidates);
+        if (!s)
+            break;
+        if (send_queued(d, s, candidates))
+            dispatcher_moved(d, now_ns);
+        else
+            s->passed_over = true; /* nothing for it, or its byte credit is used up */
+    }
+    for (size_t i = 0; i < d->session_count; i++)
+        d->sessions[i]->passed_over = false;
+    recall(d, now_ns);
+}

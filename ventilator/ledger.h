@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_LEDGER_H
+#define ZFARM_LEDGER_H
+
+#include "common/block.h"
+#include "common/seqset.h"
+#include "common/task.h"
+
+/* The ledger: every task that was read and is not stored yet.
+ *
+ * Tasks are kept as they were handed out, a batch an entry, in the very bytes that were sent. A
+ * task of which nothing more is known than "in that batch, at that session, first attempt" costs
+ * nothing of its own; one with a history (handed out again, failed, lost) has a `story` in its
+ * entry. What is stored is remembered by number only, in ranges; an entry of which little is alive
+ * is copied into a smaller one.
+ *
+ * Memory is bounded by the caller, who reads no more input while ledger_bytes is above his limit.
+ */
+struct session;
+
+enum { HOLDERS_MAX = 3 };
+
+/* A session that has an attempt of a task. */
+struct holder {
+    struct session *session;
+    struct attempt attempt;
+    uint64_t batch; /* of the lane; 0 when it was named in a JOIN */
+};
+
+struct story {
+    uint64_t seq;
+    uint32_t attempts; /* handed out so far */
+    uint32_t fails;    /* tries that failed and were not final */
+    uint32_t losses;
+    uint64_t avoid;       /* instance of the worker where it failed last; 0: none */
+    uint64_t judge_at_ns; /* with three losses: when they become final */
+    unsigned holder_count;
+    struct holder holders[HOLDERS_MAX];
+};
+
+struct entry {
+    uint64_t first;
+    uint64_t count;
+    uint64_t alive;      /* not stored */
+    struct block *block; /* NULL: tasks without bytes (too large) */
+    size_t records_at;   /* where the records begin in the block */
+    struct seqset *kept; /* tasks that are in the block; NULL: all of first .. first + count - 1 */
+    struct session
+        *home; /* has all tasks that have no story, by their first attempt; NULL: nobody */
+    uint64_t home_batch;
+    struct story *stories; /* sorted by seq */
+    size_t story_count;
+    size_t story_capacity;
+};
+
+/* The place of an entry. It keeps its numbers when the entry is gone, so that places can be
+ * searched. */
+struct place {
+    uint64_t first;
+    uint64_t last;
+    struct entry *entry; /* NULL: all of it is stored */
+};
+
+struct ledger {
+    struct place *places; /* sorted */
+    size_t head;          /* places before it are empty */
+    size_t end;
+    size_t capacity;
+    size_t entries; /* places that are not empty */
+    size_t bytes;   /* memory that entries take */
+    struct seqset stored;
+    uint64_t read; /* highest number given out: the last task's */
+};
+
+void ledger_free(struct ledger *ledger);
+
+/* Appends `count` tasks with the next numbers. Takes over one hold of `*block` (may be NULL). */
+struct entry *ledger_append(struct ledger *ledger, uint64_t count, struct block **block,
+                            size_t records_at);
+/* The entry that has the task, or NULL when it is stored or was never read. */
+struct entry *ledger_find(const struct ledger *ledger, uint64_t seq);
+/* The first entry with a task in first..last that is alive, or NULL. */
+struct entry *ledger_next(const struct ledger *ledger, uint64_t first, uint64_t last);
+/* The task's record; empty if it has no bytes. Valid until something of its entry is stored. */
+struct bytes ledger_record(const struct entry *entry, uint64_t seq);
+
+/* The same for many tasks in ascending order, without starting from the front each time. Starts
+ * zero-initialised; while it is in use nothing may be stored. */
+struct record_walk {
+    const struct entry *entry;
+    uint64_t seq; /* of the record that `rest` begins with */
+    struct bytes rest;
+};
+struct bytes ledger_walk(struct record_walk *walk, const struct entry *entry, uint64_t seq);
+/* All tasks of first..last that are alive in the entry are stored now: the entry's stories of them
+ * go, and with the last one the entry. The range must lie inside the entry. */
+void ledger_store(struct ledger *ledger, struct entry *entry, uint64_t first, uint64_t last);
+
+struct story *entry_story(const struct entry *entry, uint64_t seq); /* NULL if it has none */
+/* The task's story; made if it has none, with its home as the holder of attempt 1. The pointer is
+ * valid until the next story of the entry is made. */
+struct story *ledger_make_story(struct ledger *ledger, struct entry *entry, uint64_t seq,
+                                uint64_t incarnation);
+
+struct holder *story_holder(struct story *story, const struct session *session); /* NULL if none */
+/* Returns false when there are HOLDERS_MAX already. */
+bool story_add_holder(struct story *story, struct holder holder);
+void story_remove_holder(struct story *story, const struct session *session);
+
+#endif

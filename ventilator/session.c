@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "ventilator/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/xalloc.h"
+
+struct session *session_new(uint64_t id, uint64_t connection, const struct peer *peer,
+                            uint64_t slots, uint64_t now_ns)
+{
+    struct session *s = xcalloc(1, sizeof *s);
+    s->id = id;
+    s->connection = connection;
+    s->half_closed_at_ns = NEVER;
+    s->heard_at_ns = now_ns;
+    s->instance = peer->instance;
+    s->name = xasprintf("%.*s", (int)peer->name.size, (const char *)peer->name.data);
+    s->host = xasprintf("%.*s", (int)peer->host.size, (const char *)peer->host.data);
+    s->slots = slots ? slots : 1;
+    return s;
+}
+
+void session_free(struct session *s)
+{
+    seqset_free(&s->out);
+    seqset_free(&s->finished);
+    seqset_free(&s->running);
+    seqset_free(&s->release);
+    buf_free(&s->cancel);
+    free(s->order);
+    free(s->name);
+    free(s->host);
+    free(s);
+}
+
+static bool undone(const struct session *s, struct range r)
+{
+    return seqset_count_in(&s->out, r.first, r.last) >
+           seqset_count_in(&s->finished, r.first, r.last);
+}
+
+/* Drops the runs of which nothing is unfinished. Called when the array is full, and kept linear in
+ * all by growing unless it became half empty. */
+static void prune_order(struct session *s)
+{
+    size_t to = 0;
+    for (size_t i = 0; i < s->order_count; i++)
+        if (undone(s, s->order[i]))
+            s->order[to++] = s->order[i];
+    s->order_count = to;
+}
+
+static void append_order(struct session *s, uint64_t first, uint64_t last)
+{
+    if (s->order_count == s->order_capacity) {
+        prune_order(s);
+        if (s->order_count >= s->order_capacity / 2) {
+            s->order_capacity = s->order_capacity ? s->order_capacity * 2 : 16;
+            s->order = xrealloc(s->order, s->order_capacity * sizeof *s->order);
+        }
+    }
+    s->order[s->order_count++] = (struct range){first, last};
+}
+
+void session_sent(struct session *s, uint64_t first, uint64_t last, size_t size_bytes)
+{
+    seqset_add(&s->out, first, last);
+    append_order(s, first, last);
+    s->sent_tasks += last - first + 1;
+    s->sent_bytes += size_bytes;
+}
+
+void session_has(struct session *s, uint64_t seq, bool finished)
+{
+    seqset_add(&s->out, seq, seq);
+    if (finished)
+        seqset_add(&s->finished, seq, seq);
+    else
+        append_order(s, seq, seq);
+}
+
+void session_forget(struct session *s, uint64_t first, uint64_t last)
+{
+    seqset_remove(&s->out, first, last);
+    seqset_remove(&s->finished, first, last);
+    if (s->alone >= first && s->alone <= last)
+        s->alone = 0;
+}
+
+uint64_t session_unfinished(const struct session *s)
+{
+    return s->out.members - s->finished.members;
+}
+
+uint64_t session_unstarted(const struct session *s)
+{
+    uint64_t unfinished = session_unfinished(s);
+    return unfinished > s->slots ? unfinished - s->slots : 0;
+}
+
+void session_presume_started(const struct session *s, struct seqset *to)
+{
+    uint64_t left = s->slots;
+    for (size_t i = 0; i < s->order_count && left; i++) {
+        struct range r = s->order[i];
+        for (uint64_t seq = r.first; seq <= r.last && left; seq++)
+            if (seqset_has(&s->out, seq) && !seqset_has(&s->finished, seq)) {
+                left -= seqset_add(to, seq, seq);
+            }
+    }
+}
+
+uint64_t session_ordinary_room(const struct session *s)
+{
+    return s->granted.tasks > s->sent_tasks ? s->granted.tasks - s->sent_tasks : 0;
+}
+
+uint64_t session_reserve_room(const struct session *s)
+{
+    return s->granted.reserve > s->sent_tasks ? s->granted.reserve - s->sent_tasks : 0;
+}
+
+bool session_has_bytes(const struct session *s, size_t size_bytes)
+{
+    return seqset_empty(&s->out) || s->sent_bytes + size_bytes <= s->granted.size_bytes;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_SESSION_H
+#define ZFARM_SESSION_H
+
+#include "common/wire.h"
+
+/* One worker's membership, as the ventilator knows it: its two connections, what it was sent, what
+ * it may still be sent. `out` is what it has and is not stored; `finished` is the part of it that
+ * it reported done. */
+struct session {
+    uint64_t id;
+    uint64_t connection;        /* of control; 0 when closed */
+    uint64_t lane;              /* 0 before it is claimed and after it is closed */
+    bool lane_claimed;          /* once */
+    uint64_t half_closed_at_ns; /* one of the two is closed; NEVER if not */
+    uint64_t heard_at_ns;
+
+    uint64_t instance;
+    char *name;
+    char *host;
+    uint64_t slots;
+
+    struct credit granted;
+    uint64_t sent_tasks; /* running totals, to compare with what is granted */
+    uint64_t sent_bytes;
+    uint64_t batch; /* number of the lane's last batch */
+
+    struct seqset out;
+    struct seqset finished;
+    struct seqset running; /* for more than a second, by its last heartbeat */
+    struct seqset release; /* stored, to be passed on */
+    struct buf cancel;     /* struct cancel_item, to be passed on */
+    uint64_t resend_from;  /* results batch to ask for; 0: none */
+
+    struct range *order; /* what was sent, in lane order; pruned as it is done */
+    size_t order_count;
+    size_t order_capacity;
+
+    bool ended;       /* END was sent down the lane: no more tasks */
+    bool leaving;     /* it said LEAVE */
+    bool used;        /* it got a task */
+    uint64_t alone;   /* a task that runs alone here; 0: none */
+    bool reserved;    /* gets nothing until it is empty, for a task that runs alone */
+    bool passed_over; /* in this turn there was nothing queued for it */
+    bool recalling;   /* RECALL is not answered yet */
+    uint64_t recall_again_ns;
+    uint64_t fails_in_a_row;
+};
+
+struct session *session_new(uint64_t id, uint64_t connection, const struct peer *peer,
+                            uint64_t slots, uint64_t now_ns);
+void session_free(struct session *s);
+
+/* Notes a hand-out of first..last in a batch of so many bytes of records. */
+void session_sent(struct session *s, uint64_t first, uint64_t last, size_t size_bytes);
+/* It has them without having been sent them by this session: named in its JOIN. */
+void session_has(struct session *s, uint64_t seq, bool finished);
+/* Forgets first..last: stored, returned, failed or cancelled. */
+void session_forget(struct session *s, uint64_t first, uint64_t last);
+
+uint64_t session_unfinished(const struct session *s);
+/* Tasks that it has not begun, as far as one can tell. */
+uint64_t session_unstarted(const struct session *s);
+/* Adds the tasks that it must be taken to have begun: the oldest `slots` unfinished in lane order.
+ */
+void session_presume_started(const struct session *s, struct seqset *to);
+
+/* How many tasks it may be sent by ordinary credit; and with the reserve, for tasks that were
+ * handed out before. */
+uint64_t session_ordinary_room(const struct session *s);
+uint64_t session_reserve_room(const struct session *s);
+/* Whether so many bytes of records fit its byte credit; a session that has nothing takes any. */
+bool session_has_bytes(const struct session *s, size_t size_bytes);
+
+#endif

@@ -1,0 +1,459 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "ventilator/dispatcher_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+
+/* The sink, as the ventilator sees it (docs/protocol.md, 8 and 9). */
+
+#define VERDICT_REPEAT_NS (1 * NS_PER_S)
+
+/* ---- JOIN ---- */
+
+/* Where workers find the sink. A sink that names no host is where its control connection comes
+ * from; if that is this machine, the host stays empty and means "where the ventilator is". */
+static void note_endpoint(struct dispatcher *d, struct bytes endpoint, const char *address)
+{
+    static const char tcp[] = "tcp://";
+    char text[200];
+    snprintf(text, sizeof text, "%.*s", (int)endpoint.size, (const char *)endpoint.data);
+    char *port = strrchr(text, ':');
+    bool nameless =
+        strncmp(text, tcp, strlen(tcp)) == 0 &&
+        (strncmp(text, "tcp://:", 7) == 0 || strncmp(text, "tcp://*:", 8) == 0 ||
+         strncmp(text, "tcp://0.0.0.0:", 14) == 0 || strncmp(text, "tcp://[::]:", 11) == 0 ||
+         strncmp(text, "tcp://127.", 10) == 0 || strncmp(text, "tcp://localhost:", 16) == 0 ||
+         strncmp(text, "tcp://[::1]:", 12) == 0);
+    if (!nameless) {
+        snprintf(d->sink.results, sizeof d->sink.results, "%s", text);
+        return;
+    }
+    bool here = !address[0] || strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
+    bool v6 = strchr(address, ':');
+    snprintf(d->sink.results, sizeof d->sink.results, "tcp://%s%s%s%s", v6 && !here ? "[" : "",
+             here ? "" : address, v6 && !here ? "]" : "", port);
+}
+
+/* A job can be taken up when it is this ventilator's, or when neither it nor this life has anything
+ * stored yet. Returns false after a refusal. */
+static bool fits(struct dispatcher *d, uint64_t connection, struct frame_head head,
+                 const struct sink_join *join)
+{
+    bool fresh = seqset_empty(&join->stored) && !(join->flags & SINK_CLOSED);
+    if (d->job == 0 || (d->job != head.job && seqset_empty(&d->ledger.stored))) {
+        if (fresh)
+            return true;
+        dispatcher_refuse(d, connection, REFUSE_OTHER_JOB,
+                          "this sink has results of another run of the ventilator; start a new "
+                          "sink for a new run");
+        return false;
+    }
+    if (d->job != head.job) {
+        dispatcher_refuse(d, connection, REFUSE_RESULTS_GONE,
+                          "the sink before this one had results that are gone with it");
+        dispatcher_exit(d, 255,
+                        "the sink is gone and %llu results with it; start the run again, with a "
+                        "sink that stays",
+                        (unsigned long long)d->ledger.stored.members);
+        return false;
+    }
+    struct seqset gone = {0};
+    seqset_copy(&gone, &d->ledger.stored);
+    seqset_remove_all(&gone, &join->stored);
+    uint64_t lacking = gone.members, first = seqset_min(&gone);
+    seqset_free(&gone);
+    if (lacking) {
+        dispatcher_refuse(d, connection, REFUSE_RESULTS_GONE, "results that were stored are gone");
+        dispatcher_exit(d, 255,
+                        "the sink lacks %llu results that it had stored, the first is task %llu",
+                        (unsigned long long)lacking, (unsigned long long)first);
+    }
+    return lacking == 0;
+}
+
+static void send_welcome(struct dispatcher *d)
+{
+    struct sink_welcome m = {.heartbeat_ms = d->options.heartbeat_ns / NS_PER_MS,
+                             .limit_ms = d->options.limit_ns / NS_PER_MS,
+                             .epoch = d->sink.epoch,
+                             .fingerprint = d->options.fingerprint};
+    struct buf to = {0};
+    wire_begin(&to, KIND_WELCOME, dispatcher_head(d, KIND_WELCOME, d->sink.session));
+    sink_welcome_put(&to, &m);
+    dispatcher_send(d, d->sink.connection, &to);
+}
+
+static void tell_workers(struct dispatcher *d)
+{
+    struct sink_news m = {
+        .epoch = d->sink.epoch, .results = bytes_of(d->sink.results), .wants = d->sink.wants};
+    for (size_t i = 0; i < d->session_count; i++) {
+        if (!d->sessions[i]->connection)
+            continue;
+        struct buf to = {0};
+        wire_begin(&to, KIND_SINK, dispatcher_head(d, KIND_SINK, d->sessions[i]->id));
+        sink_news_put(&to, &m);
+        dispatcher_send(d, d->sessions[i]->connection, &to);
+    }
+}
+
+static void adopt(struct dispatcher *d, uint64_t connection, const char *address,
+                  struct frame_head head, const struct sink_join *join, uint64_t now_ns)
+{
+    if (d->job != head.job) {
+        membership_end_all(d, now_ns); /* their sessions are of a job that never was */
+        d->job = head.job;
+    }
+    if (d->sink.instance != join->peer.instance)
+        d->sink.epoch = ++d->last_epoch;
+    d->sink.connection = connection;
+    d->sink.session = ++d->last_id;
+    d->sink.instance = join->peer.instance;
+    d->sink.ready = false;
+    d->sink.is_volatile = join->flags & SINK_VOLATILE;
+    d->sink.heard_at_ns = now_ns;
+    d->sink.wants = join->wants & WANT_ALL;
+    note_endpoint(d, join->results, address);
+    send_welcome(d);
+    tell_workers(d);
+    dispatcher_moved(d, now_ns);
+}
+
+void sinkside_join(struct dispatcher *d, uint64_t connection, const char *address,
+                   struct frame_head head, struct bytes body, uint64_t now_ns)
+{
+    struct sink_join join = {0};
+    if (sink_join_take(body, &join) || head.job == 0)
+        d->dropped++;
+    else if (d->sink.connection && d->sink.connection != connection &&
+             d->sink.instance != join.peer.instance)
+        dispatcher_refuse(d, connection, REFUSE_SECOND_SINK,
+                          "another sink is connected; a farm has one");
+    else if (d->closed)
+        dispatcher_refuse(d, connection, REFUSE_OVER, "the job is over");
+    else if (fits(d, connection, head, &join))
+        adopt(d, connection, address, head, &join, now_ns);
+    sink_join_free(&join);
+}
+
+void sinkside_closed(struct dispatcher *d, uint64_t now_ns)
+{
+    d->sink.connection = 0;
+    d->sink.ready = false;
+    d->sink.order_full = false;
+    d->sink.absent_since_ns = now_ns;
+}
+
+/* ---- STORED ---- */
+
+static void release_at(struct dispatcher *d, struct session *s, uint64_t first, uint64_t last)
+{
+    session_forget(s, first, last);
+    seqset_add(&s->release, first, last);
+    d->flush_wanted = true;
+}
+
+/* Of several that have the task, those that are not through with it are told to stop. */
+static void release_story(struct dispatcher *d, const struct story *story)
+{
+    for (unsigned i = 0; i < story->holder_count; i++) {
+        const struct holder *h = &story->holders[i];
+        if (story->holder_count > 1 && !seqset_has(&h->session->finished, story->seq)) {
+            struct cancel_item item = {story->seq, h->attempt, h->batch};
+            buf_put(&h->session->cancel, &item, sizeof item);
+        }
+        release_at(d, h->session, story->seq, story->seq);
+    }
+}
+
+/* first..last: not stored before, and inside the entry. */
+static void store_in_entry(struct dispatcher *d, struct entry *entry, uint64_t first, uint64_t last)
+{
+    for (size_t i = 0; i < entry->story_count; i++)
+        if (entry->stories[i].seq >= first && entry->stories[i].seq <= last)
+            release_story(d, &entry->stories[i]);
+    struct range r;
+    if (entry->home)
+        for (uint64_t at = first; at <= last && seqset_next(&entry->home->out, at, last, &r);
+             at = r.last + 1)
+            release_at(d, entry->home, r.first, r.last);
+    ledger_store(&d->ledger, entry, first, last);
+}
+
+static void store_range(struct dispatcher *d, uint64_t first, uint64_t last)
+{
+    handout_unqueue(d, first, last);
+    seqset_remove(&d->judged, first, last);
+    while (first <= last) {
+        struct entry *entry = ledger_next(&d->ledger, first, last);
+        if (!entry)
+            return;
+        uint64_t from = entry->first > first ? entry->first : first;
+        uint64_t to =
+            entry->first + entry->count - 1 < last ? entry->first + entry->count - 1 : last;
+        store_in_entry(d, entry, from, to);
+        first = to + 1;
+    }
+}
+
+void sinkside_stored(struct dispatcher *d, const struct seqset *tasks, uint64_t now_ns)
+{
+    for (size_t i = 0; i < tasks->count; i++) {
+        uint64_t last = tasks->ranges[i].last;
+        if (last > d->ledger.read)
+            last = d->ledger.read;
+        struct range fresh;
+        for (uint64_t at = tasks->ranges[i].first;
+             at <= last && seqset_next_gap(&d->ledger.stored, at, last, &fresh);
+             at = fresh.last + 1) {
+            store_range(d, fresh.first, fresh.last);
+            dispatcher_moved(d, now_ns);
+        }
+    }
+}
+
+static void note_gaps(struct dispatcher *d, const struct stored_note *m)
+{
+    for (size_t i = 0; i < m->gap_count; i++) {
+        struct session *s = index_get(&d->by_id, m->gaps[i].session);
+        if (s && m->gaps[i].batch) {
+            s->resend_from = m->gaps[i].batch;
+            d->flush_wanted = true;
+        }
+    }
+}
+
+static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns)
+{
+    struct stored_note m = {0};
+    if (stored_note_take(body, &m)) {
+        d->dropped++;
+    } else if (m.epoch == d->sink.epoch) {
+        bool first = !d->sink.ready;
+        d->sink.ready = true;
+        d->sink.order_full = m.order_full;
+        sinkside_stored(d, &m.tasks, now_ns);
+        note_gaps(d, &m);
+        if (first) {
+            d->verdicts_sent_ns = 0;
+            d->done_sent = false;
+            membership_welcome_waiting(d, now_ns);
+        }
+    }
+    stored_note_free(&m);
+}
+
+/* ---- the other messages ---- */
+
+static void send_status(struct dispatcher *d)
+{
+    struct status m = {.total = d->input_ended ? d->ledger.read : d->options.total,
+                       .read = d->ledger.read,
+                       .queued = d->queue.members + d->lonely.members + d->doomed.members,
+                       .flags = d->input_ended ? STATUS_INPUT_ENDED : 0,
+                       .workers = d->session_count};
+    m.out = d->ledger.read - d->ledger.stored.members - m.queued;
+    struct buf to = {0};
+    wire_begin(&to, KIND_STATUS, dispatcher_head(d, KIND_STATUS, d->sink.session));
+    status_put(&to, &m);
+    dispatcher_send(d, d->sink.connection, &to);
+}
+
+static void heartbeat(struct dispatcher *d, struct bytes body)
+{
+    struct heartbeat m = {0};
+    if (heartbeat_take(body, &m)) {
+        d->dropped++;
+    } else {
+        struct heartbeat answer = {.clock_ns = m.clock_ns};
+        struct buf to = {0};
+        wire_begin(&to, KIND_HEARTBEAT, dispatcher_head(d, KIND_HEARTBEAT, d->sink.session));
+        heartbeat_put(&to, &answer);
+        dispatcher_send(d, d->sink.connection, &to);
+        send_status(d);
+    }
+    heartbeat_free(&m);
+}
+
+static void say_bye(struct dispatcher *d)
+{
+    struct buf m = {0};
+    wire_begin(&m, KIND_BYE, dispatcher_head(d, KIND_BYE, d->sink.session));
+    dispatcher_send(d, d->sink.connection, &m);
+}
+
+static void closed(struct dispatcher *d, struct bytes body, uint64_t now_ns)
+{
+    if (closed_take(body, &d->counts)) {
+        d->dropped++;
+        return;
+    }
+    d->closed = true;
+    d->leave_by_ns = now_ns + 2 * NS_PER_S;
+    say_bye(d);
+    dispatcher_moved(d, now_ns);
+}
+
+void sinkside_message(struct dispatcher *d, enum wire_kind kind, struct bytes body, uint64_t now_ns)
+{
+    d->sink.heard_at_ns = now_ns;
+    if (kind == KIND_HEARTBEAT)
+        heartbeat(d, body);
+    else if (kind == KIND_STORED)
+        stored_note(d, body, now_ns);
+    else if (kind == KIND_CLOSED && d->done_sent)
+        closed(d, body, now_ns);
+    else if (kind == KIND_LEAVE)
+        dispatcher_stop(d, "the sink was asked to stop", now_ns);
+    else
+        d->dropped++;
+}
+
+void sinkside_session_ended(struct dispatcher *d, uint64_t session)
+{
+    if (!d->sink.connection)
+        return;
+    struct buf m = {0};
+    wire_begin(&m, KIND_ENDED, dispatcher_head(d, KIND_ENDED, d->sink.session));
+    number_put(&m, session);
+    dispatcher_send(d, d->sink.connection, &m);
+}
+
+/* ---- verdicts ---- */
+
+void sinkside_judge(struct dispatcher *d, uint64_t seq)
+{
+    handout_unqueue(d, seq, seq);
+    seqset_add(&d->judged, seq, seq);
+    d->verdicts_sent_ns = 0;
+}
+
+static struct verdict_item judgement(struct dispatcher *d, uint64_t seq)
+{
+    struct entry *entry = ledger_find(&d->ledger, seq);
+    struct story *story = entry_story(entry, seq);
+    return (struct verdict_item){.status = entry->block ? RESULT_LOST : RESULT_TASK_TOO_LARGE,
+                                 .first = seq,
+                                 .last = seq,
+                                 .tries = story ? story->fails + story->losses : 0,
+                                 .task = ledger_record(entry, seq)};
+}
+
+/* As many as fit a frame, again and again until they are stored. */
+static void send_verdicts(struct dispatcher *d, uint64_t now_ns)
+{
+    enum { MOST = 1000 };
+    if (seqset_empty(&d->judged) || !d->sink.ready || now_ns < d->verdicts_sent_ns)
+        return;
+    struct verdict_item items[MOST];
+    struct verdict m = {items, 0};
+    size_t size_bytes = 0;
+    struct range r;
+    for (uint64_t at = 1; m.count < MOST && seqset_next(&d->judged, at, UINT64_MAX - 1, &r);
+         at = r.first + 1) {
+        struct verdict_item item = judgement(d, r.first);
+        if (m.count && size_bytes + item.task.size > FRAME_MAX / 2)
+            break;
+        size_bytes += item.task.size;
+        items[m.count++] = item;
+    }
+    struct buf to = {0};
+    wire_begin(&to, KIND_VERDICT, dispatcher_head(d, KIND_VERDICT, d->sink.session));
+    verdict_put(&to, &m);
+    dispatcher_send(d, d->sink.connection, &to);
+    d->verdicts_sent_ns = now_ns + VERDICT_REPEAT_NS;
+}
+
+/* ---- the end ---- */
+
+static bool anything_out(const struct dispatcher *d)
+{
+    for (size_t i = 0; i < d->session_count; i++)
+        if (!seqset_empty(&d->sessions[i]->out))
+            return true;
+    return !seqset_empty(&d->judged);
+}
+
+static bool is_complete(const struct dispatcher *d)
+{
+    if (d->stopping)
+        return !anything_out(d);
+    return d->input_ended && d->ledger.stored.members == d->ledger.read;
+}
+
+static void send_done(struct dispatcher *d)
+{
+    struct done m = {.total = d->ledger.read,
+                     .flags = d->input_ended ? 0 : DONE_INPUT_CUT,
+                     .workers = d->workers_seen};
+    struct range gap;
+    for (uint64_t at = 1;
+         at <= d->ledger.read && seqset_next_gap(&d->ledger.stored, at, d->ledger.read, &gap);
+         at = gap.last + 1)
+        seqset_add(&m.not_run, gap.first, gap.last);
+    struct buf to = {0};
+    wire_begin(&to, KIND_DONE, dispatcher_head(d, KIND_DONE, d->sink.session));
+    done_put(&to, &m);
+    dispatcher_send(d, d->sink.connection, &to);
+    done_free(&m);
+}
+
+static void stop_workers(struct dispatcher *d)
+{
+    for (size_t i = 0; i < d->session_count; i++) {
+        struct session *s = d->sessions[i];
+        if (!s->connection)
+            continue;
+        struct stop m = {STOP_JOB_OVER, s->batch};
+        struct buf to = {0};
+        wire_begin(&to, KIND_STOP, dispatcher_head(d, KIND_STOP, s->id));
+        stop_put(&to, &m);
+        dispatcher_send(d, s->connection, &to);
+    }
+}
+
+static void leave(struct dispatcher *d)
+{
+    stop_workers(d);
+    uint64_t bad = d->counts.failed + d->counts.lost;
+    if (d->failed || d->stopping)
+        dispatcher_exit(d, 255, "%s", d->stop_why.text);
+    else
+        dispatcher_exit(d, bad > 100 ? 101 : (int)bad, "%s", "");
+}
+
+static void give_up(struct dispatcher *d, uint64_t now_ns)
+{
+    if (d->sink.connection || now_ns < d->sink.absent_since_ns + d->options.give_up_ns)
+        return;
+    if (d->sink.instance)
+        dispatcher_exit(d, 255,
+                        "the sink is gone and did not come back within %llu s; %llu results "
+                        "were stored, %llu tasks were read",
+                        (unsigned long long)(d->options.give_up_ns / NS_PER_S),
+                        (unsigned long long)d->ledger.stored.members,
+                        (unsigned long long)d->ledger.read);
+    else
+        dispatcher_exit(d, 255,
+                        "no sink has joined within %llu s; start one with: zfarm-sink "
+                        "--connect %s",
+                        (unsigned long long)(d->options.give_up_ns / NS_PER_S), d->endpoint);
+}
+
+void sinkside_turn(struct dispatcher *d, uint64_t now_ns)
+{
+    if (d->closed) {
+        if (!d->sink.connection || now_ns >= d->leave_by_ns)
+            leave(d);
+        return;
+    }
+    give_up(d, now_ns);
+    send_verdicts(d, now_ns);
+    if (d->sink.ready && !d->done_sent && is_complete(d)) {
+        send_done(d);
+        d->done_sent = true;
+    }
+}
