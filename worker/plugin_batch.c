@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "worker/plugin_batch.h"
+
+#include <assert.h>
+#include <unistd.h>
+
+void plugin_batch_free(struct plugin_batch *batch)
+{
+    seqset_free(&batch->cancelled);
+}
+
+void plugin_batch_assign(struct plugin_batch *batch, const struct assignment *assignment)
+{
+    assert(!batch->assigned && assignment->count && assignment->first);
+    batch->assignment = *assignment;
+    batch->assigned = true;
+    batch->done = 0;
+}
+
+uint64_t plugin_batch_next(const struct plugin_batch *batch)
+{
+    return batch->assignment.first + batch->done;
+}
+
+uint32_t plugin_batch_left(const struct plugin_batch *batch)
+{
+    return batch->assignment.count - batch->done;
+}
+
+bool plugin_batch_cancel(struct plugin_batch *batch, uint64_t seq)
+{
+    uint64_t next = plugin_batch_next(batch);
+    if (!batch->assigned || seq < next || seq - next >= plugin_batch_left(batch))
+        return false;
+    seqset_add(&batch->cancelled, seq, seq);
+    return true;
+}
+
+bool plugin_batch_is_cancelled(const struct plugin_batch *batch, uint64_t seq)
+{
+    return batch->cancelled.members && seqset_has(&batch->cancelled, seq);
+}
+
+/* The next `count` tasks have ended; the event is to follow. */
+static void advance(struct plugin_batch *batch, uint32_t count)
+{
+    assert(count <= plugin_batch_left(batch));
+    batch->done += count;
+    if (plugin_batch_left(batch))
+        return;
+    batch->assigned = batch->sent = false;
+    seqset_clear(&batch->cancelled);
+}
+
+static void drop(struct output *output)
+{
+    if (output->fd >= 0)
+        close(output->fd);
+}
+
+void plugin_batch_finish(struct plugin_batch *batch, struct outcome *outcome)
+{
+    const struct executor_events *events = batch->events;
+    uint64_t seq = plugin_batch_next(batch);
+    bool cancelled = plugin_batch_is_cancelled(batch, seq);
+    advance(batch, 1);
+    if (cancelled) {
+        drop(&outcome->out);
+        drop(&outcome->err);
+        events->cancelled(events->context, batch->slot, seq);
+        return;
+    }
+    outcome->slot = batch->slot;
+    outcome->seq = seq;
+    events->finished(events->context, outcome);
+}
+
+void plugin_batch_return(struct plugin_batch *batch)
+{
+    const struct executor_events *events = batch->events;
+    uint32_t left = batch->assigned ? plugin_batch_left(batch) : 0;
+    while (left) {
+        uint64_t seq = plugin_batch_next(batch);
+        struct range cancelled = {seq + left, seq + left};
+        seqset_next(&batch->cancelled, seq, seq + left - 1, &cancelled);
+        uint32_t kept = (uint32_t)(cancelled.first - seq);
+        uint32_t ended = kept ? kept : 1;
+        left -= ended;
+        advance(batch, ended);
+        if (kept)
+            events->returned(events->context, batch->slot, seq, kept);
+        else
+            events->cancelled(events->context, batch->slot, seq);
+    }
+}

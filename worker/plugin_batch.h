@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_PLUGIN_BATCH_H
+#define ZFARM_PLUGIN_BATCH_H
+
+#include "common/seqset.h"
+#include "worker/executor.h"
+
+/* One slot's assignment and how far it has come. No child, no clock: each task ends here, in order,
+ * in exactly one event. An event comes after the batch is as it should be, since whoever gets it
+ * may give the next assignment from inside. Zero-initialised, with `slot` and `events` set, is
+ * free. Read the fields, change them by the functions. */
+struct plugin_batch {
+    unsigned slot;
+    const struct executor_events *events;
+    bool assigned; /* there are tasks that have not ended */
+    bool sent;     /* and they are with the child */
+    struct assignment assignment;
+    uint32_t done;           /* of its tasks have ended */
+    struct seqset cancelled; /* tasks of it that are to have no result */
+};
+
+void plugin_batch_free(struct plugin_batch *batch);
+void plugin_batch_assign(struct plugin_batch *batch, const struct assignment *assignment);
+/* The number of the first task that has not ended; one behind the last if all have. */
+uint64_t plugin_batch_next(const struct plugin_batch *batch);
+uint32_t plugin_batch_left(const struct plugin_batch *batch); /* tasks that have not ended */
+/* The task `seq`, if it has not ended, will end in cancelled. Returns false if it is none of them.
+ */
+bool plugin_batch_cancel(struct plugin_batch *batch, uint64_t seq);
+bool plugin_batch_is_cancelled(const struct plugin_batch *batch, uint64_t seq);
+/* The next task has ended: finished with this outcome, whose slot and seq are filled in; or
+ * cancelled, and then files in the outcome are closed. */
+void plugin_batch_finish(struct plugin_batch *batch, struct outcome *outcome);
+/* All that have not ended are returned, or cancelled. */
+void plugin_batch_return(struct plugin_batch *batch);
+
+#endif

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "worker/plugin_slot.h"
+
+#include <stdio.h>
+#include <sys/epoll.h>
+
+#include "common/clock.h"
+#include "worker/environment.h"
+#include "worker/plugin_death.h"
+#include "worker/plugin_host.h"
+
+enum {
+    LOOK_EVERY_MS = 50,
+    START_TRIES = 3,
+    RESTART_AFTER_MS = 100 /* doubled each time */
+};
+
+void plugin_slot_init(struct plugin_shared *shared, struct plugin_slot *slot, unsigned number)
+{
+    *slot = (struct plugin_slot){.batch = {.slot = number, .events = &shared->events}};
+    plugin_child_init(&slot->child, &shared->children, &shared->limits);
+}
+
+/* What the slot's child is watched for; it may be closed already. */
+static void watch_link(struct plugin_shared *shared, struct plugin_slot *slot, int operation)
+{
+    uint32_t out = plugin_child_sending(&slot->child) ? EPOLLOUT : 0;
+    struct epoll_event event = {.events = EPOLLIN | out, .data = {.ptr = slot}};
+    epoll_ctl(shared->epoll, operation, slot->child.link, &event);
+}
+
+/* Gives the slot up for good. */
+static void give_up(struct plugin_shared *shared, struct plugin_slot *slot)
+{
+    slot->state = SLOT_BROKEN;
+    slot->look_ns = NEVER;
+    plugin_batch_return(&slot->batch);
+    if (shared->broken)
+        return;
+    shared->broken = true;
+    shared->events.broken(shared->events.context, slot->why.text);
+}
+
+static void count_failure(struct plugin_shared *shared, struct plugin_slot *slot, uint64_t now_ns)
+{
+    slot->state = SLOT_DOWN;
+    slot->look_ns = now_ns + (RESTART_AFTER_MS * NS_PER_MS << slot->failures);
+    if (++slot->failures >= START_TRIES)
+        give_up(shared, slot);
+}
+
+void plugin_slot_start_child(struct plugin_shared *shared, struct plugin_slot *slot,
+                             uint64_t now_ns)
+{
+    char number[16];
+    snprintf(number, sizeof number, "%u", slot->batch.slot + 1);
+    shared->argv[PLUGIN_HOST_SLOT] = number;
+    slot->killed = KILL_NONE;
+    slot->ended_any = false;
+    slot->why.text[0] = 0;
+    enum error error = plugin_child_start(
+        &slot->child, shared->program, shared->argv,
+        environment_for_slot(shared->environment, slot->batch.slot + 1), &slot->why);
+    if (error) {
+        count_failure(shared, slot, now_ns);
+        return;
+    }
+    slot->state = SLOT_STARTING;
+    slot->look_ns = NEVER;
+    watch_link(shared, slot, EPOLL_CTL_ADD);
+}
+
+static void kill_slot(struct plugin_shared *shared, struct plugin_slot *slot,
+                      enum plugin_kill reason)
+{
+    slot->killed = reason;
+    slot->killed_for = plugin_batch_next(&slot->batch);
+    slot->state = SLOT_KILLED;
+    slot->look_ns = NEVER;
+    watch_link(shared, slot, EPOLL_CTL_DEL);
+    plugin_child_kill(&slot->child);
+}
+
+static void send_order(struct plugin_shared *shared, struct plugin_slot *slot,
+                       const struct plugin_order *order, struct bytes records)
+{
+    plugin_child_send(&slot->child, order, records);
+    if (plugin_child_sending(&slot->child))
+        watch_link(shared, slot, EPOLL_CTL_MOD);
+}
+
+/* Plans the next look at a busy child that began with `at` at `since_ns`. */
+static void plan_look(struct plugin_shared *shared, struct plugin_slot *slot, uint64_t at,
+                      uint64_t since_ns, uint64_t now_ns)
+{
+    const struct plugin_batch *batch = &slot->batch;
+    uint64_t timeout_ns = shared->options.timeout_ns;
+    uint64_t soon_ns = now_ns + LOOK_EVERY_MS * NS_PER_MS, due_ns = NEVER;
+    if (batch->sent && timeout_ns)
+        due_ns = at == plugin_batch_next(batch) ? since_ns + timeout_ns : soon_ns;
+    if (batch->sent && (plugin_batch_left(batch) > 1 || batch->cancelled.members))
+        due_ns = due_ns < soon_ns ? due_ns : soon_ns;
+    slot->look_ns = due_ns;
+}
+
+static void send_batch(struct plugin_shared *shared, struct plugin_slot *slot, uint64_t now_ns)
+{
+    const struct assignment *assignment = &slot->batch.assignment;
+    struct plugin_order order = {.kind = PLUGIN_BATCH,
+                                 .count = assignment->count,
+                                 .first = assignment->first,
+                                 .size = assignment->records.size,
+                                 .tries = assignment->tries};
+    slot->state = SLOT_BUSY;
+    slot->batch.sent = true;
+    slot->wall_offset_us = clock_realtime_us() - clock_now_ns() / NS_PER_US;
+    send_order(shared, slot, &order, assignment->records);
+    plan_look(shared, slot, 0, 0, now_ns);
+}
+
+static void become_idle(struct plugin_shared *shared, struct plugin_slot *slot, uint64_t now_ns)
+{
+    slot->state = SLOT_IDLE;
+    slot->look_ns = NEVER;
+    if (slot->batch.assigned)
+        send_batch(shared, slot, now_ns);
+}
+
+static enum result_status status_of(const struct plugin_result *result)
+{
+    if (result->too_large)
+        return RESULT_OUTPUT_TOO_LARGE;
+    return result->code ? RESULT_EXITED : RESULT_OK;
+}
+
+static void finish(struct plugin_slot *slot, const struct plugin_result *result, struct output out,
+                   struct output err)
+{
+    enum result_status status = status_of(result);
+    struct outcome outcome = {.status = status,
+                              .code = status == RESULT_EXITED ? result->code : 0,
+                              .start_us = result->start_ns / NS_PER_US + slot->wall_offset_us,
+                              .duration_ns = result->duration_ns,
+                              .out = out,
+                              .err = err};
+    slot->ended_any = true;
+    plugin_batch_finish(&slot->batch, &outcome);
+}
+
+static struct output in_memory(struct bytes bytes)
+{
+    return (struct output){.bytes = bytes, .fd = -1, .size = bytes.size};
+}
+
+/* Takes what the child has finished. False when the area holds nonsense. */
+static bool harvest(struct plugin_slot *slot)
+{
+    struct plugin_result result;
+    struct bytes out, err;
+    enum plugin_taken taken;
+    while ((taken = plugin_child_take(&slot->child, &result, &out, &err)) == TAKEN_RESULT) {
+        if (!slot->batch.sent || plugin_child_sending(&slot->child))
+            return false;
+        finish(slot, &result, in_memory(out), in_memory(err));
+    }
+    return taken == TAKEN_NONE;
+}
+
+static void finish_large(struct plugin_slot *slot)
+{
+    struct plugin_child *child = &slot->child;
+    if (child->kept != CAPTURE_WHOLE)
+        child->large.too_large = 1;
+    if (child->kept == CAPTURE_NO_ROOM) {
+        struct buf line = {0};
+        buf_printf(&line, "zfarm: this task's output could not be kept: %s\n", child->words.text);
+        capture_note(&child->err, buf_bytes(&line));
+        buf_free(&line);
+    }
+    struct output out = capture_take(&child->out), err = capture_take(&child->err);
+    finish(slot, &child->large, out, err);
+    capture_reset(&child->out);
+    capture_reset(&child->err);
+}
+
+/* Looks what a busy child has done, and whether it must be killed. */
+static void look(struct plugin_shared *shared, struct plugin_slot *slot, uint64_t now_ns)
+{
+    uint64_t timeout_ns = shared->options.timeout_ns, since_ns = 0;
+    /* First where it is and then what is finished: so all that is before `at` is there. */
+    uint64_t at = plugin_child_at(&slot->child, &since_ns);
+    bool sound = harvest(slot);
+    uint64_t next = plugin_batch_next(&slot->batch);
+    bool is_at_next = slot->batch.sent && at == next;
+    since_ns = since_ns < now_ns ? since_ns : now_ns;
+    if (!sound || (slot->batch.sent && at > next))
+        kill_slot(shared, slot, KILL_NONSENSE);
+    else if (is_at_next && plugin_batch_is_cancelled(&slot->batch, next))
+        kill_slot(shared, slot, KILL_CANCEL);
+    else if (is_at_next && timeout_ns && now_ns - since_ns >= timeout_ns)
+        kill_slot(shared, slot, KILL_TIMEOUT);
+    else
+        plan_look(shared, slot, at, since_ns, now_ns);
+}
+
+static void hear_starting(struct plugin_shared *shared, struct plugin_slot *slot,
+                          enum plugin_report_kind kind, uint64_t now_ns)
+{
+    if (kind == PLUGIN_READY)
+        become_idle(shared, slot, now_ns);
+    else if (kind == PLUGIN_UNUSABLE || kind == PLUGIN_NOT_READY)
+        slot->why = slot->child.words; /* it ends by itself */
+    else if (kind != PLUGIN_LOADED)
+        kill_slot(shared, slot, KILL_NONSENSE);
+    if (kind == PLUGIN_UNUSABLE)
+        slot->failures = START_TRIES - 1; /* it would not become usable */
+}
+
+static void hear_busy(struct plugin_shared *shared, struct plugin_slot *slot,
+                      enum plugin_report_kind kind, uint64_t now_ns)
+{
+    bool sound = harvest(slot);
+    if (sound && kind == PLUGIN_DONE && !slot->batch.sent) {
+        become_idle(shared, slot, now_ns);
+    } else if (sound && kind == PLUGIN_FULL && slot->batch.sent) {
+        send_order(shared, slot, &(struct plugin_order){.kind = PLUGIN_GO_ON}, (struct bytes){0});
+    } else if (sound && kind == PLUGIN_LARGE && slot->batch.sent) {
+        finish_large(slot);
+        send_order(shared, slot, &(struct plugin_order){.kind = PLUGIN_GO_ON}, (struct bytes){0});
+    } else {
+        kill_slot(shared, slot, KILL_NONSENSE);
+    }
+}
+
+bool plugin_slot_hear(struct plugin_shared *shared, struct plugin_slot *slot, uint64_t now_ns)
+{
+    enum plugin_report_kind kind = plugin_child_receive(&slot->child);
+    if (kind == PLUGIN_NOTHING)
+        return false;
+    if (kind == PLUGIN_CLOSED) {
+        /* It has ended or will never say anything again; how it ended is known when it is reaped.
+         */
+        watch_link(shared, slot, EPOLL_CTL_DEL);
+        plugin_child_kill(&slot->child);
+        return false;
+    }
+    if (slot->state == SLOT_STARTING)
+        hear_starting(shared, slot, kind, now_ns);
+    else if (slot->state == SLOT_BUSY && !plugin_child_sending(&slot->child))
+        hear_busy(shared, slot, kind, now_ns);
+    else
+        kill_slot(shared, slot, KILL_NONSENSE);
+    return slot->state != SLOT_KILLED;
+}
+
+/* Ends the task that the dead child was at, if there is one and the child's death is its own. */
+static void charge(struct plugin_slot *slot, int status, uint64_t at, uint64_t since_ns,
+                   uint64_t now_ns)
+{
+    uint64_t next = plugin_batch_next(&slot->batch);
+    /* It went on to another task between our look and our signal: this one can run again. */
+    bool overtaken = slot->killed && slot->killed_for != next;
+    if (!slot->batch.sent || overtaken || (at != next && slot->killed != KILL_NONSENSE))
+        return;
+    if (at != next || since_ns > now_ns)
+        since_ns = now_ns;
+    struct outcome outcome = {.start_us = since_ns / NS_PER_US + slot->wall_offset_us,
+                              .duration_ns = now_ns - since_ns};
+    if (slot->killed == KILL_NONSENSE)
+        plugin_death_for_nonsense(&outcome);
+    else if (slot->killed)
+        plugin_death_for_time(&outcome);
+    else
+        plugin_death_by_itself(&outcome, status);
+    slot->ended_any = true;
+    plugin_batch_finish(&slot->batch, &outcome);
+}
+
+/* Sorts out what a dead child has done, and starts the next. */
+static void bury(struct plugin_shared *shared, struct plugin_slot *slot, int status,
+                 uint64_t now_ns)
+{
+    if (slot->killed != KILL_NONSENSE && !harvest(slot)) {
+        slot->killed = KILL_NONSENSE;
+        slot->killed_for = plugin_batch_next(&slot->batch);
+    }
+    if (!slot->why.text[0]) /* else the child has said it */
+        plugin_death_in_words(&slot->why, shared->argv[PLUGIN_HOST_FILE], status,
+                              slot->state == SLOT_STARTING);
+    uint64_t since_ns = 0, at = plugin_child_at(&slot->child, &since_ns);
+    plugin_child_exited(&slot->child);
+    slot->state = SLOT_DOWN;
+    slot->look_ns = now_ns;
+    charge(slot, status, at, since_ns, now_ns);
+    if (slot->batch.sent)
+        plugin_batch_return(&slot->batch);
+    if (!slot->ended_any && slot->killed != KILL_CANCEL && slot->killed != KILL_TIMEOUT) {
+        count_failure(shared, slot, now_ns);
+        return;
+    }
+    slot->failures = 0;
+    plugin_slot_start_child(shared, slot, now_ns);
+}
+
+void plugin_slot_exited(struct plugin_shared *shared, struct plugin_slot *slot, int status,
+                        uint64_t now_ns)
+{
+    while (slot->state != SLOT_KILLED && plugin_slot_hear(shared, slot, now_ns))
+        ;
+    bury(shared, slot, status, now_ns);
+}
+
+void plugin_slot_assign(struct plugin_shared *shared, struct plugin_slot *slot,
+                        const struct assignment *assignment, uint64_t now_ns)
+{
+    plugin_batch_assign(&slot->batch, assignment);
+    if (slot->state == SLOT_IDLE)
+        send_batch(shared, slot, now_ns);
+    else if (slot->state == SLOT_BROKEN)
+        plugin_batch_return(&slot->batch);
+}
+
+void plugin_slot_cancel(struct plugin_slot *slot, uint64_t seq, uint64_t now_ns)
+{
+    struct plugin_batch *batch = &slot->batch;
+    if (!plugin_batch_cancel(batch, seq))
+        return;
+    if (batch->sent && slot->state == SLOT_BUSY)
+        slot->look_ns = now_ns; /* the next turn kills the child if this is the task it is at */
+    else if (!batch->sent && batch->cancelled.members == batch->assignment.count)
+        plugin_batch_return(batch);
+}
+
+void plugin_slot_flush(struct plugin_shared *shared, struct plugin_slot *slot)
+{
+    plugin_child_flush(&slot->child);
+    if (!plugin_child_sending(&slot->child))
+        watch_link(shared, slot, EPOLL_CTL_MOD);
+}
+
+void plugin_slot_turn(struct plugin_shared *shared, struct plugin_slot *slot, uint64_t now_ns)
+{
+    if (slot->look_ns > now_ns)
+        return;
+    if (slot->state == SLOT_BUSY)
+        look(shared, slot, now_ns);
+    else if (slot->state == SLOT_DOWN)
+        plugin_slot_start_child(shared, slot, now_ns);
+}
+
+uint64_t plugin_slot_running(const struct plugin_slot *slot, uint64_t *since_ns)
+{
+    const struct plugin_batch *batch = &slot->batch;
+    uint64_t at = slot->state == SLOT_BUSY ? plugin_child_at(&slot->child, since_ns) : 0;
+    uint64_t next = plugin_batch_next(batch);
+    return batch->sent && at >= next && at - next < plugin_batch_left(batch) ? at : 0;
+}
+
+void plugin_slot_free(struct plugin_slot *slot)
+{
+    plugin_child_free(&slot->child);
+    plugin_batch_free(&slot->batch);
+}
