@@ -6,29 +6,33 @@
 
 /* The sink's core: which results count, what is stored, when the job is over.
  *
- * It opens no socket, reads no clock and writes no output. The shell tells it what happened and when; it
- * answers with actions, and hands each result that counts to `accept`, at once and in the order of arrival.
+ * It opens no socket, reads no clock and writes no output. The shell tells it what happened and
+ * when; it answers with actions, and hands each result that counts to `accept`, at once and in the
+ * order of arrival.
  *
  * When is a result stored? The shell says so with positions: what `accept` was given before
- * collector_mark (c, position) is stored as soon as collector_reached (c, position) tells that the output has
- * got that far (a count of bytes written that only grows; with an order window, of bytes accepted by it).
+ * collector_mark (c, position) is stored as soon as collector_reached (c, position) tells that the
+ * output has got that far (a count of bytes written that only grows; with an order window, of bytes
+ * accepted by it).
  *
  * One turn of the shell:
  *
- *     for each message of control:  collector_control_message; for each of results: collector_results_message
- *     flush the output; collector_mark (c, bytes put so far); collector_reached (c, bytes written so far);
- *     collector_turn (c, now_ns);
- *     while (collector_next_action (c, &action))  do it
- *     sleep until something happens or collector_deadline (c); read results only while collector_wants_results
+ *     for each message of control:  collector_control_message; for each of results:
+ * collector_results_message flush the output; collector_mark (c, bytes put so far);
+ * collector_reached (c, bytes written so far); collector_turn (c, now_ns); while
+ * (collector_next_action (c, &action))  do it sleep until something happens or collector_deadline
+ * (c); read results only while collector_wants_results
  */
 struct collector;
 
 struct collector_options {
-    struct peer peer; /* its slices must outlive the core */
-    uint64_t job;     /* random; from the store when there is one */
-    const char *results; /* endpoint told in JOIN */
-    uint64_t wants;      /* enum result_want */
-    bool is_volatile;    /* without a store */
+    struct peer peer;          /* its slices must outlive the core */
+    uint64_t job;              /* random; from the store when there is one */
+    const char *connect;       /* the ventilator's control endpoint, for sentences; or NULL */
+    const char *results;       /* endpoint told in JOIN */
+    uint64_t wants;            /* enum result_want */
+    bool is_volatile;          /* without a store */
+    const char *tmpdir;        /* large results are put together in files there; NULL: /tmp */
     uint64_t window_max_bytes; /* accepted and not stored: above it no results are read */
     uint64_t give_up_ns;
     uint64_t random_seed;
@@ -42,7 +46,8 @@ enum collector_action_kind {
     COLLECTOR_OPEN_CONTROL,
     COLLECTOR_CLOSE_CONTROL,
     COLLECTOR_SEND_CONTROL, /* block */
-    /* All results are in; `not_run` numbers will not come: flush everything, then collector_flushed. */
+    /* All results are in; `not_run` numbers will not come: flush everything, then
+       collector_flushed. */
     COLLECTOR_FLUSH,
     /* The end: status is the job's exit status by the counts, or 255 with why. */
     COLLECTOR_EXIT
@@ -59,9 +64,9 @@ struct collector_counts {
     uint64_t total; /* N of DONE, or the highest number known so far */
     uint64_t ok, failed, lost;
     uint64_t not_run;
-    uint64_t doubled;  /* late results that were dropped */
-    uint64_t workers;  /* that took part */
-    bool input_cut;    /* the input was not read to its end */
+    uint64_t doubled; /* late results that were dropped */
+    uint64_t workers; /* that took part */
+    bool input_cut;   /* the input was not read to its end */
     uint64_t dropped_messages;
     struct status status; /* as the ventilator sent it last */
 };
@@ -87,8 +92,8 @@ void collector_turn(struct collector *c, uint64_t now_ns);
 uint64_t collector_deadline(const struct collector *c);
 bool collector_next_action(struct collector *c, struct collector_action *action);
 
-/* False while what is accepted and not stored is above the window. `unstored_bytes` is what the output
- * still has to write. */
+/* False while what is accepted and not stored is above the window. `unstored_bytes` is what the
+ * output still has to write. */
 bool collector_wants_results(const struct collector *c, uint64_t unstored_bytes);
 const struct collector_counts *collector_counts(const struct collector *c);
 const struct seqset *collector_stored(const struct collector *c);

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "sink/collector.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/xalloc.h"
+#include "sink/collector_state.h"
+
+static const uint64_t note_interval_ns = 5 * NS_PER_MS;
+static const uint64_t slept_min_ns =
+    100 * NS_PER_MS; /* that late, the process itself did not run */
+static const uint64_t retry_interval_ns = NS_PER_S;
+
+struct collector *collector_new(const struct collector_options *options, uint64_t now_ns)
+{
+    struct collector *c = xcalloc(1, sizeof *c);
+    c->options = *options;
+    intake_init(&c->intake, options, &c->counts);
+    membership_init(&c->membership, options->give_up_ns, options->random_seed, now_ns);
+    c->due_ns = NEVER;
+    c->moved_ns = now_ns;
+    return c;
+}
+
+void collector_destroy(struct collector **c)
+{
+    if (!*c)
+        return;
+    intake_free(&(*c)->intake);
+    ending_free(&(*c)->ending);
+    outgoing_free(&(*c)->outgoing);
+    free(*c);
+    *c = NULL;
+}
+
+void collector_exit(struct collector *c, int status, const struct why *why)
+{
+    if (!c->gone)
+        outgoing_exit(&c->outgoing, status, why);
+    c->gone = true;
+}
+
+void collector_exit_by_counts(struct collector *c)
+{
+    struct why why = {0};
+    int status = ending_status(&c->ending, &c->counts, c->stopping, &why);
+    collector_exit(c, status, &why);
+}
+
+void collector_rejoin(struct collector *c, uint64_t now_ns)
+{
+    outgoing_drop_sends(&c->outgoing);
+    outgoing_add(&c->outgoing, COLLECTOR_CLOSE_CONTROL, NULL);
+    membership_leave(&c->membership, now_ns);
+}
+
+/* ---- what happened ---- */
+
+void collector_control_up(struct collector *c, uint64_t now_ns)
+{
+    if (c->gone || c->membership.state != CONNECTING)
+        return;
+    membership_up(&c->membership, now_ns);
+    collector_say_join(c);
+}
+
+void collector_control_down(struct collector *c, uint64_t now_ns)
+{
+    if (c->gone || c->membership.state == AWAY)
+        return;
+    outgoing_drop_sends(&c->outgoing);
+    membership_leave(&c->membership, now_ns);
+}
+
+void collector_control_message(struct collector *c, struct bytes message, uint64_t now_ns)
+{
+    bool connected = c->membership.state == JOINING || c->membership.state == JOINED;
+    if (!c->gone && connected && collector_take(c, message, now_ns))
+        c->counts.dropped_messages++;
+}
+
+static enum error take_results(struct collector *c, struct bytes message)
+{
+    struct frame_head head;
+    struct bytes body;
+    enum error error = frame_take(message, &head, &body);
+    if (error)
+        return error;
+    if (head.job != c->options.job)
+        return ERR_INVALID;
+    if (head.kind == KIND_RESULTS)
+        return intake_results(&c->intake, &head, body);
+    return head.kind == KIND_PIECE ? intake_piece(&c->intake, message) : ERR_KIND;
+}
+
+void collector_results_message(struct collector *c, struct bytes message, uint64_t now_ns)
+{
+    if (c->gone)
+        return;
+    if (take_results(c, message))
+        c->counts.dropped_messages++;
+    if (c->intake.moved)
+        c->moved_ns = now_ns;
+}
+
+void collector_mark(struct collector *c, uint64_t position_bytes)
+{
+    intake_mark(&c->intake, position_bytes);
+}
+
+void collector_reached(struct collector *c, uint64_t position_bytes)
+{
+    intake_reached(&c->intake, position_bytes);
+}
+
+void collector_set_order_full(struct collector *c, bool full)
+{
+    c->order_full = full;
+}
+
+void collector_flushed(struct collector *c, uint64_t now_ns)
+{
+    if (c->gone || c->ending.phase != ENDING_FLUSHING)
+        return;
+    c->ending.phase = ENDING_CLOSED;
+    c->ending.closed_ns = now_ns;
+    if (collector_has_news(c))
+        collector_say_stored(c, now_ns);
+    if (c->membership.state == JOINED)
+        collector_say_closed(c);
+}
+
+void collector_stop(struct collector *c, uint64_t now_ns)
+{
+    if (c->gone || c->stopping)
+        return;
+    c->stopping = true;
+    c->moved_ns = now_ns;
+    struct why why;
+    fail(&why, ERR_CLOSED, "interrupted before a ventilator was there");
+    if (c->membership.state == JOINED)
+        collector_say_leave(c);
+    else if (c->membership.session == 0)
+        collector_exit(c, 255, &why);
+}
+
+/* ---- a turn ---- */
+
+static void give_up(struct collector *c, uint64_t now_ns)
+{
+    struct why why;
+    fail(&why, ERR_CLOSED, "no ventilator%s%s for %" PRIu64 " s, so the job was given up",
+         c->options.connect ? " at " : "", c->options.connect ? c->options.connect : "",
+         c->options.give_up_ns / NS_PER_S);
+    if (c->ending.phase == ENDING_CLOSED)
+        collector_exit_by_counts(c);
+    else if (c->ending.phase == ENDING_FLUSHING)
+        membership_heard(&c->membership, now_ns); /* all is in: nobody is needed to write it */
+    else
+        collector_exit(c, 255, &why);
+}
+
+static void turn_membership(struct collector *c, uint64_t now_ns)
+{
+    switch (membership_turn(&c->membership, now_ns)) {
+    case DUE_OPEN:
+        outgoing_add(&c->outgoing, COLLECTOR_OPEN_CONTROL, NULL);
+        break;
+    case DUE_SILENT:
+        outgoing_drop_sends(&c->outgoing);
+        outgoing_add(&c->outgoing, COLLECTOR_CLOSE_CONTROL, NULL);
+        break;
+    case DUE_HEARTBEAT:
+        collector_say_heartbeat(c, now_ns);
+        break;
+    case DUE_GIVE_UP:
+        give_up(c, now_ns);
+        break;
+    case DUE_NOTHING:
+        break;
+    }
+}
+
+/* When the sink goes although the ventilator has not said BYE. */
+static uint64_t leave_ns(const struct collector *c)
+{
+    if (c->ending.phase != ENDING_CLOSED)
+        return NEVER;
+    const struct membership *m = &c->membership;
+    uint64_t since = m->present_ns > c->ending.closed_ns ? m->present_ns : c->ending.closed_ns;
+    uint64_t patience = c->ending.closed_ns + m->give_up_ns;
+    return since + m->limit_ns < patience ? since + m->limit_ns : patience;
+}
+
+static void turn_ending(struct collector *c, uint64_t now_ns)
+{
+    if (ending_complete(&c->ending, &c->intake.stored)) {
+        if (collector_has_news(c))
+            collector_say_stored(c, now_ns);
+        ending_flush(&c->ending, &c->intake.accepted);
+        c->intake.closed = true;
+        c->counts.not_run = c->ending.not_run.members;
+        outgoing_add(&c->outgoing, COLLECTOR_FLUSH, NULL);
+    }
+    if (now_ns >= leave_ns(c))
+        collector_exit_by_counts(c);
+}
+
+static void update_counts(struct collector *c)
+{
+    uint64_t highest = seqset_max(&c->intake.accepted);
+    if (c->counts.status.read > highest)
+        highest = c->counts.status.read;
+    c->counts.total = c->ending.phase == ENDING_OPEN ? highest : c->ending.total;
+}
+
+void collector_turn(struct collector *c, uint64_t now_ns)
+{
+    if (c->gone)
+        return;
+    if (now_ns >= c->due_ns && now_ns - c->due_ns >= slept_min_ns)
+        membership_slept(&c->membership, now_ns - c->due_ns, now_ns);
+    if (c->intake.stalled_count && now_ns - c->retried_ns >= retry_interval_ns) {
+        intake_retry(&c->intake);
+        c->retried_ns = now_ns;
+    }
+    if (c->intake.moved) {
+        c->intake.moved = false;
+        c->moved_ns = now_ns;
+        c->lacking = 0;
+    }
+    turn_ending(c, now_ns);
+    if (!c->gone)
+        turn_membership(c, now_ns);
+    if (!c->gone && collector_has_news(c) && now_ns >= c->noted_ns + note_interval_ns)
+        collector_say_stored(c, now_ns);
+    update_counts(c);
+    c->due_ns = collector_deadline(c);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t collector_deadline(const struct collector *c)
+{
+    if (c->gone)
+        return NEVER;
+    uint64_t deadline = earlier(membership_deadline(&c->membership), leave_ns(c));
+    if (collector_has_news(c))
+        deadline = earlier(deadline, c->noted_ns + note_interval_ns);
+    if (c->intake.stalled_count)
+        deadline = earlier(deadline, c->retried_ns + retry_interval_ns);
+    return deadline;
+}
+
+bool collector_next_action(struct collector *c, struct collector_action *action)
+{
+    return outgoing_take(&c->outgoing, action);
+}
+
+/* ---- what it knows ---- */
+
+bool collector_wants_results(const struct collector *c, uint64_t unstored_bytes)
+{
+    return unstored_bytes < c->options.window_max_bytes && c->intake.stalled_count == 0;
+}
+
+const struct collector_counts *collector_counts(const struct collector *c)
+{
+    return &c->counts;
+}
+
+const struct seqset *collector_stored(const struct collector *c)
+{
+    return &c->intake.stored;
+}
+
+const struct seqset *collector_not_run(const struct collector *c)
+{
+    return &c->ending.not_run;
+}
+
+uint64_t collector_moved_at(const struct collector *c)
+{
+    return c->moved_ns;
+}

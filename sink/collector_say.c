@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/xalloc.h"
+#include "sink/collector_state.h"
+
+enum { NOTE_RANGES_MAX = 50000 }; /* of a STORED: they fit a frame, with a gap for each sender */
+
+static void begin(const struct collector *c, struct buf *message, enum wire_kind kind)
+{
+    wire_begin(message, kind,
+               (struct frame_head){.job = c->options.job,
+                                   .incarnation = c->membership.incarnation,
+                                   .session = c->membership.session});
+}
+
+static void send(struct collector *c, struct buf *message)
+{
+    outgoing_add(&c->outgoing, COLLECTOR_SEND_CONTROL, block_new(message));
+}
+
+void collector_say_join(struct collector *c)
+{
+    struct sink_join m = {.peer = c->options.peer,
+                          .epoch = c->membership.epoch,
+                          .flags = c->options.is_volatile ? SINK_VOLATILE : 0,
+                          .fingerprint = c->membership.fingerprint,
+                          .stored = c->intake.stored,
+                          .incarnation_max = c->membership.incarnation_max,
+                          .results = bytes_of(c->options.results),
+                          .wants = c->options.wants};
+    if (c->ending.phase == ENDING_CLOSED) {
+        m.flags |= SINK_CLOSED;
+        m.total = c->ending.total;
+    }
+    struct buf message = {0};
+    begin(c, &message, KIND_JOIN);
+    sink_join_put(&message, &m);
+    send(c, &message);
+}
+
+void collector_say_heartbeat(struct collector *c, uint64_t now_ns)
+{
+    struct heartbeat m = {.clock_ns = now_ns};
+    struct buf message = {0};
+    begin(c, &message, KIND_HEARTBEAT);
+    heartbeat_put(&message, &m);
+    send(c, &message);
+}
+
+void collector_say_leave(struct collector *c)
+{
+    struct buf message = {0};
+    begin(c, &message, KIND_LEAVE);
+    leave_put(&message, bytes_of("the sink was interrupted"));
+    send(c, &message);
+}
+
+void collector_say_closed(struct collector *c)
+{
+    struct closed m = {.total = c->ending.total,
+                       .ok = c->counts.ok,
+                       .failed = c->counts.failed,
+                       .lost = c->counts.lost,
+                       .not_run = c->counts.not_run,
+                       .doubled = c->counts.doubled};
+    struct buf message = {0};
+    begin(c, &message, KIND_CLOSED);
+    closed_put(&message, &m);
+    send(c, &message);
+}
+
+/* Moves the first ranges of `from` to `to`: as many as one note holds. */
+static void take_ranges(struct seqset *from, struct seqset *to)
+{
+    seqset_clear(to);
+    if (from->count <= NOTE_RANGES_MAX) {
+        struct seqset all = *from;
+        *from = *to;
+        *to = all;
+        return;
+    }
+    for (size_t i = 0; i < NOTE_RANGES_MAX; i++)
+        seqset_add(to, from->ranges[i].first, from->ranges[i].last);
+    seqset_remove(from, 1, seqset_max(to));
+}
+
+static void collect_gaps(struct collector *c, struct stored_note *note)
+{
+    struct senders *senders = &c->intake.senders;
+    size_t at = 0;
+    struct gap gap;
+    if (!senders->has_gaps)
+        return;
+    note->gaps = xcalloc(senders->count, sizeof *note->gaps);
+    while (senders_take_gap(senders, c->membership.incarnation, &at, &gap))
+        note->gaps[note->gap_count++] = gap;
+}
+
+void collector_say_stored(struct collector *c, uint64_t now_ns)
+{
+    struct stored_note note = {.epoch = c->membership.epoch, .order_full = c->order_full};
+    collect_gaps(c, &note);
+    do {
+        struct buf message = {0};
+        take_ranges(&c->intake.news, &note.tasks);
+        begin(c, &message, KIND_STORED);
+        stored_note_put(&message, &note);
+        send(c, &message);
+        note.gap_count = 0;
+    } while (!seqset_empty(&c->intake.news));
+    stored_note_free(&note);
+    c->order_told = c->order_full;
+    c->noted_ns = now_ns;
+}
+
+bool collector_has_news(const struct collector *c)
+{
+    return c->membership.state == JOINED &&
+           (!seqset_empty(&c->intake.news) || c->intake.senders.has_gaps ||
+            c->order_told != c->order_full);
+}
+
+/* ---- to people ---- */
+
+static void say_no_ventilator(const struct collector *c, uint64_t now_ns, struct why *why)
+{
+    uint64_t silent_s = (now_ns - c->membership.present_ns) / NS_PER_S;
+    const char *at = c->options.connect ? c->options.connect : "its address";
+    if (c->membership.state == JOINING)
+        fail(why, ERR_CLOSED, "waits for the ventilator at %s to answer", at);
+    else if (c->membership.session)
+        fail(why, ERR_CLOSED,
+             "waits for the ventilator at %s to come back: not heard for %" PRIu64 " s", at,
+             silent_s);
+    else
+        fail(why, ERR_CLOSED,
+             "waits for a ventilator: none answers at %s; start one with zfarm-ventilator", at);
+}
+
+static bool say_why_results_stop(const struct collector *c, struct why *why)
+{
+    struct range next = {1, 1};
+    seqset_next_gap(&c->intake.accepted, 1, UINT64_MAX - 1, &next);
+    uint64_t waiting = c->intake.accepted.members - c->intake.stored.members;
+    if (c->intake.stalled_count)
+        fail(why, ERR_DISK_FULL, "waits for room for a large result: %s",
+             c->intake.stalled_why.text);
+    else if (c->order_full)
+        fail(why, ERR_LIMIT,
+             "waits for the result of task %" PRIu64 ": the ones behind it fill what -k may keep",
+             next.first);
+    else if (waiting)
+        fail(why, ERR_LIMIT,
+             "waits for the output to take more: %" PRIu64 " results are not written", waiting);
+    else
+        return false;
+    return true;
+}
+
+static bool say_why_no_end(const struct collector *c, struct why *why)
+{
+    switch (c->ending.phase) {
+    case ENDING_WANTED:
+        fail(why, ERR_NOT_FOUND,
+             "waits for the results of %" PRIu64 " tasks, first of task %" PRIu64
+             ", that the ventilator believes stored",
+             c->ending.missing.members, seqset_min(&c->ending.missing));
+        return true;
+    case ENDING_FLUSHING:
+        fail(why, ERR_LIMIT, "has all results and waits for the output to take them");
+        return true;
+    case ENDING_CLOSED:
+        fail(why, ERR_CLOSED, "is done and waits for the ventilator to say so too");
+        return true;
+    case ENDING_OPEN:
+        break;
+    }
+    return false;
+}
+
+bool collector_waits_for(const struct collector *c, uint64_t now_ns, struct why *why)
+{
+    const struct status *status = &c->counts.status;
+    if (c->gone)
+        return false;
+    if (say_why_results_stop(c, why) || say_why_no_end(c, why))
+        return true;
+    if (c->membership.state != JOINED)
+        say_no_ventilator(c, now_ns, why);
+    else if (status->workers == 0)
+        fail(why, ERR_NOT_FOUND,
+             "waits for results: no worker is in the farm; start one with zfarm-worker");
+    else if (status->out == 0)
+        fail(why, ERR_NOT_FOUND, "waits for results: the ventilator has no task at a worker");
+    else
+        return false; /* they run: nothing is wrong */
+    return true;
+}

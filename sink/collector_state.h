@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_COLLECTOR_STATE_H
+#define ZFARM_COLLECTOR_STATE_H
+
+#include "sink/ending.h"
+#include "sink/intake.h"
+#include "sink/membership.h"
+#include "sink/outgoing.h"
+
+/* The inside of the collector, for its three files: collector.c (its interface and turn),
+ * collector_inbox.c (what the ventilator says) and collector_say.c (what it says to the ventilator
+ * and to people). */
+struct collector {
+    struct collector_options options;
+    struct collector_counts counts;
+    struct intake intake;
+    struct membership membership;
+    struct ending ending;
+    struct outgoing outgoing;
+    bool gone;     /* EXIT was said */
+    bool stopping; /* somebody wants an early end */
+    bool order_full;
+    bool order_told;     /* what the last note said of it */
+    unsigned lacking;    /* DONEs in a row that named what never came */
+    uint64_t noted_ns;   /* when the last note was sent */
+    uint64_t retried_ns; /* when intake_retry was last called */
+    uint64_t due_ns;     /* what collector_deadline was at the end of the last turn */
+    uint64_t moved_ns;
+};
+
+/* Takes a message that came on control. The error, if any, is that of a message to be dropped and
+ * counted. */
+enum error collector_take(struct collector *c, struct bytes message, uint64_t now_ns);
+
+void collector_say_join(struct collector *c);
+void collector_say_heartbeat(struct collector *c, uint64_t now_ns);
+void collector_say_leave(struct collector *c);
+void collector_say_closed(struct collector *c);
+/* What the intake has as news, and the gaps; an empty note if there is nothing. */
+void collector_say_stored(struct collector *c, uint64_t now_ns);
+bool collector_has_news(const struct collector *c);
+
+/* Closes the connection and makes a new one after the back-off. */
+void collector_rejoin(struct collector *c, uint64_t now_ns);
+void collector_exit(struct collector *c, int status, const struct why *why);
+void collector_exit_by_counts(struct collector *c);
+
+#endif

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "sink/intake.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "common/xalloc.h"
+
+void intake_init(struct intake *in, const struct collector_options *options,
+                 struct collector_counts *counts)
+{
+    *in = (struct intake){.context = options->context,
+                          .accept = options->accept,
+                          .counts = counts,
+                          .tmpdir = options->tmpdir ? options->tmpdir : "/tmp"};
+    in->marks = xcalloc(INTAKE_MARKS_MAX, sizeof *in->marks);
+}
+
+void intake_free(struct intake *in)
+{
+    for (size_t i = 0; i < INTAKE_MARKS_MAX; i++)
+        seqset_free(&in->marks[i].tasks);
+    free(in->marks);
+    for (size_t i = 0; i < in->stalled_count; i++)
+        block_release(&in->stalled[i]);
+    free(in->stalled);
+    senders_free(&in->senders);
+    seqset_free(&in->accepted);
+    seqset_free(&in->fresh);
+    seqset_free(&in->stored);
+    seqset_free(&in->news);
+}
+
+/* ---- stored ---- */
+
+static struct intake_mark *mark_at(struct intake *in, size_t i)
+{
+    return &in->marks[(in->first_mark + i) % INTAKE_MARKS_MAX];
+}
+
+static void settle(struct intake *in)
+{
+    while (in->mark_count && mark_at(in, 0)->position_bytes <= in->reached_bytes) {
+        struct intake_mark *mark = mark_at(in, 0);
+        seqset_add_all(&in->stored, &mark->tasks);
+        seqset_add_all(&in->news, &mark->tasks);
+        seqset_clear(&mark->tasks);
+        in->first_mark = (in->first_mark + 1) % INTAKE_MARKS_MAX;
+        in->mark_count--;
+        in->moved = true;
+    }
+}
+
+void intake_mark(struct intake *in, uint64_t position_bytes)
+{
+    if (seqset_empty(&in->fresh))
+        return;
+    struct intake_mark *last = in->mark_count ? mark_at(in, in->mark_count - 1) : NULL;
+    assert(!last || last->position_bytes <= position_bytes);
+    if (!last || (last->position_bytes < position_bytes && in->mark_count < INTAKE_MARKS_MAX))
+        last = mark_at(in, in->mark_count++);
+    last->position_bytes = position_bytes;
+    seqset_add_all(&last->tasks, &in->fresh);
+    seqset_clear(&in->fresh);
+    settle(in);
+}
+
+void intake_reached(struct intake *in, uint64_t position_bytes)
+{
+    if (position_bytes > in->reached_bytes)
+        in->reached_bytes = position_bytes;
+    settle(in);
+}
+
+/* ---- accepted ---- */
+
+static void add_finals(struct intake *in, uint64_t first, uint64_t last)
+{
+    seqset_add(&in->accepted, first, last);
+    seqset_add(&in->fresh, first, last);
+}
+
+static void accept_result(struct intake *in, const struct result *r)
+{
+    if (r->final && r->status == RESULT_OK)
+        in->counts->ok++;
+    else if (r->final && r->status == RESULT_LOST)
+        in->counts->lost++;
+    else if (r->final)
+        in->counts->failed++;
+    in->moved = true;
+    in->accept(in->context, r);
+}
+
+static bool is_over(const struct intake *in, uint64_t seq)
+{
+    return in->closed || seqset_has(&in->accepted, seq);
+}
+
+/* A result that comes too late. Its worker may free it when the one that counts is stored; if that
+ * is still to come, it will be news then. */
+static void drop_late(struct intake *in, uint64_t seq)
+{
+    in->counts->doubled++;
+    if (in->closed || seqset_has(&in->stored, seq))
+        seqset_add(&in->news, seq, seq);
+}
+
+static enum error check_runs(struct bytes runs)
+{
+    while (runs.size) {
+        struct result_run run;
+        struct result scratch;
+        enum error error = result_run_take(&runs, &run);
+        for (uint64_t i = 0; !error && i < run.count; i++)
+            error = result_take(&run.records, &scratch);
+        if (error)
+            return error;
+        if (run.records.size)
+            return ERR_TRAILING;
+    }
+    return ERR_NONE;
+}
+
+/* A run that check_runs has seen. Most have nothing in common with what was accepted before, and
+ * then their tasks are not looked up one by one. */
+static void take_run(struct intake *in, struct result_run run, struct bytes worker, bool is_new)
+{
+    uint64_t last = run.first + run.count - 1;
+    bool overlaps = in->closed || seqset_count_in(&in->accepted, run.first, last);
+    struct range finals = {0};
+    struct result r = {.attempt = run.attempt, .tries = run.tries, .worker = worker};
+    for (r.seq = run.first; r.seq <= last; r.seq++) {
+        result_take(&run.records, &r);
+        if (overlaps && is_over(in, r.seq)) {
+            if (r.final)
+                drop_late(in, r.seq);
+            continue;
+        }
+        if (r.final || is_new) /* what is history comes again with its batch */
+            accept_result(in, &r);
+        if (!r.final)
+            continue;
+        if (finals.first && finals.last + 1 != r.seq) {
+            add_finals(in, finals.first, finals.last);
+            finals.first = 0;
+        }
+        finals = (struct range){finals.first ? finals.first : r.seq, r.seq};
+    }
+    if (finals.first)
+        add_finals(in, finals.first, finals.last);
+}
+
+enum error intake_results(struct intake *in, const struct frame_head *head, struct bytes body)
+{
+    struct results_head m;
+    struct bytes runs;
+    enum error error = results_take(body, &m, &runs);
+    if (!error && (m.batch == 0 || m.batch == UINT64_MAX))
+        error = ERR_MALFORMED;
+    if (!error)
+        error = check_runs(runs);
+    if (error)
+        return error;
+    bool is_new =
+        senders_add_batch(&in->senders, head->incarnation, head->session, m.batch, m.floor);
+    struct result_run run;
+    while (runs.size && !result_run_take(&runs, &run))
+        take_run(in, run, m.worker, is_new);
+    return ERR_NONE;
+}
+
+/* ---- in pieces ---- */
+
+/* Puts the front of a piece away that came before: a worker begins anew on a new connection, and
+ * the old one may still deliver. Returns false if the piece does not belong to what is under way.
+ */
+static bool fit(const struct pieces *p, struct pieces_part *part)
+{
+    bool same = p->open && p->seq == part->seq && attempt_equal(p->attempt, part->attempt) &&
+                p->total == part->total;
+    if (!same)
+        return part->offset == 0 && (part->bytes.size || part->total == 0);
+    if (part->offset > p->received || p->received - part->offset >= part->bytes.size)
+        return false;
+    uint64_t had = p->received - part->offset;
+    part->bytes = (struct bytes){part->bytes.data + had, part->bytes.size - (size_t)had};
+    part->offset = p->received;
+    return true;
+}
+
+static enum error take_whole(struct intake *in, const struct piece *m, struct bytes record)
+{
+    struct result r = {
+        .seq = m->seq, .attempt = m->attempt, .tries = m->tries, .worker = m->worker};
+    enum error error = result_take(&record, &r);
+    if (error || record.size)
+        return error ? error : ERR_TRAILING;
+    accept_result(in, &r);
+    if (r.final)
+        add_finals(in, r.seq, r.seq);
+    return ERR_NONE;
+}
+
+static enum error add_piece(struct intake *in, struct pieces *p, const struct piece *m)
+{
+    const struct pieces_limits limits = {
+        .memory_max = INTAKE_PIECES_MEMORY_MAX, .size_max = UINT64_MAX, .tmpdir = in->tmpdir};
+    struct pieces_part part = {.seq = m->seq,
+                               .attempt = m->attempt,
+                               .offset = m->offset,
+                               .total = m->total,
+                               .bytes = m->content};
+    bool complete;
+    struct bytes record;
+    if (!fit(p, &part))
+        return ERR_NONE;
+    enum error error = pieces_add(p, &limits, &part, &complete, &record, &in->stalled_why);
+    if (error || !complete)
+        return error;
+    error = take_whole(in, m, record);
+    pieces_drop(p);
+    return error;
+}
+
+static enum error take_piece(struct intake *in, struct bytes message)
+{
+    struct frame_head head;
+    struct bytes body;
+    struct piece m;
+    enum error error = frame_take(message, &head, &body);
+    if (error || (error = piece_take(body, &m)))
+        return error;
+    struct pieces *p = senders_pieces(&in->senders, head.incarnation, head.session);
+    if (!p)
+        return ERR_NONE;
+    if (!is_over(in, m.seq))
+        return add_piece(in, p, &m);
+    if (p->open && p->seq == m.seq)
+        pieces_drop(p);
+    if (m.offset + m.content.size == m.total)
+        drop_late(in, m.seq);
+    return ERR_NONE;
+}
+
+static void stall(struct intake *in, struct bytes message)
+{
+    if (in->stalled_count == in->stalled_capacity) {
+        in->stalled_capacity = in->stalled_capacity ? in->stalled_capacity * 2 : 4;
+        in->stalled = xrealloc(in->stalled, in->stalled_capacity * sizeof(struct block *));
+    }
+    in->stalled[in->stalled_count++] = block_copy(message);
+}
+
+static bool is_no_room(enum error error)
+{
+    return error == ERR_DISK_FULL || error == ERR_IO;
+}
+
+enum error intake_piece(struct intake *in, struct bytes message)
+{
+    enum error error = in->stalled_count ? ERR_DISK_FULL : take_piece(in, message);
+    if (!is_no_room(error))
+        return error;
+    stall(in, message);
+    return ERR_NONE;
+}
+
+void intake_retry(struct intake *in)
+{
+    size_t done = 0;
+    while (done < in->stalled_count) {
+        enum error error = take_piece(in, block_bytes(in->stalled[done]));
+        if (is_no_room(error))
+            break;
+        in->counts->dropped_messages += error != ERR_NONE;
+        block_release(&in->stalled[done++]);
+    }
+    in->stalled_count -= done;
+    for (size_t i = 0; i < in->stalled_count; i++)
+        in->stalled[i] = in->stalled[i + done];
+}
+
+/* ---- verdicts ---- */
+
+static enum error check_verdict(const struct verdict *m)
+{
+    uint64_t tasks = 0;
+    for (size_t i = 0; i < m->count; i++) {
+        const struct verdict_item *item = &m->items[i];
+        struct bytes record = item->task;
+        struct task task;
+        if (record.size && (task_take(&record, &task) || record.size))
+            return ERR_MALFORMED;
+        if (item->tries > UINT32_MAX || item->last - item->first >= INTAKE_VERDICT_TASKS_MAX)
+            return ERR_MALFORMED;
+        tasks += item->last - item->first + 1;
+        if (tasks > INTAKE_VERDICT_TASKS_MAX)
+            return ERR_MALFORMED;
+    }
+    return ERR_NONE;
+}
+
+static void take_verdict(struct intake *in, uint64_t incarnation, const struct verdict_item *item)
+{
+    struct result r = {.attempt = {.incarnation = incarnation},
+                       .tries = (uint32_t)item->tries,
+                       .status = item->status,
+                       .final = true,
+                       .task = item->task};
+    for (r.seq = item->first; r.seq <= item->last; r.seq++) {
+        if (!is_over(in, r.seq)) {
+            accept_result(in, &r);
+            add_finals(in, r.seq, r.seq);
+        } else if (in->closed || seqset_has(&in->stored, r.seq)) {
+            seqset_add(&in->news, r.seq, r.seq);
+        }
+    }
+}
+
+enum error intake_verdict(struct intake *in, const struct frame_head *head, struct bytes body)
+{
+    struct verdict m = {0};
+    enum error error = verdict_take(body, &m);
+    if (!error)
+        error = check_verdict(&m);
+    for (size_t i = 0; !error && i < m.count; i++)
+        take_verdict(in, head->incarnation, &m.items[i]);
+    verdict_free(&m);
+    return error;
+}

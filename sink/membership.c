@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "sink/membership.h"
+
+#include "common/clock.h"
+
+static const uint64_t back_off_min_ns = 100 * NS_PER_MS;
+static const uint64_t back_off_max_ns = 2 * NS_PER_S;
+static const uint64_t period_max_ms = 3600 * 1000; /* of heartbeat and limit */
+
+void membership_init(struct membership *m, uint64_t give_up_ns, uint64_t seed, uint64_t now_ns)
+{
+    *m = (struct membership){.state = AWAY,
+                             .heartbeat_ns = 500 * NS_PER_MS,
+                             .limit_ns = 3 * NS_PER_S,
+                             .give_up_ns = give_up_ns < NEVER / 2 ? give_up_ns : NEVER / 2,
+                             .heard_ns = now_ns,
+                             .present_ns = now_ns,
+                             .open_ns = now_ns,
+                             .back_off_ns = back_off_min_ns,
+                             .random = seed | 1};
+}
+
+/* xorshift64 (Marsaglia 2003). */
+static uint64_t random_below(struct membership *m, uint64_t bound)
+{
+    m->random ^= m->random << 13;
+    m->random ^= m->random >> 7;
+    m->random ^= m->random << 17;
+    return m->random % bound;
+}
+
+void membership_up(struct membership *m, uint64_t now_ns)
+{
+    m->state = JOINING;
+    m->heard_ns = now_ns;
+}
+
+void membership_leave(struct membership *m, uint64_t now_ns)
+{
+    m->state = AWAY;
+    m->open_ns = now_ns + m->back_off_ns + random_below(m, m->back_off_ns / 4);
+    m->back_off_ns += m->back_off_ns / 2;
+    if (m->back_off_ns > back_off_max_ns)
+        m->back_off_ns = back_off_max_ns;
+}
+
+void membership_heard(struct membership *m, uint64_t now_ns)
+{
+    m->heard_ns = now_ns;
+    m->present_ns = now_ns;
+}
+
+enum error membership_welcome(struct membership *m, const struct frame_head *head,
+                              const struct sink_welcome *welcome, uint64_t now_ns)
+{
+    if (head->incarnation == 0 || head->session == 0 || welcome->epoch == 0 ||
+        welcome->heartbeat_ms == 0 || welcome->heartbeat_ms > period_max_ms ||
+        welcome->limit_ms < welcome->heartbeat_ms || welcome->limit_ms > period_max_ms)
+        return ERR_MALFORMED;
+    m->state = JOINED;
+    m->incarnation = head->incarnation;
+    m->session = head->session;
+    m->epoch = welcome->epoch;
+    m->fingerprint = welcome->fingerprint;
+    m->heartbeat_ns = welcome->heartbeat_ms * NS_PER_MS;
+    m->limit_ns = welcome->limit_ms * NS_PER_MS;
+    m->beat_ns = now_ns + m->heartbeat_ns;
+    m->back_off_ns = back_off_min_ns;
+    if (head->incarnation > m->incarnation_max)
+        m->incarnation_max = head->incarnation;
+    return ERR_NONE;
+}
+
+void membership_slept(struct membership *m, uint64_t slept_ns, uint64_t now_ns)
+{
+    m->heard_ns = now_ns;
+    m->present_ns += slept_ns;
+    if (m->present_ns > now_ns)
+        m->present_ns = now_ns;
+}
+
+enum membership_due membership_turn(struct membership *m, uint64_t now_ns)
+{
+    if (now_ns >= m->present_ns + m->give_up_ns)
+        return DUE_GIVE_UP;
+    if (m->state == AWAY) {
+        if (now_ns < m->open_ns)
+            return DUE_NOTHING;
+        m->state = CONNECTING;
+        m->heard_ns = now_ns;
+        return DUE_OPEN;
+    }
+    if (now_ns >= m->heard_ns + m->limit_ns) {
+        membership_leave(m, now_ns);
+        return DUE_SILENT;
+    }
+    if (m->state != JOINED || now_ns < m->beat_ns)
+        return DUE_NOTHING;
+    m->beat_ns = now_ns + m->heartbeat_ns;
+    return DUE_HEARTBEAT;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t membership_deadline(const struct membership *m)
+{
+    uint64_t give_up = m->present_ns + m->give_up_ns;
+    if (m->state == AWAY)
+        return earlier(give_up, m->open_ns);
+    uint64_t silent = earlier(give_up, m->heard_ns + m->limit_ns);
+    return m->state == JOINED ? earlier(silent, m->beat_ns) : silent;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_MEMBERSHIP_H
+#define ZFARM_MEMBERSHIP_H
+
+#include "common/wire.h"
+
+/* The sink's place in the farm: its connection to the ventilator, whether it is welcome there, when
+ * it has to say something, when the ventilator has been silent for too long.
+ *
+ *              turn: OPEN             up                  welcomed
+ *     AWAY -----------------> CONNECTING ---> JOINING ------------------> JOINED
+ *       ^                         |              |                           |
+ *       +--- back-off 0.1 .. 2 s -+--------------+---------------------------+
+ *                                   down, turn: SILENT, or leave it
+ */
+enum membership_state { AWAY, CONNECTING, JOINING, JOINED };
+
+enum membership_due {
+    DUE_NOTHING,
+    DUE_OPEN,      /* open the connection; the state is CONNECTING */
+    DUE_SILENT,    /* close it: nothing was heard for the limit; the state is AWAY */
+    DUE_HEARTBEAT, /* send one */
+    DUE_GIVE_UP    /* nothing was heard for give_up */
+};
+
+struct membership {
+    enum membership_state state;
+    uint64_t incarnation; /* of the last WELCOME, as are the next two; 0: none yet */
+    uint64_t session;
+    uint64_t epoch;
+    struct hash fingerprint;
+    uint64_t incarnation_max;
+    uint64_t heartbeat_ns;
+    uint64_t limit_ns;
+    uint64_t give_up_ns;
+    uint64_t heard_ns;    /* since when the connection is silent */
+    uint64_t present_ns;  /* when the ventilator was heard last, on any connection */
+    uint64_t open_ns;     /* AWAY: when to try again */
+    uint64_t beat_ns;     /* JOINED: the next own heartbeat */
+    uint64_t back_off_ns; /* the next wait */
+    uint64_t random;
+};
+
+void membership_init(struct membership *m, uint64_t give_up_ns, uint64_t seed, uint64_t now_ns);
+void membership_up(struct membership *m, uint64_t now_ns);
+/* The connection is gone, or is given up by the caller, who closes it. */
+void membership_leave(struct membership *m, uint64_t now_ns);
+void membership_heard(struct membership *m, uint64_t now_ns);
+/* ERR_MALFORMED: a field has no sense. */
+enum error membership_welcome(struct membership *m, const struct frame_head *head,
+                              const struct sink_welcome *welcome, uint64_t now_ns);
+/* The process itself did nothing for so long, so what is late is no reason to judge: the limit
+ * begins anew. */
+void membership_slept(struct membership *m, uint64_t slept_ns, uint64_t now_ns);
+enum membership_due membership_turn(struct membership *m, uint64_t now_ns);
+uint64_t membership_deadline(const struct membership *m);
+
+#endif

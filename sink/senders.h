@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_SENDERS_H
+#define ZFARM_SENDERS_H
+
+#include "common/pieces.h"
+#include "common/seqset.h"
+#include "common/wire.h"
+
+/* What the sink knows of the sessions that send it results: which batches came, and the large
+ * result that is on its way in pieces.
+ *
+ * None of it is needed for a result to count; it finds what is missing. So a session that ended
+ * leaves only a mark that what comes late from it is not to be kept, and when there are too many,
+ * the one that was quiet for longest is forgotten. */
+enum {
+    SENDERS_MAX = 10000,
+    SENDERS_SEEN_RANGES_MAX = 1000 /* of one session; the lowest are forgotten */
+};
+
+struct sender {
+    uint64_t incarnation;
+    uint64_t session;
+    bool ended;
+    uint64_t used;      /* when it was last looked up, by the senders' own count */
+    uint64_t floor;     /* batches below it are not waited for */
+    struct seqset seen; /* batches from floor on */
+    uint64_t told;      /* missing batches up to here have been told */
+    struct pieces pieces;
+};
+
+/* Zero-initialised is empty; embed it by value. */
+struct senders {
+    struct sender *items; /* by incarnation and session */
+    size_t count;
+    size_t capacity;
+    uint64_t uses;
+    bool has_gaps; /* some that have not been told */
+};
+
+void senders_free(struct senders *s);
+
+/* A batch came. Returns false if it had come before. */
+bool senders_add_batch(struct senders *s, uint64_t incarnation, uint64_t session, uint64_t batch,
+                       uint64_t floor);
+/* The assembly of the session's large result, or NULL if the session is over. Valid until the next
+ * call. */
+struct pieces *senders_pieces(struct senders *s, uint64_t incarnation, uint64_t session);
+/* The session is over: its assembly is dropped. */
+void senders_end(struct senders *s, uint64_t incarnation, uint64_t session);
+/* Forgets the sessions of lower incarnations. */
+void senders_drop_before(struct senders *s, uint64_t incarnation);
+
+/* Takes out the next gap that was not told yet; it counts as told. `*at` is 0 before the first and
+ * is moved. Returns false after the last. */
+bool senders_take_gap(struct senders *s, uint64_t incarnation, size_t *at, struct gap *gap);
+/* Who was told is gone: all gaps are to be told again. */
+void senders_untell(struct senders *s);
+
+#endif
