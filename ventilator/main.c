@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/options.h"
+#include "ventilator/ventilator.h"
+
+struct settings {
+    struct ventilator_options ventilator;
+    struct words files;
+    uint64_t ready_fd;
+};
+
+#define AT(field) offsetof(struct settings, field)
+
+static const struct option_row rows[] = {
+    {"arg-file", "a", OPTION_WORDS, AT(files), "FILE", .help = "read tasks from FILE, not stdin"},
+    {"null", "0", OPTION_FLAG, AT(ventilator.source.null),
+     .help = "tasks end with NUL, not newline"},
+    {"max-args", "n", OPTION_COUNT, AT(ventilator.source.values), "N", .help = "N values a task",
+     .min = 1},
+    {"colsep", NULL, OPTION_TEXT, AT(ventilator.source.colsep), "REGEX",
+     .help = "split each line into arguments"},
+    {"retries", NULL, OPTION_COUNT, AT(ventilator.retries), "N",
+     .help = "tries of a task that fails (1)", .min = 1, .max = 1000000},
+    {"bind", NULL, OPTION_TEXT, AT(ventilator.bind), "ENDPOINT",
+     .help = "where all connect (tcp://127.0.0.1:5556)"},
+    {"lanes", NULL, OPTION_TEXT, AT(ventilator.lanes), "ENDPOINT",
+     .help = "where tasks leave (the next port)"},
+    {"insecure", NULL, OPTION_FLAG, AT(ventilator.insecure),
+     .help = "bind beyond this machine, unencrypted"},
+    {"workers-max", NULL, OPTION_COUNT, AT(ventilator.workers_max), "N",
+     .help = "most workers at a time", .min = 1},
+    {"heartbeat", NULL, OPTION_SECONDS, AT(ventilator.heartbeat_ns), "SECS",
+     .help = "6 without a sign is dead (0.5)"},
+    {"give-up", NULL, OPTION_SECONDS, AT(ventilator.give_up_ns), "SECS",
+     .help = "wait so long for a sink (60)"},
+    {"queue-max", NULL, OPTION_SIZE, AT(ventilator.queue_max_bytes), "BYTES", .help = NULL,
+     .min = 65536},
+    {"task-max", NULL, OPTION_SIZE, AT(ventilator.task_max_bytes), "BYTES", .help = NULL, .min = 1,
+     .max = 1 << 20},
+    {"ready-fd", NULL, OPTION_COUNT, AT(ready_fd), "FD", .help = NULL, .min = 3, .max = 1 << 20},
+};
+
+static const struct option_table table = {
+    .program = "zfarm-ventilator",
+    .usage = "zfarm-ventilator [OPTION]... [::: VALUE...] [:::: FILE...]\n"
+             "Hands tasks, a line each, to every zfarm-worker that connects.\n",
+    .more = "Examples:\n"
+            "  find . -name '*.c' | zfarm-ventilator\n"
+            "  zfarm-ventilator --bind tcp://10.0.0.1:5556 --insecure -a tasks.txt\n",
+    .rows = rows,
+    .count = sizeof rows / sizeof *rows,
+};
+
+static struct settings defaults(void)
+{
+    return (struct settings){.ventilator = {.bind = "tcp://127.0.0.1:5556",
+                                            .retries = 1,
+                                            .queue_max_bytes = 16 << 20,
+                                            .task_max_bytes = 1 << 20,
+                                            .heartbeat_ns = 500 * NS_PER_MS,
+                                            .give_up_ns = 60 * NS_PER_S,
+                                            .source = {.values = 1}}};
+}
+
+static int run(struct settings *settings, struct options *options)
+{
+    struct inputs inputs = {0};
+    size_t command = inputs_command_count(options->words);
+    if (command > 0) {
+        log_line("it takes no command (here: %s); that is for zfarm-worker", options->words[0]);
+        return 255;
+    }
+    for (size_t i = 0; i < settings->files.count; i++)
+        inputs_add_file(&inputs, settings->files.items[i]);
+    inputs_add_words(&inputs, options->words);
+    settings->ventilator.source.inputs = &inputs;
+    settings->ventilator.source.task_max = settings->ventilator.task_max_bytes;
+    settings->ventilator.ready_fd = settings->ready_fd ? (int)settings->ready_fd : -1;
+    int status = ventilator_run(&settings->ventilator);
+    inputs_free(&inputs);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    log_init("zfarm-ventilator");
+    struct settings settings = defaults();
+    struct options options;
+    struct why why;
+    int status = 255;
+    switch (options_take(&options, &table, &settings, argc, argv, &why)) {
+    case OPTIONS_TAKEN:
+        status = run(&settings, &options);
+        break;
+    case OPTIONS_ANSWER:
+        status = fwrite(options.answer.data, 1, options.answer.size, stdout) < options.answer.size;
+        break;
+    case OPTIONS_WRONG:
+        log_line("%s", why.text);
+        break;
+    }
+    options_free(&options);
+    words_free(&settings.files);
+    return status;
+}

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "ventilator/ventilator.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "common/clock.h"
+#include "common/endpoint.h"
+#include "common/log.h"
+#include "common/net.h"
+#include "common/outbox.h"
+#include "common/private_dir.h"
+#include "common/ready.h"
+#include "common/signals.h"
+#include "common/stall.h"
+#include "common/xalloc.h"
+#include "ventilator/dispatcher.h"
+#include "ventilator/gate.h"
+#include "ventilator/index.h"
+#include "ventilator/monitor.h"
+
+/* One turn of the loop, in this order:
+ *
+ *     1. read the clock
+ *     2. signals
+ *     3. control: the messages that are there, then the connections that closed
+ *     4. the gate: lanes that came and went
+ *     5. the dispatcher's turn: deadlines, what is queued
+ *     6. the input, as far as somebody takes it
+ *     7. actions, then whatever can be sent
+ *     8. sleep until something happens or the dispatcher's next deadline
+ */
+
+enum {
+    DESCRIPTORS_WANTED = 65536,
+    DESCRIPTORS_OWN = 400, /* for everything but workers */
+    DESCRIPTORS_A_WORKER = 6,
+    WORKERS_MOST = 1000,
+    MESSAGES_A_TURN = 1000,
+    BATCHES_A_TURN = 64,
+    OUTBOX_MAX = 64 << 20, /* a peer that does not read so much is given up */
+    LINGER_MS = 1000
+};
+
+struct ventilator {
+    const struct ventilator_options *options;
+    struct signals signals;
+    struct private_dir dir;
+    void *control;
+    struct monitor *monitor;
+    struct gate *gate;
+    struct source *source;
+    struct dispatcher *dispatcher;
+    struct index outboxes; /* connection -> struct outbox * */
+    struct stall stall;
+    bool input_waits;      /* the source has nothing now: poll its descriptor */
+    unsigned signals_seen; /* TERM and INT */
+    bool over;
+    int status;
+};
+
+/* The dispatcher's number for a connection: libzmq's, moved so that 0 stays free. */
+static uint64_t connection_of(uint32_t peer)
+{
+    return (uint64_t)peer + 1;
+}
+
+static uint32_t peer_of(uint64_t connection)
+{
+    return (uint32_t)(connection - 1);
+}
+
+/* ---- what comes in ---- */
+
+static void take_signals(struct ventilator *v, uint64_t now_ns)
+{
+    for (int number; (number = signals_next(&v->signals)) != 0;) {
+        if (number == SIGCHLD) {
+            while (waitpid(-1, NULL, WNOHANG) > 0)
+                ; /* as process 1 of a container it inherits orphans */
+        } else if (number != SIGHUP && v->signals_seen++ == 0) {
+            log_line("stopping: what runs may finish; a second signal ends it at once");
+            dispatcher_stop(v->dispatcher, "interrupted by a signal", now_ns);
+        } else if (number != SIGHUP) {
+            log_line("interrupted a second time: what runs is given up");
+            v->over = true;
+            v->status = 255;
+        }
+    }
+}
+
+static void take_control(struct ventilator *v, uint64_t now_ns)
+{
+    struct net_sender sender;
+    struct block *message;
+    for (int i = 0; i < MESSAGES_A_TURN && (message = net_receive_from(v->control, &sender)); i++) {
+        struct bytes bytes = block_bytes(message);
+        if (bytes.size && bytes.data[0] == KIND_JOIN)
+            monitor_join(v->monitor, sender.peer, sender.descriptor);
+        dispatcher_control_message(v->dispatcher, connection_of(sender.peer), sender.address, bytes,
+                                   now_ns);
+        block_release(&message);
+    }
+    monitor_turn(v->monitor);
+    for (uint32_t peer; monitor_next(v->monitor, &peer);)
+        dispatcher_control_closed(v->dispatcher, connection_of(peer), now_ns);
+}
+
+static void take_lanes(struct ventilator *v, uint64_t now_ns)
+{
+    gate_turn(v->gate, now_ns);
+    for (struct gate_event event; gate_next(v->gate, &event);)
+        if (event.opened)
+            dispatcher_lane_opened(v->dispatcher, event.lane, event.token, now_ns);
+        else
+            dispatcher_lane_closed(v->dispatcher, event.lane, now_ns);
+}
+
+/* Returns false when the source has nothing to give now. */
+static bool take_tasks(struct ventilator *v, size_t tasks_max, size_t bytes_max, uint64_t now_ns)
+{
+    size_t tasks = 0;
+    struct why why;
+    switch (source_take(v->source, dispatcher_room(v->dispatcher), tasks_max, bytes_max, &tasks,
+                        &why)) {
+    case SOURCE_TOOK:
+        dispatcher_add_tasks(v->dispatcher, tasks, now_ns);
+        return true;
+    case SOURCE_TOO_LARGE:
+        dispatcher_add_too_large(v->dispatcher, now_ns);
+        return true;
+    case SOURCE_WAIT:
+        v->input_waits = true;
+        return false;
+    case SOURCE_END:
+        dispatcher_input_ended(v->dispatcher, now_ns);
+        return false;
+    case SOURCE_FAILED:
+        log_line("%s", why.text);
+        dispatcher_input_failed(v->dispatcher, why.text, now_ns);
+        return false;
+    }
+    return false;
+}
+
+static void take_input(struct ventilator *v, uint64_t now_ns)
+{
+    size_t tasks_max, bytes_max;
+    v->input_waits = false;
+    for (int i = 0; i < BATCHES_A_TURN; i++)
+        if (!dispatcher_wants_tasks(v->dispatcher, &tasks_max, &bytes_max) ||
+            !take_tasks(v, tasks_max, bytes_max, now_ns))
+            return;
+}
+
+/* ---- what goes out ---- */
+
+static void drop_outbox(struct ventilator *v, uint64_t connection)
+{
+    struct outbox *outbox = index_get(&v->outboxes, connection);
+    if (!outbox)
+        return;
+    index_remove(&v->outboxes, connection);
+    outbox_free(outbox);
+    free(outbox);
+}
+
+static void send_control(struct ventilator *v, uint64_t connection, struct block *block)
+{
+    struct outbox *outbox = index_get(&v->outboxes, connection);
+    if (!outbox) {
+        outbox = xmalloc(sizeof *outbox);
+        outbox_init_peer(outbox, v->control, peer_of(connection), OUTBOX_MAX);
+        index_set(&v->outboxes, connection, outbox);
+    }
+    /* What a peer does not read for so long is lost to it; its silence ends its session. */
+    outbox_put(outbox, &block);
+    block_release(&block);
+}
+
+/* Sends what goes; an outbox is there only while something waits in it. Returns how many are left.
+ */
+static size_t flush_control(struct ventilator *v)
+{
+    for (size_t i = 0; i < v->outboxes.capacity;) {
+        struct index_slot slot = v->outboxes.slots[i];
+        if (slot.key && (outbox_flush(slot.value) == ERR_CLOSED || !outbox_pending(slot.value)))
+            drop_outbox(v, slot.key); /* another one may have moved to this place: look again */
+        else
+            i++;
+    }
+    return v->outboxes.count;
+}
+
+static void do_actions(struct ventilator *v)
+{
+    struct dispatcher_action action;
+    while (dispatcher_next_action(v->dispatcher, &action))
+        switch (action.kind) {
+        case DISPATCHER_SEND_CONTROL:
+            send_control(v, action.connection, action.block);
+            break;
+        case DISPATCHER_SEND_LANE:
+            gate_send(v->gate, action.lane, &action.block);
+            break;
+        case DISPATCHER_CLAIM_LANE:
+            gate_claim(v->gate, action.lane);
+            break;
+        case DISPATCHER_CLOSE_LANE:
+            gate_close(v->gate, action.lane);
+            break;
+        case DISPATCHER_SAY:
+            log_line("%s", action.why.text);
+            break;
+        case DISPATCHER_EXIT:
+            if (action.why.text[0])
+                log_line("%s", action.why.text);
+            v->status = action.status;
+            v->over = true;
+            break;
+        }
+}
+
+/* ---- sleeping ---- */
+
+static uint64_t earliest(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void say_stall(struct ventilator *v, uint64_t now_ns)
+{
+    struct why why;
+    if (stall_due(&v->stall, dispatcher_moved_at(v->dispatcher), now_ns) &&
+        dispatcher_waits_for(v->dispatcher, now_ns, &why))
+        log_line("waiting: %s", why.text);
+}
+
+static void wait_for_events(struct ventilator *v, bool unsent)
+{
+    enum { SIGNALS, CONTROL, MONITOR, GATE, INPUT, COUNT };
+    zmq_pollitem_t items[COUNT] = {
+        [SIGNALS] = {.fd = v->signals.fd, .events = ZMQ_POLLIN},
+        [CONTROL] = {.socket = v->control, .events = ZMQ_POLLIN},
+        [MONITOR] = {.socket = monitor_socket(v->monitor), .events = ZMQ_POLLIN},
+        [GATE] = {.fd = gate_fd(v->gate), .events = ZMQ_POLLIN},
+        [INPUT] = {.fd = source_fd(v->source), .events = ZMQ_POLLIN},
+    };
+    uint64_t due_ns = earliest(dispatcher_deadline(v->dispatcher), gate_deadline(v->gate));
+    due_ns = earliest(due_ns, stall_deadline(&v->stall, dispatcher_moved_at(v->dispatcher)));
+    uint64_t now_ns = clock_now_ns();
+    long timeout_ms = due_ns <= now_ns ? 0 : (long)((due_ns - now_ns) / NS_PER_MS + 1);
+    if (unsent && timeout_ms > 10)
+        timeout_ms = 10; /* a ROUTER does not tell when a peer takes more */
+    zmq_poll(items, v->input_waits && items[INPUT].fd >= 0 ? COUNT : INPUT, timeout_ms);
+}
+
+static void loop(struct ventilator *v)
+{
+    while (!v->over) {
+        uint64_t now_ns = clock_now_ns();
+        take_signals(v, now_ns);
+        take_control(v, now_ns);
+        take_lanes(v, now_ns);
+        dispatcher_turn(v->dispatcher, now_ns);
+        take_input(v, now_ns);
+        do_actions(v);
+        say_stall(v, now_ns);
+        size_t unsent = flush_control(v);
+        if (!v->over)
+            wait_for_events(v, unsent > 0);
+    }
+}
+
+/* ---- beginning and end ---- */
+
+static enum error check_bind(const struct ventilator_options *options, const char *endpoint,
+                             struct endpoint *parsed, struct why *why)
+{
+    enum error error = endpoint_parse(endpoint, ENDPOINT_BIND, parsed, why);
+    if (error || endpoint_is_loopback(parsed))
+        return error;
+    if (!options->insecure)
+        return fail(why, ERR_ACCESS,
+                    "%s can be reached from other machines, and nothing there is encrypted or "
+                    "authenticated; bind to 127.0.0.1, or say --insecure if the network is yours",
+                    endpoint);
+    log_line("--insecure: whoever reaches %s can read and change this job", endpoint);
+    return ERR_NONE;
+}
+
+static enum error open_gate(struct ventilator *v, const struct endpoint *control, size_t workers,
+                            struct why *why)
+{
+    char text[ENDPOINT_TEXT_SIZE];
+    struct endpoint lanes = *control;
+    if (v->options->lanes) {
+        enum error error = check_bind(v->options, v->options->lanes, &lanes, why);
+        if (error)
+            return error;
+        endpoint_format(&lanes, text);
+    } else if (control->ipc) {
+        snprintf(text, sizeof text, "ipc://%s/gate", v->dir.path);
+    } else {
+        enum error error = endpoint_next_port(control, &lanes, why);
+        if (error)
+            return error;
+        endpoint_format(&lanes, text);
+    }
+    return gate_new(&v->gate, text, v->dir.path, workers, why);
+}
+
+/* What workers are told: a port, or the path of the unix socket. */
+static void lanes_text(const struct ventilator *v, char text[static ENDPOINT_TEXT_SIZE])
+{
+    if (gate_port(v->gate))
+        snprintf(text, ENDPOINT_TEXT_SIZE, "%u", gate_port(v->gate));
+    else if (v->options->lanes)
+        snprintf(text, ENDPOINT_TEXT_SIZE, "%s", v->options->lanes);
+    else
+        snprintf(text, ENDPOINT_TEXT_SIZE, "ipc://%s/gate", v->dir.path);
+}
+
+static void make_dispatcher(struct ventilator *v, size_t workers)
+{
+    char lanes[ENDPOINT_TEXT_SIZE], bound[ENDPOINT_TEXT_SIZE];
+    lanes_text(v, lanes);
+    net_bound(v->control, bound);
+    struct dispatcher_options options = {.incarnation = clock_realtime_us(),
+                                         .retries = (unsigned)v->options->retries,
+                                         .queue_max_bytes = v->options->queue_max_bytes,
+                                         .heartbeat_ns = v->options->heartbeat_ns,
+                                         .limit_ns = v->options->heartbeat_ns * 6,
+                                         .give_up_ns = v->options->give_up_ns,
+                                         .workers_max = (unsigned)workers,
+                                         .lanes = lanes,
+                                         .endpoint = bound,
+                                         .fingerprint = source_fingerprint(v->source),
+                                         .total = source_total(v->source)};
+    v->dispatcher = dispatcher_new(&options, clock_now_ns());
+    ready_tell(v->options->ready_fd, bound);
+}
+
+static enum error start(struct ventilator *v, struct why *why)
+{
+    struct endpoint control;
+    enum error error = check_bind(v->options, v->options->bind, &control, why);
+    error = error ? error : source_open(&v->source, &v->options->source, why);
+    error = error ? error : signals_open(&v->signals, why);
+    error = error ? error : private_dir_make(&v->dir, why);
+    if (error)
+        return error;
+    size_t descriptors = net_start(DESCRIPTORS_WANTED);
+    size_t workers =
+        descriptors > DESCRIPTORS_OWN ? (descriptors - DESCRIPTORS_OWN) / DESCRIPTORS_A_WORKER : 1;
+    if (workers > WORKERS_MOST && !v->options->workers_max)
+        workers = WORKERS_MOST;
+    if (v->options->workers_max && v->options->workers_max < workers)
+        workers = (size_t)v->options->workers_max;
+    error = net_open(&v->control, NET_CONTROL_SERVER, why);
+    error = error ? error : monitor_new(&v->monitor, v->control, why);
+    error = error ? error : net_bind(v->control, v->options->bind, why);
+    error = error ? error : open_gate(v, &control, workers, why);
+    if (!error)
+        make_dispatcher(v, workers);
+    return error;
+}
+
+static void finish(struct ventilator *v)
+{
+    for (size_t i = 0; i < v->outboxes.capacity; i++)
+        if (v->outboxes.slots[i].key) {
+            outbox_free(v->outboxes.slots[i].value);
+            free(v->outboxes.slots[i].value);
+        }
+    index_free(&v->outboxes);
+    dispatcher_destroy(&v->dispatcher);
+    gate_free(&v->gate);
+    monitor_free(&v->monitor);
+    net_close(&v->control, LINGER_MS);
+    source_close(&v->source);
+    private_dir_remove(&v->dir);
+    net_end(NET_END_LIMIT_MS, v->status);
+}
+
+int ventilator_run(const struct ventilator_options *options)
+{
+    struct ventilator v = {.options = options, .status = 255};
+    struct why why;
+    if (start(&v, &why))
+        log_line("%s", why.text);
+    else
+        loop(&v);
+    finish(&v);
+    return v.status;
+}
