@@ -68,6 +68,14 @@ static struct order *make_order(size_t memory_max, struct reader *reader)
     return order_new(&o, take, reader);
 }
 
+/* One that fails as soon as it would use the disk. */
+static struct order *make_order_in_memory(size_t memory_max, struct reader *reader)
+{
+    struct order_options o = options(memory_max);
+    o.tmpdir = "/nonexistent";
+    return order_new(&o, take, reader);
+}
+
 static void release_all(struct order *o)
 {
     struct why why;
@@ -78,14 +86,13 @@ static void release_all(struct order *o)
 Test(order, what_comes_in_order_leaves_at_once)
 {
     struct reader reader = {.next = 1, .size_of = small_size};
-    struct order *o = make_order(4096, &reader);
+    struct order *o = make_order_in_memory(4096, &reader);
     for (uint64_t seq = 1; seq <= 100000; seq++) {
         cr_assert_eq(put(o, &reader, seq), ERR_NONE);
         cr_assert_not(order_ready(o));
     }
     cr_assert_eq(reader.next, 100001);
     cr_assert_eq(order_waiting_for(o), 100001);
-    cr_assert_eq(order_spooled_bytes(o), 0);
     order_destroy(&o);
     buf_free(&reader.expected);
 }
@@ -165,12 +172,11 @@ Test(order, a_random_order_comes_out_sorted_from_the_file)
 Test(order, a_window_that_slides_for_long_stays_in_memory)
 {
     struct reader reader = {.next = 1, .size_of = small_size};
-    struct order *o = make_order(8192, &reader);
+    struct order *o = make_order_in_memory(8192, &reader);
     for (uint64_t block = 0; block < 5000; block++) {
         for (uint64_t i = 10; i >= 1; i--) /* each ten in turned order */
             cr_assert_eq(put(o, &reader, block * 10 + i), ERR_NONE);
         release_all(o);
-        cr_assert_eq(order_spooled_bytes(o), 0);
     }
     cr_assert_eq(reader.next, 50001);
     order_destroy(&o);
@@ -180,7 +186,7 @@ Test(order, a_window_that_slides_for_long_stays_in_memory)
 Test(order, a_window_that_never_runs_empty_is_tidied)
 {
     struct reader reader = {.next = 1, .size_of = small_size};
-    struct order *o = make_order(8192, &reader);
+    struct order *o = make_order_in_memory(8192, &reader);
     for (uint64_t seq = 1; seq < 50000; seq += 2) { /* 2 1 4 3 ..., and always one further on */
         if (seq == 1)
             cr_assert_eq(put(o, &reader, 2), ERR_NONE);
@@ -189,7 +195,6 @@ Test(order, a_window_that_never_runs_empty_is_tidied)
         release_all(o);
         cr_assert_eq(order_waiting(o), 1);
     }
-    cr_assert_eq(order_spooled_bytes(o), 0);
     order_destroy(&o);
     buf_free(&reader.expected);
 }
@@ -248,6 +253,30 @@ Test(order, a_million_results_behind_one_take_a_bounded_amount_of_memory)
 #endif
     (void)before_kib;
     cr_assert_eq(order_spooled_bytes(o), 0);
+    order_destroy(&o);
+    buf_free(&reader.expected);
+}
+
+static uint64_t large_then_small(uint64_t seq)
+{
+    return seq <= 11 ? 75000 : 100;
+}
+
+Test(order, runs_that_have_begun_do_not_keep_what_a_large_result_needed)
+{
+    struct reader reader = {.next = 1, .size_of = large_then_small};
+    struct order *o = make_order(110000, &reader);
+    for (uint64_t i = 2; i <= 11; i++) { /* each run has one large result and a small one */
+        cr_assert_eq(put(o, &reader, i), ERR_NONE);
+        cr_assert_eq(put(o, &reader, i + 10), ERR_NONE);
+    }
+    cr_assert_eq(put(o, &reader, 1), ERR_NONE);
+    struct why why;
+    while (order_waiting_for(o) < 12)
+        cr_assert_eq(order_release(o, 1, &why), ERR_NONE);
+    cr_assert_lt(order_memory_bytes(o), 800000, "%zu", order_memory_bytes(o));
+    release_all(o);
+    cr_assert_eq(reader.next, 22);
     order_destroy(&o);
     buf_free(&reader.expected);
 }
