@@ -154,7 +154,6 @@ static void stream_close(struct child_stream *stream)
 /* The reading end alone does not block: the child's own end must be as programs expect it. */
 static int stream_open(struct child_stream *stream)
 {
-    capture_reset(&stream->capture);
     stream->full = false;
     int ends[2];
     if (pipe2(ends, O_CLOEXEC))
@@ -200,6 +199,7 @@ static int spawn(struct child *child, const struct child_spec *spec)
 int child_start(struct child *child, const struct child_spec *spec)
 {
     assert(!child->pid);
+    child_forget(child);
     child->killed = CHILD_NOT_KILLED;
     child->start_us = clock_realtime_us();
     child->started_ns = clock_now_ns();
@@ -270,6 +270,12 @@ void child_exited(struct child *child)
     stream_drain(&child->out);
     stream_drain(&child->err);
     forget_pid(child);
+}
+
+void child_forget(struct child *child)
+{
+    capture_reset(&child->out.capture);
+    capture_reset(&child->err.capture);
 }
 
 void child_abandon(struct child *child)

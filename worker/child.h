@@ -111,6 +111,8 @@ void child_turn(struct child *child, uint64_t now_ns);
  * it was killed, what is left of its group is killed too. The captures are then the child's output.
  */
 void child_exited(struct child *child);
+/* Gives large captures back, and closes a file that nobody took, before the next start does. */
+void child_forget(struct child *child);
 /* Kills the group with KILL, closes everything and frees the captures; the process remains to be
  * reaped. For the end of an executor; `child` may be idle. */
 void child_abandon(struct child *child);

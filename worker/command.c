@@ -269,6 +269,7 @@ static bool command_child_exited(struct executor *executor, pid_t pid, int statu
     } else {
         finish(command, slot, status);
     }
+    child_forget(&slot->child);
     return true;
 }
 

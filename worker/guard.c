@@ -15,6 +15,7 @@
 
 #include "common/bytes.h"
 #include "common/xalloc.h"
+#include "worker/environment.h"
 #include "worker/guard_order.h"
 
 enum { MARK_SIZE = sizeof "ZFARM_MARK=" + 32 };
@@ -26,25 +27,26 @@ struct guard {
     struct buf orders; /* guard_order: collected, or not taken by the pipe yet */
 };
 
-/* The guard's own environment is empty, so that it is not taken for a task's process. */
+/* Nothing but KILL ends the guard, from its first instant on. Its environment is empty, so that it
+ * is not taken for a task's process. */
 static int spawn(struct guard *guard, const char *program, int reader)
 {
     posix_spawnattr_t attributes;
     posix_spawn_file_actions_t actions;
-    sigset_t none, all;
-    sigemptyset(&none);
+    sigset_t all;
     sigfillset(&all);
     posix_spawnattr_init(&attributes);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes,
-                             POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setsigmask(&attributes, &all);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
     posix_spawn_file_actions_init(&actions);
     int error = posix_spawn_file_actions_adddup2(&actions, reader, 0);
     char name[] = "zfarm-guard", flag[] = GUARD_FLAG;
-    char *argv[] = {name, flag, guard->mark, NULL}, *environment[] = {NULL};
+    char *argv[] = {name, flag, guard->mark, NULL};
+    struct environment *environment = environment_new("guard", NULL);
     if (!error)
-        error = posix_spawn(&guard->pid, program, &actions, &attributes, argv, environment);
+        error = posix_spawn(&guard->pid, program, &actions, &attributes, argv,
+                            environment_for_slot(environment, 0));
+    environment_free(&environment);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
     return error;

@@ -196,9 +196,6 @@ int guard_main(int argc, char **argv)
     if (argc < 3)
         return 255;
     close_range(PIPE + 1, ~0U, 0);
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGINT, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
     if (chdir("/"))
         return 255;
     struct watchman watchman = {.mark = argv[2]};

@@ -55,6 +55,7 @@ int main(int argc, char **argv)
     char byte;
     while (read(STDIN_FILENO, &byte, 1) > 0)
         ;
+    children_close(&children);
     guard_destroy(&guard);
     return 0;
 }
