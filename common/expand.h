@@ -48,7 +48,4 @@ enum error expand_argv(struct expand *expand, const struct expand_values *values
  * is appended. */
 enum error expand_line(struct expand *expand, const struct expand_values *values, struct buf *to);
 
-/* Appends `word` so that a shell reads it as one word: in quotes only where they are needed. */
-void shell_quote(struct buf *to, struct bytes word);
-
 #endif

@@ -9,6 +9,7 @@
 
 #include "common/clock.h"
 #include "common/expand.h"
+#include "common/quote.h"
 #include "common/xalloc.h"
 #include "worker/child.h"
 #include "worker/environment.h"
