@@ -24,6 +24,7 @@ enum {
     RECONNECT_MAX_MS = 2000,
     KEEPALIVE_S = 60,
     BACKLOG = 4096, /* the kernel cuts it to its own limit */
+    HWM = 1000,     /* messages; where the table says nothing else */
     RESULTS_HWM = 16,
     LANE_UPSTREAM_MAX = 4096, /* a worker sends nothing but its handshake on a lane */
     COPY_BELOW = 8192, /* smaller ones are references into libzmq's receive buffer of that size */
@@ -109,6 +110,10 @@ enum error net_open(void **socket, enum net_role role, struct why *why)
         return fail(why, ERR_LIMIT,
                     "cannot make one more socket: %s; raise the limit of open files (ulimit -n)",
                     zmq_strerror(errno));
+    set_option(*socket, ZMQ_LINGER,
+               0); /* said here because czmq's defaults can be set from outside */
+    set_option(*socket, ZMQ_SNDHWM, HWM);
+    set_option(*socket, ZMQ_RCVHWM, HWM);
     set_option(*socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS);
     int rc =
         zmq_setsockopt(*socket, ZMQ_MAXMSGSIZE, &rules->message_max, sizeof rules->message_max);

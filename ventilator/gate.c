@@ -52,6 +52,7 @@ enum error gate_new(struct gate **made, const char *endpoint, const char *privat
                     size_t lanes_max, struct why *why)
 {
     *made = NULL;
+    assert(lanes_max > 0);
     if (strlen(private_dir) + PRIVATE_NAME_MAX > ENDPOINT_PATH_MAX)
         return fail(
             why, ERR_TOO_LARGE,

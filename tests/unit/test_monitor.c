@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "ventilator/monitor.h"
 
+#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/net.h"
 #include "common/private_dir.h"
@@ -165,5 +170,27 @@ Test(monitor, a_join_read_after_its_connection_ended_is_told_at_once)
     monitor_join(c.monitor, sender.peer, sender.descriptor);
     eventually(turn_and_next(&c, &closed));
     cr_assert_eq(closed, sender.peer);
+    control_close(&c);
+}
+
+/* libzmq's thread blocks when a monitor's queue is full, and with it every socket of the process.
+ */
+Test(monitor, a_flood_of_connections_that_nobody_reads_about_stalls_nothing)
+{
+    struct control c = control_open("tcp://127.0.0.1:*");
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)atoi(strrchr(c.endpoint, ':') + 1)),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    for (unsigned i = 0; i < 1500; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+        close(fd);
+    }
+    uint32_t closed, peer;
+    void *client = client_open(&c);
+    peer = join(&c);
+    net_close(&client, 0);
+    eventually(turn_and_next(&c, &closed));
+    cr_assert_eq(closed, peer);
     control_close(&c);
 }
