@@ -400,7 +400,7 @@ static long memory_max_kib(void)
     return usage.ru_maxrss;
 }
 
-/* Writes `size` bytes 'x', a newline and "after" as the source reads them. */
+/* Writes `size` bytes 'x' and a newline as the source reads them. */
 static void feed_long_line(struct made *m, size_t size)
 {
     char chunk[4096];
@@ -409,8 +409,7 @@ static void feed_long_line(struct made *m, size_t size)
         cr_assert_eq(write(to_stdin, chunk, sizeof chunk), (ssize_t)sizeof chunk);
         cr_assert_eq(take(m, 10, 1000), SOURCE_WAIT);
     }
-    feed("\nafter");
-    close(to_stdin);
+    feed("\n");
 }
 
 Test(source, a_line_that_is_too_long_is_not_held)
@@ -421,6 +420,11 @@ Test(source, a_line_that_is_too_long_is_not_held)
     feed_long_line(m, LONG);
     cr_assert_eq(take(m, 10, 1000), SOURCE_TOO_LARGE);
     cr_assert_eq(source_too_large_size(m->source), LONG);
+    feed_long_line(m, 2 << 20);
+    feed("after");
+    close(to_stdin);
+    cr_assert_eq(take(m, 10, 1000), SOURCE_TOO_LARGE);
+    cr_assert_eq(source_too_large_size(m->source), 2 << 20);
     cr_assert_eq(take(m, 10, 1000), SOURCE_TOOK);
     cr_assert_eq(take(m, 10, 1000), SOURCE_END);
     end(m);
