@@ -226,7 +226,7 @@ static bool run_batch(struct host *host, const struct plugin_order *order)
     for (uint32_t i = 0; i < order->count; i++) {
         struct task task;
         enum error error = task_take(&records, &task);
-        assert(!error); /* whoever made the assignment has looked at the records */
+        assert(!error); /* wire.h has looked at each record */
         struct bytes bytes = task_bytes(host, task);
         call.data = bytes.size ? (const char *)bytes.data : "";
         call.size = bytes.size;

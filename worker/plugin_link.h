@@ -13,13 +13,13 @@
  *     executor                                child
  *                                             LOADED, or UNUSABLE words
  *                                             READY, or NOT_READY words
- *     BATCH records  ------------------------>  result, result, ... into the area
- *                    <------------------------  FULL: there is no room for the next
- *  GO_ON, the area empty  ------------------>  result, result, ...
- *                    <------------------------  LARGE result out err: one that never has room
- *  GO_ON, the area empty  ------------------>  result, result, ...
- *                    <------------------------  DONE: all are in the area
- *     BATCH, the area empty ...
+ *     BATCH, records  ------------------------>  result, result, ... into the area
+ *                    <-------------------------  FULL: there is no room for the next
+ *     GO_ON, area empty  --------------------->  result, result, ...
+ *                    <-------------------------  LARGE result out err: one that never has room
+ *     GO_ON, area empty  --------------------->  result, result, ...
+ *                    <-------------------------  DONE: all are in the area
+ *     BATCH, area empty ...
  *
  * So there is one wake-up per batch of small results, and a child that dies leaves what it had
  * finished in the area. The executor empties it by `written = 0`, while the child waits. The child

@@ -105,8 +105,9 @@ ZFARM_PLUGIN_EXPORT int zfarm_init(int argc, char **argv, int slot, void **state
 ZFARM_PLUGIN_EXPORT int zfarm_handle(void *state, const struct zfarm_task *task,
                                      struct zfarm_reply *out, struct zfarm_reply *err);
 
-/* Called once when the worker is done with the process, to free `state`. Optional. It is not called
- * when the process is killed or crashes. */
+/* Called once when the worker is done with the process, to free `state`. Optional. It has a second;
+ * then the process is killed. It is not called when the process is killed or crashes before, nor
+ * when the worker ends in the middle of a task. */
 ZFARM_PLUGIN_EXPORT void zfarm_destroy(void *state);
 
 /* Appends `size` bytes of `data`, which stay the caller's. 0, or -1 as in struct zfarm_reply. */

@@ -103,6 +103,8 @@ int zfarm_handle(void *state, const struct zfarm_task *task, struct zfarm_reply 
         printf("this is not the result\n");
     if (starts(text, "count"))
         zfarm_appendf(out, "%d", *(int *)state);
+    if (starts(text, "pid"))
+        zfarm_appendf(out, "%d", (int)getpid());
     if (starts(text, "about"))
         zfarm_appendf(out, "%llu %u %u %zu", (unsigned long long)task->seq, task->attempt,
                       task->slot, task->size);

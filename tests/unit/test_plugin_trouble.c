@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "plugin_fixture.h"
+
+/* What the plugin executor does when the plugin, or what it is told, is not as it should be. */
+
+TestSuite(plugin_trouble, .timeout = 60);
+
+Test(plugin_trouble, a_crash_costs_the_task_it_was_at_and_no_other)
+{
+    struct fixture *f = launched(NULL);
+    run(f, 1, "echo a\necho b\nabort\necho d\necho e");
+    cr_assert_eq(f->end_count, 4);
+    assert_finished(&f->ends[0], 1, RESULT_OK, 0);
+    cr_assert(is_text(&f->ends[0].out, "echo a"));
+    assert_finished(&f->ends[1], 2, RESULT_OK, 0);
+    assert_finished(&f->ends[2], 3, RESULT_SIGNALED, SIGABRT);
+    assert_end(&f->ends[3], RETURNED, 4, 2);
+    run(f, 4, "count");
+    cr_assert(is_text(&f->ends[0].out, "1"), "a fresh child runs it");
+    run(f, 5, "kill\necho");
+    assert_finished(&f->ends[0], 5, RESULT_SIGNALED, SIGKILL);
+    assert_end(&f->ends[1], RETURNED, 6, 1);
+    finish(f);
+}
+
+Test(plugin_trouble, crashes_one_after_the_other_do_not_break_it)
+{
+    struct fixture *f = launched(NULL);
+    for (unsigned i = 0; i < 6; i++) {
+        run(f, 1 + i, "abort");
+        assert_finished(&f->ends[0], 1 + i, RESULT_SIGNALED, SIGABRT);
+    }
+    assert_works(f);
+    cr_assert_eq(f->broken[0], 0);
+    finish(f);
+}
+
+Test(plugin_trouble, a_plugin_that_calls_exit_is_a_failed_task_whatever_the_status)
+{
+    struct fixture *f = launched(NULL);
+    run(f, 1, "exit 3\necho");
+    assert_finished(&f->ends[0], 1, RESULT_EXITED, 3);
+    assert_end(&f->ends[1], RETURNED, 2, 1);
+    run(f, 1, "exit 0");
+    assert_finished(&f->ends[0], 1, RESULT_EXITED, 255);
+    cr_assert(has_text(&f->ends[0].err, "ended its process with status 0"));
+    assert_works(f);
+    finish(f);
+}
+
+Test(plugin_trouble, a_task_that_runs_too_long_is_killed_and_those_around_it_are_not)
+{
+    struct fixture *f = prepare(PLUGINS "/trouble.so");
+    f->options.base.timeout_ns = 200 * NS_PER_MS;
+    launch(f);
+    run(f, 1, "echo\nsleep 3600\necho\necho");
+    assert_finished(&f->ends[0], 1, RESULT_OK, 0);
+    assert_finished(&f->ends[1], 2, RESULT_TIMED_OUT, 0);
+    cr_assert_geq(f->ends[1].duration_ns, 200 * NS_PER_MS);
+    assert_end(&f->ends[2], RETURNED, 3, 2);
+    run(f, 3, "sleep 3600");
+    assert_finished(&f->ends[0], 3, RESULT_TIMED_OUT, 0);
+    assert_works(f);
+    finish(f);
+}
+
+Test(plugin_trouble, a_running_task_can_be_cancelled_and_the_rest_is_returned)
+{
+    struct fixture *f = launched(NULL);
+    assign(f, 1, "echo\nsleep 3600\necho");
+    run_until_ended(f, 1);
+    f->executor->class->cancel(f->executor, 0, 2, clock_now_ns());
+    f->executor->class->cancel(f->executor, 0, 9, clock_now_ns());
+    run_until_ended(f, 3);
+    assert_end(&f->ends[1], CANCELLED, 2, 1);
+    assert_end(&f->ends[2], RETURNED, 3, 1);
+    assert_works(f);
+    cr_assert_eq(f->broken[0], 0);
+    finish(f);
+}
+
+Test(plugin_trouble, a_waiting_task_can_be_cancelled_and_the_others_go_on)
+{
+    struct fixture *f = launched(NULL);
+    assign(f, 1, "sleep 1\necho\necho\nsleep 3600\necho");
+    f->executor->class->cancel(f->executor, 0, 2, clock_now_ns());
+    f->executor->class->cancel(f->executor, 0, 4, clock_now_ns());
+    run_until_ended(f, 5);
+    assert_finished(&f->ends[0], 1, RESULT_OK, 0);
+    assert_end(&f->ends[1], CANCELLED, 2, 1);
+    assert_finished(&f->ends[2], 3, RESULT_OK, 0);
+    assert_end(&f->ends[3], CANCELLED, 4, 1);
+    assert_end(&f->ends[4], RETURNED, 5, 1);
+    finish(f);
+}
+
+Test(plugin_trouble, a_cancel_while_the_plugin_is_still_starting_ends_the_assignment)
+{
+    struct fixture *f = launched((char *[]){"sleep", NULL});
+    assign(f, 1, "echo\necho");
+    f->executor->class->cancel(f->executor, 0, 2, clock_now_ns());
+    cr_assert_eq(f->tasks_ended, 0);
+    f->executor->class->cancel(f->executor, 0, 1, clock_now_ns());
+    cr_assert_eq(f->tasks_ended, 2);
+    assert_end(&f->ends[0], CANCELLED, 1, 1);
+    assert_end(&f->ends[1], CANCELLED, 2, 1);
+    finish(f);
+}
+
+Test(plugin_trouble, a_plugin_that_scribbles_on_shared_memory_is_killed_and_goes_on)
+{
+    struct fixture *f = launched(NULL);
+    run(f, 1, "echo\necho\nscribble\necho");
+    cr_assert_eq(f->end_count, 2);
+    assert_finished(&f->ends[0], 1, RESULT_SIGNALED, SIGKILL);
+    cr_assert(has_text(&f->ends[0].err, "wrote over"));
+    assert_end(&f->ends[1], RETURNED, 2, 3);
+    assert_works(f);
+    finish(f);
+}
+
+Test(plugin_trouble, a_plugin_that_closes_our_link_is_killed_and_goes_on)
+{
+    struct fixture *f = launched(NULL);
+    run(f, 1, "echo\nhang-up\necho");
+    assert_finished(&f->ends[0], 1, RESULT_OK, 0);
+    assert_finished(&f->ends[1], 2, RESULT_SIGNALED, SIGKILL);
+    assert_end(&f->ends[2], RETURNED, 3, 1);
+    assert_works(f);
+    finish(f);
+}
+
+static void assert_refused(const char *file, enum error expected, const char *words)
+{
+    struct fixture *f = prepare(file);
+    struct why why = {""};
+    cr_assert_eq(plugin_new(&f->options, &f->events, &f->executor, &why), expected, "%s", file);
+    cr_assert(strstr(why.text, words), "%s", why.text);
+    cr_assert(strstr(why.text, file), "%s", why.text);
+    cr_assert_null(f->executor);
+    cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1, "no child is left behind");
+    close(f->children);
+    free(f);
+}
+
+Test(plugin_trouble, a_file_that_is_no_plugin_is_refused_with_words_before_any_task)
+{
+    assert_refused(__FILE__, ERR_INVALID, "cannot load the plugin");
+    assert_refused("/nonexistent.so", ERR_INVALID, "No such file");
+    assert_refused(PLUGINS "/no_plugin.so", ERR_INVALID, "is no zfarm plugin");
+    assert_refused(PLUGINS "/other_abi.so", ERR_INVALID, "plugin interface 1000");
+    assert_refused(PLUGINS "/no_handle.so", ERR_INVALID, "does not export zfarm_handle");
+}
+
+Test(plugin_trouble, without_a_program_to_start_it_is_refused_with_words)
+{
+    struct fixture *f = prepare(PLUGINS "/trouble.so");
+    struct why why = {""};
+    f->options.program = "/nonexistent";
+    cr_assert_eq(plugin_new(&f->options, &f->events, &f->executor, &why), ERR_IO);
+    cr_assert(strstr(why.text, "cannot start a process"), "%s", why.text);
+    close(f->children);
+    free(f);
+}
+
+Test(plugin_trouble, an_init_that_fails_is_no_failed_task)
+{
+    struct fixture *f = launched((char *[]){"fail", NULL});
+    assign(f, 1, "echo\necho");
+    run_until_broken(f);
+    cr_assert(strstr(f->broken, "its zfarm_init returned 7"), "%s", f->broken);
+    cr_assert_eq(f->end_count, 1);
+    assert_end(&f->ends[0], RETURNED, 1, 2);
+    f->broken[0] = 0;
+    run(f, 1, "echo");
+    assert_end(&f->ends[0], RETURNED, 1, 1);
+    finish(f);
+}
+
+Test(plugin_trouble, an_init_that_crashes_is_no_failed_task)
+{
+    struct fixture *f = launched((char *[]){"crash", NULL});
+    run_until_broken(f);
+    cr_assert(strstr(f->broken, "signal 6"), "%s", f->broken);
+    cr_assert(strstr(f->broken, "zfarm_init"), "%s", f->broken);
+    cr_assert_eq(f->end_count, 0);
+    finish(f);
+}
+
+Test(plugin_trouble, an_init_that_crashes_once_is_tried_again)
+{
+    char file[] = "/tmp/zfarm-test-XXXXXX";
+    close(mkstemp(file));
+    unlink(file);
+    struct fixture *f = launched((char *[]){"crash-once", file, NULL});
+    assert_works(f);
+    cr_assert_eq(access(file, F_OK), 0, "it has crashed before");
+    finish(f);
+    unlink(file);
+}
+
+Test(plugin_trouble, an_idle_child_that_is_killed_is_replaced)
+{
+    struct fixture *f = launched(NULL);
+    run(f, 1, "pid");
+    buf_put_byte(&f->ends[0].out, 0);
+    pid_t pid = atoi((const char *)f->ends[0].out.data);
+    cr_assert_gt(pid, 1);
+    kill(pid, SIGKILL);
+    assign(f, 5, "count");
+    while (f->tasks_ended < 1)
+        turn(f);
+    if (f->ends[0].how == RETURNED) /* it was sent before the death was known */
+        run(f, 5, "count");
+    assert_finished(&f->ends[0], 5, RESULT_OK, 0);
+    cr_assert(is_text(&f->ends[0].out, "1"), "a fresh child runs it");
+    finish(f);
+}
