@@ -11,7 +11,7 @@
 
 #include "common/net.h"
 #include "common/private_dir.h"
-#include "tests/unit/eventually.h"
+#include "tests/unit/sockets.h"
 
 struct control {
     void *router;
@@ -19,17 +19,7 @@ struct control {
     char endpoint[ENDPOINT_TEXT_SIZE];
 };
 
-static void start(void)
-{
-    net_start(0);
-}
-
-static void end(void)
-{
-    net_end(NET_END_LIMIT_MS, 99);
-}
-
-TestSuite(monitor, .timeout = 60, .init = start, .fini = end);
+TestSuite(monitor, .timeout = 60, .init = sockets_start, .fini = sockets_end);
 
 static struct control control_open(const char *endpoint)
 {

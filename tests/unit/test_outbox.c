@@ -5,19 +5,9 @@
 #include <string.h>
 
 #include "common/net.h"
-#include "tests/unit/eventually.h"
+#include "tests/unit/sockets.h"
 
-static void start(void)
-{
-    net_start(0);
-}
-
-static void end(void)
-{
-    net_end(NET_END_LIMIT_MS, 99);
-}
-
-TestSuite(outbox, .timeout = 60, .init = start, .fini = end);
+TestSuite(outbox, .timeout = 60, .init = sockets_start, .fini = sockets_end);
 
 static struct block *numbered(uint32_t number, size_t size)
 {
