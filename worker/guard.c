@@ -99,9 +99,29 @@ void guard_add(struct guard *guard, pid_t group)
     put_order(guard, group);
 }
 
+/* A group that came and went between two flushes, or while the guard was not reading, need not be
+ * told: so what is collected is never more than a few orders a slot. Counted from the end, where an
+ * order is always whole. */
+static bool take_back(struct guard *guard, pid_t group)
+{
+    struct buf *orders = &guard->orders;
+    guard_order order;
+    for (size_t behind = 0; orders->size - behind >= sizeof order; behind += sizeof order) {
+        uint8_t *at = orders->data + orders->size - behind - sizeof order;
+        memcpy(&order, at, sizeof order);
+        if (order == group) {
+            memmove(at, at + sizeof order, behind);
+            orders->size -= sizeof order;
+            return true;
+        }
+    }
+    return false;
+}
+
 void guard_remove(struct guard *guard, pid_t group)
 {
-    put_order(guard, -group);
+    if (!take_back(guard, group))
+        put_order(guard, -group);
 }
 
 void guard_flush(struct guard *guard)
