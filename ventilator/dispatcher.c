@@ -35,7 +35,7 @@ void dispatcher_destroy(struct dispatcher **dispatcher)
     struct dispatcher_action action;
     while (dispatcher_next_action(d, &action))
         block_release(&action.block);
-    membership_free(d);
+    workers_free(d);
     for (size_t i = 0; i < d->lane_tokens.capacity; i++)
         free(d->lane_tokens.slots[i].value);
     index_free(&d->by_connection);
@@ -175,7 +175,7 @@ static void join(struct dispatcher *d, uint64_t connection, const char *address,
     if (join_role(body, &role))
         d->dropped++;
     else if (role == ROLE_WORKER)
-        membership_join(d, connection, head, message, body, now_ns);
+        workers_join(d, connection, head, message, body, now_ns);
     else
         sinkside_join(d, connection, address, head, body, now_ns);
 }
@@ -213,7 +213,7 @@ void dispatcher_control_message(struct dispatcher *d, uint64_t connection, const
     if (ours && connection == d->sink.connection && head.session == d->sink.session)
         sinkside_message(d, head.kind, body, now_ns);
     else if (ours && s && s->connection == connection)
-        membership_message(d, s, head.kind, body, now_ns);
+        workers_message(d, s, head.kind, body, now_ns);
     else
         unknown_session(d, connection, head);
 }
@@ -293,7 +293,7 @@ void dispatcher_stop(struct dispatcher *d, const char *why, uint64_t now_ns)
     d->stopping = true;
     snprintf(d->stop_why.text, sizeof d->stop_why.text, "%s", why);
     for (size_t i = 0; i < d->session_count; i++)
-        membership_lane_end(d, d->sessions[i]);
+        workers_lane_end(d, d->sessions[i]);
     dispatcher_moved(d, now_ns);
     if (d->sink.instance == 0)
         dispatcher_exit(d, 255, "%s; no sink had joined, nothing was run", why);
@@ -382,7 +382,7 @@ void dispatcher_turn(struct dispatcher *d, uint64_t now_ns)
     d->dry = d->asked;
     d->asked = false;
     forgive_own_lateness(d, now_ns);
-    membership_turn(d, now_ns);
+    workers_turn(d, now_ns);
     handout_turn(d, now_ns);
     flush(d, now_ns);
     comfort_waiting(d, now_ns);

@@ -10,7 +10,7 @@
 /* The dispatcher's state, shared by the files that together are the dispatcher:
  *
  *     dispatcher.c   events in, actions out, the order of a turn
- *     membership.c   workers: JOIN, WELCOME, what a session's end means for its tasks
+ *     workers.c      workers: JOIN, WELCOME, what a session's end means for its tasks
  *     handout.c      who gets which task; recall
  *     sinkside.c     the sink: JOIN, STORED, verdicts, the end of the job
  */
@@ -117,18 +117,18 @@ void dispatcher_refuse(struct dispatcher *d, uint64_t connection, enum refuse_re
 void dispatcher_moved(struct dispatcher *d, uint64_t now_ns);
 bool dispatcher_is_over(const struct dispatcher *d); /* nothing more is handed out */
 
-/* membership.c */
-void membership_join(struct dispatcher *d, uint64_t connection, struct frame_head head,
+/* workers.c    */
+void workers_join(struct dispatcher *d, uint64_t connection, struct frame_head head,
                      struct bytes message, struct bytes body, uint64_t now_ns);
-void membership_welcome_waiting(struct dispatcher *d, uint64_t now_ns);
-void membership_message(struct dispatcher *d, struct session *s, enum wire_kind kind,
+void workers_welcome_waiting(struct dispatcher *d, uint64_t now_ns);
+void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kind,
                         struct bytes body, uint64_t now_ns);
-void membership_end(struct dispatcher *d, struct session *s, bool charge, uint64_t now_ns);
-void membership_end_all(struct dispatcher *d, uint64_t now_ns);
-void membership_lane_end(struct dispatcher *d, struct session *s); /* END, once */
-void membership_note_use(struct dispatcher *d, struct session *s); /* it has a task */
-void membership_turn(struct dispatcher *d, uint64_t now_ns);
-void membership_free(struct dispatcher *d);
+void workers_end(struct dispatcher *d, struct session *s, bool charge, uint64_t now_ns);
+void workers_end_all(struct dispatcher *d, uint64_t now_ns);
+void workers_lane_end(struct dispatcher *d, struct session *s); /* END, once */
+void workers_note_use(struct dispatcher *d, struct session *s); /* it has a task */
+void workers_turn(struct dispatcher *d, uint64_t now_ns);
+void workers_free(struct dispatcher *d);
 
 /* handout.c */
 /* Puts a task that nobody has where it belongs: queue, lonely or doomed. */

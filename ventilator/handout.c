@@ -163,7 +163,7 @@ static void parcel_send(struct parcel *p, struct dispatcher *d)
     parcel_end_run(p);
     if (p->tasks) {
         p->session->batch++;
-        membership_note_use(d, p->session);
+        workers_note_use(d, p->session);
         dispatcher_send_lane(d, p->session->lane, block_new(&p->message));
     }
     buf_free(&p->message);
@@ -231,7 +231,7 @@ void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, ui
         return;
     }
     s->batch++;
-    membership_note_use(d, s);
+    workers_note_use(d, s);
     entry->home = s;
     entry->home_batch = s->batch;
     session_sent(s, run.first, last, size_bytes);

@@ -104,7 +104,7 @@ static void adopt(struct dispatcher *d, uint64_t connection, const char *address
                   struct frame_head head, const struct sink_join *join, uint64_t now_ns)
 {
     if (d->job != head.job) {
-        membership_end_all(d, now_ns); /* their sessions are of a job that never was */
+        workers_end_all(d, now_ns); /* their sessions are of a job that never was */
         d->job = head.job;
     }
     if (d->sink.instance != join->peer.instance)
@@ -240,7 +240,7 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
         if (first) {
             d->verdicts_sent_ns = 0;
             d->done_sent = false;
-            membership_welcome_waiting(d, now_ns);
+            workers_welcome_waiting(d, now_ns);
         }
     }
     stored_note_free(&m);

@@ -63,7 +63,7 @@ static void remove_waiting(struct dispatcher *d, uint64_t connection)
         }
 }
 
-void membership_free(struct dispatcher *d)
+void workers_free(struct dispatcher *d)
 {
     while (d->waiting_count)
         remove_waiting(d, d->waiting[0].connection);
@@ -76,7 +76,7 @@ void membership_free(struct dispatcher *d)
     free(d->sessions);
 }
 
-void membership_note_use(struct dispatcher *d, struct session *s)
+void workers_note_use(struct dispatcher *d, struct session *s)
 {
     uint64_t instance = s->instance ? s->instance : s->id;
     if (s->used)
@@ -124,7 +124,7 @@ static void forget_home(struct dispatcher *d, const struct session *s)
             d->ledger.places[i].entry->home = NULL;
 }
 
-void membership_end(struct dispatcher *d, struct session *s, bool charge, uint64_t now_ns)
+void workers_end(struct dispatcher *d, struct session *s, bool charge, uint64_t now_ns)
 {
     if (charge)
         charge_losses(d, s, now_ns);
@@ -144,13 +144,13 @@ static void send_again(struct dispatcher *d, uint64_t connection, uint64_t sessi
     dispatcher_send(d, connection, &m);
 }
 
-void membership_end_all(struct dispatcher *d, uint64_t now_ns)
+void workers_end_all(struct dispatcher *d, uint64_t now_ns)
 {
     while (d->session_count) {
         struct session *s = d->sessions[0];
         if (s->connection)
             send_again(d, s->connection, s->id);
-        membership_end(d, s, false, now_ns);
+        workers_end(d, s, false, now_ns);
     }
 }
 
@@ -180,7 +180,7 @@ static bool adopt(struct dispatcher *d, struct truth *t, uint64_t seq, struct at
     }
     handout_unqueue(d, seq, seq);
     session_has(t->session, seq, finished);
-    membership_note_use(d, t->session);
+    workers_note_use(d, t->session);
     return true;
 }
 
@@ -276,7 +276,7 @@ static void take_in(struct dispatcher *d, uint64_t connection, struct frame_head
         seqset_add_all(&t.have, &join->kept);
     }
     while (t.before) {
-        membership_end(d, t.before, false, now_ns);
+        workers_end(d, t.before, false, now_ns);
         t.before = replaced(d, 0, join->peer.instance, connection);
     }
     add_session(d, t.session);
@@ -295,7 +295,7 @@ static void let_wait(struct dispatcher *d, uint64_t connection, struct bytes mes
     d->waiting[d->waiting_count++] = (struct waiting_join){connection, block_copy(message)};
 }
 
-void membership_join(struct dispatcher *d, uint64_t connection, struct frame_head head,
+void workers_join(struct dispatcher *d, uint64_t connection, struct frame_head head,
                      struct bytes message, struct bytes body, uint64_t now_ns)
 {
     struct worker_join join = {0};
@@ -315,7 +315,7 @@ void membership_join(struct dispatcher *d, uint64_t connection, struct frame_hea
     worker_join_free(&join);
 }
 
-void membership_welcome_waiting(struct dispatcher *d, uint64_t now_ns)
+void workers_welcome_waiting(struct dispatcher *d, uint64_t now_ns)
 {
     while (d->waiting_count) {
         struct waiting_join w = d->waiting[--d->waiting_count];
@@ -349,13 +349,13 @@ static void claim(struct dispatcher *d, struct session *s, struct bytes body)
         index_set(&d->by_lane, s->lane, s);
         dispatcher_act(d, DISPATCHER_CLAIM_LANE, s->lane);
         if (s->leaving || d->stopping)
-            membership_lane_end(d, s);
+            workers_lane_end(d, s);
         return;
     }
     send_again(d, s->connection, s->id); /* that lane is gone: join anew */
 }
 
-void membership_lane_end(struct dispatcher *d, struct session *s)
+void workers_lane_end(struct dispatcher *d, struct session *s)
 {
     if (s->ended || !s->lane)
         return;
@@ -486,7 +486,7 @@ static void returned(struct dispatcher *d, struct session *s, struct bytes body,
     seqset_free(&open);
 }
 
-void membership_message(struct dispatcher *d, struct session *s, enum wire_kind kind,
+void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kind,
                         struct bytes body, uint64_t now_ns)
 {
     s->heard_at_ns = now_ns;
@@ -504,9 +504,9 @@ void membership_message(struct dispatcher *d, struct session *s, enum wire_kind 
         returned(d, s, body, now_ns);
     else if (kind == KIND_LEAVE) {
         s->leaving = true;
-        membership_lane_end(d, s);
+        workers_lane_end(d, s);
     } else if (kind == KIND_BYE)
-        membership_end(d, s, false, now_ns);
+        workers_end(d, s, false, now_ns);
     else
         d->dropped++;
 }
@@ -516,7 +516,7 @@ void membership_message(struct dispatcher *d, struct session *s, enum wire_kind 
 static void closed_half(struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
     if (s->connection == 0 && s->lane == 0)
-        membership_end(d, s, s->lane_claimed, now_ns);
+        workers_end(d, s, s->lane_claimed, now_ns);
     else if (s->half_closed_at_ns == NEVER)
         s->half_closed_at_ns = now_ns;
 }
@@ -564,14 +564,14 @@ static bool is_gone(const struct dispatcher *d, const struct session *s, uint64_
            (s->half_closed_at_ns != NEVER && now_ns > s->half_closed_at_ns + limit_ns);
 }
 
-void membership_turn(struct dispatcher *d, uint64_t now_ns)
+void workers_turn(struct dispatcher *d, uint64_t now_ns)
 {
     for (size_t i = d->session_count; i-- > 0;)
         if (i < d->session_count && is_gone(d, d->sessions[i], now_ns)) {
             struct session *s = d->sessions[i];
             dispatcher_say(d, "worker %s on %s is silent, its tasks go to others tasks=%llu",
                            s->name, s->host, (unsigned long long)s->out.members);
-            membership_end(d, s, false, now_ns);
+            workers_end(d, s, false, now_ns);
         }
     for (size_t i = d->obituary_count; i-- > 0;)
         if (now_ns >= d->obituaries[i].expires_ns)
