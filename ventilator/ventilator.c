@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/endpoint.h"
+#include "common/far.h"
 #include "common/log.h"
 #include "common/net.h"
 #include "common/outbox.h"
@@ -279,31 +280,16 @@ static void loop(struct ventilator *v)
 
 /* ---- beginning and end ---- */
 
-static enum error check_bind(const struct ventilator_options *options, const char *endpoint,
-                             struct endpoint *parsed, struct why *why)
-{
-    enum error error = endpoint_parse(endpoint, ENDPOINT_BIND, parsed, why);
-    if (error || endpoint_is_loopback(parsed))
-        return error;
-    if (!options->insecure)
-        return fail(why, ERR_ACCESS,
-                    "%s can be reached from other machines, and nothing there is encrypted or "
-                    "authenticated; bind to 127.0.0.1, or say --insecure if the network is yours",
-                    endpoint);
-    log_line("--insecure: whoever reaches %s can read and change this job", endpoint);
-    return ERR_NONE;
-}
-
 static enum error open_gate(struct ventilator *v, const struct endpoint *control, size_t workers,
                             struct why *why)
 {
     char text[ENDPOINT_TEXT_SIZE];
     struct endpoint lanes = *control;
     if (v->options->lanes) {
-        enum error error = check_bind(v->options, v->options->lanes, &lanes, why);
+        enum error error = far_check(v->options->lanes, ENDPOINT_BIND, v->options->insecure, why);
         if (error)
             return error;
-        endpoint_format(&lanes, text);
+        snprintf(text, sizeof text, "%s", v->options->lanes);
     } else if (control->ipc) {
         snprintf(text, sizeof text, "ipc://%s/gate", v->dir.path);
     } else {
@@ -349,7 +335,8 @@ static void make_dispatcher(struct ventilator *v, size_t workers)
 static enum error start(struct ventilator *v, struct why *why)
 {
     struct endpoint control;
-    enum error error = check_bind(v->options, v->options->bind, &control, why);
+    enum error error = far_check(v->options->bind, ENDPOINT_BIND, v->options->insecure, why);
+    error = error ? error : endpoint_parse(v->options->bind, ENDPOINT_BIND, &control, why);
     error = error ? error : source_open(&v->source, &v->options->source, why);
     error = error ? error : signals_open(&v->signals, why);
     error = error ? error : private_dir_make(&v->dir, why);

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/options.h"
+#include "sink/sink.h"
+
+struct settings {
+    struct sink_options sink;
+    unsigned format;
+    uint64_t ready_fd;
+};
+
+#define AT(field) offsetof(struct settings, field)
+
+static const struct option_row rows[] = {
+    {"connect", NULL, OPTION_TEXT, AT(sink.connect), "ENDPOINT",
+     .help = "the ventilator (tcp://127.0.0.1:5556)"},
+    {"bind", NULL, OPTION_TEXT, AT(sink.bind), "ENDPOINT",
+     .help = "where results come in (tcp://127.0.0.1:5558)"},
+    {"advertise", NULL, OPTION_TEXT, AT(sink.advertise), "HOST",
+     .help = "host that workers are told"},
+    {"keep-order", "k", OPTION_FLAG, AT(sink.outputs.keep_order),
+     .help = "output in the order of the input"},
+    {"tag", NULL, OPTION_FLAG, AT(sink.outputs.tag), .help = "begin each line with its task"},
+    {"output", "o", OPTION_TEXT, AT(sink.outputs.file), "FILE",
+     .help = "write results to FILE, not stdout"},
+    {"format", NULL, OPTION_CHOICE, AT(format), "FORMAT", .help = "text or jsonl (text)",
+     .choices = "text|jsonl"},
+    {"joblog", NULL, OPTION_TEXT, AT(sink.outputs.joblog), "FILE",
+     .help = "log each task, as GNU parallel does"},
+    {"bar", NULL, OPTION_SET, AT(sink.bar), .help = "show progress (--no-bar: never)", .number = 1},
+    {"no-bar", NULL, OPTION_SET, AT(sink.bar), .help = NULL, .number = 2},
+    {"insecure", NULL, OPTION_FLAG, AT(sink.insecure),
+     .help = "go beyond this machine, unencrypted"},
+    {"give-up", NULL, OPTION_SECONDS, AT(sink.give_up_ns), "SECS",
+     .help = "wait so long for a ventilator (60)"},
+    {"tmpdir", NULL, OPTION_TEXT, AT(sink.outputs.tmpdir), "DIR", .help = NULL},
+    {"spool-max", NULL, OPTION_SIZE, AT(sink.outputs.spool_max), "BYTES", .help = NULL},
+    {"ready-fd", NULL, OPTION_COUNT, AT(ready_fd), "FD", .help = NULL, .min = 3, .max = 1 << 20},
+};
+
+static const struct option_table table = {
+    .program = "zfarm-sink",
+    .usage = "zfarm-sink [OPTION]...\n"
+             "Collects the results of all workers, each task's once, and says how the job ended.\n",
+    .more = "Examples:\n"
+            "  zfarm-sink -k > results.txt\n"
+            "  zfarm-sink --connect tcp://10.0.0.1:5556 --bind 'tcp://*:5558' --insecure\n",
+    .rows = rows,
+    .count = sizeof rows / sizeof *rows,
+};
+
+static struct settings defaults(void)
+{
+    const char *tmpdir = getenv("TMPDIR");
+    return (struct settings){.sink = {.connect = "tcp://127.0.0.1:5556",
+                                      .bind = "tcp://127.0.0.1:5558",
+                                      .give_up_ns = 60 * NS_PER_S,
+                                      .outputs = {.tmpdir = tmpdir && *tmpdir ? tmpdir : "/tmp",
+                                                  .spool_max = UINT64_C(10) << 30}}};
+}
+
+static int run(struct settings *settings, const struct options *options)
+{
+    if (options->word_count) {
+        log_line("it takes no words besides options (here: %s)", options->words[0]);
+        return 255;
+    }
+    settings->sink.outputs.format = (enum output_format)settings->format;
+    settings->sink.ready_fd = settings->ready_fd ? (int)settings->ready_fd : -1;
+    return sink_run(&settings->sink);
+}
+
+int main(int argc, char **argv)
+{
+    log_init("zfarm-sink");
+    struct settings settings = defaults();
+    struct options options;
+    struct why why;
+    int status = 255;
+    switch (options_take(&options, &table, &settings, argc, argv, &why)) {
+    case OPTIONS_TAKEN:
+        status = run(&settings, &options);
+        break;
+    case OPTIONS_ANSWER:
+        status = fwrite(options.answer.data, 1, options.answer.size, stdout) < options.answer.size;
+        break;
+    case OPTIONS_WRONG:
+        log_line("%s", why.text);
+        break;
+    }
+    options_free(&options);
+    return status;
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_OUTPUTS_H
+#define ZFARM_OUTPUTS_H
+
+#include "common/result.h"
+#include "common/seqset.h"
+#include "sink/order.h"
+#include "sink/text.h"
+#include "sink/writer.h"
+
+/* Everything that the sink writes: results to stdout or a file, what tasks wrote to stderr, the
+ * joblog; in order of arrival or, with keep_order, of the tasks' numbers.
+ *
+ * It counts what it was given in steps, for the collector: outputs_given is the step up to which
+ * results were given, outputs_stored the one up to which all of them are stored. Without keep_order
+ * a result is stored when its bytes are written, with it when the order window has it. Nothing here
+ * blocks but for the disk. */
+enum output_format { FORMAT_TEXT, FORMAT_JSONL };
+
+struct outputs_options {
+    enum output_format format;
+    bool keep_order;
+    bool tag;
+    const char *file;   /* -o; NULL: stdout */
+    const char *joblog; /* NULL: none */
+    const char *tmpdir;
+    uint64_t spool_max;
+};
+
+/* How far each writer must have come for a step to be stored. */
+struct outputs_step {
+    uint64_t step;
+    uint64_t out, err, joblog;
+};
+
+/* A result that the order window could not take because its disk is full. */
+struct outputs_stuck {
+    uint64_t seq;
+    struct buf out, err;
+};
+
+enum { OUTPUTS_STEPS = 64, OUTPUTS_WRITERS = 3 };
+
+struct outputs {
+    struct outputs_options options;
+    struct writer out, err, joblog;
+    bool has_joblog;
+    struct text text;
+    struct order *order; /* NULL without keep_order */
+    struct buf scratch_out, scratch_err;
+    struct outputs_stuck *stuck;
+    size_t stuck_count;
+    struct outputs_step steps[OUTPUTS_STEPS]; /* a ring of steps that are not stored */
+    size_t step_first;
+    size_t step_count;
+    uint64_t given, stored;
+    bool broken; /* the consumer is gone: nothing more is written */
+};
+
+/* ERR_IO: `why` says what cannot be opened; free it with outputs_close all the same. */
+enum error outputs_open(struct outputs *o, const struct outputs_options *options, struct why *why);
+void outputs_close(struct outputs *o);
+
+/* What the sink must ask workers for (enum result_want). */
+unsigned outputs_wants(const struct outputs_options *options);
+
+/* A result that counts. Those that are not final are history, which these formats do not show. */
+void outputs_accept(struct outputs *o, const struct result *result);
+/* Tasks that were not run: order does not wait for them. */
+void outputs_skip(struct outputs *o, const struct seqset *tasks);
+
+/* Ends a step and writes what goes. ERR_DISK_FULL: `why` names the file; call again each second.
+ * ERR_CLOSED or ERR_IO: the output cannot be completed; from now on everything counts as stored and
+ * is thrown away. */
+enum error outputs_flush(struct outputs *o, struct why *why);
+uint64_t outputs_given(const struct outputs *o);
+uint64_t outputs_stored(const struct outputs *o);
+bool outputs_empty(const struct outputs *o); /* all is written */
+/* Bytes that are not written. */
+size_t outputs_pending_bytes(const struct outputs *o);
+bool outputs_is_stuck(const struct outputs *o); /* no more results may be given now */
+bool outputs_order_full(const struct outputs *o);
+/* More can leave the order window without anything else happening. */
+bool outputs_ready(const struct outputs *o);
+/* Descriptors to be polled for POLLOUT; returns how many. */
+size_t outputs_blocked_fds(const struct outputs *o, int fds[static OUTPUTS_WRITERS]);
+
+#endif

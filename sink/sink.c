@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "sink/sink.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "common/clock.h"
+#include "common/far.h"
+#include "common/link.h"
+#include "common/log.h"
+#include "common/net.h"
+#include "common/outbox.h"
+#include "common/ready.h"
+#include "common/signals.h"
+#include "common/stall.h"
+#include "sink/collector.h"
+#include "sink/progress.h"
+#include "sink/summary.h"
+
+/* One turn of the loop, in this order:
+ *
+ *     1. read the clock
+ *     2. signals
+ *     3. control: its link, then its messages
+ *     4. results, as long as the window has room
+ *     5. outputs: what can be written; what is stored by it
+ *     6. the collector's turn and its actions
+ *     7. sleep until something happens or the next deadline
+ */
+
+enum {
+    DESCRIPTORS_WANTED = 4096,
+    MESSAGES_A_TURN = 256,
+    WINDOW_MAX = 16 << 20,
+    OUTBOX_MAX = 64 << 20,
+    LINGER_MS = 1000
+};
+#define RETRY_NS (1 * NS_PER_S)
+
+struct sink {
+    const struct sink_options *options;
+    struct signals signals;
+    void *control; /* NULL while there is none */
+    struct link link;
+    struct outbox outbox;
+    void *results;
+    struct outputs outputs;
+    struct collector *collector;
+    struct progress progress;
+    struct stall stall;
+    char host[256];
+    char advertised[ENDPOINT_TEXT_SIZE];
+    uint64_t began_ns;
+    uint64_t retry_at_ns; /* the disk is full until then */
+    struct why trouble;   /* what cannot be written; empty if all is well */
+    bool flushing;        /* the collector waits for everything to be written */
+    bool cut;             /* a consumer gone or a signal: the status is 255 */
+    unsigned signals_seen;
+    bool over;
+    int status;
+};
+
+/* ---- control ---- */
+
+static void close_control(struct sink *s, int linger_ms)
+{
+    if (!s->control)
+        return;
+    outbox_free(&s->outbox);
+    link_close(&s->link, s->control);
+    net_close(&s->control, linger_ms);
+}
+
+/* A connection is used once: the first end of the socket's first connection ends the socket. */
+static void open_control(struct sink *s, uint64_t now_ns)
+{
+    struct why why;
+    enum error error = net_open(&s->control, NET_CONTROL_CLIENT, &why);
+    if (!error) {
+        error = link_open(&s->link, s->control, &why);
+        outbox_init(&s->outbox, s->control, OUTBOX_MAX);
+        error = error ? error : net_connect(s->control, s->options->connect, &why);
+        if (error)
+            close_control(s, 0);
+    }
+    if (error) {
+        log_line("%s", why.text);
+        collector_control_down(s->collector, now_ns);
+    }
+}
+
+static void take_control(struct sink *s, uint64_t now_ns)
+{
+    if (!s->control)
+        return;
+    bool was_up = s->link.up;
+    uint64_t failed = s->link.failed;
+    link_turn(&s->link);
+    if (s->link.up && !was_up && s->link.failed == failed)
+        collector_control_up(s->collector, now_ns);
+    struct block *message;
+    for (int i = 0; i < MESSAGES_A_TURN && (message = net_receive(s->control)); i++) {
+        collector_control_message(s->collector, block_bytes(message), now_ns);
+        block_release(&message);
+    }
+    if (s->link.failed > 0 || s->link.refused) {
+        close_control(s, 0);
+        collector_control_down(s->collector, now_ns);
+    }
+}
+
+/* ---- results and outputs ---- */
+
+static void accept(void *context, const struct result *result)
+{
+    struct sink *s = context;
+    outputs_accept(&s->outputs, result);
+}
+
+static bool wants_results(struct sink *s)
+{
+    return !outputs_is_stuck(&s->outputs) &&
+           collector_wants_results(s->collector, outputs_pending_bytes(&s->outputs));
+}
+
+static bool take_results(struct sink *s, uint64_t now_ns)
+{
+    for (int i = 0; i < MESSAGES_A_TURN; i++) {
+        if (!wants_results(s))
+            return false;
+        struct block *message = net_receive(s->results);
+        if (!message)
+            return false;
+        collector_results_message(s->collector, block_bytes(message), now_ns);
+        block_release(&message);
+    }
+    return true;
+}
+
+static void stop(struct sink *s, const char *why, uint64_t now_ns)
+{
+    log_line("%s", why);
+    s->cut = true;
+    collector_stop(s->collector, now_ns);
+}
+
+/* Says once what cannot be written, and once that it goes on. */
+static void note_trouble(struct sink *s, enum error error, const struct why *why, uint64_t now_ns)
+{
+    if (error == ERR_DISK_FULL) {
+        if (!s->trouble.text[0])
+            log_line("%s; nothing is lost, it goes on when there is room", why->text);
+        s->trouble = *why;
+        s->retry_at_ns = now_ns + RETRY_NS;
+        return;
+    }
+    if (!error && s->trouble.text[0]) {
+        log_line("there is room again, it goes on");
+        s->trouble.text[0] = '\0';
+    }
+    s->retry_at_ns = 0;
+    if (error)
+        stop(s, why->text, now_ns);
+}
+
+static void write_outputs(struct sink *s, uint64_t now_ns)
+{
+    if (now_ns < s->retry_at_ns)
+        return;
+    if (outputs_pending_bytes(&s->outputs))
+        progress_clear(&s->progress);
+    struct why why;
+    note_trouble(s, outputs_flush(&s->outputs, &why), &why, now_ns);
+    collector_mark(s->collector, outputs_given(&s->outputs));
+    collector_reached(s->collector, outputs_stored(&s->outputs));
+    collector_set_order_full(s->collector, outputs_order_full(&s->outputs));
+    if (s->flushing && outputs_empty(&s->outputs)) {
+        s->flushing = false;
+        collector_flushed(s->collector, now_ns);
+    }
+}
+
+/* ---- actions ---- */
+
+static void do_actions(struct sink *s, uint64_t now_ns)
+{
+    struct collector_action action;
+    while (collector_next_action(s->collector, &action))
+        switch (action.kind) {
+        case COLLECTOR_OPEN_CONTROL:
+            open_control(s, now_ns);
+            break;
+        case COLLECTOR_CLOSE_CONTROL:
+            close_control(s, LINGER_MS);
+            break;
+        case COLLECTOR_SEND_CONTROL:
+            if (s->control)
+                outbox_put(&s->outbox, &action.block);
+            block_release(&action.block);
+            break;
+        case COLLECTOR_FLUSH:
+            outputs_skip(&s->outputs, collector_not_run(s->collector));
+            s->flushing = true;
+            break;
+        case COLLECTOR_EXIT:
+            if (action.why.text[0])
+                log_line("%s", action.why.text);
+            s->status = action.status;
+            s->over = true;
+            break;
+        }
+    if (s->control)
+        outbox_flush(&s->outbox);
+}
+
+static void take_signals(struct sink *s, uint64_t now_ns)
+{
+    for (int number; (number = signals_next(&s->signals)) != 0;) {
+        if (number == SIGCHLD) {
+            while (waitpid(-1, NULL, WNOHANG) > 0)
+                ; /* as process 1 of a container it inherits orphans */
+        } else if (number != SIGHUP && s->signals_seen++ == 0) {
+            stop(s, "stopping: what runs may finish; a second signal ends it at once", now_ns);
+        } else if (number != SIGHUP) {
+            s->status = 255;
+            s->over = true;
+        }
+    }
+}
+
+/* ---- telling ---- */
+
+static struct progress_numbers numbers(const struct sink *s)
+{
+    const struct collector_counts *c = collector_counts(s->collector);
+    return (struct progress_numbers){.total = c->status.total,
+                                     .done = c->ok + c->failed + c->lost,
+                                     .failed = c->failed + c->lost,
+                                     .running = c->status.out,
+                                     .queued = c->status.queued,
+                                     .workers = (unsigned)c->status.workers};
+}
+
+static void tell(struct sink *s, uint64_t now_ns)
+{
+    struct why why;
+    bool due = stall_due(&s->stall, collector_moved_at(s->collector), now_ns);
+    if (due && s->trouble.text[0])
+        log_line("waiting: %s", s->trouble.text);
+    else if (due && outputs_pending_bytes(&s->outputs))
+        log_line("waiting: whoever reads the output does not read on pending=%zu",
+                 outputs_pending_bytes(&s->outputs));
+    else if (due && collector_waits_for(s->collector, now_ns, &why))
+        log_line("waiting: %s", why.text);
+    struct progress_numbers n = numbers(s);
+    progress_draw(&s->progress, &n, now_ns);
+}
+
+static void sum_up(struct sink *s)
+{
+    const struct collector_counts *c = collector_counts(s->collector);
+    uint64_t known = c->ok + c->failed + c->lost + c->not_run;
+    struct summary summary = {.tasks = c->total,
+                              .ok = c->ok,
+                              .failed = c->failed,
+                              .lost = c->lost,
+                              .not_run = c->not_run,
+                              .missing = c->total > known ? c->total - known : 0,
+                              .reasons_hidden = text_reasons_hidden(&s->outputs.text),
+                              .workers = (unsigned)c->workers,
+                              .elapsed_ns = clock_now_ns() - s->began_ns,
+                              .stopped_early = c->input_cut};
+    struct buf line = {0};
+    summary_put(&line, &summary);
+    progress_clear(&s->progress);
+    ssize_t ignored = write(STDERR_FILENO, line.data, line.size);
+    (void)ignored;
+    buf_free(&line);
+    s->status = s->status == 255 ? 255 : summary_exit_status(&summary, s->cut);
+}
+
+/* ---- the loop ---- */
+
+static uint64_t earliest(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static uint64_t next_deadline(const struct sink *s)
+{
+    uint64_t due_ns = collector_deadline(s->collector);
+    due_ns = earliest(due_ns, progress_due_ns(&s->progress));
+    due_ns = earliest(due_ns, stall_deadline(&s->stall, collector_moved_at(s->collector)));
+    return s->retry_at_ns ? earliest(due_ns, s->retry_at_ns) : due_ns;
+}
+
+static void wait_for_events(struct sink *s, bool more)
+{
+    zmq_pollitem_t items[4 + OUTPUTS_WRITERS];
+    int count = 0;
+    items[count++] = (zmq_pollitem_t){.fd = s->signals.fd, .events = ZMQ_POLLIN};
+    if (s->control) {
+        short out = outbox_pending(&s->outbox) ? ZMQ_POLLOUT : 0;
+        items[count++] = (zmq_pollitem_t){.socket = s->link.events, .events = ZMQ_POLLIN};
+        items[count++] =
+            (zmq_pollitem_t){.socket = s->control, .events = (short)(ZMQ_POLLIN | out)};
+    }
+    if (wants_results(s))
+        items[count++] = (zmq_pollitem_t){.socket = s->results, .events = ZMQ_POLLIN};
+    int fds[OUTPUTS_WRITERS];
+    size_t blocked = s->retry_at_ns ? 0 : outputs_blocked_fds(&s->outputs, fds);
+    for (size_t i = 0; i < blocked; i++)
+        items[count++] = (zmq_pollitem_t){.fd = fds[i], .events = ZMQ_POLLOUT};
+    uint64_t now_ns = clock_now_ns(), due_ns = next_deadline(s);
+    bool at_once = more || due_ns <= now_ns || outputs_ready(&s->outputs);
+    zmq_poll(items, count, at_once ? 0 : (long)((due_ns - now_ns) / NS_PER_MS + 1));
+}
+
+static void loop(struct sink *s)
+{
+    while (!s->over) {
+        uint64_t now_ns = clock_now_ns();
+        take_signals(s, now_ns);
+        take_control(s, now_ns);
+        bool more = take_results(s, now_ns);
+        write_outputs(s, now_ns);
+        collector_turn(s->collector, now_ns);
+        do_actions(s, now_ns);
+        tell(s, now_ns);
+        if (!s->over)
+            wait_for_events(s, more);
+    }
+}
+
+/* ---- beginning and end ---- */
+
+static enum error advertise(struct sink *s, struct why *why)
+{
+    net_bound(s->results, s->advertised);
+    if (!s->options->advertise)
+        return ERR_NONE;
+    struct endpoint endpoint;
+    enum error error = endpoint_parse(s->advertised, ENDPOINT_BIND, &endpoint, why);
+    error = error ? error : endpoint_set_host(&endpoint, s->options->advertise, why);
+    if (!error)
+        endpoint_format(&endpoint, s->advertised);
+    return error;
+}
+
+static uint64_t random_number(void)
+{
+    uint64_t number = 0;
+    while (number == 0)
+        if (getrandom(&number, sizeof number, 0) < 0)
+            return clock_realtime_us();
+    return number;
+}
+
+static void make_collector(struct sink *s)
+{
+    if (gethostname(s->host, sizeof s->host - 1))
+        snprintf(s->host, sizeof s->host, "localhost");
+    struct collector_options options = {.peer = {.instance = random_number(),
+                                                 .name = bytes_of("sink"),
+                                                 .host = bytes_of(s->host),
+                                                 .release = bytes_of(ZFARM_VERSION),
+                                                 .pid = (uint64_t)getpid()},
+                                        .job = random_number(),
+                                        .results = s->advertised,
+                                        .wants = outputs_wants(&s->options->outputs),
+                                        .is_volatile = true,
+                                        .window_max_bytes = WINDOW_MAX,
+                                        .give_up_ns = s->options->give_up_ns,
+                                        .random_seed = random_number(),
+                                        .context = s,
+                                        .accept = accept};
+    s->collector = collector_new(&options, s->began_ns);
+}
+
+static enum error start(struct sink *s, struct why *why)
+{
+    const struct sink_options *o = s->options;
+    bool drawn = o->bar == 1 || (o->bar == 0 && isatty(STDERR_FILENO));
+    progress_init(&s->progress, drawn ? STDERR_FILENO : -1);
+    if (drawn)
+        log_set_prefix_sequence(PROGRESS_CLEAR_SEQUENCE);
+    signal(SIGXFSZ, SIG_IGN);
+    enum error error = far_check(o->bind, ENDPOINT_BIND, o->insecure, why);
+    error = error ? error : far_check(o->connect, ENDPOINT_CONNECT, o->insecure, why);
+    error = error ? error : outputs_open(&s->outputs, &o->outputs, why);
+    error = error ? error : signals_open(&s->signals, why);
+    if (error)
+        return error;
+    net_start(DESCRIPTORS_WANTED);
+    error = net_open(&s->results, NET_RESULTS_RECEIVER, why);
+    error = error ? error : net_bind(s->results, o->bind, why);
+    error = error ? error : advertise(s, why);
+    if (!error) {
+        make_collector(s);
+        ready_tell(o->ready_fd, s->advertised);
+    }
+    return error;
+}
+
+int sink_run(const struct sink_options *options)
+{
+    struct sink s = {.options = options, .status = 255, .began_ns = clock_now_ns()};
+    struct why why;
+    if (start(&s, &why)) {
+        log_line("%s", why.text);
+    } else {
+        loop(&s);
+        sum_up(&s);
+    }
+    close_control(&s, LINGER_MS);
+    net_close(&s.results, 0);
+    collector_destroy(&s.collector);
+    outputs_close(&s.outputs);
+    net_end(NET_END_LIMIT_MS, s.status);
+    return s.status;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_SINK_H
+#define ZFARM_SINK_H
+
+#include "sink/outputs.h"
+
+/* The sink's shell: sockets, clock, signals and outputs around the collector. */
+struct sink_options {
+    const char *connect;
+    const char *bind;      /* of the results inbox */
+    const char *advertise; /* host that workers are told; NULL: what `bind` says */
+    uint64_t give_up_ns;
+    bool insecure;
+    unsigned bar; /* 0: when stderr is a terminal; 1: yes; 2: no */
+    int ready_fd; /* -1: nobody wants to know */
+    struct outputs_options outputs;
+};
+
+/* Collects a job, start to end. Returns the exit status; everything that people are to know has
+ * been said on stderr. Call it before any thread exists. */
+int sink_run(const struct sink_options *options);
+
+#endif
