@@ -17,11 +17,15 @@
  *
  * One turn of the shell:
  *
- *     for each message of control:  collector_control_message; for each of results:
- * collector_results_message flush the output; collector_mark (c, bytes put so far);
- * collector_reached (c, bytes written so far); collector_turn (c, now_ns); while
- * (collector_next_action (c, &action))  do it sleep until something happens or collector_deadline
- * (c); read results only while collector_wants_results
+ *     for each message of control:  collector_control_message
+ *     while collector_wants_results, for each message of results:  collector_results_message
+ *     write; collector_mark (c, bytes put so far); collector_reached (c, bytes written so far)
+ *     collector_turn (c, now_ns)
+ *     while (collector_next_action (c, &action))  do it
+ *     sleep until something happens or collector_deadline (c)
+ *
+ * The control connection is used once: after OPEN the shell tells up or down exactly once and then,
+ * if it was up, down at most once; after CLOSE it tells nothing of the old one.
  */
 struct collector;
 
@@ -46,8 +50,8 @@ enum collector_action_kind {
     COLLECTOR_OPEN_CONTROL,
     COLLECTOR_CLOSE_CONTROL,
     COLLECTOR_SEND_CONTROL, /* block */
-    /* All results are in; `not_run` numbers will not come: flush everything, then
-       collector_flushed. */
+    /* All results are stored, those of collector_not_run will not come: write what is left, then
+     * collector_flushed. */
     COLLECTOR_FLUSH,
     /* The end: status is the job's exit status by the counts, or 255 with why. */
     COLLECTOR_EXIT
@@ -85,7 +89,8 @@ void collector_reached(struct collector *c, uint64_t position_bytes);
 void collector_set_order_full(struct collector *c, bool full);
 void collector_flushed(struct collector *c, uint64_t now_ns); /* answers COLLECTOR_FLUSH */
 
-/* First signal: asks the ventilator to stop, and goes on to CLOSED. */
+/* First signal: asks the ventilator to stop, and goes on to CLOSED and a status of 255. Where no
+ * ventilator ever was, EXIT is next. */
 void collector_stop(struct collector *c, uint64_t now_ns);
 
 void collector_turn(struct collector *c, uint64_t now_ns);

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "tests/unit/story.h"
+
+TestSuite(collector, .timeout = 60);
+
+Test(collector, a_whole_job_of_three_tasks)
+{
+    struct story s = {0};
+    story_join(&s);
+    w_results(&s, 20, 1, 1, "1-2");
+    story_expect(&s, "STORED 1-2");
+    story_pass(&s, 100);
+    w_results(&s, 20, 2, 2, "3f");
+    story_expect(&s, "STORED 3");
+    v_done(&s, 3, 0, 0, 0);
+    story_expect(&s, "FLUSH");
+    collector_flushed(s.c, s.now_ns);
+    story_expect(&s, "CLOSED 3: 2 ok, 1 failed, 0 lost, 0 not run");
+    v_bare(&s, KIND_BYE);
+    story_expect(&s, "EXIT 1");
+    cr_assert_eq(collector_counts(s.c)->workers, 2);
+    cr_assert_eq(collector_deadline(s.c), NEVER);
+    story_end(&s);
+}
+
+Test(collector, an_empty_job_ends_with_0)
+{
+    struct story s = {0};
+    story_join(&s);
+    v_done(&s, 0, 0, 0, 0);
+    story_expect(&s, "FLUSH");
+    collector_flushed(s.c, s.now_ns);
+    v_bare(&s, KIND_BYE);
+    story_expect(&s, "CLOSED 0: 0 ok, 0 failed, 0 lost, 0 not run; EXIT 0");
+    story_end(&s);
+}
+
+Test(collector, between_join_and_welcome_it_sends_no_notes_and_the_first_one_covers_all)
+{
+    struct story s = {0};
+    story_join(&s);
+    w_results(&s, 20, 1, 1, "1-3");
+    story_expect(&s, "STORED 1-3");
+    collector_control_down(s.c, s.now_ns);
+    story_expect(&s, "");
+    story_pass(&s, 130);
+    story_expect(&s, "OPEN");
+    collector_control_up(s.c, s.now_ns);
+    story_expect(&s, "JOIN stored=1-3 epoch=7");
+    w_results(&s, 20, 2, 2, "5");
+    story_pass(&s, 1000);
+    v_heartbeat(&s); /* which means: wait */
+    story_expect(&s, "");
+    v_welcome(&s, 10, 7);
+    story_expect(&s, "STORED 1-3,5");
+    story_end(&s);
+}
+
+Test(collector, it_sends_a_heartbeat_every_interval_of_welcome)
+{
+    struct story s = {0};
+    story_join(&s);
+    for (int i = 0; i < 10; i++) {
+        story_pass(&s, 250);
+        v_heartbeat(&s);
+        story_expect(&s, i % 2 == 0 ? "" : "HEARTBEAT");
+    }
+    story_end(&s);
+}
+
+/* Runs it as a shell would, turn by turn, and returns what was said in the last one. */
+static const char *sleep_until_it_speaks(struct story *s)
+{
+    const char *said;
+    do {
+        s->now_ns = collector_deadline(s->c);
+        said = story_turn(s);
+    } while (!*said || strcmp(said, "HEARTBEAT") == 0);
+    return said;
+}
+
+Test(collector, a_silent_ventilator_is_left_after_the_limit_and_joined_again)
+{
+    struct story s = {0};
+    story_join(&s);
+    uint64_t heard_ns = s.now_ns - 10 * NS_PER_MS;
+    cr_assert_str_eq(sleep_until_it_speaks(&s), "CLOSE");
+    cr_assert_eq(s.now_ns - heard_ns, 3 * NS_PER_S);
+    cr_assert_str_eq(sleep_until_it_speaks(&s), "OPEN");
+    collector_control_up(s.c, s.now_ns);
+    story_expect(&s, "JOIN stored= epoch=7");
+    story_end(&s);
+}
+
+Test(collector, after_a_freeze_of_its_own_a_heartbeat_may_still_arrive)
+{
+    struct story s = {0};
+    story_join(&s);
+    story_turn(&s);
+    story_pass(&s, 7000);
+    story_expect(&s, "HEARTBEAT");
+    for (int i = 0; i < 5; i++) {
+        s.now_ns = collector_deadline(s.c);
+        story_expect(&s, "HEARTBEAT");
+    }
+    s.now_ns = collector_deadline(s.c);
+    story_expect(&s, "CLOSE");
+    story_end(&s);
+}
+
+Test(collector, it_waits_longer_before_each_new_try_up_to_2_s)
+{
+    struct story s = {0};
+    story_begin(&s);
+    story_expect(&s, "OPEN");
+    uint64_t least_ms = 100;
+    for (int i = 0; i < 12; i++) {
+        collector_control_down(s.c, s.now_ns);
+        story_expect(&s, "");
+        uint64_t wait_ms = (collector_deadline(s.c) - s.now_ns) / NS_PER_MS;
+        cr_assert_geq(wait_ms, least_ms);
+        cr_assert_leq(wait_ms, least_ms * 5 / 4);
+        s.now_ns = collector_deadline(s.c);
+        story_expect(&s, "OPEN");
+        least_ms = least_ms * 3 / 2 < 2000 ? least_ms * 3 / 2 : 2000;
+    }
+    story_end(&s);
+}
+
+Test(collector, without_a_ventilator_it_gives_up_with_words)
+{
+    struct story s = {0};
+    story_begin(&s);
+    story_expect(&s, "OPEN");
+    uint64_t began_ns = s.now_ns;
+    for (const char *said = ""; strcmp(said, "EXIT 255") != 0; said = sleep_until_it_speaks(&s)) {
+        if (strcmp(said, "OPEN") == 0)
+            collector_control_down(s.c, s.now_ns);
+        story_turn(&s);
+        cr_assert_leq(s.now_ns - began_ns, 60 * NS_PER_S);
+    }
+    cr_assert_eq(s.now_ns - began_ns, 60 * NS_PER_S);
+    cr_assert(strstr(s.why.text, "no ventilator"));
+    story_end(&s);
+}
+
+Test(collector, a_refusal_ends_it_with_the_ventilators_sentence)
+{
+    struct story s = {0};
+    story_begin(&s);
+    story_turn(&s);
+    collector_control_up(s.c, s.now_ns);
+    story_turn(&s);
+    struct buf message = {0}; /* of another job: that is why */
+    wire_begin(&message, KIND_REFUSE, (struct frame_head){.job = JOB + 1});
+    refuse_put(&message, &(struct refuse){REFUSE_OTHER_JOB, bytes_of("the input is another")});
+    v_say(&s, &message);
+    story_expect(&s, "EXIT 255");
+    cr_assert(strstr(s.why.text, "the input is another"));
+    story_end(&s);
+}
+
+Test(collector, without_a_store_it_does_not_go_on_with_a_ventilator_that_was_started_again)
+{
+    for (int is_volatile = 0; is_volatile <= 1; is_volatile++) {
+        struct story s = {0};
+        story_begin(&s);
+        s.options.is_volatile = is_volatile;
+        collector_destroy(&s.c);
+        s.c = collector_new(&s.options, s.now_ns);
+        story_turn(&s);
+        collector_control_up(s.c, s.now_ns);
+        v_welcome(&s, 9, 7);
+        story_turn(&s);
+        collector_control_down(s.c, s.now_ns);
+        story_pass(&s, 130);
+        story_expect(&s, "OPEN");
+        collector_control_up(s.c, s.now_ns);
+        s.incarnation++;
+        v_welcome(&s, 1, 1);
+        story_expect(&s, is_volatile ? "JOIN stored= epoch=7; EXIT 255"
+                                     : "JOIN stored= epoch=7; STORED ");
+        story_end(&s);
+    }
+}
+
+Test(collector, again_is_heeded_only_if_it_names_this_session)
+{
+    struct story s = {0};
+    story_join(&s);
+    v_number(&s, KIND_AGAIN, 8);
+    story_expect(&s, "");
+    v_number(&s, KIND_AGAIN, 9);
+    story_expect(&s, "CLOSE");
+    story_end(&s);
+}
+
+Test(collector, notes_are_at_least_5_ms_apart)
+{
+    struct story s = {0};
+    story_join(&s);
+    w_results(&s, 20, 1, 1, "1");
+    story_expect(&s, "STORED 1");
+    story_pass(&s, 1);
+    w_results(&s, 20, 2, 2, "2");
+    story_expect(&s, "");
+    cr_assert_eq(collector_deadline(s.c), s.now_ns + 4 * NS_PER_MS);
+    story_pass(&s, 2);
+    w_results(&s, 20, 3, 3, "4");
+    story_expect(&s, "");
+    story_pass(&s, 2);
+    story_expect(&s, "STORED 2,4");
+    story_end(&s);
+}
+
+Test(collector, the_last_note_that_done_waits_for_goes_out_at_once)
+{
+    struct story s = {0};
+    story_join(&s);
+    s.holds = true;
+    w_results(&s, 20, 1, 1, "1-2");
+    story_expect(&s, "");
+    v_done(&s, 2, 0, 0, 0);
+    story_expect(&s, "");
+    collector_set_order_full(s.c, true);
+    story_expect(&s, "STORED  full");
+    s.holds = false;
+    story_expect(&s, "STORED 1-2 full; FLUSH");
+    story_end(&s);
+}
+
+Test(collector, what_is_not_written_is_not_stored)
+{
+    struct story s = {0};
+    story_join(&s);
+    s.holds = true;
+    w_results(&s, 20, 1, 1, "1-3");
+    story_expect(&s, "");
+    w_results(&s, 20, 2, 1, "4-6");
+    story_expect(&s, "");
+    collector_reached(s.c, 3);
+    s.written = 3;
+    story_expect(&s, "STORED 1-3");
+    struct why why;
+    cr_assert(collector_waits_for(s.c, s.now_ns, &why));
+    cr_assert(strstr(why.text, "3 results are not written"), "%s", why.text);
+    s.holds = false;
+    story_pass(&s, 10);
+    story_expect(&s, "STORED 4-6");
+    story_end(&s);
+}
+
+Test(collector, the_window_stops_the_reading_of_results)
+{
+    struct story s = {0};
+    story_join(&s);
+    cr_assert(collector_wants_results(s.c, 99));
+    cr_assert_not(collector_wants_results(s.c, 100));
+    story_end(&s);
+}
+
+Test(collector, a_full_order_window_is_told_when_it_changes)
+{
+    struct story s = {0};
+    story_join(&s);
+    w_results(&s, 20, 1, 1, "2");
+    collector_set_order_full(s.c, true);
+    story_expect(&s, "STORED 2 full");
+    struct why why;
+    cr_assert(collector_waits_for(s.c, s.now_ns, &why));
+    cr_assert(strstr(why.text, "task 1:"), "%s", why.text);
+    story_pass(&s, 10);
+    story_expect(&s, "");
+    collector_set_order_full(s.c, false);
+    story_expect(&s, "STORED ");
+    story_end(&s);
+}
+
+Test(collector, what_makes_no_sense_is_dropped_and_counted)
+{
+    struct story s = {0};
+    story_join(&s);
+    v_bare(&s, KIND_CREDIT);
+    v_bare(&s, KIND_STATUS);
+    s.session = 8; /* of an older session */
+    v_done(&s, 0, 0, 0, 0);
+    s.session = 9;
+    collector_control_message(s.c, bytes_of("nonsense"), s.now_ns);
+    collector_results_message(s.c, bytes_of("nonsense"), s.now_ns);
+    collector_results_message(s.c, (struct bytes){0}, s.now_ns);
+    story_expect(&s, "");
+    cr_assert_eq(collector_counts(s.c)->dropped_messages, 6);
+    story_end(&s);
+}
