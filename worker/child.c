@@ -71,29 +71,6 @@ int children_fd(const struct children *children)
     return children->epoll;
 }
 
-static int watch_fd(struct children *children, int fd, struct watch *watch)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = watch}};
-    return epoll_ctl(children->epoll, EPOLL_CTL_ADD, fd, &event) ? errno : 0;
-}
-
-enum error children_watch(struct children *children, int fd, struct watch *watch, struct why *why)
-{
-    int error = watch_fd(children, fd, watch);
-    return error ? fail(why, ERR_IO, "cannot watch a child's descriptor: %s", strerror(error))
-                 : ERR_NONE;
-}
-
-void children_turn(struct children *children)
-{
-    struct epoll_event events[EVENTS_MAX];
-    int count = epoll_wait(children->epoll, events, EVENTS_MAX, 0);
-    for (int i = 0; i < count; i++) {
-        struct watch *watch = events[i].data.ptr;
-        watch->ready(watch);
-    }
-}
-
 static void note_no_room(struct child *child, const struct why *why)
 {
     char *line = xasprintf("zfarm: this task was killed, its output could not be kept in %s: %s\n",
@@ -123,11 +100,12 @@ static size_t stream_read(struct child_stream *stream, size_t most)
     return (size_t)size;
 }
 
-static void stream_ready(struct watch *watch)
+void children_turn(struct children *children)
 {
-    struct child_stream *stream = (struct child_stream *)watch;
-    if (stream->reader >= 0)
-        stream_read(stream, CHUNK);
+    struct epoll_event events[EVENTS_MAX];
+    int count = epoll_wait(children->epoll, events, EVENTS_MAX, 0);
+    for (int i = 0; i < count; i++)
+        stream_read(events[i].data.ptr, CHUNK);
 }
 
 static void close_fd(int *fd)
@@ -139,7 +117,6 @@ static void close_fd(int *fd)
 
 static void stream_init(struct child_stream *stream, struct child *child)
 {
-    stream->watch.ready = stream_ready;
     stream->child = child;
     stream->reader = stream->writer = -1;
     capture_init(&stream->capture);
@@ -162,7 +139,9 @@ static int stream_open(struct child_stream *stream)
     stream->writer = ends[1];
     if (fcntl(stream->reader, F_SETFL, O_NONBLOCK))
         return errno;
-    return watch_fd(stream->child->children, stream->reader, &stream->watch);
+    struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = stream}};
+    int epoll = stream->child->children->epoll;
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, stream->reader, &event) ? errno : 0;
 }
 
 void child_init(struct child *child, struct children *children)

@@ -19,13 +19,6 @@
 
 struct guard;
 
-/* Something in an executor's epoll: `ready` is called when its descriptor is. Embed it, add it with
- * children_watch. Close its descriptor only outside of children_turn, or cope with one more call.
- */
-struct watch {
-    void (*ready)(struct watch *watch);
-};
-
 /* What the children of one executor share. Fields are private. */
 struct children {
     int epoll;
@@ -43,12 +36,9 @@ enum error children_open(struct children *children, const struct executor_option
                          struct guard *guard, struct why *why);
 /* All children must have ended or been abandoned. */
 void children_close(struct children *children);
-/* The executor's fd: readable when children_turn has something to do. */
+/* To be polled for reading: readable when children_turn has something to do. */
 int children_fd(const struct children *children);
-/* Adds a descriptor of the executor's own, for reading. Closing the descriptor removes it. */
-enum error children_watch(struct children *children, int fd, struct watch *watch, struct why *why);
-/* Reads what the children wrote, a pipe full of each at most, and calls `ready` of what is ready.
- */
+/* Reads what the children wrote, a pipe full of each at most. */
 void children_turn(struct children *children);
 
 /* Why a child was killed: the first reason counts. */
@@ -61,7 +51,6 @@ enum child_kill {
 
 /* One of a child's two output streams. Private. */
 struct child_stream {
-    struct watch watch; /* must be first */
     struct child *child;
     int reader; /* -1: not captured, or closed */
     int writer; /* our copy of the child's end: keeps the end of the stream from waking us */
