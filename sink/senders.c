@@ -88,7 +88,7 @@ static bool find_gap(const struct sender *sender, struct range *gap)
 {
     uint64_t from = sender->told < sender->floor ? sender->floor : sender->told + 1;
     uint64_t last = seqset_max(&sender->seen);
-    return !sender->ended && from <= last && seqset_next_gap(&sender->seen, from, last, gap);
+    return from <= last && seqset_next_gap(&sender->seen, from, last, gap);
 }
 
 bool senders_add_batch(struct senders *s, uint64_t incarnation, uint64_t session, uint64_t batch,

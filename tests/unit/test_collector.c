@@ -124,6 +124,10 @@ Test(collector, it_waits_longer_before_each_new_try_up_to_2_s)
         story_expect(&s, "OPEN");
         least_ms = least_ms * 3 / 2 < 2000 ? least_ms * 3 / 2 : 2000;
     }
+    collector_control_up(s.c, s.now_ns);
+    v_welcome(&s, 9, 7);
+    collector_control_down(s.c, s.now_ns); /* a good connection that broke is made again soon */
+    cr_assert_leq(collector_deadline(s.c), s.now_ns + 125 * NS_PER_MS);
     story_end(&s);
 }
 

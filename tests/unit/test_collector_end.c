@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "tests/unit/story.h"
 
+#include <stdio.h>
+
 TestSuite(collector_end, .timeout = 60);
 
 /* Everything is in and flushed; CLOSED was sent. */
@@ -195,6 +197,80 @@ Test(collector_end,
     v_done(&s, 3, 0, 0, 0);
     story_expect(&s, "EXIT 255");
     cr_assert(strstr(s.why.text, "never came here, first of task 2"), "%s", s.why.text);
+    story_end(&s);
+}
+
+static void come_back(struct story *s)
+{
+    s->now_ns = collector_deadline(s->c);
+    story_expect(s, "OPEN");
+    collector_control_up(s->c, s->now_ns);
+    v_welcome(s, s->session + 1, 7);
+    story_turn(s);
+}
+
+Test(collector_end, it_is_waited_for_as_long_as_results_come)
+{
+    struct story s = {0};
+    story_join(&s);
+    for (uint64_t batch = 1; batch <= 10; batch++) {
+        char word[24];
+        snprintf(word, sizeof word, "%" PRIu64, batch);
+        w_results(&s, 20, batch, batch, word);
+        story_turn(&s);
+        v_done(&s, 11, 0, 0, 0);
+        story_expect(&s, "CLOSE");
+        come_back(&s);
+    }
+    story_end(&s);
+}
+
+Test(collector_end, counts_that_do_not_add_up_make_it_255)
+{
+    struct story s = {0};
+    story_join(&s);
+    w_results(&s, 20, 1, 1, "1-3");
+    story_turn(&s);
+    v_done(&s, 2, 0, 0, 0);
+    story_turn(&s);
+    collector_flushed(s.c, s.now_ns);
+    story_turn(&s);
+    v_bare(&s, KIND_BYE);
+    story_expect(&s, "EXIT 255");
+    cr_assert(strstr(s.why.text, "of 2 tasks 3 are accounted for"), "%s", s.why.text);
+    story_end(&s);
+}
+
+Test(collector_end, numbers_above_the_total_are_no_tasks_that_were_not_run)
+{
+    struct story s = {0};
+    story_join(&s);
+    v_done(&s, 2, 1, 9, 0);
+    story_expect(&s, "FLUSH");
+    cr_assert_eq(collector_counts(s.c)->not_run, 2);
+    story_end(&s);
+}
+
+Test(collector_end, a_new_ventilator_says_anew_what_is_wanted)
+{
+    struct story s = {0};
+    story_begin(&s);
+    s.options.is_volatile = false;
+    collector_destroy(&s.c);
+    s.c = collector_new(&s.options, s.now_ns);
+    story_turn(&s);
+    collector_control_up(s.c, s.now_ns);
+    v_welcome(&s, 9, 7);
+    w_results(&s, 20, 1, 1, "1");
+    v_done(&s, 2, 0, 0, 0);
+    story_turn(&s);
+    s.incarnation++;
+    come_back(&s);
+    w_results(&s, 20, 1, 1, "2");
+    story_pass(&s, 10);
+    story_expect(&s, "STORED 2");
+    v_done(&s, 3, 3, 3, 0);
+    story_expect(&s, "FLUSH");
     story_end(&s);
 }
 
