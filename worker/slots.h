@@ -17,7 +17,11 @@
  *     sleep until something happens or slots_deadline (s)
  *
  * The three connections are used once each: after CLOSE the shell lets nothing of the old one through,
- * and after OPEN it tells up or down exactly once and then, if it was up, down at most once.
+ * and after OPEN it tells up or down exactly once and then, if it was up, down at most once. Every OPEN
+ * is followed by one CLOSE, also after a down; only EXIT leaves connections open, since what was given
+ * to be sent is still to be sent. Nothing follows EXIT.
+ *
+ * A task's records, in an assignment, stay where they are until all its tasks have ended.
  *
  * States of the membership (docs/protocol.md, 4):
  *
@@ -40,7 +44,7 @@ struct slots_options {
 };
 
 enum slots_action_kind {
-    SLOTS_OPEN_CONTROL,
+    SLOTS_OPEN_CONTROL, /* endpoint */
     SLOTS_CLOSE_CONTROL,
     SLOTS_SEND_CONTROL, /* block */
     SLOTS_OPEN_LANE,    /* endpoint */

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "worker/kept.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/xalloc.h"
+
+void kept_init(struct kept *k, struct bytes worker)
+{
+    *k = (struct kept){.worker = worker};
+}
+
+static void batch_let_go(struct kept *k, struct kept_batch *b)
+{
+    k->size_bytes -= b->size_bytes + KEPT_OVERHEAD_BYTES;
+    buf_free(&b->message);
+    block_release(&b->block);
+    seqset_free(&b->tasks);
+}
+
+void kept_drop(struct kept *k)
+{
+    for (size_t i = k->begin; i < k->end; i++)
+        batch_let_go(k, &k->batches[i]);
+    k->begin = k->end = k->next = 0;
+    k->number = 0;
+    seqset_clear(&k->tasks);
+    batch_free(&k->open);
+}
+
+void kept_free(struct kept *k)
+{
+    kept_drop(k);
+    seqset_free(&k->tasks);
+    free(k->batches);
+    *k = (struct kept){0};
+}
+
+bool kept_has(const struct kept *k, uint64_t seq)
+{
+    return batch_has_open(&k->open, seq) || seqset_has(&k->open.tasks, seq) ||
+           seqset_has(&k->tasks, seq);
+}
+
+uint64_t kept_size_bytes(const struct kept *k)
+{
+    return k->size_bytes + k->open.message.size;
+}
+
+bool kept_empty(const struct kept *k)
+{
+    return k->begin == k->end && k->open.results == 0;
+}
+
+bool kept_put(struct kept *k, const struct result *result)
+{
+    batch_put(&k->open, k->worker, result);
+    return k->open.message.size >= BATCH_BYTES_MAX || k->open.results >= BATCH_TASKS_MAX;
+}
+
+/* Room for one batch at the end. */
+static struct kept_batch *append(struct kept *k)
+{
+    if (k->end == k->capacity && k->begin > k->capacity / 2) {
+        memmove(k->batches, k->batches + k->begin, (k->end - k->begin) * sizeof *k->batches);
+        k->end -= k->begin;
+        k->next -= k->begin;
+        k->begin = 0;
+    }
+    if (k->end == k->capacity) {
+        k->capacity = k->capacity ? k->capacity * 2 : 16;
+        k->batches = xrealloc(k->batches, k->capacity * sizeof *k->batches);
+    }
+    return &k->batches[k->end++];
+}
+
+/* Gives back what the message does not need: it may be kept for long. */
+static void trim(struct buf *message)
+{
+    if (message->capacity - message->size > message->size / 8) {
+        message->data = xrealloc(message->data, message->size);
+        message->capacity = message->size;
+    }
+}
+
+void kept_close(struct kept *k, struct seqset *finished, uint64_t *failed)
+{
+    struct batch *open = &k->open;
+    if (open->results == 0)
+        return;
+    batch_close(open);
+    trim(&open->message);
+    seqset_add_all(&k->tasks, &open->tasks);
+    seqset_add_all(finished, &open->tasks);
+    *failed += open->failed;
+    *append(k) = (struct kept_batch){.message = open->message,
+                                     .number = ++k->number,
+                                     .tasks = open->tasks,
+                                     .size_bytes = open->message.size,
+                                     .history = seqset_empty(&open->tasks)};
+    k->size_bytes += open->message.size + KEPT_OVERHEAD_BYTES;
+    *open = (struct batch){0};
+}
+
+/* Removes from the batch what was released; returns how much that was. */
+static uint64_t batch_release(struct kept_batch *b, const struct seqset *tasks)
+{
+    uint64_t before = b->tasks.members;
+    uint64_t last = seqset_max(&b->tasks);
+    struct range found;
+    for (uint64_t at = seqset_min(&b->tasks); before && seqset_next(tasks, at, last, &found);) {
+        seqset_remove(&b->tasks, found.first, found.last);
+        at = found.last + 1;
+        if (at > last)
+            break;
+    }
+    return before - b->tasks.members;
+}
+
+uint64_t kept_release(struct kept *k, const struct seqset *tasks)
+{
+    uint64_t here = 0, done = 0;
+    for (size_t i = 0; i < tasks->count; i++)
+        here += seqset_remove(&k->tasks, tasks->ranges[i].first, tasks->ranges[i].last);
+    /* A task is kept once, so that the search ends when all were found: as a rule in the oldest. */
+    size_t i = k->begin, freed = 0, sent = 0;
+    for (; done < here && i < k->end; i++) {
+        struct kept_batch *b = &k->batches[i];
+        done += batch_release(b, tasks);
+        if (b->history || !seqset_empty(&b->tasks))
+            continue;
+        sent += i < k->next;
+        freed++;
+        batch_let_go(k, b);
+        b->number = 0;
+    }
+    /* What stays of those looked at moves up to those that were not. */
+    size_t to = i;
+    for (size_t from = i; freed && from > k->begin; from--)
+        if (k->batches[from - 1].number)
+            k->batches[--to] = k->batches[from - 1];
+    k->begin += freed;
+    k->next += freed - sent;
+    return here;
+}
+
+void kept_begin_session(struct kept *k)
+{
+    k->number = 0;
+    for (size_t i = k->begin; i < k->end; i++)
+        k->batches[i].number = ++k->number;
+    k->next = k->begin;
+}
+
+void kept_resend(struct kept *k, uint64_t number)
+{
+    while (k->next > k->begin && k->batches[k->next - 1].number >= number)
+        k->next--;
+}
+
+/* The first number of the unbroken row that ends at `i`. What lies before a hole is either released
+ * or was sent before on the same connection, so nothing below it is missing. */
+static uint64_t floor_of(const struct kept *k, size_t i)
+{
+    const struct kept_batch *b = k->batches;
+    if (b[i].number - b[k->begin].number == i - k->begin)
+        return b[k->begin].number;
+    while (i > k->begin && b[i - 1].number + 1 == b[i].number)
+        i--;
+    return b[i].number;
+}
+
+static bool same_head(struct frame_head a, struct frame_head b)
+{
+    return a.job == b.job && a.incarnation == b.incarnation && a.session == b.session;
+}
+
+/* Makes the block that is sent: the first time from the very message, later from a copy, since
+ * others may hold the block that was sent before, or that same block when nothing in its head would
+ * change. */
+static void batch_stamp(struct kept_batch *b, struct frame_head head, uint64_t floor)
+{
+    if (b->block && same_head(b->head, head) && b->floor == floor)
+        return;
+    if (b->block) {
+        buf_put_bytes(&b->message, block_bytes(b->block));
+        block_release(&b->block);
+    }
+    batch_head_write(&b->message, head, b->number, floor);
+    b->head = head;
+    b->floor = floor;
+    b->block = block_new(&b->message);
+}
+
+struct block *kept_next(struct kept *k, struct frame_head head)
+{
+    if (k->next == k->end)
+        return NULL;
+    struct kept_batch *b = &k->batches[k->next];
+    batch_stamp(b, head, floor_of(k, k->next));
+    struct block *block = block_hold(b->block);
+    if (!b->history) {
+        k->next++;
+        return block;
+    }
+    batch_let_go(k, b);
+    memmove(b, b + 1, (k->end - k->next - 1) * sizeof *b);
+    k->end--;
+    return block;
+}

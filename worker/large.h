@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_LARGE_H
+#define ZFARM_LARGE_H
+
+#include "common/block.h"
+#include "common/wire.h"
+#include "worker/executor.h"
+
+/* Results whose record is too large for one message. They travel as PIECEs, one result after the
+ * other and each in order, read from memory or from the file that the executor left; and they are
+ * kept until they are released. Zero-initialised is empty; embed it by value. */
+struct large_result {
+    uint64_t seq;
+    struct attempt attempt;
+    uint32_t tries;
+    bool final;
+    bool ok;
+    struct buf head;   /* of the record: all but the output */
+    struct output out; /* memory or file, owned */
+    struct output err;
+    uint64_t total;      /* size of the record */
+    uint64_t size_bytes; /* in memory */
+};
+
+struct large {
+    struct large_result *results; /* oldest first */
+    size_t count;
+    size_t capacity;
+    size_t next;         /* the one that travels, or `count` */
+    uint64_t offset;     /* how far it is */
+    struct seqset tasks; /* final results that are not released */
+    uint64_t size_bytes;
+};
+
+/* What large_piece sent the last piece of, if it did. */
+struct large_sent {
+    bool whole;
+    uint64_t seq;
+    bool final;
+    bool ok;
+};
+
+void large_free(struct large *l);
+/* Whether a result has to travel this way: its record is above RESULT_INLINE_MAX, or in a file. */
+bool large_fits(const struct result *result, const struct output *out, const struct output *err);
+/* Takes over the files of `out` and `err` and copies what is in memory; `result` is everything
+ * else. */
+void large_put(struct large *l, const struct result *result, const struct output *out,
+               const struct output *err);
+/* Makes the next piece. Returns ERR_NONE with *piece NULL when there is nothing to be sent; else
+ * the caller releases *piece. ERR_IO: a file cannot be read back, and the result is lost. */
+enum error large_piece(struct large *l, struct frame_head head, struct bytes worker,
+                       struct block **piece, struct large_sent *sent, struct why *why);
+void large_restart(struct large *l); /* all of them again, from their first byte */
+/* Returns how many results that frees. */
+uint64_t large_release(struct large *l, const struct seqset *tasks);
+
+/* Closes the files of an outcome that nobody wants. */
+void output_discard(const struct output *output);
+
+#endif

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "worker/slots_state.h"
+
+/* The lane has reached `batch`: what was cancelled before it came goes now. */
+static void apply_early(struct slots *s, uint64_t batch)
+{
+    struct early *e = &s->early;
+    size_t left = 0;
+    for (size_t i = 0; i < e->count; i++) {
+        struct cancel_item item = e->items[i];
+        if (item.batch > batch)
+            e->items[left++] = item;
+        else
+            backlog_remove(&s->backlog, item.seq, item.seq, &item.attempt);
+    }
+    e->count = left;
+}
+
+/* Tasks whose final result is here already: the ventilator has missed that. */
+static void drop_kept(struct slots *s, const struct seqset *kept, const struct task_run *run)
+{
+    struct range found;
+    uint64_t at = run->first, last = run->first + run->count - 1;
+    for (; at <= last && seqset_next(kept, at, last, &found); at = found.last + 1) {
+        backlog_remove(&s->backlog, found.first, found.last, NULL);
+        seqset_add(&s->report.finished, found.first, found.last);
+    }
+}
+
+/* Adds all runs to the backlog; returns false as soon as one makes no sense. */
+static bool add_runs(struct slots *s, struct block *block, uint64_t incarnation, struct bytes runs)
+{
+    struct task_run run;
+    while (runs.size > 0) {
+        if (task_run_take(&runs, &run))
+            return false;
+        backlog_add(&s->backlog, &(struct backlog_run){.block = block,
+                                                       .records = run.records,
+                                                       .first = run.first,
+                                                       .count = run.count,
+                                                       .attempt = {incarnation, run.number},
+                                                       .tries = run.tries,
+                                                       .last = run.flags & TASK_LAST});
+        s->link.received += run.count;
+        s->link.received_bytes += run.records.size;
+        drop_kept(s, &s->kept.tasks, &run);
+        drop_kept(s, &s->large.tasks, &run);
+    }
+    return true;
+}
+
+static void on_tasks(struct slots *s, struct bytes message, uint64_t now_ns)
+{
+    /* Copied once; from here to the slot the tasks are slices of this block. */
+    struct block *block = block_copy(message);
+    struct frame_head head;
+    struct bytes body, runs;
+    uint64_t batch;
+    bool fine = !frame_take(block_bytes(block), &head, &body) && !tasks_take(body, &batch, &runs) &&
+                batch > s->link.lane_batch && add_runs(s, block, head.incarnation, runs);
+    block_release(&block);
+    if (!fine) {
+        /* What was in it is known to the ventilator only: a new session sorts that out. */
+        s->counts.dropped++;
+        link_leave(s, now_ns);
+        return;
+    }
+    s->link.lane_batch = batch;
+    apply_early(s, batch);
+    s->moved_ns = now_ns;
+    if (s->leaving != STAYING)
+        work_return(s, UINT64_MAX, work_return_reason(s));
+}
+
+static void on_end(struct slots *s, struct bytes body, uint64_t now_ns)
+{
+    uint64_t batch;
+    if (number_take(body, &batch)) {
+        s->counts.dropped++;
+        return;
+    }
+    s->link.lane_ended = true;
+    s->moved_ns = now_ns;
+    work_return(s, UINT64_MAX, RETURNED_LEAVING);
+}
+
+void slots_lane_message(struct slots *s, struct bytes message, uint64_t now_ns)
+{
+    struct frame_head head;
+    struct bytes body;
+    struct token token;
+    enum error error = frame_take(message, &head, &body);
+    bool joined = !s->gone && !error && s->link.state == LINK_JOINED && !s->link.lane_ended &&
+                  link_is_current(s, &head);
+    if (joined && head.kind == KIND_TASKS)
+        on_tasks(s, message, now_ns);
+    else if (joined && head.kind == KIND_END)
+        on_end(s, body, now_ns);
+    else if (!s->gone && !error && s->link.state == LINK_WELCOMED && head.kind == KIND_HELLO &&
+             !token_take(body, &token))
+        link_claim(s, &token, now_ns);
+    else
+        s->counts.dropped++;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <stdio.h>
+
+#include "worker/slots_state.h"
+
+void leave_exit(struct slots *s, int status, const struct why *why)
+{
+    if (s->gone)
+        return;
+    if (link_in_session(s)) {
+        struct buf message = say_begin(s, KIND_BYE);
+        say(s, &message);
+    }
+    actions_exit(&s->actions, status, why);
+    s->gone = true;
+}
+
+void leave_stop(struct slots *s, int status, const struct why *why, uint64_t now_ns)
+{
+    work_forget(s);
+    if (s->options.stay && s->leaving == STAYING && status == 0) {
+        link_leave(s, now_ns);
+        s->link.head = (struct frame_head){0};
+        s->link.present_ns = now_ns;
+        return;
+    }
+    s->stopping = true;
+    s->stop_status = s->leaving == BROKEN ? 255 : status;
+    s->stop_why = s->leaving == BROKEN ? s->leave_why : *why;
+}
+
+/* What has not begun goes back at once; LEAVE, the lane's END and the rest follow in the turns. */
+static void begin_to_leave(struct slots *s, enum leaving leaving, uint64_t now_ns)
+{
+    s->leaving = leaving;
+    s->idle_ns = now_ns;
+    s->moved_ns = now_ns;
+    work_return(s, UINT64_MAX, work_return_reason(s));
+}
+
+void slots_drain(struct slots *s, uint64_t now_ns)
+{
+    if (s->leaving == STAYING && !s->gone)
+        begin_to_leave(s, DRAINING, now_ns);
+}
+
+void slots_broken(struct slots *s, const char *why, uint64_t now_ns)
+{
+    if (s->leaving == BROKEN || s->gone)
+        return;
+    fail(&s->leave_why, ERR_NONE, "%s", why);
+    begin_to_leave(s, BROKEN, now_ns);
+}
+
+void slots_abort(struct slots *s, uint64_t now_ns)
+{
+    (void)now_ns;
+    if (s->gone)
+        return;
+    unsigned killed = s->running.busy;
+    work_return(s, UINT64_MAX, RETURNED_LEAVING);
+    work_cancel_range(s, 1, UINT64_MAX - 1);
+    struct why why;
+    fail(&why, ERR_NONE, "interrupted: killed what ran in %u of %u slots", killed,
+         s->options.slots);
+    leave_exit(s, 255, &why);
+}
+
+static void say_leave(struct slots *s)
+{
+    const char *text = s->leaving == BROKEN ? s->leave_why.text : "asked to leave";
+    struct buf message = say_begin(s, KIND_LEAVE);
+    leave_put(&message, bytes_of(text));
+    say(s, &message);
+    s->leave_told = true;
+}
+
+static uint64_t unstored(const struct slots *s)
+{
+    return s->kept.tasks.members + s->large.tasks.members;
+}
+
+/* All has been said and stored, and the lane has ended or will not. */
+static bool may_go(const struct slots *s, uint64_t now_ns)
+{
+    return work_all_stored(s) &&
+           (!link_in_session(s) || s->link.lane_ended || now_ns >= s->idle_ns + s->link.limit_ns);
+}
+
+static void leave_when_done(struct slots *s, uint64_t now_ns)
+{
+    if (link_in_session(s) && !s->leave_told)
+        say_leave(s);
+    if (s->running.busy) {
+        s->idle_ns = now_ns;
+        return;
+    }
+    struct why why = s->leave_why;
+    if (may_go(s, now_ns)) {
+        leave_exit(s, s->leaving == BROKEN ? 255 : 0, &why);
+    } else if (now_ns >= s->idle_ns + s->options.give_up_ns) {
+        fail(&why, ERR_NONE,
+             "left although %llu results are not stored: the sink has not taken them for %llu s; "
+             "their tasks will run elsewhere",
+             (unsigned long long)unstored(s),
+             (unsigned long long)(s->options.give_up_ns / NS_PER_S));
+        leave_exit(s, 255, &why);
+    }
+}
+
+/* A worker that waits for the next job has all the time. */
+static bool gives_up(const struct slots *s)
+{
+    return !s->options.stay || s->leaving != STAYING;
+}
+
+void leave_turn(struct slots *s, uint64_t now_ns)
+{
+    if (s->stopping && s->running.busy == 0)
+        leave_exit(s, s->stop_status, &s->stop_why);
+    if (!s->gone && !s->stopping && s->leaving != STAYING)
+        leave_when_done(s, now_ns);
+    if (!s->gone && gives_up(s) && now_ns >= s->link.present_ns + s->options.give_up_ns) {
+        struct why why;
+        fail(&why, ERR_NONE,
+             "no ventilator has answered at %s for %llu s: start it, or check --connect",
+             s->options.connect, (unsigned long long)(s->options.give_up_ns / NS_PER_S));
+        leave_exit(s, 255, &why);
+    }
+}
+
+uint64_t leave_deadline(const struct slots *s)
+{
+    uint64_t deadline = NEVER;
+    if (gives_up(s) && s->options.give_up_ns < NEVER - s->link.present_ns)
+        deadline = s->link.present_ns + s->options.give_up_ns;
+    if (s->leaving == STAYING || s->running.busy)
+        return deadline;
+    uint64_t patience = work_all_stored(s) ? s->link.limit_ns : s->options.give_up_ns;
+    return s->idle_ns + patience < deadline ? s->idle_ns + patience : deadline;
+}

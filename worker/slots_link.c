@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/endpoint.h"
+#include "worker/slots_state.h"
+
+bool link_in_session(const struct slots *s)
+{
+    return s->link.state == LINK_WELCOMED || s->link.state == LINK_JOINED;
+}
+
+static void enter(struct slots *s, enum link_state state, uint64_t now_ns)
+{
+    s->link.state = state;
+    s->link.since_ns = now_ns;
+    if (link_in_session(s))
+        s->moved_ns = now_ns;
+}
+
+void link_begin(struct slots *s, uint64_t now_ns)
+{
+    backoff_init(&s->link.backoff, s->options.random_seed);
+    s->link.limit_ns = LIMIT_NS;
+    s->link.heartbeat_ns = HEARTBEAT_NS;
+    s->link.present_ns = now_ns;
+    s->link.retry_ns = now_ns;
+    enter(s, LINK_AWAY, now_ns);
+}
+
+bool link_is_current(const struct slots *s, const struct frame_head *head)
+{
+    const struct frame_head *own = &s->link.head;
+    return link_in_session(s) && head->session == own->session &&
+           head->incarnation == own->incarnation && head->job == own->job;
+}
+
+struct buf say_begin(const struct slots *s, enum wire_kind kind)
+{
+    struct buf message = {0};
+    wire_begin(&message, kind, s->link.head);
+    return message;
+}
+
+void say(struct slots *s, struct buf *message)
+{
+    actions_send(&s->actions, SLOTS_SEND_CONTROL, block_new(message));
+}
+
+void link_leave(struct slots *s, uint64_t now_ns)
+{
+    struct link *link = &s->link;
+    if (link->state == LINK_AWAY)
+        return;
+    if (link_in_session(s))
+        actions_do(&s->actions, SLOTS_CLOSE_LANE);
+    actions_do(&s->actions, SLOTS_CLOSE_CONTROL);
+    backlog_give_back(&s->backlog, UINT64_MAX, NULL);
+    s->early.count = 0;
+    s->leave_told = false;
+    link->waiting = false;
+    link->lane_ended = false;
+    link->lane_batch = 0;
+    link->received = link->received_bytes = 0;
+    link->credit = (struct credit){0};
+    link->retry_ns = now_ns + backoff_next(&link->backoff);
+    enter(s, LINK_AWAY, now_ns);
+}
+
+/* The whole truth: what runs and what is kept. What was to be reported is in it, but for failures.
+ */
+static void join(struct slots *s, uint64_t now_ns)
+{
+    struct worker_join m = {.peer = s->options.peer,
+                            .slots = s->options.slots,
+                            .flags = s->leaving == STAYING ? 0 : WORKER_LEAVING,
+                            .executor = s->options.executor};
+    backlog_give_back(&s->backlog, UINT64_MAX, NULL);
+    kept_close(&s->kept, &s->report.finished, &s->report.not_ok);
+    seqset_clear(&s->report.finished);
+    s->report.not_ok = 0;
+    seqset_clear(&s->report.returned);
+    running_list(&s->running, &m.running);
+    seqset_copy(&m.kept, &s->kept.tasks);
+    seqset_add_all(&m.kept, &s->large.tasks);
+    struct buf message = say_begin(s, KIND_JOIN);
+    worker_join_put(&message, &m);
+    say(s, &message);
+    worker_join_free(&m);
+    enter(s, LINK_JOINING, now_ns);
+}
+
+void slots_control_up(struct slots *s, uint64_t now_ns)
+{
+    if (s->link.state != LINK_CONNECTING || s->gone)
+        return;
+    s->link.heard_ns = now_ns;
+    join(s, now_ns);
+}
+
+void slots_control_down(struct slots *s, uint64_t now_ns)
+{
+    s->link.full = false;
+    if (!s->gone)
+        link_leave(s, now_ns);
+}
+
+void slots_lane_down(struct slots *s, uint64_t now_ns)
+{
+    if (!s->gone && link_in_session(s) && !s->link.lane_ended)
+        link_leave(s, now_ns);
+}
+
+/* The gate's endpoint: a bare port is one on the host by which the ventilator was reached. */
+static void lane_endpoint(const struct slots *s, struct bytes told, char to[ENDPOINT_MAX])
+{
+    char text[ENDPOINT_MAX];
+    struct endpoint endpoint;
+    unsigned port = 0;
+    snprintf(text, sizeof text, "%.*s", (int)told.size, (const char *)told.data);
+    if (s->options.lanes) {
+        snprintf(to, ENDPOINT_MAX, "%s", s->options.lanes);
+    } else if (strspn(text, "0123456789") < strlen(text) || sscanf(text, "%5u", &port) != 1) {
+        snprintf(to, ENDPOINT_MAX, "%s", text);
+    } else {
+        if (endpoint_parse(s->options.connect, ENDPOINT_CONNECT, &endpoint, NULL) || endpoint.ipc)
+            endpoint = (struct endpoint){.host = "127.0.0.1"};
+        endpoint.port = (uint16_t)port;
+        char formatted[ENDPOINT_TEXT_SIZE];
+        endpoint_format(&endpoint, formatted);
+        snprintf(to, ENDPOINT_MAX, "%.*s", (int)ENDPOINT_MAX - 1, formatted);
+    }
+}
+
+static uint64_t told_ns(uint64_t told_ms, uint64_t otherwise_ns)
+{
+    return told_ms > 0 && told_ms <= 3600 * 1000 ? told_ms * NS_PER_MS : otherwise_ns;
+}
+
+void link_welcome(struct slots *s, const struct frame_head *head, const struct worker_welcome *m,
+                  uint64_t now_ns)
+{
+    struct link *link = &s->link;
+    if (link->head.job && link->head.job != head->job)
+        work_forget(s);
+    link->head = *head;
+    link->heartbeat_ns = told_ns(m->heartbeat_ms, HEARTBEAT_NS);
+    link->limit_ns = told_ns(m->limit_ms, LIMIT_NS);
+    link->beat_ns = now_ns + link->heartbeat_ns;
+    link->full = false;
+    if (!link->waiting)
+        meter_round_trip(&s->meter, now_ns - link->since_ns, now_ns);
+    link->waiting = false;
+    lane_endpoint(s, m->lanes, link->lane);
+    actions_open(&s->actions, SLOTS_OPEN_LANE, link->lane);
+    enter(s, LINK_WELCOMED, now_ns);
+}
+
+void link_claim(struct slots *s, const struct token *token, uint64_t now_ns)
+{
+    struct buf message = say_begin(s, KIND_CLAIM);
+    token_put(&message, token);
+    say(s, &message);
+    backoff_reset(&s->link.backoff);
+    enter(s, LINK_JOINED, now_ns);
+}
+
+static void beat(struct slots *s, uint64_t now_ns)
+{
+    struct heartbeat m = {.clock_ns = now_ns};
+    for (unsigned i = 0; i < s->running.count; i++) {
+        const struct slot *slot = &s->running.slots[i];
+        if (slot->run.block && now_ns - slot->since_ns >= LONG_RUNNING_NS &&
+            !seqset_has(&slot->unwanted, slot->next))
+            seqset_add(&m.running, slot->next, slot->next);
+    }
+    struct buf message = say_begin(s, KIND_HEARTBEAT);
+    heartbeat_put(&message, &m);
+    say(s, &message);
+    heartbeat_free(&m);
+    s->link.beat_ns = now_ns + s->link.heartbeat_ns;
+}
+
+/* When the state that the link is in has lasted too long, if nothing comes. */
+static uint64_t patience_ends(const struct slots *s)
+{
+    const struct link *link = &s->link;
+    switch (link->state) {
+    case LINK_AWAY:
+        return NEVER;
+    case LINK_CONNECTING:
+        return link->since_ns + link->limit_ns;
+    case LINK_WELCOMED:
+        if (link->since_ns + LIMIT_NS < link->heard_ns + link->limit_ns)
+            return link->since_ns + LIMIT_NS;
+        return link->heard_ns + link->limit_ns;
+    case LINK_JOINING:
+    case LINK_JOINED:
+        break;
+    }
+    return link->heard_ns + link->limit_ns;
+}
+
+void link_turn(struct slots *s, uint64_t now_ns)
+{
+    if (now_ns >= patience_ends(s))
+        link_leave(s, now_ns);
+    if (s->link.state == LINK_AWAY && now_ns >= s->link.retry_ns && !s->stopping) {
+        actions_open(&s->actions, SLOTS_OPEN_CONTROL, s->options.connect);
+        enter(s, LINK_CONNECTING, now_ns);
+    }
+    if (link_in_session(s) && now_ns >= s->link.beat_ns)
+        beat(s, now_ns);
+}
+
+static uint64_t moved(uint64_t time_ns, uint64_t late_ns, uint64_t now_ns)
+{
+    return time_ns + late_ns < now_ns ? time_ns + late_ns : now_ns;
+}
+
+void link_forgive(struct slots *s, uint64_t late_ns, uint64_t now_ns)
+{
+    s->link.since_ns = moved(s->link.since_ns, late_ns, now_ns);
+    s->link.heard_ns = moved(s->link.heard_ns, late_ns, now_ns);
+    s->link.present_ns = moved(s->link.present_ns, late_ns, now_ns);
+    s->outlet.since_ns = moved(s->outlet.since_ns, late_ns, now_ns);
+    s->outlet.down_ns = moved(s->outlet.down_ns, late_ns, now_ns);
+}
+
+uint64_t link_deadline(const struct slots *s)
+{
+    uint64_t deadline = patience_ends(s);
+    if (s->link.state == LINK_AWAY && !s->stopping)
+        deadline = s->link.retry_ns;
+    if (link_in_session(s) && s->link.beat_ns < deadline)
+        deadline = s->link.beat_ns;
+    return deadline;
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_SLOTS_STATE_H
+#define ZFARM_SLOTS_STATE_H
+
+#include "common/clock.h"
+#include "worker/actions.h"
+#include "worker/backlog.h"
+#include "worker/backoff.h"
+#include "worker/credit.h"
+#include "worker/kept.h"
+#include "worker/large.h"
+#include "worker/running.h"
+
+/* The inside of the worker's core, shared by the files that make it up and by nobody else:
+ *
+ *     slots.c         the shell's calls, the order of a turn
+ *     slots_link.c    membership: control and lane, from AWAY to JOINED, heartbeats
+ *     slots_outlet.c  the results connection and what is sent on it
+ *     slots_inbox.c   what messages of the ventilator do
+ *     slots_lane.c    what comes on the lane
+ *     slots_work.c    tasks to slots, results of slots, reports, credit
+ *     slots_leave.c   the ways to end
+ *     slots_words.c   what is waited for, for people
+ */
+enum {
+    ENDPOINT_MAX = sizeof(((struct slots_action *)0)->endpoint),
+    EARLY_MAX = 4 * CREDIT_TASKS_MAX, /* cancellations that came before their tasks */
+};
+
+#define LIMIT_NS (3 * NS_PER_S) /* before WELCOME has told another, and for a handshake */
+#define HEARTBEAT_NS (500 * NS_PER_MS)
+#define FLUSH_NS (5 * NS_PER_MS) /* a busy worker reports two hundred times a second */
+#define LONG_RUNNING_NS NS_PER_S /* from then on a task is named in heartbeats */
+#define PIECES_PENDING_MAX (UINT64_C(4) << 20)
+
+enum link_state {
+    LINK_AWAY,       /* no connection; the next attempt is at retry_ns */
+    LINK_CONNECTING, /* control is being made */
+    LINK_JOINING,    /* JOIN is sent and not answered */
+    LINK_WELCOMED,   /* in a session; the lane's HELLO has not come */
+    LINK_JOINED      /* the lane is claimed */
+};
+
+/* Membership: one control connection and one lane. */
+struct link {
+    enum link_state state;
+    struct frame_head
+        head;            /* job, incarnation and session: the current ones, or those to continue */
+    uint64_t since_ns;   /* when the state was entered */
+    uint64_t heard_ns;   /* the ventilator's last message, or when control came up */
+    uint64_t present_ns; /* when there last was a ventilator at all */
+    uint64_t retry_ns;
+    struct backoff backoff;
+    bool waiting; /* JOIN was answered by HEARTBEAT: there is no sink yet */
+    bool full;    /* the last JOIN was refused: too many workers, or a job that is over */
+    uint64_t heartbeat_ns;
+    uint64_t limit_ns;
+    uint64_t beat_ns; /* when the next heartbeat is due */
+    uint64_t echo_ns; /* the last that came back */
+    char lane[ENDPOINT_MAX];
+    uint64_t lane_batch; /* last that came */
+    bool lane_ended;     /* nothing more will come */
+    uint64_t received;   /* tasks of this session, and their bytes */
+    uint64_t received_bytes;
+    struct credit credit; /* as told last */
+    uint64_t credit_ns;
+};
+
+enum outlet_state { OUTLET_CLOSED, OUTLET_OPENING, OUTLET_UP, OUTLET_WAITING };
+
+/* The results connection. */
+struct outlet {
+    enum outlet_state state;
+    uint64_t epoch; /* 0: there is no sink */
+    char endpoint[ENDPOINT_MAX];
+    uint64_t since_ns; /* when the state was entered */
+    uint64_t down_ns;  /* since when it has not been up */
+    uint64_t retry_ns;
+    struct backoff backoff;
+    uint64_t wants;
+    uint64_t pending_bytes; /* given to the shell and not sent */
+};
+
+/* What the ventilator is to be told in the next report. */
+struct report {
+    struct seqset finished;
+    uint64_t not_ok; /* of these */
+    struct attempt_list failed;
+    struct seqset returned;
+    uint64_t flushed_ns;
+};
+
+/* Cancellations that came before their tasks: control may overtake the lane. */
+struct early {
+    struct cancel_item *items;
+    size_t count;
+    size_t capacity;
+};
+
+enum leaving { STAYING, DRAINING, BROKEN };
+
+struct slots {
+    struct slots_options options;
+    struct link link;
+    struct outlet outlet;
+    struct backlog backlog;
+    struct running running;
+    struct kept kept;
+    struct large large;
+    struct meter meter;
+    struct report report;
+    struct early early;
+    struct actions actions;
+    enum leaving leaving;
+    struct why leave_why; /* of BROKEN */
+    bool leave_told;      /* LEAVE was sent in this session */
+    uint64_t idle_ns;     /* leaving: since when nothing has been running */
+    bool stopping;        /* the job is over: EXIT with stop_status when nothing runs any more */
+    int stop_status;
+    struct why stop_why;
+    bool gone;            /* EXIT was given */
+    uint64_t promised_ns; /* the deadline that the last turn ended with */
+    uint64_t moved_ns;
+    struct slots_counts counts;
+};
+
+/* slots_link.c */
+bool link_in_session(const struct slots *s);
+/* The message is of the current session. */
+bool link_is_current(const struct slots *s, const struct frame_head *head);
+void link_begin(struct slots *s, uint64_t now_ns);
+/* Starts a message in the current session; send it with say. */
+struct buf say_begin(const struct slots *s, enum wire_kind kind);
+void say(struct slots *s, struct buf *message);
+/* Ends the session and closes both connections; comes back after a while. */
+void link_leave(struct slots *s, uint64_t now_ns);
+void link_welcome(struct slots *s, const struct frame_head *head, const struct worker_welcome *m,
+                  uint64_t now_ns);
+void link_claim(struct slots *s, const struct token *token, uint64_t now_ns);
+void link_turn(struct slots *s, uint64_t now_ns);
+void link_forgive(struct slots *s, uint64_t late_ns, uint64_t now_ns);
+uint64_t link_deadline(const struct slots *s);
+
+/* slots_outlet.c */
+/* Has a connection to this sink, unless there is one: epoch 0 for none. */
+void outlet_aim(struct slots *s, uint64_t epoch, struct bytes endpoint, uint64_t now_ns);
+bool outlet_ready(const struct slots *s); /* results can be sent now */
+void outlet_send_again(struct slots *s);  /* all that is kept */
+void outlet_send(struct slots *s, uint64_t now_ns);
+void outlet_turn(struct slots *s, uint64_t now_ns);
+uint64_t outlet_deadline(const struct slots *s);
+
+/* slots_work.c */
+bool work_kept_full(const struct slots *s);
+bool work_all_stored(const struct slots *s); /* no result is here any more */
+void work_start(struct slots *s, uint64_t now_ns);
+void work_report(struct slots *s, uint64_t now_ns);
+void work_credit(struct slots *s, uint64_t now_ns);
+/* Returns the unstarted tasks, `max` at most; says so even if there are none. */
+void work_return(struct slots *s, uint64_t max, enum returned_reason reason);
+enum returned_reason work_return_reason(const struct slots *s);
+void work_cancel_range(struct slots *s, uint64_t first, uint64_t last);
+/* The results are another job's, or nobody's: kills what runs and drops what is kept. */
+void work_forget(struct slots *s);
+uint64_t work_deadline(const struct slots *s);
+
+/* slots_leave.c */
+void leave_exit(struct slots *s, int status, const struct why *why);
+void leave_stop(struct slots *s, int status, const struct why *why, uint64_t now_ns);
+void leave_turn(struct slots *s, uint64_t now_ns);
+uint64_t leave_deadline(const struct slots *s);
+
+#endif

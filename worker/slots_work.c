@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "worker/slots_state.h"
+
+bool work_kept_full(const struct slots *s)
+{
+    return kept_size_bytes(&s->kept) + s->large.size_bytes > s->options.kept_max_bytes;
+}
+
+bool work_all_stored(const struct slots *s)
+{
+    return kept_empty(&s->kept) && s->large.count == 0;
+}
+
+/* ---- tasks to slots ---- */
+
+static bool may_start(const struct slots *s)
+{
+    return s->leaving == STAYING && !s->stopping && !s->gone && !s->link.lane_ended;
+}
+
+void work_start(struct slots *s, uint64_t now_ns)
+{
+    if (!may_start(s))
+        return;
+    for (unsigned slot = 0; slot < s->running.count && s->backlog.tasks; slot++) {
+        if (s->running.slots[slot].run.block)
+            continue;
+        /* Above the limit of what is kept, one by one: re-queued tasks cannot be told from others.
+         */
+        uint32_t max = work_kept_full(s) ? 1
+                                         : meter_share(&s->meter, s->backlog.tasks,
+                                                       s->options.slots, s->options.batch_max);
+        struct backlog_run run;
+        backlog_take(&s->backlog, max, &run);
+        running_start(&s->running, slot, &run, now_ns);
+        actions_start(&s->actions, &(struct assignment){.slot = slot,
+                                                        .first = run.first,
+                                                        .count = (uint32_t)run.count,
+                                                        .attempt = run.attempt,
+                                                        .tries = run.tries,
+                                                        .records = run.records});
+        s->moved_ns = now_ns;
+    }
+}
+
+void work_cancel_range(struct slots *s, uint64_t first, uint64_t last)
+{
+    uint64_t seq;
+    for (unsigned slot = 0; (seq = running_wanted(&s->running, first, last, &slot)) != 0;) {
+        running_unwant(&s->running, seq, NULL, &slot);
+        actions_cancel(&s->actions, slot, seq);
+    }
+    if (s->backlog.tasks)
+        backlog_remove(&s->backlog, first, last, NULL);
+}
+
+void work_forget(struct slots *s)
+{
+    work_cancel_range(s, 1, UINT64_MAX - 1);
+    kept_drop(&s->kept);
+    large_free(&s->large);
+    seqset_clear(&s->report.finished);
+    seqset_clear(&s->report.returned);
+    s->report.failed.count = 0;
+    s->report.not_ok = 0;
+}
+
+/* ---- results of slots ---- */
+
+/* A task has left its slot. */
+static void end_task(struct slots *s, unsigned slot, uint64_t seq, uint64_t now_ns)
+{
+    const struct slot *account = &s->running.slots[slot];
+    if (running_end(&s->running, slot, seq, now_ns))
+        meter_assignment(&s->meter, s->options.slots, account->finished, account->duration_ns,
+                         now_ns - account->started_ns, now_ns);
+    s->moved_ns = now_ns;
+}
+
+static struct result result_of(const struct slots *s, const struct backlog_run *task,
+                               const struct outcome *outcome)
+{
+    uint64_t wants = s->outlet.wants;
+    struct result r = {.seq = outcome->seq,
+                       .attempt = task->attempt,
+                       .tries = task->tries,
+                       .status = outcome->status,
+                       .final = outcome->status == RESULT_OK || task->last,
+                       .code = outcome->code};
+    if (wants & WANT_TIMES) {
+        r.start_us = outcome->start_us;
+        r.duration_ns = outcome->duration_ns;
+    }
+    if (wants & WANT_TASK)
+        r.task = task->records;
+    if (wants & WANT_COMMAND)
+        r.command = outcome->command;
+    if (wants & WANT_HASH) {
+        struct bytes records = task->records;
+        struct task content;
+        r.has_hash = !task_take(&records, &content);
+        r.hash = r.has_hash ? task_hash(content) : r.hash;
+    }
+    return r;
+}
+
+static void take_result(struct slots *s, struct result *r, const struct outcome *outcome)
+{
+    if (r->final)
+        s->counts.finished++;
+    else
+        attempt_list_add(&s->report.failed, r->seq, r->attempt);
+    if (large_fits(r, &outcome->out, &outcome->err)) {
+        large_put(&s->large, r, &outcome->out, &outcome->err);
+        return;
+    }
+    r->out = outcome->out.bytes;
+    r->err = outcome->err.bytes;
+    if (kept_put(&s->kept, r))
+        kept_close(&s->kept, &s->report.finished, &s->report.not_ok);
+}
+
+static bool has_final(const struct slots *s, uint64_t seq)
+{
+    return kept_has(&s->kept, seq) || (s->large.count && seqset_has(&s->large.tasks, seq));
+}
+
+void slots_finished(struct slots *s, const struct outcome *outcome, uint64_t now_ns)
+{
+    struct backlog_run task;
+    bool wanted = false;
+    bool found = running_find(&s->running, outcome->slot, outcome->seq, &task, &wanted);
+    if (wanted && !s->gone && !has_final(s, outcome->seq)) {
+        struct result r = result_of(s, &task, outcome);
+        take_result(s, &r, outcome);
+    } else {
+        output_discard(&outcome->out);
+        output_discard(&outcome->err);
+        if (wanted) /* it ran twice here: the first result counts */
+            seqset_add(&s->report.finished, outcome->seq, outcome->seq);
+    }
+    if (!found)
+        return;
+    s->running.slots[outcome->slot].duration_ns += outcome->duration_ns;
+    s->running.slots[outcome->slot].finished++;
+    end_task(s, outcome->slot, outcome->seq, now_ns);
+}
+
+/* Back into the backlog, in front and in order: records that lie side by side become one run again.
+ */
+static void put_back(struct slots *s, unsigned slot, uint64_t first, uint32_t count)
+{
+    struct backlog_run task, run = {0};
+    bool wanted;
+    for (uint64_t seq = first + count; seq-- > first;) {
+        if (!running_find(&s->running, slot, seq, &task, &wanted) || !wanted)
+            continue;
+        if (run.count && task.records.data + task.records.size == run.records.data) {
+            run.records = (struct bytes){task.records.data, task.records.size + run.records.size};
+            run.first = seq;
+            run.count++;
+            continue;
+        }
+        if (run.count)
+            backlog_put_back(&s->backlog, &run);
+        run = task;
+    }
+    if (run.count)
+        backlog_put_back(&s->backlog, &run);
+}
+
+void slots_returned(struct slots *s, unsigned slot, uint64_t first, uint32_t count, uint64_t now_ns)
+{
+    struct backlog_run task;
+    bool wanted;
+    if (may_start(s))
+        put_back(s, slot, first, count);
+    for (uint64_t seq = first; seq < first + count; seq++) {
+        if (!running_find(&s->running, slot, seq, &task, &wanted))
+            continue;
+        if (wanted && !may_start(s))
+            seqset_add(&s->report.returned, seq, seq);
+        end_task(s, slot, seq, now_ns);
+    }
+}
+
+void slots_cancelled(struct slots *s, unsigned slot, uint64_t seq, uint64_t now_ns)
+{
+    struct backlog_run task;
+    bool wanted;
+    if (!running_find(&s->running, slot, seq, &task, &wanted))
+        return;
+    if (wanted) /* by nobody's wish: somebody else may run it */
+        seqset_add(&s->report.returned, seq, seq);
+    end_task(s, slot, seq, now_ns);
+}
+
+/* ---- reports ---- */
+
+static void say_returned(struct slots *s, enum returned_reason reason)
+{
+    struct returned m = {.tasks = s->report.returned, .reason = reason};
+    struct buf message = say_begin(s, KIND_RETURNED);
+    returned_put(&message, &m);
+    say(s, &message);
+    seqset_clear(&s->report.returned);
+}
+
+void work_return(struct slots *s, uint64_t max, enum returned_reason reason)
+{
+    backlog_give_back(&s->backlog, max, &s->report.returned);
+    if (link_in_session(s))
+        say_returned(s, reason);
+    else
+        seqset_clear(&s->report.returned); /* the next JOIN does not name them */
+}
+
+enum returned_reason work_return_reason(const struct slots *s)
+{
+    return s->leaving == BROKEN ? RETURNED_NOT_STARTED : RETURNED_LEAVING;
+}
+
+static void say_finished(struct slots *s)
+{
+    struct finished m = {.tasks = s->report.finished, .failed = s->report.not_ok};
+    struct buf message = say_begin(s, KIND_FINISHED);
+    finished_put(&message, &m);
+    say(s, &message);
+    seqset_clear(&s->report.finished);
+    s->report.not_ok = 0;
+}
+
+static void say_failed(struct slots *s)
+{
+    struct buf message = say_begin(s, KIND_FAILED);
+    attempt_list_put(&message, &s->report.failed);
+    say(s, &message);
+    s->report.failed.count = 0;
+}
+
+static bool has_news(const struct slots *s)
+{
+    const struct report *r = &s->report;
+    return link_in_session(s) && (s->kept.open.results || !seqset_empty(&r->finished) ||
+                                  r->failed.count || !seqset_empty(&r->returned));
+}
+
+void work_report(struct slots *s, uint64_t now_ns)
+{
+    struct report *r = &s->report;
+    bool due = s->running.busy == 0 || now_ns >= r->flushed_ns + FLUSH_NS;
+    if (has_news(s) && due) {
+        kept_close(&s->kept, &r->finished, &r->not_ok);
+        if (!seqset_empty(&r->finished))
+            say_finished(s);
+        if (r->failed.count)
+            say_failed(s);
+        if (!seqset_empty(&r->returned))
+            say_returned(s, work_return_reason(s));
+        r->flushed_ns = now_ns;
+    }
+    outlet_send(s, now_ns);
+}
+
+/* ---- credit ---- */
+
+static struct holding holding_of(const struct slots *s)
+{
+    bool open = s->link.state == LINK_JOINED && s->outlet.state == OUTLET_UP && may_start(s);
+    return (struct holding){.slots = s->options.slots,
+                            .busy = s->running.busy,
+                            .unstarted = s->backlog.tasks,
+                            .held_bytes = s->backlog.size_bytes + s->running.size_bytes,
+                            .received = s->link.received,
+                            .received_bytes = s->link.received_bytes,
+                            .ordinary = open && !work_kept_full(s),
+                            .reserve = open};
+}
+
+void work_credit(struct slots *s, uint64_t now_ns)
+{
+    if (s->link.state != LINK_JOINED)
+        return;
+    struct holding holding = holding_of(s);
+    struct credit credit = credit_of(&s->meter, &holding, &s->link.credit);
+    enum credit_due due = credit_due(&s->link.credit, &credit, &holding);
+    if (due == CREDIT_FINE || (due == CREDIT_SOON && now_ns < s->link.credit_ns + FLUSH_NS))
+        return;
+    struct buf message = say_begin(s, KIND_CREDIT);
+    credit_put(&message, &credit);
+    say(s, &message);
+    s->link.credit = credit;
+    s->link.credit_ns = now_ns;
+}
+
+uint64_t work_deadline(const struct slots *s)
+{
+    uint64_t deadline = has_news(s) ? s->report.flushed_ns + FLUSH_NS : NEVER;
+    if (s->link.state != LINK_JOINED)
+        return deadline;
+    struct holding holding = holding_of(s);
+    struct credit credit = credit_of(&s->meter, &holding, &s->link.credit);
+    if (credit_due(&s->link.credit, &credit, &holding) != CREDIT_FINE &&
+        s->link.credit_ns + FLUSH_NS < deadline)
+        deadline = s->link.credit_ns + FLUSH_NS;
+    return deadline;
+}
