@@ -15,6 +15,8 @@ void log_init(const char *program)
 {
     program_name = program;
     debugging = getenv("ZFARM_DEBUG") != NULL;
+    if (isatty(STDERR_FILENO))
+        prefix_sequence = "\r\033[K"; /* another process's progress line may be there */
 }
 
 void log_set_prefix_sequence(const char *sequence)

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 
+#include "common/cli.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/options.h"
 #include "sink/sink.h"
 
 struct settings {
@@ -64,8 +63,9 @@ static struct settings defaults(void)
                                                   .spool_max = UINT64_C(10) << 30}}};
 }
 
-static int run(struct settings *settings, const struct options *options)
+static int run(void *target, struct options *options)
 {
+    struct settings *settings = target;
     if (options->word_count) {
         log_line("it takes no words besides options (here: %s)", options->words[0]);
         return 255;
@@ -77,22 +77,6 @@ static int run(struct settings *settings, const struct options *options)
 
 int main(int argc, char **argv)
 {
-    log_init("zfarm-sink");
     struct settings settings = defaults();
-    struct options options;
-    struct why why;
-    int status = 255;
-    switch (options_take(&options, &table, &settings, argc, argv, &why)) {
-    case OPTIONS_TAKEN:
-        status = run(&settings, &options);
-        break;
-    case OPTIONS_ANSWER:
-        status = fwrite(options.answer.data, 1, options.answer.size, stdout) < options.answer.size;
-        break;
-    case OPTIONS_WRONG:
-        log_line("%s", why.text);
-        break;
-    }
-    options_free(&options);
-    return status;
+    return cli_main(&table, &settings, argc, argv, run);
 }

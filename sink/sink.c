@@ -1,22 +1,18 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "sink/sink.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <zmq.h>
 
 #include "common/clock.h"
+#include "common/connection.h"
 #include "common/far.h"
-#include "common/link.h"
 #include "common/log.h"
 #include "common/net.h"
-#include "common/outbox.h"
+#include "common/random.h"
 #include "common/ready.h"
 #include "common/signals.h"
 #include "common/stall.h"
@@ -35,21 +31,13 @@
  *     7. sleep until something happens or the next deadline
  */
 
-enum {
-    DESCRIPTORS_WANTED = 4096,
-    MESSAGES_A_TURN = 256,
-    WINDOW_MAX = 16 << 20,
-    OUTBOX_MAX = 64 << 20,
-    LINGER_MS = 1000
-};
+enum { DESCRIPTORS_WANTED = 4096, MESSAGES_A_TURN = 256, WINDOW_MAX = 16 << 20, LINGER_MS = 1000 };
 #define RETRY_NS (1 * NS_PER_S)
 
 struct sink {
     const struct sink_options *options;
     struct signals signals;
-    void *control; /* NULL while there is none */
-    struct link link;
-    struct outbox outbox;
+    struct connection control;
     void *results;
     struct outputs outputs;
     struct collector *collector;
@@ -69,28 +57,10 @@ struct sink {
 
 /* ---- control ---- */
 
-static void close_control(struct sink *s, int linger_ms)
-{
-    if (!s->control)
-        return;
-    outbox_free(&s->outbox);
-    link_close(&s->link, s->control);
-    net_close(&s->control, linger_ms);
-}
-
-/* A connection is used once: the first end of the socket's first connection ends the socket. */
 static void open_control(struct sink *s, uint64_t now_ns)
 {
     struct why why;
-    enum error error = net_open(&s->control, NET_CONTROL_CLIENT, &why);
-    if (!error) {
-        error = link_open(&s->link, s->control, &why);
-        outbox_init(&s->outbox, s->control, OUTBOX_MAX);
-        error = error ? error : net_connect(s->control, s->options->connect, &why);
-        if (error)
-            close_control(s, 0);
-    }
-    if (error) {
+    if (connection_open(&s->control, NET_CONTROL_CLIENT, s->options->connect, &why)) {
         log_line("%s", why.text);
         collector_control_down(s->collector, now_ns);
     }
@@ -98,20 +68,16 @@ static void open_control(struct sink *s, uint64_t now_ns)
 
 static void take_control(struct sink *s, uint64_t now_ns)
 {
-    if (!s->control)
-        return;
-    bool was_up = s->link.up;
-    uint64_t failed = s->link.failed;
-    link_turn(&s->link);
-    if (s->link.up && !was_up && s->link.failed == failed)
+    enum connection_event event = connection_turn(&s->control);
+    if (event == CONNECTION_UP)
         collector_control_up(s->collector, now_ns);
     struct block *message;
-    for (int i = 0; i < MESSAGES_A_TURN && (message = net_receive(s->control)); i++) {
+    while ((message = connection_receive(&s->control))) {
         collector_control_message(s->collector, block_bytes(message), now_ns);
         block_release(&message);
     }
-    if (s->link.failed > 0 || s->link.refused) {
-        close_control(s, 0);
+    if (event == CONNECTION_DOWN) {
+        connection_close(&s->control, 0);
         collector_control_down(s->collector, now_ns);
     }
 }
@@ -198,12 +164,10 @@ static void do_actions(struct sink *s, uint64_t now_ns)
             open_control(s, now_ns);
             break;
         case COLLECTOR_CLOSE_CONTROL:
-            close_control(s, LINGER_MS);
+            connection_close(&s->control, LINGER_MS);
             break;
         case COLLECTOR_SEND_CONTROL:
-            if (s->control)
-                outbox_put(&s->outbox, &action.block);
-            block_release(&action.block);
+            connection_send(&s->control, &action.block);
             break;
         case COLLECTOR_FLUSH:
             outputs_skip(&s->outputs, collector_not_run(s->collector));
@@ -216,8 +180,7 @@ static void do_actions(struct sink *s, uint64_t now_ns)
             s->over = true;
             break;
         }
-    if (s->control)
-        outbox_flush(&s->outbox);
+    connection_flush(&s->control);
 }
 
 static void take_signals(struct sink *s, uint64_t now_ns)
@@ -303,15 +266,10 @@ static uint64_t next_deadline(const struct sink *s)
 
 static void wait_for_events(struct sink *s, bool more)
 {
-    zmq_pollitem_t items[4 + OUTPUTS_WRITERS];
+    zmq_pollitem_t items[2 + CONNECTION_POLL_ITEMS + OUTPUTS_WRITERS];
     int count = 0;
     items[count++] = (zmq_pollitem_t){.fd = s->signals.fd, .events = ZMQ_POLLIN};
-    if (s->control) {
-        short out = outbox_pending(&s->outbox) ? ZMQ_POLLOUT : 0;
-        items[count++] = (zmq_pollitem_t){.socket = s->link.events, .events = ZMQ_POLLIN};
-        items[count++] =
-            (zmq_pollitem_t){.socket = s->control, .events = (short)(ZMQ_POLLIN | out)};
-    }
+    count += connection_poll_items(&s->control, true, items + count);
     if (wants_results(s))
         items[count++] = (zmq_pollitem_t){.socket = s->results, .events = ZMQ_POLLIN};
     int fds[OUTPUTS_WRITERS];
@@ -354,31 +312,22 @@ static enum error advertise(struct sink *s, struct why *why)
     return error;
 }
 
-static uint64_t random_number(void)
-{
-    uint64_t number = 0;
-    while (number == 0)
-        if (getrandom(&number, sizeof number, 0) < 0)
-            return clock_realtime_us();
-    return number;
-}
-
 static void make_collector(struct sink *s)
 {
     if (gethostname(s->host, sizeof s->host - 1))
         snprintf(s->host, sizeof s->host, "localhost");
-    struct collector_options options = {.peer = {.instance = random_number(),
+    struct collector_options options = {.peer = {.instance = random_u64(),
                                                  .name = bytes_of("sink"),
                                                  .host = bytes_of(s->host),
                                                  .release = bytes_of(ZFARM_VERSION),
                                                  .pid = (uint64_t)getpid()},
-                                        .job = random_number(),
+                                        .job = random_u64(),
                                         .results = s->advertised,
                                         .wants = outputs_wants(&s->options->outputs),
                                         .is_volatile = true,
                                         .window_max_bytes = WINDOW_MAX,
                                         .give_up_ns = s->options->give_up_ns,
-                                        .random_seed = random_number(),
+                                        .random_seed = random_u64(),
                                         .context = s,
                                         .accept = accept};
     s->collector = collector_new(&options, s->began_ns);
@@ -419,7 +368,7 @@ int sink_run(const struct sink_options *options)
         loop(&s);
         sum_up(&s);
     }
-    close_control(&s, LINGER_MS);
+    connection_close(&s.control, LINGER_MS);
     net_close(&s.results, 0);
     collector_destroy(&s.collector);
     outputs_close(&s.outputs);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "common/cli.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/options.h"
 #include "ventilator/ventilator.h"
 
 struct settings {
@@ -68,8 +67,9 @@ static struct settings defaults(void)
                                             .source = {.values = 1}}};
 }
 
-static int run(struct settings *settings, struct options *options)
+static int run(void *target, struct options *options)
 {
+    struct settings *settings = target;
     struct inputs inputs = {0};
     size_t command = inputs_command_count(options->words);
     if (command > 0) {
@@ -89,23 +89,8 @@ static int run(struct settings *settings, struct options *options)
 
 int main(int argc, char **argv)
 {
-    log_init("zfarm-ventilator");
     struct settings settings = defaults();
-    struct options options;
-    struct why why;
-    int status = 255;
-    switch (options_take(&options, &table, &settings, argc, argv, &why)) {
-    case OPTIONS_TAKEN:
-        status = run(&settings, &options);
-        break;
-    case OPTIONS_ANSWER:
-        status = fwrite(options.answer.data, 1, options.answer.size, stdout) < options.answer.size;
-        break;
-    case OPTIONS_WRONG:
-        log_line("%s", why.text);
-        break;
-    }
-    options_free(&options);
+    int status = cli_main(&table, &settings, argc, argv, run);
     words_free(&settings.files);
     return status;
 }

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_CONNECTION_H
+#define ZFARM_CONNECTION_H
+
+#include <zmq.h>
+
+#include "common/link.h"
+#include "common/net.h"
+#include "common/outbox.h"
+
+/* A connecting socket that is used for one connection only (docs/protocol.md, 2): with its link,
+ * which tells when it is up and when it is over, and an outbox, so that no send blocks.
+ * Zero-initialised is closed; embed it by value. The owner, once a turn:
+ *
+ *     event = connection_turn (c);            UP: tell the core
+ *     while ((message = connection_receive (c))) ...
+ *     event DOWN: connection_close (c, 0); tell the core
+ *     connection_flush (c);
+ *     poll connection_poll_items
+ */
+struct connection {
+    void *socket; /* NULL: closed */
+    struct link link;
+    struct outbox outbox;
+    bool told_up;
+};
+
+enum connection_event { CONNECTION_SAME, CONNECTION_UP, CONNECTION_DOWN };
+
+/* The connection must be closed. ERR_INVALID, ERR_LIMIT: it stays closed, `why` says why. */
+enum error connection_open(struct connection *c, enum net_role role, const char *endpoint,
+                           struct why *why);
+/* Takes a closed one. What was sent and has not left is still delivered during `linger_ms`. */
+void connection_close(struct connection *c, int linger_ms);
+
+/* What happened to it. DOWN is told after UP, in a call of its own, and again until it is closed;
+ * what was received before can still be read. */
+enum connection_event connection_turn(struct connection *c);
+struct block *connection_receive(struct connection *c); /* NULL: nothing there, or closed */
+/* Takes over the hold of *block and sets it to NULL. More than size_max in the outbox: it is
+ * dropped with the connection's next end in view, since nobody reads at the other end. */
+void connection_send(struct connection *c, struct block **block);
+void connection_flush(struct connection *c);
+size_t connection_pending_bytes(const struct connection *c);
+
+enum { CONNECTION_POLL_ITEMS = 2 };
+/* Appends what is to be polled; returns how many items. `reading`: whether messages are wanted. */
+int connection_poll_items(const struct connection *c, bool reading,
+                          zmq_pollitem_t items[static CONNECTION_POLL_ITEMS]);
+
+#endif

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/cli.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker/guard.h"
+#include "worker/plugin_host.h"
+#include "worker/worker.h"
+
+#define AT(field) offsetof(struct worker_options, field)
+
+static const struct option_row rows[] = {
+    {"connect", NULL, OPTION_TEXT, AT(connect), "ENDPOINT",
+     .help = "the ventilator (tcp://127.0.0.1:5556)"},
+    {"jobs", "jP", OPTION_JOBS, AT(jobs), "N", .help = "tasks at a time: 4, 50%, +1 (all cores)"},
+    {"shell", NULL, OPTION_FLAG, AT(shell),
+     .help = "run by sh -c; without COMMAND the task is the line"},
+    {"plugin", NULL, OPTION_TEXT, AT(plugin), "FILE.so",
+     .help = "call a C function instead of a command"},
+    {"replace", "I", OPTION_TEXT, AT(replacement), "STR", .help = "what the task replaces ({})"},
+    {"timeout", NULL, OPTION_SECONDS, AT(timeout_ns), "SECS",
+     .help = "kill a task that runs longer"},
+    {"kill-after", NULL, OPTION_SECONDS, AT(kill_after_ns), "SECS",
+     .help = "from TERM to KILL (10)"},
+    {"output-max", NULL, OPTION_SIZE, AT(output_max_bytes), "BYTES",
+     .help = "most output of a stream of a task (16M)", .min = 1},
+    {"stay", NULL, OPTION_FLAG, AT(stay), .help = "wait for the next job after one is over"},
+    {"name", NULL, OPTION_TEXT, AT(name), "NAME",
+     .help = "what it is called in results (HOST:PID)"},
+    {"insecure", NULL, OPTION_FLAG, AT(insecure), .help = "go beyond this machine, unencrypted"},
+    {"give-up", NULL, OPTION_SECONDS, AT(give_up_ns), "SECS",
+     .help = "wait so long for a ventilator (60)"},
+    {"lanes", NULL, OPTION_TEXT, AT(lanes), "ENDPOINT", .help = NULL},
+    {"results", NULL, OPTION_TEXT, AT(results), "ENDPOINT", .help = NULL},
+    {"tmpdir", NULL, OPTION_TEXT, AT(tmpdir), "DIR", .help = NULL},
+};
+
+static const struct option_table table = {
+    .program = "zfarm-worker",
+    .usage = "zfarm-worker [OPTION]... [--] COMMAND [ARG]...\n"
+             "Runs COMMAND for each task that the ventilator hands it; {} is the task.\n",
+    .more = "Examples:\n"
+            "  zfarm-worker -- sha256sum {}\n"
+            "  zfarm-worker --connect tcp://10.0.0.1:5556 --insecure -j 50% -- gzip -9\n",
+    .rows = rows,
+    .count = sizeof rows / sizeof *rows,
+};
+
+static struct worker_options defaults(void)
+{
+    const char *tmpdir = getenv("TMPDIR");
+    return (struct worker_options){.connect = "tcp://127.0.0.1:5556",
+                                   .jobs = jobs_default(),
+                                   .kill_after_ns = 10 * NS_PER_S,
+                                   .output_max_bytes = 16 << 20,
+                                   .give_up_ns = 60 * NS_PER_S,
+                                   .tmpdir = tmpdir && *tmpdir ? tmpdir : "/tmp"};
+}
+
+static int run(void *target, struct options *options)
+{
+    struct worker_options *settings = target;
+    if (!settings->plugin && !settings->shell && options->word_count == 0) {
+        log_line("there is no COMMAND to run; try: zfarm-worker -- echo {}");
+        return 255;
+    }
+    settings->words = options->words;
+    options_clear_environment();
+    return worker_run(settings);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], GUARD_FLAG) == 0)
+        return guard_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], PLUGIN_HOST_FLAG) == 0)
+        return plugin_host_main(argc, argv);
+    struct worker_options settings = defaults();
+    return cli_main(&table, &settings, argc, argv, run);
+}

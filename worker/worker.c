@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "worker/worker.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <xxhash.h>
+#include <zmq.h>
+
+#include "common/clock.h"
+#include "common/connection.h"
+#include "common/far.h"
+#include "common/log.h"
+#include "common/random.h"
+#include "common/signals.h"
+#include "common/stall.h"
+#include "worker/command.h"
+#include "worker/guard.h"
+#include "worker/plugin.h"
+#include "worker/slots.h"
+
+/* One turn of the loop, in this order:
+ *
+ *     1. read the clock
+ *     2. signals; children that have exited
+ *     3. control, then the lane, then the results link
+ *     4. the executor: what children wrote, what runs out of time
+ *     5. the slots' turn and its actions; what the guard must know
+ *     6. sleep until something happens or the next deadline
+ */
+
+enum { DESCRIPTORS_WANTED = 65536, KEPT_MAX = 16 << 20, LINGER_MS = 2000 };
+static const char own_program[] = "/proc/self/exe";
+
+struct worker {
+    const struct worker_options *options;
+    struct signals signals;
+    struct guard *guard;
+    union {
+        struct executor_options base; /* first member of both others */
+        struct command_options command;
+        struct plugin_options plugin;
+    } executor_options; /* must stay valid while the executor lives */
+    struct executor *executor;
+    struct slots *slots;
+    struct connection control, lane, results;
+    struct stall stall;
+    char host[256];
+    char name[300];
+    uint64_t now_ns;
+    unsigned signals_seen; /* TERM and INT */
+    bool over;
+    int status;
+};
+
+/* ---- the executor's events ---- */
+
+static void finished(void *context, const struct outcome *outcome)
+{
+    struct worker *w = context;
+    slots_finished(w->slots, outcome, w->now_ns);
+}
+
+static void returned(void *context, unsigned slot, uint64_t first, uint32_t count)
+{
+    struct worker *w = context;
+    slots_returned(w->slots, slot, first, count, w->now_ns);
+}
+
+static void cancelled(void *context, unsigned slot, uint64_t seq)
+{
+    struct worker *w = context;
+    slots_cancelled(w->slots, slot, seq, w->now_ns);
+}
+
+static void broken(void *context, const char *why)
+{
+    struct worker *w = context;
+    slots_broken(w->slots, why, w->now_ns);
+}
+
+/* ---- what comes in ---- */
+
+static void reap(struct worker *w)
+{
+    int status;
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+        if (!w->executor->class->child_exited(w->executor, pid, status, w->now_ns) &&
+            pid == guard_pid(w->guard))
+            log_line("the guard has died: if this worker is killed now, its tasks run on");
+}
+
+static void take_signals(struct worker *w)
+{
+    for (int number; (number = signals_next(&w->signals)) != 0;) {
+        if (number == SIGCHLD) {
+            reap(w);
+        } else if (number != SIGHUP && w->signals_seen++ == 0) {
+            log_line("leaving when what runs is done; a second signal kills it");
+            slots_drain(w->slots, w->now_ns);
+        } else if (number != SIGHUP) {
+            slots_abort(w->slots, w->now_ns);
+        }
+    }
+}
+
+typedef void message_fn(struct slots *s, struct bytes message, uint64_t now_ns);
+
+static void take_messages(struct worker *w, struct connection *c, message_fn *take)
+{
+    struct block *message;
+    while ((message = connection_receive(c))) {
+        take(w->slots, block_bytes(message), w->now_ns);
+        block_release(&message);
+    }
+}
+
+static void take_connections(struct worker *w)
+{
+    enum connection_event event = connection_turn(&w->control);
+    if (event == CONNECTION_UP)
+        slots_control_up(w->slots, w->now_ns);
+    take_messages(w, &w->control, slots_control_message);
+    if (event == CONNECTION_DOWN) {
+        connection_close(&w->control, 0);
+        slots_control_down(w->slots, w->now_ns);
+    }
+    event = connection_turn(&w->lane);
+    take_messages(w, &w->lane, slots_lane_message);
+    if (event == CONNECTION_DOWN) {
+        connection_close(&w->lane, 0);
+        slots_lane_down(w->slots, w->now_ns);
+    }
+    event = connection_turn(&w->results);
+    if (event == CONNECTION_UP)
+        slots_results_up(w->slots, w->now_ns);
+    if (event == CONNECTION_DOWN) {
+        connection_close(&w->results, 0);
+        slots_results_down(w->slots, w->now_ns);
+    }
+    slots_results_pending(w->slots, connection_pending_bytes(&w->results));
+}
+
+/* ---- actions ---- */
+
+typedef void down_fn(struct slots *s, uint64_t now_ns);
+
+static void open_connection(struct worker *w, struct connection *c, enum net_role role,
+                            const char *endpoint, down_fn *down)
+{
+    struct why why;
+    enum error error = far_allowed(endpoint, w->options->insecure, &why);
+    error = error ? error : connection_open(c, role, endpoint, &why);
+    if (!error)
+        return;
+    log_line("%s", why.text);
+    down(w->slots, w->now_ns);
+}
+
+static void do_action(struct worker *w, struct slots_action *action)
+{
+    switch (action->kind) {
+    case SLOTS_OPEN_CONTROL:
+        open_connection(w, &w->control, NET_CONTROL_CLIENT, action->endpoint, slots_control_down);
+        break;
+    case SLOTS_CLOSE_CONTROL:
+        connection_close(&w->control, LINGER_MS);
+        break;
+    case SLOTS_SEND_CONTROL:
+        connection_send(&w->control, &action->block);
+        break;
+    case SLOTS_OPEN_LANE:
+        open_connection(w, &w->lane, NET_LANE_RECEIVER, action->endpoint, slots_lane_down);
+        break;
+    case SLOTS_CLOSE_LANE:
+        connection_close(&w->lane, 0);
+        break;
+    case SLOTS_OPEN_RESULTS:
+        open_connection(w, &w->results, NET_RESULTS_SENDER, action->endpoint, slots_results_down);
+        break;
+    case SLOTS_CLOSE_RESULTS:
+        connection_close(&w->results, 0);
+        break;
+    case SLOTS_SEND_RESULTS:
+        connection_send(&w->results, &action->block);
+        break;
+    case SLOTS_START:
+        w->executor_options.base.want_command = slots_wants(w->slots) & WANT_COMMAND;
+        w->executor->class->start(w->executor, &action->assignment, w->now_ns);
+        break;
+    case SLOTS_CANCEL:
+        w->executor->class->cancel(w->executor, action->slot, action->seq, w->now_ns);
+        break;
+    case SLOTS_EXIT:
+        if (action->why.text[0])
+            log_line("%s", action->why.text);
+        w->status = action->status;
+        w->over = true;
+        break;
+    }
+}
+
+static void do_actions(struct worker *w)
+{
+    struct slots_action action;
+    while (slots_next_action(w->slots, &action))
+        do_action(w, &action);
+    connection_flush(&w->control);
+    connection_flush(&w->results);
+    guard_flush(w->guard);
+}
+
+/* ---- the loop ---- */
+
+static uint64_t earliest(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void say_stall(struct worker *w)
+{
+    struct why why;
+    if (stall_due(&w->stall, slots_moved_at(w->slots), w->now_ns) &&
+        slots_waits_for(w->slots, w->now_ns, &why))
+        log_line("waiting: %s", why.text);
+}
+
+static void wait_for_events(struct worker *w)
+{
+    zmq_pollitem_t items[2 + 3 * CONNECTION_POLL_ITEMS];
+    int count = 0;
+    items[count++] = (zmq_pollitem_t){.fd = w->signals.fd, .events = ZMQ_POLLIN};
+    items[count++] =
+        (zmq_pollitem_t){.fd = w->executor->class->fd(w->executor), .events = ZMQ_POLLIN};
+    count += connection_poll_items(&w->control, true, items + count);
+    count += connection_poll_items(&w->lane, true, items + count);
+    count += connection_poll_items(&w->results, false, items + count);
+    uint64_t due_ns = earliest(slots_deadline(w->slots), w->executor->class->deadline(w->executor));
+    due_ns = earliest(due_ns, stall_deadline(&w->stall, slots_moved_at(w->slots)));
+    uint64_t now_ns = clock_now_ns();
+    zmq_poll(items, count, due_ns <= now_ns ? 0 : (long)((due_ns - now_ns) / NS_PER_MS + 1));
+}
+
+static void loop(struct worker *w)
+{
+    while (!w->over) {
+        w->now_ns = clock_now_ns();
+        take_signals(w);
+        take_connections(w);
+        w->executor->class->turn(w->executor, w->now_ns);
+        slots_turn(w->slots, w->now_ns);
+        do_actions(w);
+        say_stall(w);
+        if (!w->over)
+            wait_for_events(w);
+    }
+}
+
+/* ---- beginning and end ---- */
+
+static void name_it(struct worker *w)
+{
+    if (gethostname(w->host, sizeof w->host - 1))
+        snprintf(w->host, sizeof w->host, "localhost");
+    if (w->options->name)
+        snprintf(w->name, sizeof w->name, "%s", w->options->name);
+    else
+        snprintf(w->name, sizeof w->name, "%s:%d", w->host, (int)getpid());
+}
+
+static enum error make_executor(struct worker *w, unsigned slots, struct why *why)
+{
+    const struct worker_options *o = w->options;
+    struct executor_events events = {w, finished, returned, cancelled, broken};
+    struct executor_options base = {.slots = slots,
+                                    .timeout_ns = o->timeout_ns,
+                                    .kill_after_ns = o->kill_after_ns,
+                                    .output_max = o->output_max_bytes,
+                                    .tmpdir = o->tmpdir,
+                                    .worker = w->name};
+    if (o->plugin) {
+        w->executor_options.plugin = (struct plugin_options){.base = base,
+                                                             .file = o->plugin,
+                                                             .args = o->words,
+                                                             .program = own_program,
+                                                             .guard = w->guard};
+        return plugin_new(&w->executor_options.plugin, &events, &w->executor, why);
+    }
+    w->executor_options.command = (struct command_options){.base = base,
+                                                           .words = o->words,
+                                                           .shell = o->shell,
+                                                           .replacement = o->replacement,
+                                                           .guard = w->guard};
+    return command_new(&w->executor_options.command, &events, &w->executor, why);
+}
+
+/* Told in JOIN, so that people can see who executes what. */
+static struct hash executor_hash(const struct worker_options *o)
+{
+    struct buf text = {0};
+    buf_printf(&text, "%s%c%d%c", o->plugin ? o->plugin : "", 0, o->shell, 0);
+    for (char *const *word = o->words; word && *word; word++)
+        buf_put(&text, *word, strlen(*word) + 1);
+    XXH128_hash_t hash = XXH3_128bits(text.data, text.size);
+    buf_free(&text);
+    return (struct hash){hash.high64, hash.low64};
+}
+
+static void make_slots(struct worker *w, unsigned slots)
+{
+    const struct worker_options *o = w->options;
+    struct slots_options options = {.slots = slots,
+                                    .batch_max = w->executor->class->batch_max,
+                                    .peer = {.instance = random_u64(),
+                                             .name = bytes_of(w->name),
+                                             .host = bytes_of(w->host),
+                                             .release = bytes_of(ZFARM_VERSION),
+                                             .pid = (uint64_t)getpid()},
+                                    .executor = executor_hash(o),
+                                    .kept_max_bytes = KEPT_MAX,
+                                    .give_up_ns = o->give_up_ns,
+                                    .stay = o->stay,
+                                    .lanes = o->lanes,
+                                    .results = o->results,
+                                    .connect = o->connect,
+                                    .random_seed = random_u64()};
+    w->now_ns = clock_now_ns();
+    w->slots = slots_new(&options, w->now_ns);
+}
+
+static enum error start(struct worker *w, struct why *why)
+{
+    name_it(w);
+    signal(SIGXFSZ, SIG_IGN);
+    enum error error = far_check(w->options->connect, ENDPOINT_CONNECT, w->options->insecure, why);
+    error = error ? error : signals_open(&w->signals, why);
+    error = error ? error : guard_new(&w->guard, own_program, why);
+    if (error)
+        return error;
+    net_start(DESCRIPTORS_WANTED);
+    unsigned slots = jobs_count(w->options->jobs, jobs_cores(), jobs_most());
+    error = make_executor(w, slots, why);
+    if (!error)
+        make_slots(w, slots);
+    return error;
+}
+
+static void finish(struct worker *w)
+{
+    connection_close(&w->lane, 0);
+    connection_close(&w->results, LINGER_MS);
+    connection_close(&w->control, LINGER_MS);
+    if (w->executor)
+        w->executor->class->destroy(&w->executor);
+    slots_destroy(&w->slots);
+    guard_destroy(&w->guard);
+    net_end(NET_END_LIMIT_MS, w->status);
+}
+
+int worker_run(const struct worker_options *options)
+{
+    struct worker w = {.options = options, .status = 255};
+    struct why why;
+    if (start(&w, &why))
+        log_line("%s", why.text);
+    else
+        loop(&w);
+    finish(&w);
+    return w.status;
+}

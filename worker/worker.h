@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_WORKER_H
+#define ZFARM_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/jobs.h"
+
+/* The worker's shell: sockets, clock, signals and children around the slots. */
+struct worker_options {
+    const char *connect;
+    const char *lanes;   /* overrides where WELCOME says that tasks come from; NULL: do not */
+    const char *results; /* the same for where results go */
+    const char *name;    /* NULL: HOST:PID */
+    struct jobs jobs;
+    uint64_t timeout_ns;
+    uint64_t kill_after_ns;
+    uint64_t output_max_bytes;
+    uint64_t give_up_ns;
+    const char *tmpdir;
+    bool stay;
+    bool insecure;
+    bool shell;
+    const char *plugin;      /* the file; NULL: commands */
+    const char *replacement; /* -I; NULL: {} */
+    char *const *words;      /* COMMAND and its arguments, or the plugin's; NULL at the end */
+};
+
+/* Works until the job is over. Returns the exit status; everything that people are to know has been
+ * said on stderr. Call it before any thread exists. */
+int worker_run(const struct worker_options *options);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "zfarm/run.h"
+
+static const char help[] =
+    "zfarm run [OPTION]... [--] COMMAND [ARG]... [::: VALUE...]\n"
+    "    Runs COMMAND for each line of stdin (or each VALUE) on all cores of this machine.\n"
+    "zfarm run --help\n"
+    "    All options.\n"
+    "\n"
+    "A farm of several machines is made of three programs: start one zfarm-ventilator,\n"
+    "which reads the tasks, one zfarm-sink, which collects what comes out, and as many\n"
+    "zfarm-worker as you like; each has --help.\n"
+    "\n"
+    "Examples:\n"
+    "  find . -name '*.log' | zfarm run -- gzip -9 {}\n"
+    "  zfarm run -j4 -k -- ping -c1 {} ::: alpha beta gamma\n";
+
+int main(int argc, char **argv)
+{
+    log_init("zfarm");
+    const char *word = argc > 1 ? argv[1] : "";
+    if (strcmp(word, "run") == 0)
+        return run_main(argc - 1, argv + 1);
+    if (strcmp(word, "--help") == 0)
+        return fputs(help, stdout) < 0;
+    if (strcmp(word, "--version") == 0)
+        return printf("zfarm %s\n", ZFARM_VERSION) < 0;
+    if (word[0])
+        log_line("there is no command %s; it is: zfarm run [OPTION]... COMMAND (see zfarm --help)",
+                 word);
+    else
+        fputs(help, stderr);
+    return 255;
+}

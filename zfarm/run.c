@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "zfarm/run.h"
+
+#include <stddef.h>
+
+#include "common/cli.h"
+#include "common/log.h"
+#include "zfarm/dry_run.h"
+#include "zfarm/farm.h"
+
+/* Who of the three takes an option as well. */
+enum { VENTILATOR = 1, WORKER = 2, SINK = 4 };
+
+/* Most options are only handed on: they are checked here, by their kinds, and meant for the child.
+ */
+struct settings {
+    struct words files;
+    bool null, shell, dry_run, flag;
+    uint64_t values, number;
+    const char *colsep, *replacement, *plugin, *text;
+    struct jobs jobs;
+    unsigned choice;
+    uint64_t task_max_bytes;
+};
+
+#define AT(field) offsetof(struct settings, field)
+
+static const struct option_row rows[] = {
+    {"jobs", "jP", OPTION_JOBS, AT(jobs), "N", .help = "tasks at a time: 4, 50%, +1 (all cores)",
+     .children = WORKER},
+    {"keep-order", "k", OPTION_FLAG, AT(flag), .help = "output in the order of the input",
+     .children = SINK},
+    {"arg-file", "a", OPTION_WORDS, AT(files), "FILE",
+     .help = "read tasks from FILE, not stdin (also :::: FILE)", .children = VENTILATOR},
+    {"null", "0", OPTION_FLAG, AT(null), .help = "tasks end with NUL, not newline",
+     .children = VENTILATOR},
+    {"max-args", "n", OPTION_COUNT, AT(values), "N", .help = "N values a task", .min = 1,
+     .children = VENTILATOR},
+    {"colsep", NULL, OPTION_TEXT, AT(colsep), "REGEX", .help = "split lines into {1} {2} ...",
+     .children = VENTILATOR},
+    {"shell", NULL, OPTION_FLAG, AT(shell), .help = "run by sh -c; no COMMAND: tasks are commands",
+     .children = WORKER},
+    {"plugin", NULL, OPTION_TEXT, AT(plugin), "FILE.so",
+     .help = "call a C function instead of a command", .children = WORKER},
+    {"tag", NULL, OPTION_FLAG, AT(flag), .help = "begin each line with its task", .children = SINK},
+    {"output", "o", OPTION_TEXT, AT(text), "FILE", .help = "write results to FILE, not stdout",
+     .children = SINK},
+    {"format", NULL, OPTION_CHOICE, AT(choice), "FORMAT", .help = "text or jsonl (text)",
+     .choices = "text|jsonl", .children = SINK},
+    {"joblog", NULL, OPTION_TEXT, AT(text), "FILE", .help = "log each task, as GNU parallel does",
+     .children = SINK},
+    {"retries", NULL, OPTION_COUNT, AT(number), "N", .help = "tries of a task that fails (1)",
+     .min = 1, .max = 1000000, .children = VENTILATOR},
+    {"timeout", NULL, OPTION_SECONDS, AT(number), "SECS", .help = "kill a task that runs longer",
+     .children = WORKER},
+    {"dry-run", NULL, OPTION_FLAG, AT(dry_run), .help = "print the commands, run none"},
+    {"replace", "I", OPTION_TEXT, AT(replacement), "STR", .help = NULL, .children = WORKER},
+    {"bar", NULL, OPTION_SET, AT(choice), .help = NULL, .number = 1, .children = SINK},
+    {"no-bar", NULL, OPTION_SET, AT(choice), .help = NULL, .number = 2, .children = SINK},
+    {"kill-after", NULL, OPTION_SECONDS, AT(number), "SECS", .help = NULL, .children = WORKER},
+    {"output-max", NULL, OPTION_SIZE, AT(number), "BYTES", .help = NULL, .min = 1,
+     .children = WORKER},
+    {"task-max", NULL, OPTION_SIZE, AT(task_max_bytes), "BYTES", .help = NULL, .min = 1,
+     .max = 1 << 20, .children = VENTILATOR},
+    {"queue-max", NULL, OPTION_SIZE, AT(number), "BYTES", .help = NULL, .min = 65536,
+     .children = VENTILATOR},
+    {"spool-max", NULL, OPTION_SIZE, AT(number), "BYTES", .help = NULL, .children = SINK},
+    {"tmpdir", NULL, OPTION_TEXT, AT(text), "DIR", .help = NULL, .children = SINK | WORKER},
+};
+
+static const struct option_table table = {
+    .program = "zfarm",
+    .usage = "zfarm run [OPTION]... [--] COMMAND [ARG]... [::: VALUE...] [:::: FILE...]\n"
+             "Runs COMMAND for each line of stdin, on all cores; {} is the line.\n",
+    .more = "Examples:\n"
+            "  find . -name '*.log' | zfarm run -k -- gzip -9 {}\n"
+            "  zfarm run --shell 'convert {} {.}.png' ::: *.jpg\n",
+    .rows = rows,
+    .count = sizeof rows / sizeof *rows,
+};
+
+static int show(const struct settings *s, char *const *words, size_t command)
+{
+    struct inputs inputs = {0};
+    for (size_t i = 0; i < s->files.count; i++)
+        inputs_add_file(&inputs, s->files.items[i]);
+    inputs_add_words(&inputs, words);
+    struct source_options source = {.inputs = &inputs,
+                                    .null = s->null,
+                                    .values = s->values,
+                                    .colsep = s->colsep,
+                                    .task_max = s->task_max_bytes};
+    int status =
+        dry_run(&source, s->shell ? EXPAND_SHELL : EXPAND_DIRECT, words, command, s->replacement);
+    inputs_free(&inputs);
+    return status;
+}
+
+static int start(struct options *options, size_t command)
+{
+    struct farm_arguments arguments = {0};
+    options_pass_on(options, VENTILATOR, &arguments.ventilator);
+    options_pass_on(options, WORKER, &arguments.worker);
+    options_pass_on(options, SINK, &arguments.sink);
+    words_add_all(&arguments.ventilator, options->words + command);
+    words_add(&arguments.worker, "--");
+    for (size_t i = 0; i < command; i++)
+        words_add(&arguments.worker, options->words[i]);
+    options_clear_environment();
+    int status = farm_run(&arguments);
+    words_free(&arguments.ventilator);
+    words_free(&arguments.worker);
+    words_free(&arguments.sink);
+    return status;
+}
+
+static int run(void *target, struct options *options)
+{
+    const struct settings *s = target;
+    size_t command = inputs_command_count(options->words);
+    if (command == 0 && !s->shell && !s->plugin) {
+        log_line("there is no COMMAND to run; try: zfarm run -- echo {} ::: a b c");
+        return 255;
+    }
+    if (s->plugin && s->shell) {
+        log_line("--plugin and --shell are two different ways to run a task; give one");
+        return 255;
+    }
+    if (s->dry_run && s->plugin) {
+        log_line("--dry-run shows commands, and --plugin runs none");
+        return 255;
+    }
+    return s->dry_run ? show(s, options->words, command) : start(options, command);
+}
+
+int run_main(int argc, char **argv)
+{
+    struct settings settings = {.values = 1, .task_max_bytes = 1 << 20};
+    int status = cli_main(&table, &settings, argc, argv, run);
+    words_free(&settings.files);
+    return status;
+}
