@@ -19,7 +19,7 @@ struct slots *slots_new(const struct slots_options *options, uint64_t now_ns)
     kept_init(&s->kept, options->peer.name);
     backoff_init(&s->outlet.backoff, options->random_seed + 1);
     s->outlet.down_ns = now_ns;
-    link_begin(s, now_ns);
+    slots_link_begin(s, now_ns);
     return s;
 }
 
@@ -56,8 +56,8 @@ void slots_turn(struct slots *s, uint64_t now_ns)
     /* A process that was frozen finds all deadlines passed and everybody's messages still unread:
      * it waits again for as long as it was away. */
     if (s->promised_ns < now_ns && now_ns - s->promised_ns > LATE_NS)
-        link_forgive(s, now_ns - s->promised_ns, now_ns);
-    link_turn(s, now_ns);
+        slots_link_forgive(s, now_ns - s->promised_ns, now_ns);
+    slots_link_turn(s, now_ns);
     outlet_turn(s, now_ns);
     return_if_unreachable(s, now_ns);
     work_start(s, now_ns);
@@ -77,7 +77,7 @@ uint64_t slots_deadline(const struct slots *s)
 {
     if (s->gone)
         return NEVER;
-    uint64_t deadline = earlier(link_deadline(s), outlet_deadline(s));
+    uint64_t deadline = earlier(slots_link_deadline(s), outlet_deadline(s));
     deadline = earlier(deadline, work_deadline(s));
     return earlier(deadline, leave_deadline(s));
 }

@@ -18,7 +18,7 @@ static bool on_welcome(struct slots *s, const struct frame_head *head, struct by
                 !worker_welcome_take(body, &m) && m.lanes.size < ENDPOINT_MAX &&
                 m.results.size < ENDPOINT_MAX;
     if (fine) {
-        link_welcome(s, head, &m, now_ns);
+        slots_link_welcome(s, head, &m, now_ns);
         for (size_t i = 0; i < m.kill.count; i++)
             work_cancel_range(s, m.kill.ranges[i].first, m.kill.ranges[i].last);
         kept_release(&s->kept, &m.have);
@@ -47,7 +47,7 @@ static bool on_refuse(struct slots *s, const struct frame_head *head, struct byt
         s->link.full = m.reason == REFUSE_FULL;
         if (m.reason == REFUSE_OVER)
             work_forget(s);
-        link_leave(s, now_ns);
+        slots_link_leave(s, now_ns);
     } else if (m.reason == REFUSE_OVER && work_all_stored(s)) {
         leave_stop(s, 0, &(struct why){""}, now_ns);
     } else {
@@ -63,8 +63,8 @@ static bool on_again(struct slots *s, const struct frame_head *head, struct byte
     uint64_t session;
     if (number_take(body, &session))
         return false;
-    if (link_in_session(s) && session == s->link.head.session)
-        link_leave(s, now_ns);
+    if (slots_link_in_session(s) && session == s->link.head.session)
+        slots_link_leave(s, now_ns);
     return true;
 }
 
@@ -75,7 +75,7 @@ static bool on_heartbeat(struct slots *s, const struct frame_head *head, struct 
     bool fine = !heartbeat_take(body, &m);
     if (fine && s->link.state == LINK_JOINING)
         s->link.waiting = true;
-    else if (fine && link_is_current(s, head) && m.clock_ns > s->link.echo_ns &&
+    else if (fine && slots_link_is_current(s, head) && m.clock_ns > s->link.echo_ns &&
              m.clock_ns <= now_ns) {
         s->link.echo_ns = m.clock_ns;
         meter_round_trip(&s->meter, now_ns - m.clock_ns, now_ns);
@@ -229,7 +229,7 @@ void slots_control_message(struct slots *s, struct bytes message, uint64_t now_n
         awake && !error && kind < sizeof handlers / sizeof *handlers && handlers[kind].handle;
     if (known) {
         s->link.heard_ns = s->link.present_ns = now_ns;
-        known = (!handlers[kind].in_session || link_is_current(s, &head)) &&
+        known = (!handlers[kind].in_session || slots_link_is_current(s, &head)) &&
                 handlers[kind].handle(s, &head, body, now_ns);
     }
     s->counts.dropped += !known;

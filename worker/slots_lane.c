@@ -62,7 +62,7 @@ static void on_tasks(struct slots *s, struct bytes message, uint64_t now_ns)
     if (!fine) {
         /* What was in it is known to the ventilator only: a new session sorts that out. */
         s->counts.dropped++;
-        link_leave(s, now_ns);
+        slots_link_leave(s, now_ns);
         return;
     }
     s->link.lane_batch = batch;
@@ -91,14 +91,14 @@ void slots_lane_message(struct slots *s, struct bytes message, uint64_t now_ns)
     struct token token;
     enum error error = frame_take(message, &head, &body);
     bool joined = !s->gone && !error && s->link.state == LINK_JOINED && !s->link.lane_ended &&
-                  link_is_current(s, &head);
+                  slots_link_is_current(s, &head);
     if (joined && head.kind == KIND_TASKS)
         on_tasks(s, message, now_ns);
     else if (joined && head.kind == KIND_END)
         on_end(s, body, now_ns);
     else if (!s->gone && !error && s->link.state == LINK_WELCOMED && head.kind == KIND_HELLO &&
              !token_take(body, &token))
-        link_claim(s, &token, now_ns);
+        slots_link_claim(s, &token, now_ns);
     else
         s->counts.dropped++;
 }

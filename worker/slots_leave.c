@@ -7,7 +7,7 @@ void leave_exit(struct slots *s, int status, const struct why *why)
 {
     if (s->gone)
         return;
-    if (link_in_session(s)) {
+    if (slots_link_in_session(s)) {
         struct buf message = say_begin(s, KIND_BYE);
         say(s, &message);
     }
@@ -19,7 +19,7 @@ void leave_stop(struct slots *s, int status, const struct why *why, uint64_t now
 {
     work_forget(s);
     if (s->options.stay && s->leaving == STAYING && status == 0) {
-        link_leave(s, now_ns);
+        slots_link_leave(s, now_ns);
         s->link.head = (struct frame_head){0};
         s->link.present_ns = now_ns;
         return;
@@ -84,12 +84,12 @@ static uint64_t unstored(const struct slots *s)
 static bool may_go(const struct slots *s, uint64_t now_ns)
 {
     return work_all_stored(s) &&
-           (!link_in_session(s) || s->link.lane_ended || now_ns >= s->idle_ns + s->link.limit_ns);
+           (!slots_link_in_session(s) || s->link.lane_ended || now_ns >= s->idle_ns + s->link.limit_ns);
 }
 
 static void leave_when_done(struct slots *s, uint64_t now_ns)
 {
-    if (link_in_session(s) && !s->leave_told)
+    if (slots_link_in_session(s) && !s->leave_told)
         say_leave(s);
     if (s->running.busy) {
         s->idle_ns = now_ns;

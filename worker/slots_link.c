@@ -5,7 +5,7 @@
 #include "common/endpoint.h"
 #include "worker/slots_state.h"
 
-bool link_in_session(const struct slots *s)
+bool slots_link_in_session(const struct slots *s)
 {
     return s->link.state == LINK_WELCOMED || s->link.state == LINK_JOINED;
 }
@@ -14,11 +14,11 @@ static void enter(struct slots *s, enum link_state state, uint64_t now_ns)
 {
     s->link.state = state;
     s->link.since_ns = now_ns;
-    if (link_in_session(s))
+    if (slots_link_in_session(s))
         s->moved_ns = now_ns;
 }
 
-void link_begin(struct slots *s, uint64_t now_ns)
+void slots_link_begin(struct slots *s, uint64_t now_ns)
 {
     backoff_init(&s->link.backoff, s->options.random_seed);
     s->link.limit_ns = LIMIT_NS;
@@ -28,10 +28,10 @@ void link_begin(struct slots *s, uint64_t now_ns)
     enter(s, LINK_AWAY, now_ns);
 }
 
-bool link_is_current(const struct slots *s, const struct frame_head *head)
+bool slots_link_is_current(const struct slots *s, const struct frame_head *head)
 {
     const struct frame_head *own = &s->link.head;
-    return link_in_session(s) && head->session == own->session &&
+    return slots_link_in_session(s) && head->session == own->session &&
            head->incarnation == own->incarnation && head->job == own->job;
 }
 
@@ -47,12 +47,12 @@ void say(struct slots *s, struct buf *message)
     actions_send(&s->actions, SLOTS_SEND_CONTROL, block_new(message));
 }
 
-void link_leave(struct slots *s, uint64_t now_ns)
+void slots_link_leave(struct slots *s, uint64_t now_ns)
 {
     struct link *link = &s->link;
     if (link->state == LINK_AWAY)
         return;
-    if (link_in_session(s))
+    if (slots_link_in_session(s))
         actions_do(&s->actions, SLOTS_CLOSE_LANE);
     actions_do(&s->actions, SLOTS_CLOSE_CONTROL);
     backlog_give_back(&s->backlog, UINT64_MAX, NULL);
@@ -102,13 +102,13 @@ void slots_control_down(struct slots *s, uint64_t now_ns)
 {
     s->link.full = false;
     if (!s->gone)
-        link_leave(s, now_ns);
+        slots_link_leave(s, now_ns);
 }
 
 void slots_lane_down(struct slots *s, uint64_t now_ns)
 {
-    if (!s->gone && link_in_session(s) && !s->link.lane_ended)
-        link_leave(s, now_ns);
+    if (!s->gone && slots_link_in_session(s) && !s->link.lane_ended)
+        slots_link_leave(s, now_ns);
 }
 
 /* The gate's endpoint: a bare port is one on the host by which the ventilator was reached. */
@@ -137,7 +137,7 @@ static uint64_t told_ns(uint64_t told_ms, uint64_t otherwise_ns)
     return told_ms > 0 && told_ms <= 3600 * 1000 ? told_ms * NS_PER_MS : otherwise_ns;
 }
 
-void link_welcome(struct slots *s, const struct frame_head *head, const struct worker_welcome *m,
+void slots_link_welcome(struct slots *s, const struct frame_head *head, const struct worker_welcome *m,
                   uint64_t now_ns)
 {
     struct link *link = &s->link;
@@ -156,7 +156,7 @@ void link_welcome(struct slots *s, const struct frame_head *head, const struct w
     enter(s, LINK_WELCOMED, now_ns);
 }
 
-void link_claim(struct slots *s, const struct token *token, uint64_t now_ns)
+void slots_link_claim(struct slots *s, const struct token *token, uint64_t now_ns)
 {
     struct buf message = say_begin(s, KIND_CLAIM);
     token_put(&message, token);
@@ -201,15 +201,15 @@ static uint64_t patience_ends(const struct slots *s)
     return link->heard_ns + link->limit_ns;
 }
 
-void link_turn(struct slots *s, uint64_t now_ns)
+void slots_link_turn(struct slots *s, uint64_t now_ns)
 {
     if (now_ns >= patience_ends(s))
-        link_leave(s, now_ns);
+        slots_link_leave(s, now_ns);
     if (s->link.state == LINK_AWAY && now_ns >= s->link.retry_ns && !s->stopping) {
         actions_open(&s->actions, SLOTS_OPEN_CONTROL, s->options.connect);
         enter(s, LINK_CONNECTING, now_ns);
     }
-    if (link_in_session(s) && now_ns >= s->link.beat_ns)
+    if (slots_link_in_session(s) && now_ns >= s->link.beat_ns)
         beat(s, now_ns);
 }
 
@@ -218,7 +218,7 @@ static uint64_t moved(uint64_t time_ns, uint64_t late_ns, uint64_t now_ns)
     return time_ns + late_ns < now_ns ? time_ns + late_ns : now_ns;
 }
 
-void link_forgive(struct slots *s, uint64_t late_ns, uint64_t now_ns)
+void slots_link_forgive(struct slots *s, uint64_t late_ns, uint64_t now_ns)
 {
     s->link.since_ns = moved(s->link.since_ns, late_ns, now_ns);
     s->link.heard_ns = moved(s->link.heard_ns, late_ns, now_ns);
@@ -227,12 +227,12 @@ void link_forgive(struct slots *s, uint64_t late_ns, uint64_t now_ns)
     s->outlet.down_ns = moved(s->outlet.down_ns, late_ns, now_ns);
 }
 
-uint64_t link_deadline(const struct slots *s)
+uint64_t slots_link_deadline(const struct slots *s)
 {
     uint64_t deadline = patience_ends(s);
     if (s->link.state == LINK_AWAY && !s->stopping)
         deadline = s->link.retry_ns;
-    if (link_in_session(s) && s->link.beat_ns < deadline)
+    if (slots_link_in_session(s) && s->link.beat_ns < deadline)
         deadline = s->link.beat_ns;
     return deadline;
 }

@@ -76,7 +76,7 @@ void slots_results_pending(struct slots *s, uint64_t pending_bytes)
 
 bool outlet_ready(const struct slots *s)
 {
-    return s->outlet.state == OUTLET_UP && link_in_session(s);
+    return s->outlet.state == OUTLET_UP && slots_link_in_session(s);
 }
 
 void outlet_send_again(struct slots *s)
@@ -123,7 +123,7 @@ void outlet_turn(struct slots *s, uint64_t now_ns)
     struct outlet *o = &s->outlet;
     if (o->state == OUTLET_OPENING && now_ns - o->since_ns >= LIMIT_NS)
         fall(s, now_ns);
-    if (o->state == OUTLET_WAITING && link_in_session(s) && now_ns >= o->retry_ns)
+    if (o->state == OUTLET_WAITING && slots_link_in_session(s) && now_ns >= o->retry_ns)
         open_it(s, now_ns);
 }
 
@@ -131,7 +131,7 @@ uint64_t outlet_deadline(const struct slots *s)
 {
     if (s->outlet.state == OUTLET_OPENING)
         return s->outlet.since_ns + LIMIT_NS;
-    if (s->outlet.state == OUTLET_WAITING && link_in_session(s))
+    if (s->outlet.state == OUTLET_WAITING && slots_link_in_session(s))
         return s->outlet.retry_ns;
     return NEVER;
 }

@@ -125,21 +125,21 @@ struct slots {
 };
 
 /* slots_link.c */
-bool link_in_session(const struct slots *s);
+bool slots_link_in_session(const struct slots *s);
 /* The message is of the current session. */
-bool link_is_current(const struct slots *s, const struct frame_head *head);
-void link_begin(struct slots *s, uint64_t now_ns);
+bool slots_link_is_current(const struct slots *s, const struct frame_head *head);
+void slots_link_begin(struct slots *s, uint64_t now_ns);
 /* Starts a message in the current session; send it with say. */
 struct buf say_begin(const struct slots *s, enum wire_kind kind);
 void say(struct slots *s, struct buf *message);
 /* Ends the session and closes both connections; comes back after a while. */
-void link_leave(struct slots *s, uint64_t now_ns);
-void link_welcome(struct slots *s, const struct frame_head *head, const struct worker_welcome *m,
+void slots_link_leave(struct slots *s, uint64_t now_ns);
+void slots_link_welcome(struct slots *s, const struct frame_head *head, const struct worker_welcome *m,
                   uint64_t now_ns);
-void link_claim(struct slots *s, const struct token *token, uint64_t now_ns);
-void link_turn(struct slots *s, uint64_t now_ns);
-void link_forgive(struct slots *s, uint64_t late_ns, uint64_t now_ns);
-uint64_t link_deadline(const struct slots *s);
+void slots_link_claim(struct slots *s, const struct token *token, uint64_t now_ns);
+void slots_link_turn(struct slots *s, uint64_t now_ns);
+void slots_link_forgive(struct slots *s, uint64_t late_ns, uint64_t now_ns);
+uint64_t slots_link_deadline(const struct slots *s);
 
 /* slots_outlet.c */
 /* Has a connection to this sink, unless there is one: epoch 0 for none. */

@@ -78,7 +78,7 @@ bool slots_waits_for(const struct slots *s, uint64_t now_ns, struct why *why)
         return false;
     if (s->link.state == LINK_WELCOMED)
         unclaimed(s, now_ns, why);
-    else if (!link_in_session(s))
+    else if (!slots_link_in_session(s))
         away(s, now_ns, why);
     else if (s->outlet.state != OUTLET_UP)
         no_outlet(s, now_ns, why);

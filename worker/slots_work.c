@@ -209,7 +209,7 @@ static void say_returned(struct slots *s, enum returned_reason reason)
 void work_return(struct slots *s, uint64_t max, enum returned_reason reason)
 {
     backlog_give_back(&s->backlog, max, &s->report.returned);
-    if (link_in_session(s))
+    if (slots_link_in_session(s))
         say_returned(s, reason);
     else
         seqset_clear(&s->report.returned); /* the next JOIN does not name them */
@@ -241,7 +241,7 @@ static void say_failed(struct slots *s)
 static bool has_news(const struct slots *s)
 {
     const struct report *r = &s->report;
-    return link_in_session(s) && (s->kept.open.results || !seqset_empty(&r->finished) ||
+    return slots_link_in_session(s) && (s->kept.open.results || !seqset_empty(&r->finished) ||
                                   r->failed.count || !seqset_empty(&r->returned));
 }
 
