@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "common/varint.h"
+#include "tests/unit/wire_messages.h"
+
+TestSuite(wire, .timeout = 60);
+
+/* A struct that a message is decoded into, aligned for any. */
+union any {
+    uint64_t words[64];
+    uint8_t bytes[512];
+};
+
+static void release(const struct message *message, union any *m)
+{
+    if (message->free)
+        message->free(m);
+}
+
+/* The rules that a few messages have between their fields. */
+static void make_valid(const struct message *message, union any *m)
+{
+    if (strcmp(message->name, "verdict") == 0) {
+        struct verdict *verdict = (struct verdict *)(void *)m;
+        for (size_t i = 0; i < verdict->count; i++)
+            if (verdict->items[i].last < verdict->items[i].first)
+                verdict->items[i].last = verdict->items[i].first;
+    } else if (strcmp(message->name, "piece") == 0) {
+        struct piece *piece = (struct piece *)(void *)m;
+        piece->offset >>= 1;
+        piece->total = piece->offset + piece->content.size;
+    }
+}
+
+static struct buf encode_random(const struct message *message, union any *m, uint64_t *seed)
+{
+    struct buf body = {0};
+    cr_assert_leq(message->size, sizeof *m);
+    *m = (union any){0};
+    fill(m->bytes, message->fields, seed);
+    make_valid(message, m);
+    message->put(&body, m);
+    return body;
+}
+
+/* From memory of exactly that size, so that a sanitizer sees a read behind its end. */
+static enum error take_exact(const struct message *message, const uint8_t *data, size_t size)
+{
+    union any m = {0};
+    uint8_t *exact = xmalloc(size);
+    if (size)
+        memcpy(exact, data, size);
+    enum error error = message->take((struct bytes){exact, size}, &m);
+    release(message, &m);
+    free(exact);
+    return error;
+}
+
+Test(wire, every_message_comes_out_as_it_went_in)
+{
+    for (size_t i = 0; i < MESSAGE_COUNT; i++) {
+        const struct message *message = &messages[i];
+        for (uint64_t round = 1; round <= 300; round++) {
+            union any in, out = {0};
+            uint64_t seed = round;
+            struct buf body = encode_random(message, &in, &seed);
+            cr_assert_eq(message->take(buf_bytes(&body), &out), ERR_NONE, "%s, seed %d",
+                         message->name, (int)round);
+            cr_assert(same(in.bytes, out.bytes, message->fields), "%s, seed %d", message->name,
+                      (int)round);
+            release(message, &in);
+            release(message, &out);
+            buf_free(&body);
+        }
+    }
+}
+
+Test(wire, a_message_that_is_cut_at_any_length_is_an_error)
+{
+    for (size_t i = 0; i < MESSAGE_COUNT; i++) {
+        const struct message *message = &messages[i];
+        for (uint64_t round = 1; round <= 20; round++) {
+            union any in;
+            uint64_t seed = round;
+            struct buf body = encode_random(message, &in, &seed);
+            for (size_t size = 0; size < body.size; size++)
+                cr_assert_neq(take_exact(message, body.data, size), ERR_NONE, "%s at %zu of %zu",
+                              message->name, size, body.size);
+            release(message, &in);
+            buf_free(&body);
+        }
+    }
+}
+
+Test(wire, bytes_behind_a_message_are_an_error)
+{
+    for (size_t i = 0; i < MESSAGE_COUNT; i++) {
+        union any in;
+        uint64_t seed = 7;
+        struct buf body = encode_random(&messages[i], &in, &seed);
+        buf_put_byte(&body, 0);
+        cr_assert_eq(take_exact(&messages[i], body.data, body.size), ERR_TRAILING, "%s",
+                     messages[i].name);
+        release(&messages[i], &in);
+        buf_free(&body);
+    }
+}
+
+Test(wire, a_message_with_any_octet_changed_breaks_nothing)
+{
+    for (size_t i = 0; i < MESSAGE_COUNT; i++) {
+        for (uint64_t round = 1; round <= 20; round++) {
+            union any in;
+            uint64_t seed = round;
+            struct buf body = encode_random(&messages[i], &in, &seed);
+            for (size_t at = 0; at < body.size; at++) {
+                uint8_t before = body.data[at];
+                body.data[at] = (uint8_t)random_next(&seed);
+                take_exact(&messages[i], body.data, body.size);
+                body.data[at] = 0xff;
+                take_exact(&messages[i], body.data, body.size);
+                body.data[at] = before;
+            }
+            release(&messages[i], &in);
+            buf_free(&body);
+        }
+    }
+}
+
+/* A count of more items than there are bytes is refused before memory is taken for them. */
+Test(wire, counts_that_lie_are_refused)
+{
+    static const char *const begin_with_a_count[] = {"finished", "attempt_list", "returned",
+                                                     "cancel",   "released",     "verdict"};
+    for (size_t i = 0; i < MESSAGE_COUNT; i++) {
+        bool counts = false;
+        for (size_t j = 0; j < sizeof begin_with_a_count / sizeof *begin_with_a_count; j++)
+            counts = counts || strcmp(messages[i].name, begin_with_a_count[j]) == 0;
+        if (!counts)
+            continue;
+        struct buf body = {0};
+        varint_put(&body, UINT64_MAX);
+        buf_put(&body, "\1\1\1\1\1\1\1\1\1\1\1\1", 12);
+        cr_assert_eq(take_exact(&messages[i], body.data, body.size), ERR_TRUNCATED, "%s",
+                     messages[i].name);
+        body.data[9] = 0x7f; /* a number that does not fit 64 bits */
+        cr_assert_neq(take_exact(&messages[i], body.data, body.size), ERR_NONE);
+        buf_free(&body);
+    }
+}
+
+Test(wire, ranges_must_grow_and_stay_below_the_largest_number)
+{
+    static const struct {
+        uint64_t count, gap, more, gap2, more2;
+        enum error error;
+    } cases[] = {
+        {1, 0, 0, 0, 0, ERR_MALFORMED},
+        {1, UINT64_MAX, 0, 0, 0, ERR_MALFORMED},
+        {1, UINT64_MAX - 1, 0, 0, 0, ERR_NONE},
+        {1, UINT64_MAX - 1, 1, 0, 0, ERR_MALFORMED},
+        {1, 1, UINT64_MAX, 0, 0, ERR_MALFORMED},
+        {1, 1, UINT64_MAX - 2, 0, 0, ERR_NONE},
+        {2, 1, 5, 0, 3, ERR_MALFORMED},
+        {2, 1, 5, 1, 3, ERR_NONE}, /* they touch: one range */
+        {2, 5, UINT64_MAX - 10, 10, 0, ERR_MALFORMED},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct buf body = {0};
+        struct released m = {0};
+        varint_put(&body, cases[i].count);
+        varint_put(&body, cases[i].gap);
+        varint_put(&body, cases[i].more);
+        if (cases[i].count == 2) {
+            varint_put(&body, cases[i].gap2);
+            varint_put(&body, cases[i].more2);
+        }
+        cr_assert_eq(released_take(buf_bytes(&body), &m), cases[i].error, "case %zu", i);
+        released_free(&m);
+        buf_free(&body);
+    }
+}
+
+Test(wire, one_number_is_one_number)
+{
+    static const uint64_t numbers[] = {0, 1, 127, 128, 16383, 16384, UINT32_MAX, UINT64_MAX};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct buf body = {0};
+        uint64_t out;
+        number_put(&body, numbers[i]);
+        cr_assert_eq(number_take(buf_bytes(&body), &out), ERR_NONE);
+        cr_assert_eq(out, numbers[i]);
+        for (size_t size = 0; size < body.size; size++)
+            cr_assert_eq(number_take((struct bytes){body.data, size}, &out), ERR_TRUNCATED);
+        buf_put_byte(&body, 1);
+        cr_assert_eq(number_take(buf_bytes(&body), &out), ERR_TRAILING);
+        buf_free(&body);
+    }
+}
+
+Test(wire, padded_numbers_are_the_same_numbers)
+{
+    for (uint64_t seed = 1, i = 0; i < 1000; i++) {
+        uint64_t number = random_number(&seed), out;
+        uint8_t padded[VARINT_SIZE_MAX];
+        const uint8_t *at = padded;
+        varint_write_padded(padded, number, VARINT_SIZE_MAX);
+        cr_assert(varint_take(&at, padded + VARINT_SIZE_MAX, &out));
+        cr_assert_eq(out, number);
+        cr_assert_eq(at, padded + VARINT_SIZE_MAX);
+    }
+}
+
+/* ---- frames ---- */
+
+static struct buf frame(enum wire_kind kind)
+{
+    struct buf message = {0};
+    wire_begin(&message, kind, (struct frame_head){.job = 1, .incarnation = 2, .session = 3});
+    return message;
+}
+
+Test(wire, a_frame_has_its_head_and_its_body)
+{
+    struct buf message = frame(KIND_RESULTS);
+    struct frame_head head;
+    struct bytes body;
+    cr_assert_eq(message.size, FRAME_HEAD_SIZE);
+    buf_put_text(&message, "body");
+    cr_assert_eq(frame_take(buf_bytes(&message), &head, &body), ERR_NONE);
+    cr_assert(head.kind == KIND_RESULTS && head.job == 1 && head.incarnation == 2 &&
+              head.session == 3);
+    cr_assert(bytes_equal(body, bytes_of("body")));
+    for (size_t size = 0; size < FRAME_HEAD_SIZE; size++) {
+        uint8_t *exact = xmalloc(size);
+        if (size)
+            memcpy(exact, message.data, size);
+        cr_assert_eq(frame_take((struct bytes){exact, size}, &head, &body), ERR_TRUNCATED);
+        free(exact);
+    }
+    buf_free(&message);
+}
+
+Test(wire, kind_version_and_size_of_a_frame_are_checked)
+{
+    struct buf message = frame(KIND_JOIN);
+    struct frame_head head;
+    struct bytes body;
+    message.data[1] = WIRE_VERSION + 1;
+    cr_assert_eq(frame_take(buf_bytes(&message), &head, &body), ERR_VERSION);
+    cr_assert_eq(head.kind, KIND_JOIN, "it may be believed, for the answer");
+    message.data[0] = 200;
+    cr_assert_eq(frame_take(buf_bytes(&message), &head, &body), ERR_KIND);
+    struct bytes large = {message.data, FRAME_MAX + 1};
+    cr_assert_eq(frame_take(large, &head, &body), ERR_TOO_LARGE);
+    buf_free(&message);
+}
+
+Test(wire, every_kind_has_a_name_and_is_taken)
+{
+#define X(name, code) #name,
+    static const char *const names[] = {WIRE_KIND_LIST(X)};
+#undef X
+#define X(name, code) name,
+    static const enum wire_kind kinds[] = {WIRE_KIND_LIST(X)};
+#undef X
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct buf message = frame(kinds[i]);
+        struct frame_head head;
+        struct bytes body;
+        cr_assert_str_eq(wire_kind_name(kinds[i]), names[i] + strlen("KIND_"));
+        cr_assert_eq(frame_take(buf_bytes(&message), &head, &body), ERR_NONE);
+        cr_assert_eq(head.kind, kinds[i]);
+        buf_free(&message);
+    }
+    cr_assert_str_eq(wire_kind_name(0), "?");
+    cr_assert_str_eq(wire_kind_name(255), "?");
+}
+
+Test(wire, a_join_says_who_joins)
+{
+    enum wire_role role;
+    cr_assert_eq(join_role(bytes_of("\1rest"), &role), ERR_NONE);
+    cr_assert_eq(role, ROLE_WORKER);
+    cr_assert_eq(join_role(bytes_of("\2"), &role), ERR_NONE);
+    cr_assert_eq(role, ROLE_SINK);
+    cr_assert_eq(join_role(bytes_of("\3"), &role), ERR_MALFORMED);
+    cr_assert_eq(join_role((struct bytes){0}, &role), ERR_TRUNCATED);
+    struct sink_join sink = {0};
+    struct buf body = {0};
+    struct worker_join worker = {0};
+    sink_join_put(&body, &sink);
+    cr_assert_eq(worker_join_take(buf_bytes(&body), &worker), ERR_MALFORMED);
+    worker_join_free(&worker);
+    buf_free(&body);
+}
+
+Test(wire, values_that_the_protocol_does_not_know_are_refused)
+{
+    struct returned returned = {0};
+    cr_assert_eq(returned_take((struct bytes){(const uint8_t *)"\0\3", 2}, &returned),
+                 ERR_MALFORMED);
+    struct verdict verdict = {0};
+    struct verdict_item item = {.status = RESULT_EXITED, .first = 1, .last = 1};
+    struct buf body = {0};
+    verdict_put(&body, &(struct verdict){&item, 1});
+    cr_assert_eq(verdict_take(buf_bytes(&body), &verdict), ERR_MALFORMED);
+    verdict_free(&verdict);
+    buf_clear(&body);
+    item = (struct verdict_item){.status = RESULT_LOST, .first = 2, .last = 1};
+    verdict_put(&body, &(struct verdict){&item, 1});
+    cr_assert_eq(verdict_take(buf_bytes(&body), &verdict), ERR_MALFORMED);
+    verdict_free(&verdict);
+    buf_clear(&body);
+    struct piece piece = {.seq = 1, .offset = 5, .total = 7, .content = bytes_of("abc")};
+    piece_put(&body, &piece);
+    cr_assert_eq(piece_take(buf_bytes(&body), &piece), ERR_MALFORMED);
+    buf_free(&body);
+}
