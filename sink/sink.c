@@ -277,7 +277,8 @@ static void wait_for_events(struct sink *s, bool more)
     for (size_t i = 0; i < blocked; i++)
         items[count++] = (zmq_pollitem_t){.fd = fds[i], .events = ZMQ_POLLOUT};
     uint64_t now_ns = clock_now_ns(), due_ns = next_deadline(s);
-    bool at_once = more || due_ns <= now_ns || outputs_ready(&s->outputs);
+    bool ready = outputs_ready(&s->outputs) || (s->flushing && outputs_empty(&s->outputs));
+    bool at_once = more || ready || due_ns <= now_ns;
     zmq_poll(items, count, at_once ? 0 : (long)((due_ns - now_ns) / NS_PER_MS + 1));
 }
 

@@ -235,18 +235,28 @@ static void make_room(struct dispatcher *d)
     d->room.size = TASKS_HEAD_SIZE;
 }
 
+/* When everybody is gone and everything that was read is stored, one task is read all the same:
+ * perhaps there is none, and the job is done. */
+static bool may_look_ahead(const struct dispatcher *d)
+{
+    return d->ledger.read == d->ledger.stored.members;
+}
+
 bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *bytes_max)
 {
     d->target = may_read(d) ? handout_pick_for_input(d) : NULL;
-    if (!d->target)
+    *tasks_max = *bytes_max = 1;
+    if (!may_read(d) || (!d->target && !may_look_ahead(d)))
         return false;
-    uint64_t tasks = session_ordinary_room(d->target);
-    uint64_t granted = d->target->granted.size_bytes, sent = d->target->sent_bytes;
-    uint64_t bytes = granted > sent ? granted - sent : 0;
-    if (bytes == 0 && !seqset_empty(&d->target->out))
-        return false;
-    *tasks_max = tasks < BATCH_TASKS_MAX ? tasks : BATCH_TASKS_MAX;
-    *bytes_max = bytes < BATCH_BYTES_MAX ? bytes : BATCH_BYTES_MAX;
+    if (d->target) {
+        uint64_t tasks = session_ordinary_room(d->target);
+        uint64_t granted = d->target->granted.size_bytes, sent = d->target->sent_bytes;
+        uint64_t bytes = granted > sent ? granted - sent : 0;
+        if (bytes == 0 && !seqset_empty(&d->target->out))
+            return false;
+        *tasks_max = tasks < BATCH_TASKS_MAX ? tasks : BATCH_TASKS_MAX;
+        *bytes_max = bytes < BATCH_BYTES_MAX ? bytes : BATCH_BYTES_MAX;
+    }
     make_room(d);
     d->asked = true;
     return true;
@@ -259,7 +269,7 @@ struct buf *dispatcher_room(struct dispatcher *d)
 
 void dispatcher_add_tasks(struct dispatcher *d, size_t tasks, uint64_t now_ns)
 {
-    assert(d->target && tasks > 0);
+    assert(tasks > 0);
     d->asked = false;
     handout_new_tasks(d, d->target, tasks, now_ns);
 }
@@ -269,6 +279,7 @@ void dispatcher_add_too_large(struct dispatcher *d, uint64_t now_ns)
     d->asked = false;
     struct block *none = NULL;
     sinkside_judge(d, ledger_append(&d->ledger, 1, &none, 0)->first);
+    d->turn_wanted = true;
     dispatcher_moved(d, now_ns);
 }
 
@@ -276,6 +287,7 @@ void dispatcher_input_ended(struct dispatcher *d, uint64_t now_ns)
 {
     d->asked = false;
     d->input_ended = true;
+    d->turn_wanted = true;
     dispatcher_moved(d, now_ns);
 }
 
@@ -380,7 +392,7 @@ static void comfort_waiting(struct dispatcher *d, uint64_t now_ns)
 void dispatcher_turn(struct dispatcher *d, uint64_t now_ns)
 {
     d->dry = d->asked;
-    d->asked = false;
+    d->asked = d->turn_wanted = false;
     forgive_own_lateness(d, now_ns);
     workers_turn(d, now_ns);
     handout_turn(d, now_ns);
@@ -392,6 +404,8 @@ void dispatcher_turn(struct dispatcher *d, uint64_t now_ns)
 uint64_t dispatcher_deadline(const struct dispatcher *d)
 {
     uint64_t due_ns = d->turned_at_ns + d->options.heartbeat_ns;
+    if (d->turn_wanted)
+        return 0;
     if (d->flush_wanted && d->flushed_at_ns + FLUSH_NS < due_ns)
         due_ns = d->flushed_at_ns + FLUSH_NS;
     return due_ns;

@@ -77,6 +77,7 @@ struct dispatcher {
     struct session *target; /* whom it is for */
     bool asked;             /* tasks were asked for */
     bool dry;               /* and there were none */
+    bool turn_wanted; /* the input told something that the next turn acts on */
     bool input_ended;
     bool stopping;
     bool failed; /* the job ends with 255 */
@@ -84,6 +85,7 @@ struct dispatcher {
 
     bool done_sent;
     bool closed; /* CLOSED came: only goodbyes are left */
+    bool stops_sent; /* to the workers */
     bool exited;
     struct closed counts;
     uint64_t leave_by_ns;

@@ -221,12 +221,14 @@ void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, ui
                            .flags = d->options.retries <= 1 ? TASK_LAST : 0};
     uint64_t last = run.first + tasks - 1;
     size_t size_bytes = d->room.size - TASKS_HEAD_SIZE;
-    tasks_head_write(&d->room, dispatcher_head(d, KIND_TASKS, s->id), s->batch + 1, &run);
+    if (s)
+        tasks_head_write(&d->room, dispatcher_head(d, KIND_TASKS, s->id), s->batch + 1, &run);
     struct block *block = block_new(&d->room);
     struct block *kept = block_hold(block);
     struct entry *entry = ledger_append(&d->ledger, tasks, &kept, TASKS_HEAD_SIZE);
-    if (room_for(d, s, false) < tasks || !session_has_bytes(s, size_bytes)) {
-        seqset_add(&d->queue, run.first, last); /* larger than thought: for whoever has room */
+    if (!s || room_for(d, s, false) < tasks || !session_has_bytes(s, size_bytes)) {
+        seqset_add(&d->queue, run.first, last); /* for whoever has room first */
+        d->turn_wanted = true;
         block_release(&block);
         return;
     }

@@ -10,6 +10,8 @@
 /* The sink, as the ventilator sees it (docs/protocol.md, 8 and 9). */
 
 #define VERDICT_REPEAT_NS (1 * NS_PER_S)
+/* How long the sink, and then the workers, are waited for at the end. */
+#define LEAVE_NS (1 * NS_PER_S)
 
 /* ---- JOIN ---- */
 
@@ -292,7 +294,7 @@ static void closed(struct dispatcher *d, struct bytes body, uint64_t now_ns)
         return;
     }
     d->closed = true;
-    d->leave_by_ns = now_ns + 2 * NS_PER_S;
+    d->leave_by_ns = now_ns + LEAVE_NS;
     say_bye(d);
     dispatcher_moved(d, now_ns);
 }
@@ -415,9 +417,24 @@ static void stop_workers(struct dispatcher *d)
     }
 }
 
-static void leave(struct dispatcher *d)
+static bool anybody_connected(const struct dispatcher *d)
 {
-    stop_workers(d);
+    for (size_t i = 0; i < d->session_count; i++)
+        if (d->sessions[i]->connection)
+            return true;
+    return false;
+}
+
+/* The sink has gone: workers are told, and waited for, so that the word surely reaches them. */
+static void leave(struct dispatcher *d, uint64_t now_ns)
+{
+    if (!d->stops_sent) {
+        stop_workers(d);
+        d->stops_sent = true;
+        d->leave_by_ns = now_ns + LEAVE_NS;
+    }
+    if (anybody_connected(d) && now_ns < d->leave_by_ns)
+        return;
     uint64_t bad = d->counts.failed + d->counts.lost;
     if (d->failed || d->stopping)
         dispatcher_exit(d, 255, "%s", d->stop_why.text);
@@ -446,8 +463,8 @@ static void give_up(struct dispatcher *d, uint64_t now_ns)
 void sinkside_turn(struct dispatcher *d, uint64_t now_ns)
 {
     if (d->closed) {
-        if (!d->sink.connection || now_ns >= d->leave_by_ns)
-            leave(d);
+        if (d->stops_sent || !d->sink.connection || now_ns >= d->leave_by_ns)
+            leave(d, now_ns);
         return;
     }
     give_up(d, now_ns);

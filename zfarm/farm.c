@@ -175,6 +175,7 @@ static void sink_ended(struct farm *f, int status, uint64_t now_ns)
 
 static void ventilator_ended(struct farm *f, int status, uint64_t now_ns)
 {
+    process_signal(&f->worker, SIGTERM); /* if it came too late to be told that the job is over */
     if (f->sink_ended)
         return;
     if (WIFSIGNALED(status))
