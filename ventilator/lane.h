@@ -18,7 +18,7 @@
  * not take is held, and as long as something is held the other end is not read, so a lane takes
  * LANE_CHUNK_BYTES each way at most. */
 enum {
-    LANE_CHUNK_BYTES = 64 * 1024, /* read at once; measured: more is not faster */
+    LANE_CHUNK_BYTES = 64 * 1024, /* read at once; 256 KiB moved at most a tenth more */
     LANE_PEER_SIZE = 64,
 };
 

@@ -228,20 +228,34 @@ Test(gate_limits, a_port_in_use_is_refused_in_words)
     rig_close(&rig);
 }
 
-Test(gate_limits, running_out_of_descriptors_closes_connections_and_not_the_process)
+/* Lowers the limit of descriptors and takes all but `free_count` of what is left under it. */
+static void use_up_descriptors(size_t free_count, struct rlimit *before)
+{
+    struct rlimit tight;
+    int copy, copies[16];
+    size_t count = 0;
+    getrlimit(RLIMIT_NOFILE, before);
+    tight = *before;
+    tight.rlim_cur = files_in("/proc/self/fd") + 8;
+    setrlimit(RLIMIT_NOFILE, &tight);
+    while (count < 16 && (copy = dup(STDIN_FILENO)) >= 0)
+        copies[count++] = copy;
+    cr_assert(count < 16 && count >= free_count, "%zu", count);
+    for (size_t i = 0; i < free_count; i++)
+        close(copies[--count]);
+}
+
+static void expect_survival(size_t free_descriptors)
 {
     enum { KNOCKS = 40 };
     struct rig rig;
-    struct rlimit limit, tight;
+    struct rlimit limit;
     int fds[KNOCKS];
     rig_open(&rig, 64);
     struct worker worker = join(&rig);
     for (size_t i = 0; i < KNOCKS; i++)
         fds[i] = connect_plainly(&rig); /* they wait in the backlog */
-    getrlimit(RLIMIT_NOFILE, &limit);
-    tight = limit;
-    tight.rlim_cur = files_in("/proc/self/fd") + 6;
-    setrlimit(RLIMIT_NOFILE, &tight);
+    use_up_descriptors(free_descriptors, &limit);
     struct pollfd ready = {.fd = gate_fd(rig.gate), .events = POLLIN};
     eventually_in(&rig, poll(&ready, 1, 20) == 0); /* nothing waits, or the loop would spin */
     setrlimit(RLIMIT_NOFILE, &limit);
@@ -255,4 +269,14 @@ Test(gate_limits, running_out_of_descriptors_closes_connections_and_not_the_proc
     leave(&next);
     leave(&worker);
     rig_close(&rig);
+}
+
+Test(gate_limits, running_out_of_descriptors_closes_connections_and_not_the_process)
+{
+    expect_survival(0); /* not even one to accept with */
+}
+
+Test(gate_limits, running_short_of_descriptors_closes_connections_and_not_the_process)
+{
+    expect_survival(5); /* enough for one lane, or for the half of two */
 }
