@@ -175,7 +175,7 @@ const char *wire_kind_name(unsigned kind)
     switch (kind) {
 #define X(name, code)                                                                              \
     case code:                                                                                     \
-        return #name + sizeof "KIND_" - 1;
+        return &#name[sizeof "KIND_" - 1];
         WIRE_KIND_LIST(X)
 #undef X
     default:

@@ -4,20 +4,8 @@
 
 TestSuite(wire, .timeout = 60);
 
-/* A struct that a message is decoded into, aligned for any. */
-union any {
-    uint64_t words[64];
-    uint8_t bytes[512];
-};
-
-static void release(const struct message *message, union any *m)
-{
-    if (message->free)
-        message->free(m);
-}
-
 /* The rules that a few messages have between their fields. */
-static void make_valid(const struct message *message, union any *m)
+static void make_valid(const struct message *message, union decoded *m)
 {
     if (strcmp(message->name, "verdict") == 0) {
         struct verdict *verdict = (struct verdict *)(void *)m;
@@ -31,26 +19,26 @@ static void make_valid(const struct message *message, union any *m)
     }
 }
 
-static struct buf encode_random(const struct message *message, union any *m, uint64_t *seed)
+static struct buf encode_random(const struct message *message, union decoded *m, uint64_t *seed)
 {
     struct buf body = {0};
-    cr_assert_leq(message->size, sizeof *m);
-    *m = (union any){0};
+    cr_assert_leq(message->codec.size, sizeof *m);
+    *m = (union decoded){0};
     fill(m->bytes, message->fields, seed);
     make_valid(message, m);
-    message->put(&body, m);
+    message->codec.put(&body, m);
     return body;
 }
 
 /* From memory of exactly that size, so that a sanitizer sees a read behind its end. */
 static enum error take_exact(const struct message *message, const uint8_t *data, size_t size)
 {
-    union any m = {0};
+    union decoded m = {0};
     uint8_t *exact = xmalloc(size);
     if (size)
         memcpy(exact, data, size);
-    enum error error = message->take((struct bytes){exact, size}, &m);
-    release(message, &m);
+    enum error error = message->codec.take((struct bytes){exact, size}, &m);
+    message->codec.free(&m);
     free(exact);
     return error;
 }
@@ -60,15 +48,15 @@ Test(wire, every_message_comes_out_as_it_went_in)
     for (size_t i = 0; i < MESSAGE_COUNT; i++) {
         const struct message *message = &messages[i];
         for (uint64_t round = 1; round <= 300; round++) {
-            union any in, out = {0};
+            union decoded in, out = {0};
             uint64_t seed = round;
             struct buf body = encode_random(message, &in, &seed);
-            cr_assert_eq(message->take(buf_bytes(&body), &out), ERR_NONE, "%s, seed %d",
+            cr_assert_eq(message->codec.take(buf_bytes(&body), &out), ERR_NONE, "%s, seed %d",
                          message->name, (int)round);
             cr_assert(same(in.bytes, out.bytes, message->fields), "%s, seed %d", message->name,
                       (int)round);
-            release(message, &in);
-            release(message, &out);
+            message->codec.free(&in);
+            message->codec.free(&out);
             buf_free(&body);
         }
     }
@@ -79,13 +67,13 @@ Test(wire, a_message_that_is_cut_at_any_length_is_an_error)
     for (size_t i = 0; i < MESSAGE_COUNT; i++) {
         const struct message *message = &messages[i];
         for (uint64_t round = 1; round <= 20; round++) {
-            union any in;
+            union decoded in;
             uint64_t seed = round;
             struct buf body = encode_random(message, &in, &seed);
             for (size_t size = 0; size < body.size; size++)
                 cr_assert_neq(take_exact(message, body.data, size), ERR_NONE, "%s at %zu of %zu",
                               message->name, size, body.size);
-            release(message, &in);
+            message->codec.free(&in);
             buf_free(&body);
         }
     }
@@ -94,13 +82,13 @@ Test(wire, a_message_that_is_cut_at_any_length_is_an_error)
 Test(wire, bytes_behind_a_message_are_an_error)
 {
     for (size_t i = 0; i < MESSAGE_COUNT; i++) {
-        union any in;
+        union decoded in;
         uint64_t seed = 7;
         struct buf body = encode_random(&messages[i], &in, &seed);
         buf_put_byte(&body, 0);
         cr_assert_eq(take_exact(&messages[i], body.data, body.size), ERR_TRAILING, "%s",
                      messages[i].name);
-        release(&messages[i], &in);
+        messages[i].codec.free(&in);
         buf_free(&body);
     }
 }
@@ -109,7 +97,7 @@ Test(wire, a_message_with_any_octet_changed_breaks_nothing)
 {
     for (size_t i = 0; i < MESSAGE_COUNT; i++) {
         for (uint64_t round = 1; round <= 20; round++) {
-            union any in;
+            union decoded in;
             uint64_t seed = round;
             struct buf body = encode_random(&messages[i], &in, &seed);
             for (size_t at = 0; at < body.size; at++) {
@@ -120,7 +108,7 @@ Test(wire, a_message_with_any_octet_changed_breaks_nothing)
                 take_exact(&messages[i], body.data, body.size);
                 body.data[at] = before;
             }
-            release(&messages[i], &in);
+            messages[i].codec.free(&in);
             buf_free(&body);
         }
     }

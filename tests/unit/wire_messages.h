@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/wire.h"
 #include "common/xalloc.h"
+#include "tests/codec.h"
 
 /* Every message as a table of its fields, so that one test fills each with random values, encodes
  * and decodes it, and compares field by field. */
@@ -38,11 +38,8 @@ struct field {
 
 struct message {
     const char *name;
-    size_t size;
     const struct field *fields;
-    void (*put)(struct buf *to, const void *m);
-    enum error (*take)(struct bytes body, void *m);
-    void (*free)(void *m);
+    struct codec codec;
 };
 
 #define NUMBER(s, f)                                                                               \
@@ -60,22 +57,6 @@ struct message {
     }
 #define FIELDS(s, ...)                                                                             \
     static const struct field s##_fields[] = {__VA_ARGS__, {FIELD_END, 0, 0, 0, NULL}}
-#define CODEC(s)                                                                                   \
-    static void s##_put_any(struct buf *to, const void *m)                                         \
-    {                                                                                              \
-        s##_put(to, m);                                                                            \
-    }                                                                                              \
-    static enum error s##_take_any(struct bytes body, void *m)                                     \
-    {                                                                                              \
-        return s##_take(body, m);                                                                  \
-    }
-#define CODEC_FREE(s)                                                                              \
-    CODEC(s)                                                                                       \
-    static void s##_free_any(void *m)                                                              \
-    {                                                                                              \
-        s##_free(m);                                                                               \
-    }
-
 FIELDS(peer, NUMBER(peer, instance), FIELD(FIELD_OCTETS, peer, name),
        FIELD(FIELD_OCTETS, peer, host), FIELD(FIELD_OCTETS, peer, release), NUMBER(peer, pid));
 FIELDS(running_attempt, FIELD(FIELD_SEQ, running_attempt, seq),
@@ -127,57 +108,16 @@ FIELDS(piece, FIELD(FIELD_OCTETS, piece, worker), FIELD(FIELD_SEQ, piece, seq),
        FIELD(FIELD_ATTEMPT, piece, attempt), FIELD(FIELD_NUMBER32, piece, tries),
        NUMBER(piece, offset), NUMBER(piece, total), FIELD(FIELD_OCTETS, piece, content));
 
-CODEC_FREE(worker_join)
-CODEC_FREE(sink_join)
-CODEC_FREE(heartbeat)
-CODEC(credit)
-CODEC(token)
-CODEC_FREE(finished)
-CODEC_FREE(attempt_list)
-CODEC_FREE(returned)
-CODEC_FREE(stored_note)
-CODEC(closed)
-CODEC_FREE(worker_welcome)
-CODEC(sink_welcome)
-CODEC(refuse)
-CODEC_FREE(cancel)
-CODEC_FREE(released)
-CODEC(sink_news)
-CODEC(stop)
-CODEC_FREE(verdict)
-CODEC(status)
-CODEC_FREE(done)
-CODEC(piece)
-
 #define MESSAGE(s)                                                                                 \
     {                                                                                              \
-#s, sizeof(struct s), s##_fields, s##_put_any, s##_take_any, NULL                          \
-    }
-#define MESSAGE_FREE(s)                                                                            \
-    {                                                                                              \
-#s, sizeof(struct s), s##_fields, s##_put_any, s##_take_any, s##_free_any                  \
+#s, s##_fields, CODEC(s)                                                                   \
     }
 static const struct message messages[] = {
-    MESSAGE_FREE(worker_join),
-    MESSAGE_FREE(sink_join),
-    MESSAGE_FREE(heartbeat),
-    MESSAGE(credit),
-    MESSAGE(token),
-    MESSAGE_FREE(finished),
-    MESSAGE_FREE(attempt_list),
-    MESSAGE_FREE(returned),
-    MESSAGE_FREE(stored_note),
-    MESSAGE(closed),
-    MESSAGE_FREE(worker_welcome),
-    MESSAGE(sink_welcome),
-    MESSAGE(refuse),
-    MESSAGE_FREE(cancel),
-    MESSAGE_FREE(released),
-    MESSAGE(sink_news),
-    MESSAGE(stop),
-    MESSAGE_FREE(verdict),
-    MESSAGE(status),
-    MESSAGE_FREE(done),
+    MESSAGE(worker_join), MESSAGE(sink_join), MESSAGE(heartbeat),      MESSAGE(credit),
+    MESSAGE(token),       MESSAGE(finished),  MESSAGE(attempt_list),   MESSAGE(returned),
+    MESSAGE(stored_note), MESSAGE(closed),    MESSAGE(worker_welcome), MESSAGE(sink_welcome),
+    MESSAGE(refuse),      MESSAGE(cancel),    MESSAGE(released),       MESSAGE(sink_news),
+    MESSAGE(stop),        MESSAGE(verdict),   MESSAGE(status),         MESSAGE(done),
     MESSAGE(piece),
 };
 enum { MESSAGE_COUNT = sizeof messages / sizeof *messages };

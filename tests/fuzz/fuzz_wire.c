@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <assert.h>
+#include <string.h>
+
+#include "tests/codec.h"
+
+/* A frame from a stranger, of any kind. What can be read is written and read once more, and that
+ * must give the same octets again: nothing is lost or made up on the way. */
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const struct {
+    enum wire_kind kind;
+    struct codec codec;
+} messages[] = {
+    {KIND_JOIN, CODEC(worker_join)},
+    {KIND_JOIN, CODEC(sink_join)},
+    {KIND_HEARTBEAT, CODEC(heartbeat)},
+    {KIND_CREDIT, CODEC(credit)},
+    {KIND_CLAIM, CODEC(token)},
+    {KIND_HELLO, CODEC(token)},
+    {KIND_FINISHED, CODEC(finished)},
+    {KIND_FAILED, CODEC(attempt_list)},
+    {KIND_RETURNED, CODEC(returned)},
+    {KIND_STORED, CODEC(stored_note)},
+    {KIND_CLOSED, CODEC(closed)},
+    {KIND_WELCOME, CODEC(worker_welcome)},
+    {KIND_WELCOME, CODEC(sink_welcome)},
+    {KIND_REFUSE, CODEC(refuse)},
+    {KIND_CANCEL, CODEC(cancel)},
+    {KIND_RELEASED, CODEC(released)},
+    {KIND_SINK, CODEC(sink_news)},
+    {KIND_STOP, CODEC(stop)},
+    {KIND_VERDICT, CODEC(verdict)},
+    {KIND_STATUS, CODEC(status)},
+    {KIND_DONE, CODEC(done)},
+    {KIND_PIECE, CODEC(piece)},
+};
+
+/* Returns false if the body cannot be read. */
+static bool rewrite(const struct codec *codec, struct bytes body, struct buf *to)
+{
+    union decoded m = {0};
+    assert(codec->size <= sizeof m);
+    bool good = codec->take(body, &m) == ERR_NONE;
+    if (good)
+        codec->put(to, &m);
+    codec->free(&m);
+    return good;
+}
+
+static void try_message(const struct codec *codec, struct bytes body)
+{
+    struct buf once = {0}, twice = {0};
+    if (rewrite(codec, body, &once)) {
+        bool good = rewrite(codec, buf_bytes(&once), &twice);
+        assert(good && bytes_equal(buf_bytes(&once), buf_bytes(&twice)));
+    }
+    buf_free(&once);
+    buf_free(&twice);
+}
+
+static void try_tasks(struct bytes body)
+{
+    uint64_t batch;
+    struct bytes runs;
+    struct task_run run;
+    enum error error = tasks_take(body, &batch, &runs);
+    while (!error && runs.size) {
+        error = task_run_take(&runs, &run);
+        if (error)
+            break;
+        struct bytes records = run.records;
+        error = task_skip(&records, run.count);
+        assert(!error && records.size == 0);
+        struct buf once = {0};
+        struct task_run again;
+        task_run_put(&once, &run);
+        struct bytes written = buf_bytes(&once);
+        error = task_run_take(&written, &again);
+        assert(!error && written.size == 0 && bytes_equal(run.records, again.records));
+        buf_free(&once);
+    }
+}
+
+static void try_results(struct bytes body)
+{
+    struct results_head head;
+    struct bytes runs;
+    struct result_run run;
+    struct result result;
+    enum error error = results_take(body, &head, &runs);
+    while (!error && runs.size) {
+        error = result_run_take(&runs, &run);
+        for (uint64_t i = 0; !error && i < run.count; i++)
+            error = result_take(&run.records, &result);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct frame_head head;
+    struct bytes body;
+    if (frame_take((struct bytes){data, size}, &head, &body))
+        return 0;
+    for (size_t i = 0; i < sizeof messages / sizeof *messages; i++)
+        if (messages[i].kind == head.kind)
+            try_message(&messages[i].codec, body);
+    uint64_t number;
+    enum wire_role role;
+    if (head.kind == KIND_TASKS)
+        try_tasks(body);
+    if (head.kind == KIND_RESULTS)
+        try_results(body);
+    if (!number_take(body, &number) && !join_role(body, &role))
+        assert(number == role);
+    return 0;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <assert.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/codec.h"
+
+/* Writes what the fuzzers start from into a directory (tests/fuzz/corpus, where the files are
+ * kept): a message of each kind, some records, and the course of a job for the collector. To be run
+ * again when the protocol changes. */
+
+static const struct frame_head head = {
+    .job = UINT64_C(0x0101010101010101), .incarnation = 1000, .session = 9};
+
+static void save(const char *directory, const char *target, const char *name, struct buf *content)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", directory, target);
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "%s/%s/%s", directory, target, name);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    assert(fd >= 0 && write(fd, content->data, content->size) == (ssize_t)content->size);
+    close(fd);
+    buf_free(content);
+}
+
+static struct buf message(enum wire_kind kind, const struct codec *codec, const void *m)
+{
+    struct buf content = {0};
+    wire_begin(&content, kind, head);
+    codec->put(&content, m);
+    return content;
+}
+
+#define SAVE(kind, name, ...)                                                                      \
+    do {                                                                                           \
+        const struct codec codec = CODEC(name);                                                    \
+        const struct name m = __VA_ARGS__;                                                         \
+        struct buf content = message(kind, &codec, &m);                                            \
+        save(directory, "wire", #name, &content);                                                  \
+    } while (0)
+
+static void put_results(struct buf *to)
+{
+    struct buf task = {0}, records = {0};
+    task_put_line(&task, bytes_of("a"));
+    struct result full = {.final = true,
+                          .status = RESULT_EXITED,
+                          .code = 3,
+                          .start_us = 1,
+                          .duration_ns = 2,
+                          .out = bytes_of("out"),
+                          .err = bytes_of("err"),
+                          .task = buf_bytes(&task),
+                          .command = bytes_of("c a"),
+                          .has_hash = true};
+    struct result ok = {.final = true, .out = bytes_of("1")};
+    struct result history = {.status = RESULT_SIGNALED, .code = 9};
+    result_put(&records, &full);
+    result_put(&records, &ok);
+    result_put(&records, &history);
+    results_begin(to, &(struct results_head){1, 1, bytes_of("w")});
+    result_run_put(to, &(struct result_run){1, 3, {1000, 1}, 1, buf_bytes(&records)});
+    buf_free(&task);
+    buf_free(&records);
+}
+
+static struct buf results_message(void)
+{
+    struct buf content = {0};
+    wire_begin(&content, KIND_RESULTS, head);
+    put_results(&content);
+    return content;
+}
+
+static struct buf task_records(void)
+{
+    struct bytes args[] = {bytes_of("a"), bytes_of("b")};
+    struct buf records = {0};
+    task_put_line(&records, bytes_of("line"));
+    task_put_args(&records, args, 2);
+    return records;
+}
+
+static void save_batches(const char *directory)
+{
+    struct buf tasks = {0}, records = task_records(), results = results_message();
+    wire_begin(&tasks, KIND_TASKS, head);
+    tasks_begin(&tasks, 1);
+    task_run_put(&tasks, &(struct task_run){1, 2, 1, 1, TASK_LAST, buf_bytes(&records)});
+    buf_free(&records);
+    save(directory, "wire", "tasks", &tasks);
+    save(directory, "wire", "results", &results);
+}
+
+static void save_messages(const char *directory)
+{
+    struct range some[] = {{1, 3}, {7, 7}};
+    struct seqset set = {some, 2, 2, 4};
+    struct running_attempt running = {5, {1000, 1}};
+    struct attempt_list list = {&running, 1, 1};
+    struct gap gap = {20, 2};
+    struct cancel_item cancelled = {5, {1000, 1}, 3};
+    struct verdict_item judged = {RESULT_LOST, 4, 5, 3, {0}};
+    struct peer peer = {1, bytes_of("name"), bytes_of("host"), bytes_of("0.1.0"), 99};
+    SAVE(KIND_JOIN, worker_join, {peer, 4, 0, {1, 2}, list, set});
+    SAVE(KIND_JOIN, sink_join, {peer, 7, 1, 9, {1, 2}, set, 1000, bytes_of("tcp://:1"), 3});
+    SAVE(KIND_HEARTBEAT, heartbeat, {123456, set});
+    SAVE(KIND_CREDIT, credit, {100, 1000000, 4});
+    SAVE(KIND_CLAIM, token, {{1, 2, 3}});
+    SAVE(KIND_FINISHED, finished, {set, 1});
+    SAVE(KIND_FAILED, attempt_list, {&running, 1, 1});
+    SAVE(KIND_RETURNED, returned, {set, RETURNED_LEAVING});
+    SAVE(KIND_STORED, stored_note, {7, set, &gap, 1, true});
+    SAVE(KIND_CLOSED, closed, {9, 5, 1, 1, 2, 0});
+    SAVE(KIND_WELCOME, worker_welcome,
+         {500, 3000, bytes_of("5557"), 3, 7, bytes_of("tcp://h:1"), set, set});
+    SAVE(KIND_WELCOME, sink_welcome, {500, 3000, 7, {1, 2}});
+    SAVE(KIND_REFUSE, refuse, {REFUSE_FULL, bytes_of("no")});
+    SAVE(KIND_CANCEL, cancel, {&cancelled, 1});
+    SAVE(KIND_RELEASED, released, {set});
+    SAVE(KIND_SINK, sink_news, {7, bytes_of("tcp://h:1"), 3});
+    SAVE(KIND_STOP, stop, {STOP_INTERRUPTED, 5});
+    SAVE(KIND_VERDICT, verdict, {&judged, 1});
+    SAVE(KIND_STATUS, status, {9, 8, 1, 2, 1, 2});
+    SAVE(KIND_DONE, done, {9, set, 1, 2});
+    SAVE(KIND_PIECE, piece, {bytes_of("w"), 6, {1000, 1}, 1, 0, 3, bytes_of("\1\0")});
+}
+
+static void save_records(const char *directory)
+{
+    struct buf tasks = {0}, results = {0}, records = task_records(), body = {0};
+    buf_put_byte(&tasks, 1);
+    buf_put_bytes(&tasks, buf_bytes(&records));
+    put_results(&body);
+    struct results_head results_head;
+    struct bytes runs;
+    struct result_run run;
+    assert(!results_take(buf_bytes(&body), &results_head, &runs) && !result_run_take(&runs, &run));
+    buf_put_byte(&results, 0);
+    buf_put_bytes(&results, run.records);
+    buf_free(&records);
+    buf_free(&body);
+    save(directory, "task_result", "tasks", &tasks);
+    save(directory, "task_result", "results", &results);
+}
+
+/* ---- the steps of fuzz_collector.c ---- */
+
+enum { UP = 0, CONTROL = 2, RESULTS = 4, PASS = 6, FLUSHED = 8, STOP = 9, TURN = 10 };
+
+static void put_step(struct buf *to, uint8_t step, struct buf frame)
+{
+    buf_put_byte(to, step);
+    buf_put_byte(to, (uint8_t)(frame.size >> 8));
+    buf_put_byte(to, (uint8_t)frame.size);
+    buf_put_bytes(to, buf_bytes(&frame));
+    buf_free(&frame);
+}
+
+static struct buf joined(void)
+{
+    static const struct codec welcome = CODEC(sink_welcome);
+    struct sink_welcome m = {500, 3000, 7, {1, 2}};
+    struct buf steps = {0};
+    buf_put_byte(&steps, TURN);
+    buf_put_byte(&steps, UP);
+    put_step(&steps, CONTROL, message(KIND_WELCOME, &welcome, &m));
+    put_step(&steps, RESULTS, results_message());
+    return steps;
+}
+
+static void save_jobs(const char *directory)
+{
+    static const struct codec done = CODEC(done), verdict = CODEC(verdict), piece = CODEC(piece);
+    struct verdict_item lost = {RESULT_LOST, 3, 3, 3, {0}};
+    struct verdict lost_verdict = {&lost, 1};
+    struct piece part = {bytes_of("w"), 4, {1000, 1}, 1, 0, 2, bytes_of("\1")};
+    struct done all = {.total = 4, .workers = 1}, three = {.total = 3, .workers = 1};
+    struct buf whole = joined(), stopped = joined(), bye = {0};
+    put_step(&whole, CONTROL, message(KIND_VERDICT, &verdict, &lost_verdict));
+    put_step(&whole, RESULTS, message(KIND_PIECE, &piece, &part));
+    part.offset = 1;
+    part.content = (struct bytes){(const uint8_t *)"\0", 1};
+    put_step(&whole, RESULTS, message(KIND_PIECE, &piece, &part));
+    buf_put_byte(&whole, TURN);
+    put_step(&whole, CONTROL, message(KIND_DONE, &done, &all));
+    buf_put(&whole, (uint8_t[]){TURN, FLUSHED, PASS, 1, TURN}, 5);
+    wire_begin(&bye, KIND_BYE, head);
+    put_step(&whole, CONTROL, bye);
+    buf_put(&stopped, (uint8_t[]){STOP, TURN}, 2);
+    put_step(&stopped, CONTROL, message(KIND_DONE, &done, &three));
+    buf_put(&stopped, (uint8_t[]){TURN, PASS, 40, TURN, PASS, 40, TURN}, 7);
+    save(directory, "collector", "whole-job", &whole);
+    save(directory, "collector", "stopped", &stopped);
+}
+
+int main(int argc, char **argv)
+{
+    const char *directory = argc == 2 ? argv[1] : NULL;
+    if (!directory) {
+        fputs("usage: seeds DIR\n", stderr);
+        return EXIT_FAILURE;
+    }
+    save_messages(directory);
+    save_batches(directory);
+    save_records(directory);
+    save_jobs(directory);
+    return EXIT_SUCCESS;
+}
