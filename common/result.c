@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "common/result.h"
 
+#include "common/fields.h"
 #include "common/varint.h"
 
 /* record = flags [status code] [start duration] [size task] [size command] [hash] size-of-out
- *          [size-of-err] out err. Most results are ok, final and small: two bytes and their output. */
+ *          [size-of-err] out err. Most results are ok, final and small: two bytes and their output.
+ */
 enum flag {
     FLAG_FINAL = 1,
     FLAG_STATUS = 2, /* not RESULT_OK: status and code follow */
@@ -34,18 +36,6 @@ const char *result_status_meaning(enum result_status status)
     return (unsigned)status < RESULT_STATUS_COUNT ? statuses[status].meaning : "unknown";
 }
 
-static void put_sized(struct buf *to, struct bytes bytes)
-{
-    varint_put(to, bytes.size);
-    buf_put_bytes(to, bytes);
-}
-
-static void put_u64(struct buf *to, uint64_t value)
-{
-    for (int shift = 56; shift >= 0; shift -= 8)
-        buf_put_byte(to, (uint8_t)(value >> shift));
-}
-
 void result_put_head(struct buf *records, const struct result *r, uint64_t out_size,
                      uint64_t err_size)
 {
@@ -63,13 +53,11 @@ void result_put_head(struct buf *records, const struct result *r, uint64_t out_s
         varint_put(records, r->duration_ns);
     }
     if (flags & FLAG_TASK)
-        put_sized(records, r->task);
+        octets_put(records, r->task);
     if (flags & FLAG_COMMAND)
-        put_sized(records, r->command);
-    if (flags & FLAG_HASH) {
-        put_u64(records, r->hash.high);
-        put_u64(records, r->hash.low);
-    }
+        octets_put(records, r->command);
+    if (flags & FLAG_HASH)
+        hash_put(records, r->hash);
     varint_put(records, out_size);
     if (flags & FLAG_ERR)
         varint_put(records, err_size);

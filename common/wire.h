@@ -79,8 +79,6 @@ void wire_begin(struct buf *to, enum wire_kind kind, struct frame_head head);
  * ERR_KIND, ERR_TRUNCATED, ERR_TOO_LARGE. */
 enum error frame_take(struct bytes message, struct frame_head *head, struct bytes *body);
 
-void ranges_put(struct buf *to, const struct seqset *set);
-
 /* ---- control, to the ventilator ---- */
 
 enum wire_role { ROLE_WORKER = 1, ROLE_SINK = 2 };

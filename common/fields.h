@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_FIELDS_H
+#define ZFARM_FIELDS_H
+
+#include "common/error.h"
+#include "common/seqset.h"
+#include "common/task.h"
+
+/* The fields that messages are made of (docs/protocol.md, 3), for the wire*.c.
+ *
+ * Reading: a cursor over a body. The first error sticks; after it every read gives zeros, so that a
+ * message is read field by field and looked at once, in fields_end. */
+struct fields {
+    const uint8_t *at;
+    const uint8_t *end;
+    enum error error;
+};
+
+struct fields fields_of(struct bytes body);
+void fields_fail(struct fields *f, enum error error);
+enum error fields_end(struct fields *f); /* ERR_TRAILING if something is left */
+
+uint64_t fields_number(struct fields *f);
+uint32_t fields_number32(struct fields *f);        /* ERR_MALFORMED if it is larger */
+uint64_t fields_seq(struct fields *f);             /* likewise if it is no task's number */
+void fields_role(struct fields *f, unsigned role); /* likewise if it is another */
+uint64_t fields_u64(struct fields *f);
+struct bytes fields_octets(struct fields *f);
+struct bytes fields_rest(struct fields *f);
+struct attempt fields_attempt(struct fields *f);
+struct hash fields_hash(struct fields *f);
+/* A count of things of which each takes at least `item_size` bytes: more than fit is an error at
+ * once, so that a lying count costs no memory. */
+size_t fields_count(struct fields *f, size_t item_size);
+void fields_ranges(struct fields *f, struct seqset *set); /* adds to `set`, also before an error */
+
+/* Writing. */
+void u64_put(struct buf *to, uint64_t value);
+void octets_put(struct buf *to, struct bytes octets);
+void attempt_put(struct buf *to, struct attempt attempt);
+void hash_put(struct buf *to, struct hash hash);
+void ranges_put(struct buf *to, const struct seqset *set);
+
+#endif

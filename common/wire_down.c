@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "common/wire.h"
+
+#include <stdlib.h>
+
+#include "common/fields.h"
+#include "common/varint.h"
+#include "common/xalloc.h"
+
+/* What the ventilator says on control. */
+
+void worker_welcome_put(struct buf *to, const struct worker_welcome *m)
+{
+    varint_put(to, ROLE_WORKER);
+    varint_put(to, m->heartbeat_ms);
+    varint_put(to, m->limit_ms);
+    octets_put(to, m->lanes);
+    varint_put(to, m->wants);
+    varint_put(to, m->epoch);
+    octets_put(to, m->results);
+    ranges_put(to, &m->kill);
+    ranges_put(to, &m->have);
+}
+
+enum error worker_welcome_take(struct bytes body, struct worker_welcome *m)
+{
+    struct fields r = fields_of(body);
+    fields_role(&r, ROLE_WORKER);
+    m->heartbeat_ms = fields_number(&r);
+    m->limit_ms = fields_number(&r);
+    m->lanes = fields_octets(&r);
+    m->wants = fields_number(&r);
+    m->epoch = fields_number(&r);
+    m->results = fields_octets(&r);
+    fields_ranges(&r, &m->kill);
+    fields_ranges(&r, &m->have);
+    return fields_end(&r);
+}
+
+void worker_welcome_free(struct worker_welcome *m)
+{
+    seqset_free(&m->kill);
+    seqset_free(&m->have);
+}
+
+void sink_welcome_put(struct buf *to, const struct sink_welcome *m)
+{
+    varint_put(to, ROLE_SINK);
+    varint_put(to, m->heartbeat_ms);
+    varint_put(to, m->limit_ms);
+    varint_put(to, m->epoch);
+    hash_put(to, m->fingerprint);
+}
+
+enum error sink_welcome_take(struct bytes body, struct sink_welcome *m)
+{
+    struct fields r = fields_of(body);
+    fields_role(&r, ROLE_SINK);
+    m->heartbeat_ms = fields_number(&r);
+    m->limit_ms = fields_number(&r);
+    m->epoch = fields_number(&r);
+    m->fingerprint = fields_hash(&r);
+    return fields_end(&r);
+}
+
+void refuse_put(struct buf *to, const struct refuse *m)
+{
+    varint_put(to, m->reason);
+    octets_put(to, m->sentence);
+}
+
+enum error refuse_take(struct bytes body, struct refuse *m)
+{
+    struct fields r = fields_of(body);
+    m->reason = fields_number(&r);
+    m->sentence = fields_octets(&r);
+    return fields_end(&r);
+}
+
+void number_put(struct buf *to, uint64_t number)
+{
+    varint_put(to, number);
+}
+
+enum error number_take(struct bytes body, uint64_t *number)
+{
+    struct fields r = fields_of(body);
+    *number = fields_number(&r);
+    return fields_end(&r);
+}
+
+void cancel_put(struct buf *to, const struct cancel *m)
+{
+    varint_put(to, m->count);
+    for (size_t i = 0; i < m->count; i++) {
+        varint_put(to, m->items[i].seq);
+        attempt_put(to, m->items[i].attempt);
+        varint_put(to, m->items[i].batch);
+    }
+}
+
+enum error cancel_take(struct bytes body, struct cancel *m)
+{
+    struct fields r = fields_of(body);
+    m->count = fields_count(&r, 11);
+    m->items = m->count ? xcalloc(m->count, sizeof *m->items) : NULL;
+    for (size_t i = 0; i < m->count; i++) {
+        m->items[i].seq = fields_seq(&r);
+        m->items[i].attempt = fields_attempt(&r);
+        m->items[i].batch = fields_number(&r);
+    }
+    return fields_end(&r);
+}
+
+void cancel_free(struct cancel *m)
+{
+    free(m->items);
+    *m = (struct cancel){0};
+}
+
+void released_put(struct buf *to, const struct released *m)
+{
+    ranges_put(to, &m->tasks);
+}
+
+enum error released_take(struct bytes body, struct released *m)
+{
+    struct fields r = fields_of(body);
+    fields_ranges(&r, &m->tasks);
+    return fields_end(&r);
+}
+
+void released_free(struct released *m)
+{
+    seqset_free(&m->tasks);
+}
+
+void sink_news_put(struct buf *to, const struct sink_news *m)
+{
+    varint_put(to, m->epoch);
+    octets_put(to, m->results);
+    varint_put(to, m->wants);
+}
+
+enum error sink_news_take(struct bytes body, struct sink_news *m)
+{
+    struct fields r = fields_of(body);
+    m->epoch = fields_number(&r);
+    m->results = fields_octets(&r);
+    m->wants = fields_number(&r);
+    return fields_end(&r);
+}
+
+void stop_put(struct buf *to, const struct stop *m)
+{
+    varint_put(to, m->reason);
+    varint_put(to, m->batch);
+}
+
+enum error stop_take(struct bytes body, struct stop *m)
+{
+    struct fields r = fields_of(body);
+    m->reason = fields_number(&r);
+    m->batch = fields_number(&r);
+    return fields_end(&r);
+}
+
+void verdict_put(struct buf *to, const struct verdict *m)
+{
+    varint_put(to, m->count);
+    for (size_t i = 0; i < m->count; i++) {
+        const struct verdict_item *item = &m->items[i];
+        varint_put(to, item->status);
+        varint_put(to, item->first);
+        varint_put(to, item->last);
+        varint_put(to, item->tries);
+        octets_put(to, item->task);
+    }
+}
+
+static void read_verdict_item(struct fields *r, struct verdict_item *item)
+{
+    uint64_t status = fields_number(r);
+    item->first = fields_seq(r);
+    item->last = fields_seq(r);
+    item->tries = fields_number(r);
+    item->task = fields_octets(r);
+    if (status != RESULT_LOST && status != RESULT_TASK_TOO_LARGE)
+        fields_fail(r, ERR_MALFORMED);
+    item->status = (enum result_status)status;
+    if (item->last < item->first)
+        fields_fail(r, ERR_MALFORMED);
+}
+
+enum error verdict_take(struct bytes body, struct verdict *m)
+{
+    struct fields r = fields_of(body);
+    m->count = fields_count(&r, 5);
+    m->items = m->count ? xcalloc(m->count, sizeof *m->items) : NULL;
+    for (size_t i = 0; i < m->count && !r.error; i++)
+        read_verdict_item(&r, &m->items[i]);
+    return fields_end(&r);
+}
+
+void verdict_free(struct verdict *m)
+{
+    free(m->items);
+    *m = (struct verdict){0};
+}
+
+void status_put(struct buf *to, const struct status *m)
+{
+    const uint64_t numbers[] = {m->total, m->read, m->queued, m->out, m->flags, m->workers};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        varint_put(to, numbers[i]);
+}
+
+enum error status_take(struct bytes body, struct status *m)
+{
+    struct fields r = fields_of(body);
+    uint64_t *const numbers[] = {&m->total, &m->read, &m->queued, &m->out, &m->flags, &m->workers};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        *numbers[i] = fields_number(&r);
+    return fields_end(&r);
+}
+
+void done_put(struct buf *to, const struct done *m)
+{
+    varint_put(to, m->total);
+    ranges_put(to, &m->not_run);
+    varint_put(to, m->flags);
+    varint_put(to, m->workers);
+}
+
+enum error done_take(struct bytes body, struct done *m)
+{
+    struct fields r = fields_of(body);
+    m->total = fields_number(&r);
+    fields_ranges(&r, &m->not_run);
+    m->flags = fields_number(&r);
+    m->workers = fields_number(&r);
+    return fields_end(&r);
+}
+
+void done_free(struct done *m)
+{
+    seqset_free(&m->not_run);
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "common/wire.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/fields.h"
+#include "common/varint.h"
+#include "common/xalloc.h"
+
+/* What workers and the sink say on control. */
+
+void attempt_list_add(struct attempt_list *list, uint64_t seq, struct attempt attempt)
+{
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity ? list->capacity * 2 : 8;
+        list->items = xrealloc(list->items, list->capacity * sizeof *list->items);
+    }
+    list->items[list->count++] = (struct running_attempt){seq, attempt};
+}
+
+void attempt_list_free(struct attempt_list *list)
+{
+    free(list->items);
+    *list = (struct attempt_list){0};
+}
+
+void attempt_list_put(struct buf *to, const struct attempt_list *m)
+{
+    varint_put(to, m->count);
+    for (size_t i = 0; i < m->count; i++) {
+        varint_put(to, m->items[i].seq);
+        attempt_put(to, m->items[i].attempt);
+    }
+}
+
+static void read_attempts(struct fields *r, struct attempt_list *list)
+{
+    size_t count = fields_count(r, 10);
+    for (size_t i = 0; i < count && !r->error; i++) {
+        uint64_t seq = fields_seq(r);
+        struct attempt attempt = fields_attempt(r);
+        if (!r->error)
+            attempt_list_add(list, seq, attempt);
+    }
+}
+
+enum error attempt_list_take(struct bytes body, struct attempt_list *m)
+{
+    struct fields r = fields_of(body);
+    read_attempts(&r, m);
+    return fields_end(&r);
+}
+
+static void put_peer(struct buf *to, const struct peer *peer)
+{
+    u64_put(to, peer->instance);
+    octets_put(to, peer->name);
+    octets_put(to, peer->host);
+    octets_put(to, peer->release);
+    varint_put(to, peer->pid);
+}
+
+static void read_peer(struct fields *r, struct peer *peer)
+{
+    peer->instance = fields_u64(r);
+    peer->name = fields_octets(r);
+    peer->host = fields_octets(r);
+    peer->release = fields_octets(r);
+    peer->pid = fields_number(r);
+}
+
+enum error join_role(struct bytes body, enum wire_role *role)
+{
+    struct fields r = fields_of(body);
+    uint64_t number = fields_number(&r);
+    if (r.error)
+        return r.error;
+    if (number != ROLE_WORKER && number != ROLE_SINK)
+        return ERR_MALFORMED;
+    *role = (enum wire_role)number;
+    return ERR_NONE;
+}
+
+void worker_join_put(struct buf *to, const struct worker_join *m)
+{
+    varint_put(to, ROLE_WORKER);
+    put_peer(to, &m->peer);
+    varint_put(to, m->slots);
+    varint_put(to, m->flags);
+    hash_put(to, m->executor);
+    attempt_list_put(to, &m->running);
+    ranges_put(to, &m->kept);
+}
+
+enum error worker_join_take(struct bytes body, struct worker_join *m)
+{
+    struct fields r = fields_of(body);
+    fields_role(&r, ROLE_WORKER);
+    read_peer(&r, &m->peer);
+    m->slots = fields_number(&r);
+    m->flags = fields_number(&r);
+    m->executor = fields_hash(&r);
+    read_attempts(&r, &m->running);
+    fields_ranges(&r, &m->kept);
+    return fields_end(&r);
+}
+
+void worker_join_free(struct worker_join *m)
+{
+    attempt_list_free(&m->running);
+    seqset_free(&m->kept);
+}
+
+void sink_join_put(struct buf *to, const struct sink_join *m)
+{
+    varint_put(to, ROLE_SINK);
+    put_peer(to, &m->peer);
+    varint_put(to, m->epoch);
+    varint_put(to, m->flags);
+    varint_put(to, m->total);
+    hash_put(to, m->fingerprint);
+    ranges_put(to, &m->stored);
+    u64_put(to, m->incarnation_max);
+    octets_put(to, m->results);
+    varint_put(to, m->wants);
+}
+
+enum error sink_join_take(struct bytes body, struct sink_join *m)
+{
+    struct fields r = fields_of(body);
+    fields_role(&r, ROLE_SINK);
+    read_peer(&r, &m->peer);
+    m->epoch = fields_number(&r);
+    m->flags = fields_number(&r);
+    m->total = fields_number(&r);
+    m->fingerprint = fields_hash(&r);
+    fields_ranges(&r, &m->stored);
+    m->incarnation_max = fields_u64(&r);
+    m->results = fields_octets(&r);
+    m->wants = fields_number(&r);
+    return fields_end(&r);
+}
+
+void sink_join_free(struct sink_join *m)
+{
+    seqset_free(&m->stored);
+}
+
+void heartbeat_put(struct buf *to, const struct heartbeat *m)
+{
+    u64_put(to, m->clock_ns);
+    ranges_put(to, &m->running);
+}
+
+enum error heartbeat_take(struct bytes body, struct heartbeat *m)
+{
+    struct fields r = fields_of(body);
+    m->clock_ns = fields_u64(&r);
+    fields_ranges(&r, &m->running);
+    return fields_end(&r);
+}
+
+void heartbeat_free(struct heartbeat *m)
+{
+    seqset_free(&m->running);
+}
+
+void credit_put(struct buf *to, const struct credit *m)
+{
+    varint_put(to, m->tasks);
+    varint_put(to, m->size_bytes);
+    varint_put(to, m->reserve);
+}
+
+enum error credit_take(struct bytes body, struct credit *m)
+{
+    struct fields r = fields_of(body);
+    m->tasks = fields_number(&r);
+    m->size_bytes = fields_number(&r);
+    m->reserve = fields_number(&r);
+    return fields_end(&r);
+}
+
+void token_put(struct buf *to, const struct token *m)
+{
+    buf_put(to, m->octets, TOKEN_SIZE);
+}
+
+enum error token_take(struct bytes body, struct token *m)
+{
+    if (body.size != TOKEN_SIZE)
+        return body.size < TOKEN_SIZE ? ERR_TRUNCATED : ERR_TRAILING;
+    memcpy(m->octets, body.data, TOKEN_SIZE);
+    return ERR_NONE;
+}
+
+void finished_put(struct buf *to, const struct finished *m)
+{
+    ranges_put(to, &m->tasks);
+    varint_put(to, m->failed);
+}
+
+enum error finished_take(struct bytes body, struct finished *m)
+{
+    struct fields r = fields_of(body);
+    fields_ranges(&r, &m->tasks);
+    m->failed = fields_number(&r);
+    return fields_end(&r);
+}
+
+void finished_free(struct finished *m)
+{
+    seqset_free(&m->tasks);
+}
+
+void returned_put(struct buf *to, const struct returned *m)
+{
+    ranges_put(to, &m->tasks);
+    varint_put(to, m->reason);
+}
+
+enum error returned_take(struct bytes body, struct returned *m)
+{
+    struct fields r = fields_of(body);
+    fields_ranges(&r, &m->tasks);
+    uint64_t reason = fields_number(&r);
+    if (reason > RETURNED_NOT_STARTED)
+        fields_fail(&r, ERR_MALFORMED);
+    m->reason = (enum returned_reason)reason;
+    return fields_end(&r);
+}
+
+void returned_free(struct returned *m)
+{
+    seqset_free(&m->tasks);
+}
+
+void leave_put(struct buf *to, struct bytes text)
+{
+    buf_put_bytes(to, text);
+}
+
+enum error leave_take(struct bytes body, struct bytes *text)
+{
+    *text = body;
+    return ERR_NONE;
+}
+
+void stored_note_put(struct buf *to, const struct stored_note *m)
+{
+    varint_put(to, m->epoch);
+    ranges_put(to, &m->tasks);
+    varint_put(to, m->gap_count);
+    for (size_t i = 0; i < m->gap_count; i++) {
+        u64_put(to, m->gaps[i].session);
+        varint_put(to, m->gaps[i].batch);
+    }
+    varint_put(to, m->order_full);
+}
+
+enum error stored_note_take(struct bytes body, struct stored_note *m)
+{
+    struct fields r = fields_of(body);
+    m->epoch = fields_number(&r);
+    fields_ranges(&r, &m->tasks);
+    m->gap_count = fields_count(&r, 9);
+    m->gaps = m->gap_count ? xcalloc(m->gap_count, sizeof *m->gaps) : NULL;
+    for (size_t i = 0; i < m->gap_count; i++) {
+        m->gaps[i].session = fields_u64(&r);
+        m->gaps[i].batch = fields_number(&r);
+    }
+    m->order_full = fields_number(&r) & 1;
+    return fields_end(&r);
+}
+
+void stored_note_free(struct stored_note *m)
+{
+    seqset_free(&m->tasks);
+    free(m->gaps);
+    m->gaps = NULL;
+    m->gap_count = 0;
+}
+
+void closed_put(struct buf *to, const struct closed *m)
+{
+    const uint64_t numbers[] = {m->total, m->ok, m->failed, m->lost, m->not_run, m->doubled};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        varint_put(to, numbers[i]);
+}
+
+enum error closed_take(struct bytes body, struct closed *m)
+{
+    struct fields r = fields_of(body);
+    uint64_t *const numbers[] = {&m->total, &m->ok, &m->failed, &m->lost, &m->not_run, &m->doubled};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        *numbers[i] = fields_number(&r);
+    return fields_end(&r);
+}
