@@ -3,8 +3,6 @@
 
 #include "common/clock.h"
 
-static const uint64_t back_off_min_ns = 100 * NS_PER_MS;
-static const uint64_t back_off_max_ns = 2 * NS_PER_S;
 static const uint64_t period_max_ms = 3600 * 1000; /* of heartbeat and limit */
 
 void membership_init(struct membership *m, uint64_t give_up_ns, uint64_t seed, uint64_t now_ns)
@@ -15,18 +13,8 @@ void membership_init(struct membership *m, uint64_t give_up_ns, uint64_t seed, u
                              .give_up_ns = give_up_ns < NEVER / 2 ? give_up_ns : NEVER / 2,
                              .heard_ns = now_ns,
                              .present_ns = now_ns,
-                             .open_ns = now_ns,
-                             .back_off_ns = back_off_min_ns,
-                             .random = seed | 1};
-}
-
-/* xorshift64 (Marsaglia 2003). */
-static uint64_t random_below(struct membership *m, uint64_t bound)
-{
-    m->random ^= m->random << 13;
-    m->random ^= m->random >> 7;
-    m->random ^= m->random << 17;
-    return m->random % bound;
+                             .open_ns = now_ns};
+    backoff_init(&m->backoff, seed);
 }
 
 void membership_up(struct membership *m, uint64_t now_ns)
@@ -38,10 +26,7 @@ void membership_up(struct membership *m, uint64_t now_ns)
 void membership_leave(struct membership *m, uint64_t now_ns)
 {
     m->state = AWAY;
-    m->open_ns = now_ns + m->back_off_ns + random_below(m, m->back_off_ns / 4);
-    m->back_off_ns += m->back_off_ns / 2;
-    if (m->back_off_ns > back_off_max_ns)
-        m->back_off_ns = back_off_max_ns;
+    m->open_ns = now_ns + backoff_next(&m->backoff);
 }
 
 void membership_heard(struct membership *m, uint64_t now_ns)
@@ -65,7 +50,7 @@ enum error membership_welcome(struct membership *m, const struct frame_head *hea
     m->heartbeat_ns = welcome->heartbeat_ms * NS_PER_MS;
     m->limit_ns = welcome->limit_ms * NS_PER_MS;
     m->beat_ns = now_ns + m->heartbeat_ns;
-    m->back_off_ns = back_off_min_ns;
+    backoff_reset(&m->backoff);
     if (head->incarnation > m->incarnation_max)
         m->incarnation_max = head->incarnation;
     return ERR_NONE;

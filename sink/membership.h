@@ -2,6 +2,7 @@
 #ifndef ZFARM_MEMBERSHIP_H
 #define ZFARM_MEMBERSHIP_H
 
+#include "common/backoff.h"
 #include "common/wire.h"
 
 /* The sink's place in the farm: its connection to the ventilator, whether it is welcome there, when
@@ -33,12 +34,11 @@ struct membership {
     uint64_t heartbeat_ns;
     uint64_t limit_ns;
     uint64_t give_up_ns;
-    uint64_t heard_ns;    /* since when the connection is silent */
-    uint64_t present_ns;  /* when the ventilator was heard last, on any connection */
-    uint64_t open_ns;     /* AWAY: when to try again */
-    uint64_t beat_ns;     /* JOINED: the next own heartbeat */
-    uint64_t back_off_ns; /* the next wait */
-    uint64_t random;
+    uint64_t heard_ns;   /* since when the connection is silent */
+    uint64_t present_ns; /* when the ventilator was heard last, on any connection */
+    uint64_t open_ns;    /* AWAY: when to try again */
+    uint64_t beat_ns;    /* JOINED: the next own heartbeat */
+    struct backoff backoff;
 };
 
 void membership_init(struct membership *m, uint64_t give_up_ns, uint64_t seed, uint64_t now_ns);

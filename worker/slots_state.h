@@ -2,10 +2,10 @@
 #ifndef ZFARM_SLOTS_STATE_H
 #define ZFARM_SLOTS_STATE_H
 
+#include "common/backoff.h"
 #include "common/clock.h"
 #include "worker/actions.h"
 #include "worker/backlog.h"
-#include "worker/backoff.h"
 #include "worker/credit.h"
 #include "worker/kept.h"
 #include "worker/large.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "worker/backoff.h"
+#include "common/backoff.h"
 
 #include "common/clock.h"
 
