@@ -220,7 +220,7 @@ void dispatcher_control_message(struct dispatcher *d, uint64_t connection, const
 
 /* ---- input ---- */
 
-static bool may_read(const struct dispatcher *d)
+bool dispatcher_may_read(const struct dispatcher *d)
 {
     return d->sink.ready && !d->sink.order_full && !d->input_ended && !dispatcher_is_over(d) &&
            seqset_empty(&d->queue) && d->ledger.bytes < d->options.queue_max_bytes &&
@@ -244,16 +244,14 @@ static bool may_look_ahead(const struct dispatcher *d)
 
 bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *bytes_max)
 {
-    d->target = may_read(d) ? handout_pick_for_input(d) : NULL;
+    d->target = dispatcher_may_read(d) ? handout_pick_for_input(d) : NULL;
     *tasks_max = *bytes_max = 1;
-    if (!may_read(d) || (!d->target && !may_look_ahead(d)))
+    if (!dispatcher_may_read(d) || (!d->target && !may_look_ahead(d)))
         return false;
     if (d->target) {
         uint64_t tasks = session_ordinary_room(d->target);
         uint64_t granted = d->target->granted.size_bytes, sent = d->target->sent_bytes;
         uint64_t bytes = granted > sent ? granted - sent : 0;
-        if (bytes == 0 && !seqset_empty(&d->target->out))
-            return false;
         *tasks_max = tasks < BATCH_TASKS_MAX ? tasks : BATCH_TASKS_MAX;
         *bytes_max = bytes < BATCH_BYTES_MAX ? bytes : BATCH_BYTES_MAX;
     }
@@ -313,27 +311,34 @@ void dispatcher_stop(struct dispatcher *d, const char *why, uint64_t now_ns)
 
 /* ---- a turn ---- */
 
+static void postpone(uint64_t *time_ns, uint64_t late_ns, uint64_t latest_ns)
+{
+    *time_ns = *time_ns + late_ns < latest_ns ? *time_ns + late_ns : latest_ns;
+}
+
 /* A turn that comes much later than it was due means that this process stood still, not that
  * everybody else was silent: all that is measured since the last turn starts from now. */
 static void forgive_own_lateness(struct dispatcher *d, uint64_t now_ns)
 {
     uint64_t due_ns = d->turned_at_ns + d->options.heartbeat_ns;
-    if (now_ns > due_ns + d->options.heartbeat_ns) {
-        uint64_t late_ns = now_ns - due_ns;
-        for (size_t i = 0; i < d->session_count; i++) {
-            struct session *s = d->sessions[i];
-            s->heard_at_ns += late_ns;
-            if (s->half_closed_at_ns != NEVER)
-                s->half_closed_at_ns += late_ns;
-        }
-        for (size_t i = 0; i < d->obituary_count; i++)
-            d->obituaries[i].expires_ns += late_ns;
-        struct range r;
-        for (uint64_t at = 1; seqset_next(&d->doomed, at, UINT64_MAX - 1, &r); at = r.first + 1)
-            entry_story(ledger_find(&d->ledger, r.first), r.first)->judge_at_ns += late_ns;
-        d->sink.absent_since_ns += late_ns;
-    }
     d->turned_at_ns = now_ns;
+    if (now_ns <= due_ns + d->options.heartbeat_ns)
+        return;
+    uint64_t late_ns = now_ns - due_ns, latest_ns = now_ns + d->options.limit_ns;
+    for (size_t i = 0; i < d->session_count; i++) {
+        struct session *s = d->sessions[i];
+        postpone(&s->heard_at_ns, late_ns, now_ns);
+        if (s->half_closed_at_ns != NEVER)
+            postpone(&s->half_closed_at_ns, late_ns, now_ns);
+    }
+    for (size_t i = 0; i < d->obituary_count; i++)
+        postpone(&d->obituaries[i].expires_ns, late_ns, latest_ns);
+    struct range r;
+    for (uint64_t at = 1; seqset_next(&d->doomed, at, UINT64_MAX - 1, &r); at = r.first + 1)
+        postpone(&entry_story(ledger_find(&d->ledger, r.first), r.first)->judge_at_ns, late_ns,
+                 latest_ns);
+    postpone(&d->sink.heard_at_ns, late_ns, now_ns);
+    postpone(&d->sink.absent_since_ns, late_ns, now_ns);
 }
 
 static void flush_session(struct dispatcher *d, struct session *s)

@@ -65,6 +65,7 @@ struct dispatcher {
     size_t obituary_count;
     struct index seen; /* instances that got a task */
     uint64_t workers_seen;
+    bool somebody_succeeds; /* some worker's last task did not fail, as of the last pick */
 
     /* Every task in the ledger is in exactly one of these, or at one or more sessions. */
     struct ledger ledger;
@@ -77,14 +78,14 @@ struct dispatcher {
     struct session *target; /* whom it is for */
     bool asked;             /* tasks were asked for */
     bool dry;               /* and there were none */
-    bool turn_wanted; /* the input told something that the next turn acts on */
+    bool turn_wanted;       /* the input told something that the next turn acts on */
     bool input_ended;
     bool stopping;
     bool failed; /* the job ends with 255 */
     struct why stop_why;
 
     bool done_sent;
-    bool closed; /* CLOSED came: only goodbyes are left */
+    bool closed;     /* CLOSED came: only goodbyes are left */
     bool stops_sent; /* to the workers */
     bool exited;
     struct closed counts;
@@ -117,14 +118,15 @@ void dispatcher_exit(struct dispatcher *d, int status, const char *format, ...)
 void dispatcher_refuse(struct dispatcher *d, uint64_t connection, enum refuse_reason reason,
                        const char *sentence);
 void dispatcher_moved(struct dispatcher *d, uint64_t now_ns);
-bool dispatcher_is_over(const struct dispatcher *d); /* nothing more is handed out */
+bool dispatcher_is_over(const struct dispatcher *d);  /* nothing more is handed out */
+bool dispatcher_may_read(const struct dispatcher *d); /* input, if somebody would take it */
 
 /* workers.c    */
 void workers_join(struct dispatcher *d, uint64_t connection, struct frame_head head,
-                     struct bytes message, struct bytes body, uint64_t now_ns);
+                  struct bytes message, struct bytes body, uint64_t now_ns);
 void workers_welcome_waiting(struct dispatcher *d, uint64_t now_ns);
 void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kind,
-                        struct bytes body, uint64_t now_ns);
+                     struct bytes body, uint64_t now_ns);
 void workers_end(struct dispatcher *d, struct session *s, bool charge, uint64_t now_ns);
 void workers_end_all(struct dispatcher *d, uint64_t now_ns);
 void workers_lane_end(struct dispatcher *d, struct session *s); /* END, once */

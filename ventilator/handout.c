@@ -30,6 +30,8 @@ void handout_queue(struct dispatcher *d, const struct story *story)
 {
     assert(story->holder_count == 0);
     handout_unqueue(d, story->seq, story->seq);
+    if (seqset_has(&d->judged, story->seq))
+        return; /* a worker had kept its result; the verdict stands */
     struct seqset *where = story->losses >= LOSSES_MAX ? &d->doomed
                            : story->losses             ? &d->lonely
                                                        : &d->queue;
@@ -53,12 +55,11 @@ static bool is_open(const struct dispatcher *d, const struct session *s)
     return d->sink.ready && s->lane && s->connection && !s->ended && !s->leaving && !s->alone;
 }
 
-static bool is_suspect(const struct dispatcher *d, const struct session *s)
+/* Whether tasks succeed somewhere: else it is not the worker's fault that they fail. */
+static bool somebody_succeeds(const struct dispatcher *d)
 {
-    if (s->fails_in_a_row < SUSPECT_FAILS)
-        return false;
     for (size_t i = 0; i < d->session_count; i++)
-        if (d->sessions[i] != s && d->sessions[i]->used && d->sessions[i]->fails_in_a_row == 0)
+        if (d->sessions[i]->used && d->sessions[i]->fails_in_a_row == 0)
             return true;
     return false;
 }
@@ -68,10 +69,10 @@ static uint64_t room_for(const struct dispatcher *d, const struct session *s, bo
 {
     if (!is_open(d, s) || s->reserved)
         return 0;
-    uint64_t room = session_ordinary_room(s);
+    uint64_t room = session_has_bytes(s, 1) ? session_ordinary_room(s) : 0;
     if (queued && session_reserve_room(s) > room)
         room = session_reserve_room(s);
-    if (room && is_suspect(d, s))
+    if (room && s->fails_in_a_row >= SUSPECT_FAILS && d->somebody_succeeds)
         room = session_unfinished(s) == 0;
     return room;
 }
@@ -85,6 +86,7 @@ static struct session *pick(struct dispatcher *d, bool queued, uint64_t *candida
 {
     struct session *best = NULL;
     *candidates = 0;
+    d->somebody_succeeds = somebody_succeeds(d);
     for (size_t i = 0; i < d->session_count; i++) {
         struct session *s = d->sessions[i];
         if (room_for(d, s, queued) == 0 || (queued && s->passed_over))
@@ -113,11 +115,13 @@ struct parcel {
     struct record_walk walk;
     uint64_t tasks;
     size_t bytes;
+    uint64_t sent_tasks; /* by the session before it */
+    uint64_t sent_bytes;
 };
 
 static void parcel_begin(struct parcel *p, struct dispatcher *d, struct session *s)
 {
-    *p = (struct parcel){.session = s};
+    *p = (struct parcel){.session = s, .sent_tasks = s->sent_tasks, .sent_bytes = s->sent_bytes};
     wire_begin(&p->message, KIND_TASKS, dispatcher_head(d, KIND_TASKS, s->id));
     tasks_begin(&p->message, s->batch + 1);
 }
@@ -176,13 +180,19 @@ static bool is_avoided(const struct story *story, const struct session *s, uint6
     return story->avoid && story->avoid == s->instance && candidates > 1;
 }
 
-static bool fits(const struct parcel *p, size_t size_bytes)
+/* Whether the credit allows one more task of so many bytes; the reserve is for tasks that were
+ * handed out before. */
+static bool fits(const struct parcel *p, const struct story *story, size_t size_bytes)
 {
     const struct session *s = p->session;
+    uint64_t tasks = p->sent_tasks + p->tasks;
+    uint64_t bytes = p->sent_bytes + p->bytes + size_bytes;
     if (p->tasks && p->bytes + size_bytes > BATCH_BYTES_MAX)
         return false;
-    return s->sent_tasks + p->run.count < s->granted.reserve ||
-           session_has_bytes(s, p->bytes + size_bytes);
+    if (story->attempts && tasks < s->granted.reserve)
+        return true;
+    bool first = p->tasks == 0 && seqset_empty(&s->out);
+    return tasks < s->granted.tasks && (first || bytes <= s->granted.size_bytes);
 }
 
 /* Sends the session a batch of what is queued; returns false if there is nothing for it. */
@@ -202,7 +212,7 @@ static bool send_queued(struct dispatcher *d, struct session *s, uint64_t candid
         struct bytes record = ledger_walk(&p.walk, entry, r.first);
         if (is_avoided(story, s, candidates))
             continue;
-        if (!fits(&p, record.size))
+        if (!fits(&p, story, record.size))
             break;
         handout_unqueue(d, r.first, r.first);
         parcel_add(&p, d, story, record, 0);
@@ -243,15 +253,24 @@ void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, ui
 
 /* ---- tasks that run alone ---- */
 
+/* Whether a is the better place for a task that must be alone: who has nothing to do, then who is
+ * kept free already, then who will be free soonest. */
+static bool is_emptier(const struct session *a, const struct session *b)
+{
+    uint64_t in_a = session_unfinished(a), in_b = session_unfinished(b);
+    if (in_a == 0 || in_b == 0 || a->reserved == b->reserved)
+        return in_a < in_b;
+    return a->reserved;
+}
+
 static struct session *emptiest(struct dispatcher *d)
 {
     struct session *best = NULL;
     for (size_t i = 0; i < d->session_count; i++) {
         struct session *s = d->sessions[i];
-        if (!is_open(d, s) || (session_reserve_room(s) == 0 && session_unfinished(s) == 0))
-            continue;
-        if (!best || s->reserved > best->reserved ||
-            (s->reserved == best->reserved && session_unfinished(s) < session_unfinished(best)))
+        bool has_room =
+            session_reserve_room(s) || (session_ordinary_room(s) && seqset_empty(&s->out));
+        if (is_open(d, s) && (has_room || session_unfinished(s)) && (!best || is_emptier(s, best)))
             best = s;
     }
     return best;
@@ -294,7 +313,7 @@ static void hand_out_lonely(struct dispatcher *d, uint64_t now_ns)
             continue;
         }
         s->reserved = true;
-        if (session_unstarted(s) && !s->recalling)
+        if (session_unstarted(s) && !s->recalling && now_ns >= s->recall_again_ns)
             ask_back(d, s, session_unstarted(s), now_ns);
         return;
     }
@@ -321,11 +340,11 @@ static struct session *fullest(struct dispatcher *d, uint64_t now_ns)
     return best;
 }
 
-/* When somebody idles and nothing is left to be handed out, half of what the fullest session has
- * not begun is asked back. */
+/* When somebody idles and nothing is left to be handed out, or may be read, half of what the
+ * fullest session has not begun is asked back. */
 static void recall(struct dispatcher *d, uint64_t now_ns)
 {
-    if (!seqset_empty(&d->queue) || !(d->input_ended || d->dry))
+    if (!seqset_empty(&d->queue) || (dispatcher_may_read(d) && !d->dry))
         return;
     for (size_t i = 0; i < d->session_count; i++) {
         if (!wants_work(d, d->sessions[i]))

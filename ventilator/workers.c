@@ -168,7 +168,7 @@ static bool adopt(struct dispatcher *d, struct truth *t, uint64_t seq, struct at
                   bool finished)
 {
     struct entry *entry = ledger_find(&d->ledger, seq);
-    if (!entry)
+    if (!entry || (seqset_has(&d->judged, seq) && !finished))
         return false;
     struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
     if (t->before) {
@@ -230,6 +230,17 @@ static void refund(struct dispatcher *d, uint64_t session)
     remove_obituary(d, o);
 }
 
+/* A task with a loss is alone where it runs, also after its worker has joined anew. */
+static void keep_alone(struct dispatcher *d, struct session *s)
+{
+    struct range r;
+    for (uint64_t at = 1; seqset_next(&s->out, at, UINT64_MAX - 1, &r); at = r.first + 1) {
+        struct story *story = entry_story(ledger_find(&d->ledger, r.first), r.first);
+        if (story && story->losses && !seqset_has(&s->finished, r.first))
+            s->alone = r.first;
+    }
+}
+
 static void welcome(struct dispatcher *d, const struct truth *t)
 {
     struct worker_welcome m = {.heartbeat_ms = d->options.heartbeat_ns / NS_PER_MS,
@@ -246,14 +257,13 @@ static void welcome(struct dispatcher *d, const struct truth *t)
     dispatcher_send(d, t->session->connection, &to);
 }
 
-/* Sessions that this one replaces: the one that it names, and any other of the same process or of
- * the same connection. */
-static struct session *replaced(struct dispatcher *d, uint64_t named, uint64_t instance,
-                                uint64_t connection)
+/* A session that a JOIN replaces: of the same process, whichever it names, or of the same
+ * connection. */
+static struct session *replaced(struct dispatcher *d, uint64_t instance, uint64_t connection)
 {
     for (size_t i = 0; i < d->session_count; i++) {
         struct session *s = d->sessions[i];
-        if (s->id == named || s->instance == instance || s->connection == connection)
+        if (s->instance == instance || s->connection == connection)
             return s;
     }
     return NULL;
@@ -263,8 +273,7 @@ static void take_in(struct dispatcher *d, uint64_t connection, struct frame_head
                     const struct worker_join *join, uint64_t now_ns)
 {
     bool ours = head.job == d->job && head.incarnation == d->options.incarnation;
-    struct truth t = {.before =
-                          replaced(d, ours ? head.session : 0, join->peer.instance, connection)};
+    struct truth t = {.before = replaced(d, join->peer.instance, connection)};
     t.session = session_new(++d->last_id, connection, &join->peer, join->slots, now_ns);
     t.session->leaving = join->flags & WORKER_LEAVING;
     if (head.job == d->job) {
@@ -277,11 +286,12 @@ static void take_in(struct dispatcher *d, uint64_t connection, struct frame_head
     }
     while (t.before) {
         workers_end(d, t.before, false, now_ns);
-        t.before = replaced(d, 0, join->peer.instance, connection);
+        t.before = replaced(d, join->peer.instance, connection);
     }
     add_session(d, t.session);
     if (ours)
         refund(d, head.session);
+    keep_alone(d, t.session);
     welcome(d, &t);
     seqset_free(&t.kill);
     seqset_free(&t.have);
@@ -296,7 +306,7 @@ static void let_wait(struct dispatcher *d, uint64_t connection, struct bytes mes
 }
 
 void workers_join(struct dispatcher *d, uint64_t connection, struct frame_head head,
-                     struct bytes message, struct bytes body, uint64_t now_ns)
+                  struct bytes message, struct bytes body, uint64_t now_ns)
 {
     struct worker_join join = {0};
     if (worker_join_take(body, &join)) {
@@ -304,7 +314,7 @@ void workers_join(struct dispatcher *d, uint64_t connection, struct frame_head h
     } else if (d->closed || (d->stopping && !join.running.count && seqset_empty(&join.kept))) {
         dispatcher_refuse(d, connection, REFUSE_OVER, "the job is over");
     } else if (d->session_count + d->waiting_count >= d->options.workers_max &&
-               !replaced(d, head.session, join.peer.instance, connection)) {
+               !replaced(d, join.peer.instance, connection)) {
         dispatcher_refuse(d, connection, REFUSE_FULL,
                           "the ventilator has as many workers as --workers-max allows");
     } else if (d->job == 0) {
@@ -317,8 +327,10 @@ void workers_join(struct dispatcher *d, uint64_t connection, struct frame_head h
 
 void workers_welcome_waiting(struct dispatcher *d, uint64_t now_ns)
 {
-    while (d->waiting_count) {
-        struct waiting_join w = d->waiting[--d->waiting_count];
+    size_t count = d->waiting_count;
+    d->waiting_count = 0;
+    for (size_t i = 0; i < count; i++) { /* of two of one process, the later one stays */
+        struct waiting_join w = d->waiting[i];
         struct frame_head head;
         struct bytes body;
         struct worker_join join = {0};
@@ -419,6 +431,8 @@ static void finished(struct dispatcher *d, struct session *s, struct bytes body,
     } else {
         still_open(s, &m.tasks, &open);
         seqset_add_all(&s->finished, &open);
+        if (seqset_has(&open, s->alone))
+            s->alone = 0;
         s->fails_in_a_row = m.failed < open.members ? 0 : s->fails_in_a_row + open.members;
         /* What is stored already was told before the worker had it to tell: tell it again. */
         struct range r;
@@ -487,7 +501,7 @@ static void returned(struct dispatcher *d, struct session *s, struct bytes body,
 }
 
 void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kind,
-                        struct bytes body, uint64_t now_ns)
+                     struct bytes body, uint64_t now_ns)
 {
     s->heard_at_ns = now_ns;
     if (kind == KIND_HEARTBEAT)
