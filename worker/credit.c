@@ -115,19 +115,18 @@ static uint64_t unused(uint64_t granted, uint64_t received)
 enum credit_due credit_due(const struct credit *sent, const struct credit *wanted,
                            const struct holding *h)
 {
+    uint64_t idle = idle_slots(h);
     uint64_t coming = unused(sent->tasks, h->received);
     uint64_t asked = unused(wanted->tasks, h->received);
+    uint64_t reserved = unused(sent->reserve, h->received);
     uint64_t coming_bytes = unused(sent->size_bytes, h->received_bytes);
-    bool more = wanted->tasks > sent->tasks;
-    if (more && coming < idle_slots(h))
+    uint64_t asked_bytes = unused(wanted->size_bytes, h->received_bytes);
+    if (coming < idle &&
+        (asked > coming || (reserved < idle && unused(wanted->reserve, h->received) > reserved)))
         return CREDIT_NOW;
-    if (wanted->reserve > sent->reserve && unused(sent->reserve, h->received) < idle_slots(h) &&
-        coming < idle_slots(h))
-        return CREDIT_NOW;
-    if (more && 2 * (coming + h->unstarted) < asked + h->unstarted)
+    if (asked > coming && 2 * (coming + h->unstarted) < asked + h->unstarted)
         return CREDIT_SOON;
-    if (wanted->size_bytes > sent->size_bytes && coming_bytes < CREDIT_BYTES_MAX / 2 &&
-        wanted->size_bytes - sent->size_bytes > CREDIT_BYTES_MAX / 8)
+    if (coming_bytes < CREDIT_BYTES_MAX / 2 && asked_bytes > coming_bytes + CREDIT_BYTES_MAX / 8)
         return CREDIT_SOON;
     return CREDIT_FINE;
 }

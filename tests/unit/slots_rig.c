@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "tests/unit/slots_rig.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+void rig_begin(struct rig *r)
+{
+    *r = (struct rig){.now_ns = 1000 * NS_PER_S, .incarnation = 1000};
+    r->options = (struct slots_options){.slots = 2,
+                                        .batch_max = 1,
+                                        .peer = {.instance = 5, .name = bytes_of("w"), .pid = 1},
+                                        .kept_max_bytes = 16 << 20,
+                                        .give_up_ns = 60 * NS_PER_S,
+                                        .connect = "tcp://farm:5556",
+                                        .random_seed = 1};
+}
+
+void rig_start(struct rig *r)
+{
+    r->s = slots_new(&r->options, r->now_ns);
+}
+
+void rig_end(struct rig *r)
+{
+    slots_destroy(&r->s);
+    block_release(&r->results);
+    buf_free(&r->said);
+}
+
+/* ---- what the core says ---- */
+
+static void put_set(struct buf *to, const struct seqset *set)
+{
+    for (size_t i = 0; i < set->count; i++) {
+        buf_printf(to, "%s%" PRIu64, i ? "," : "", set->ranges[i].first);
+        if (set->ranges[i].last > set->ranges[i].first)
+            buf_printf(to, "-%" PRIu64, set->ranges[i].last);
+    }
+}
+
+static void say_join(struct rig *r, struct frame_head head, struct bytes body)
+{
+    struct worker_join m = {0};
+    cr_assert_eq(worker_join_take(body, &m), ERR_NONE);
+    buf_put_text(&r->said, "JOIN");
+    for (size_t i = 0; i < m.running.count; i++)
+        buf_printf(&r->said, "%s%" PRIu64, i ? "," : " run=", m.running.items[i].seq);
+    if (m.kept.count)
+        buf_put_text(&r->said, " kept=");
+    put_set(&r->said, &m.kept);
+    if (head.session)
+        buf_printf(&r->said, " of=%" PRIu64, head.session);
+    if (m.flags & WORKER_LEAVING)
+        buf_put_text(&r->said, " leaving");
+    worker_join_free(&m);
+}
+
+static void say_finished(struct rig *r, struct bytes body)
+{
+    struct finished m = {0};
+    cr_assert_eq(finished_take(body, &m), ERR_NONE);
+    buf_put_text(&r->said, "FINISHED ");
+    put_set(&r->said, &m.tasks);
+    if (m.failed)
+        buf_printf(&r->said, " failed=%" PRIu64, m.failed);
+    finished_free(&m);
+}
+
+static void say_failed(struct rig *r, struct bytes body)
+{
+    struct attempt_list m = {0};
+    cr_assert_eq(attempt_list_take(body, &m), ERR_NONE);
+    buf_put_text(&r->said, "FAILED");
+    for (size_t i = 0; i < m.count; i++)
+        buf_printf(&r->said, " %" PRIu64 "#%u", m.items[i].seq, m.items[i].attempt.number);
+    attempt_list_free(&m);
+}
+
+static void say_returned(struct rig *r, struct bytes body)
+{
+    static const char *const reasons[] = {"recall", "leaving", "not-started"};
+    struct returned m = {0};
+    cr_assert_eq(returned_take(body, &m), ERR_NONE);
+    buf_put_text(&r->said, "RETURNED ");
+    put_set(&r->said, &m.tasks);
+    buf_printf(&r->said, "%s(%s)", m.tasks.count ? " " : "", reasons[m.reason]);
+    returned_free(&m);
+}
+
+static void say_results(struct rig *r, struct bytes body)
+{
+    struct results_head head;
+    struct bytes runs;
+    struct result_run run;
+    cr_assert_eq(results_take(body, &head, &runs), ERR_NONE);
+    buf_printf(&r->said, "RESULTS %" PRIu64 "/%" PRIu64, head.batch, head.floor);
+    while (runs.size) {
+        cr_assert_eq(result_run_take(&runs, &run), ERR_NONE);
+        struct result result;
+        for (uint64_t i = 0; i < run.count; i++)
+            cr_assert_eq(result_take(&run.records, &result), ERR_NONE);
+        cr_assert_eq(run.records.size, 0);
+        buf_printf(&r->said, " %" PRIu64, run.first);
+        if (run.count > 1)
+            buf_printf(&r->said, "-%" PRIu64, run.first + run.count - 1);
+        buf_put_text(&r->said, result.final ? "" : "h");
+    }
+}
+
+static void say_piece(struct rig *r, struct bytes body)
+{
+    struct piece m;
+    cr_assert_eq(piece_take(body, &m), ERR_NONE);
+    buf_printf(&r->said, "PIECE %" PRIu64 "@%" PRIu64 "+%zu/%" PRIu64, m.seq, m.offset,
+               m.content.size, m.total);
+}
+
+static void say_message(struct rig *r, struct block *block)
+{
+    struct frame_head head;
+    struct bytes body;
+    cr_assert_eq(frame_take(block_bytes(block), &head, &body), ERR_NONE);
+    if (head.kind == KIND_HEARTBEAT) {
+        struct heartbeat m = {0};
+        cr_assert_eq(heartbeat_take(body, &m), ERR_NONE);
+        if (r->show_beats) {
+            buf_put_text(&r->said, m.running.count ? "BEAT " : "BEAT");
+            put_set(&r->said, &m.running);
+        }
+        heartbeat_free(&m);
+    } else if (head.kind == KIND_CREDIT) {
+        cr_assert_eq(credit_take(body, &r->credit), ERR_NONE);
+        r->credits++;
+        if (r->show_credit)
+            buf_printf(&r->said, "CREDIT %" PRIu64 "/%" PRIu64, r->credit.tasks, r->credit.reserve);
+    } else if (head.kind == KIND_JOIN)
+        say_join(r, head, body);
+    else if (head.kind == KIND_FINISHED)
+        say_finished(r, body);
+    else if (head.kind == KIND_FAILED)
+        say_failed(r, body);
+    else if (head.kind == KIND_RETURNED)
+        say_returned(r, body);
+    else if (head.kind == KIND_RESULTS)
+        say_results(r, body);
+    else if (head.kind == KIND_PIECE)
+        say_piece(r, body);
+    else
+        buf_put_text(&r->said, wire_kind_name(head.kind));
+}
+
+static void say_start(struct rig *r, const struct assignment *a)
+{
+    buf_printf(&r->said, "START %u:%" PRIu64, a->slot, a->first);
+    if (a->count > 1)
+        buf_printf(&r->said, "-%" PRIu64, a->first + a->count - 1);
+    struct bytes records = a->records;
+    cr_assert_eq(task_skip(&records, a->count), ERR_NONE);
+    cr_assert_eq(records.size, 0);
+}
+
+static void say_action(struct rig *r, struct slots_action *action)
+{
+    switch (action->kind) {
+    case SLOTS_OPEN_CONTROL:
+        buf_put_text(&r->said, "control+");
+        break;
+    case SLOTS_CLOSE_CONTROL:
+        buf_put_text(&r->said, "control-");
+        break;
+    case SLOTS_OPEN_LANE:
+        buf_printf(&r->said, "lane+%s", action->endpoint);
+        break;
+    case SLOTS_CLOSE_LANE:
+        buf_put_text(&r->said, "lane-");
+        break;
+    case SLOTS_OPEN_RESULTS:
+        buf_printf(&r->said, "results+%s", action->endpoint);
+        break;
+    case SLOTS_CLOSE_RESULTS:
+        buf_put_text(&r->said, "results-");
+        break;
+    case SLOTS_SEND_CONTROL:
+        r->messages++;
+        say_message(r, action->block);
+        break;
+    case SLOTS_SEND_RESULTS:
+        say_message(r, action->block);
+        block_release(&r->results);
+        r->results = block_hold(action->block);
+        break;
+    case SLOTS_START:
+        say_start(r, &action->assignment);
+        break;
+    case SLOTS_CANCEL:
+        buf_printf(&r->said, "CANCEL %u:%" PRIu64, action->slot, action->seq);
+        break;
+    case SLOTS_EXIT:
+        buf_printf(&r->said, "EXIT %d", action->status);
+        r->why = action->why;
+        break;
+    }
+}
+
+void rig_turn(struct rig *r)
+{
+    struct slots_action action;
+    slots_turn(r->s, r->now_ns);
+    while (slots_next_action(r->s, &action)) {
+        size_t before = r->said.size;
+        say_action(r, &action);
+        if (r->said.size > before)
+            buf_put_byte(&r->said, ' ');
+        if (action.kind == SLOTS_SEND_CONTROL || action.kind == SLOTS_SEND_RESULTS)
+            block_release(&action.block);
+    }
+}
+
+void rig_pass(struct rig *r, uint64_t ns)
+{
+    uint64_t end = r->now_ns + ns;
+    for (uint64_t deadline; (deadline = slots_deadline(r->s)) <= end; rig_turn(r))
+        r->now_ns = deadline > r->now_ns ? deadline : r->now_ns;
+    r->now_ns = end;
+    rig_turn(r);
+}
+
+void rig_expect(struct rig *r, const char *words)
+{
+    rig_turn(r);
+    if (r->said.size)
+        r->said.size--; /* the last blank */
+    buf_put_byte(&r->said, 0);
+    cr_assert_str_eq((const char *)r->said.data, words);
+    buf_clear(&r->said);
+}
+
+void rig_forget(struct rig *r)
+{
+    rig_turn(r);
+    buf_clear(&r->said);
+}
+
+/* ---- the ventilator ---- */
+
+static void v_sends(struct rig *r, enum wire_kind kind, uint64_t session, struct buf *body)
+{
+    struct buf message = {0};
+    wire_begin(&message, kind, (struct frame_head){kind, JOB, r->incarnation, session});
+    buf_put_bytes(&message, buf_bytes(body));
+    buf_free(body);
+    if (kind == KIND_HELLO || kind == KIND_TASKS || kind == KIND_END)
+        slots_lane_message(r->s, buf_bytes(&message), r->now_ns);
+    else
+        slots_control_message(r->s, buf_bytes(&message), r->now_ns);
+    buf_free(&message);
+}
+
+void v_says(struct rig *r, enum wire_kind kind, struct buf *body)
+{
+    v_sends(r, kind, r->session, body);
+}
+
+void v_says_number(struct rig *r, enum wire_kind kind, uint64_t number)
+{
+    struct buf body = {0};
+    number_put(&body, number);
+    v_says(r, kind, &body);
+}
+
+void v_welcome(struct rig *r, struct worker_welcome m)
+{
+    struct buf body = {0};
+    m.heartbeat_ms = 500;
+    m.limit_ms = 3000;
+    if (!m.lanes.size)
+        m.lanes = bytes_of("5557");
+    if (!m.results.size && !m.epoch) {
+        m.results = bytes_of("tcp://sink:5558");
+        m.epoch = 1;
+    }
+    worker_welcome_put(&body, &m);
+    r->session++;
+    r->batch = 0;
+    v_says(r, KIND_WELCOME, &body);
+    worker_welcome_free(&m);
+}
+
+void v_refuse(struct rig *r, uint64_t reason, const char *sentence)
+{
+    struct buf body = {0};
+    refuse_put(&body, &(struct refuse){reason, bytes_of(sentence)});
+    v_sends(r, KIND_REFUSE, 0, &body);
+}
+
+void v_heartbeat(struct rig *r, uint64_t session)
+{
+    struct buf body = {0};
+    heartbeat_put(&body, &(struct heartbeat){.clock_ns = r->now_ns});
+    v_sends(r, KIND_HEARTBEAT, session, &body);
+}
+
+void v_hello(struct rig *r)
+{
+    struct buf body = {0};
+    token_put(&body, &(struct token){{1, 2, 3}});
+    v_sends(r, KIND_HELLO, 0, &body);
+}
+
+void v_tasks(struct rig *r, uint64_t first, uint64_t count, uint64_t flags)
+{
+    struct buf body = {0}, records = {0};
+    for (uint64_t i = 0; i < count; i++)
+        task_put_line(&records, bytes_of("line"));
+    tasks_begin(&body, ++r->batch);
+    task_run_put(&body, &(struct task_run){.first = first,
+                                           .count = count,
+                                           .number = 1,
+                                           .tries = 1,
+                                           .flags = flags,
+                                           .records = buf_bytes(&records)});
+    v_says(r, KIND_TASKS, &body);
+    buf_free(&records);
+}
+
+void v_end(struct rig *r)
+{
+    v_says_number(r, KIND_END, r->batch);
+}
+
+void v_released(struct rig *r, uint64_t first, uint64_t last)
+{
+    struct buf body = {0};
+    struct released m = {0};
+    seqset_add(&m.tasks, first, last);
+    released_put(&body, &m);
+    v_says(r, KIND_RELEASED, &body);
+    released_free(&m);
+}
+
+void v_cancel(struct rig *r, uint64_t seq, uint64_t batch)
+{
+    struct buf body = {0};
+    struct cancel_item item = {seq, {r->incarnation, 1}, batch};
+    cancel_put(&body, &(struct cancel){&item, 1});
+    v_says(r, KIND_CANCEL, &body);
+}
+
+void v_sink(struct rig *r, uint64_t epoch, const char *endpoint)
+{
+    struct buf body = {0};
+    sink_news_put(&body, &(struct sink_news){epoch, bytes_of(endpoint), 0});
+    v_says(r, KIND_SINK, &body);
+}
+
+void v_stop(struct rig *r, uint64_t reason)
+{
+    struct buf body = {0};
+    stop_put(&body, &(struct stop){reason, r->batch});
+    v_says(r, KIND_STOP, &body);
+}
+
+/* ---- the executor ---- */
+
+void x_ends(struct rig *r, unsigned slot, uint64_t seq, enum result_status status,
+            const char *output)
+{
+    struct outcome outcome = {.slot = slot,
+                              .seq = seq,
+                              .status = status,
+                              .code = status == RESULT_OK ? 0 : 1,
+                              .start_us = 1,
+                              .duration_ns = NS_PER_S,
+                              .out = {.bytes = bytes_of(output), .fd = -1},
+                              .err = {.fd = -1}};
+    slots_finished(r->s, &outcome, r->now_ns);
+}
+
+void x_ok(struct rig *r, unsigned slot, uint64_t seq)
+{
+    x_ends(r, slot, seq, RESULT_OK, "out");
+}
+
+void x_fails(struct rig *r, unsigned slot, uint64_t seq)
+{
+    x_ends(r, slot, seq, RESULT_EXITED, "");
+}
+
+/* ---- short cuts ---- */
+
+void rig_rejoin(struct rig *r)
+{
+    rig_pass(r, 3 * NS_PER_S); /* any back-off */
+    slots_control_up(r->s, r->now_ns);
+    v_welcome(r, (struct worker_welcome){0});
+    v_hello(r);
+    rig_turn(r);
+}
+
+void rig_join(struct rig *r)
+{
+    rig_turn(r);
+    slots_control_up(r->s, r->now_ns);
+    v_welcome(r, (struct worker_welcome){0});
+    v_hello(r);
+    slots_results_up(r->s, r->now_ns);
+    rig_forget(r);
+}
