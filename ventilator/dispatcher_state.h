@@ -94,7 +94,8 @@ struct dispatcher {
     uint64_t turned_at_ns;
     uint64_t flushed_at_ns; /* RELEASED and CANCEL were passed on */
     bool flush_wanted;
-    uint64_t verdicts_sent_ns;
+    uint64_t verdicts_from; /* judged tasks below it were told */
+    uint64_t verdicts_again_ns;
     uint64_t waits_sent_ns; /* HEARTBEAT to those who wait for a sink */
     uint64_t moved_at_ns;
     uint64_t dropped;

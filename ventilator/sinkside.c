@@ -240,7 +240,7 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
         sinkside_stored(d, &m.tasks, now_ns);
         note_gaps(d, &m);
         if (first) {
-            d->verdicts_sent_ns = 0;
+            d->verdicts_again_ns = 0;
             d->done_sent = false;
             workers_welcome_waiting(d, now_ns);
         }
@@ -330,7 +330,8 @@ void sinkside_judge(struct dispatcher *d, uint64_t seq)
 {
     handout_unqueue(d, seq, seq);
     seqset_add(&d->judged, seq, seq);
-    d->verdicts_sent_ns = 0;
+    if (seq < d->verdicts_from)
+        d->verdicts_from = seq;
 }
 
 static struct verdict_item judgement(struct dispatcher *d, uint64_t seq)
@@ -344,29 +345,40 @@ static struct verdict_item judgement(struct dispatcher *d, uint64_t seq)
                                  .task = ledger_record(entry, seq)};
 }
 
-/* As many as fit a frame, again and again until they are stored. */
-static void send_verdicts(struct dispatcher *d, uint64_t now_ns)
+/* As many as fit a frame, from d->verdicts_from on; returns false if there are none. */
+static bool send_some_verdicts(struct dispatcher *d)
 {
     enum { MOST = 1000 };
-    if (seqset_empty(&d->judged) || !d->sink.ready || now_ns < d->verdicts_sent_ns)
-        return;
     struct verdict_item items[MOST];
     struct verdict m = {items, 0};
     size_t size_bytes = 0;
     struct range r;
-    for (uint64_t at = 1; m.count < MOST && seqset_next(&d->judged, at, UINT64_MAX - 1, &r);
-         at = r.first + 1) {
+    while (m.count < MOST && seqset_next(&d->judged, d->verdicts_from, UINT64_MAX - 1, &r)) {
         struct verdict_item item = judgement(d, r.first);
         if (m.count && size_bytes + item.task.size > FRAME_MAX / 2)
             break;
         size_bytes += item.task.size;
         items[m.count++] = item;
+        d->verdicts_from = r.first + 1;
     }
+    if (m.count == 0)
+        return false;
     struct buf to = {0};
     wire_begin(&to, KIND_VERDICT, dispatcher_head(d, KIND_VERDICT, d->sink.session));
     verdict_put(&to, &m);
     dispatcher_send(d, d->sink.connection, &to);
-    d->verdicts_sent_ns = now_ns + VERDICT_REPEAT_NS;
+    return true;
+}
+
+/* New ones at once, all of them again and again until they are stored. */
+static void send_verdicts(struct dispatcher *d, uint64_t now_ns)
+{
+    if (seqset_empty(&d->judged) || !d->sink.ready)
+        return;
+    if (now_ns >= d->verdicts_again_ns)
+        d->verdicts_from = 1;
+    while (send_some_verdicts(d))
+        d->verdicts_again_ns = now_ns + VERDICT_REPEAT_NS;
 }
 
 /* ---- the end ---- */
@@ -381,8 +393,8 @@ static bool anything_out(const struct dispatcher *d)
 
 static bool is_complete(const struct dispatcher *d)
 {
-    if (d->stopping)
-        return !anything_out(d);
+    if (d->stopping) /* who was cut off a moment ago may come back with what it runs */
+        return !anything_out(d) && d->obituary_count == 0;
     return d->input_ended && d->ledger.stored.members == d->ledger.read;
 }
 
