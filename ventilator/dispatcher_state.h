@@ -2,6 +2,7 @@
 #ifndef ZFARM_DISPATCHER_STATE_H
 #define ZFARM_DISPATCHER_STATE_H
 
+#include "common/endpoint.h"
 #include "ventilator/dispatcher.h"
 #include "ventilator/index.h"
 #include "ventilator/ledger.h"
@@ -40,7 +41,7 @@ struct sinkside {
     uint64_t heard_at_ns;
     uint64_t absent_since_ns;
     uint64_t wants;
-    char results[256];
+    char results[ENDPOINT_TEXT_SIZE]; /* what workers are told: an endpoint, or a port */
 };
 
 struct dispatcher {

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/endpoint.h"
 
 /* The sink, as the ventilator sees it (docs/protocol.md, 8 and 9). */
 
@@ -15,28 +16,23 @@
 
 /* ---- JOIN ---- */
 
-/* Where workers find the sink. A sink that names no host is where its control connection comes
- * from; if that is this machine, the host stays empty and means "where the ventilator is". */
-static void note_endpoint(struct dispatcher *d, struct bytes endpoint, const char *address)
+/* Where workers find the sink. A sink that names no host, or only this machine, is where its
+ * control connection comes from; if that is this machine, workers are told the port alone, which
+ * means "where the ventilator is". */
+static void note_endpoint(struct dispatcher *d, struct bytes told, const char *address)
 {
-    static const char tcp[] = "tcp://";
-    char text[200];
-    snprintf(text, sizeof text, "%.*s", (int)endpoint.size, (const char *)endpoint.data);
-    char *port = strrchr(text, ':');
-    bool nameless =
-        strncmp(text, tcp, strlen(tcp)) == 0 &&
-        (strncmp(text, "tcp://:", 7) == 0 || strncmp(text, "tcp://*:", 8) == 0 ||
-         strncmp(text, "tcp://0.0.0.0:", 14) == 0 || strncmp(text, "tcp://[::]:", 11) == 0 ||
-         strncmp(text, "tcp://127.", 10) == 0 || strncmp(text, "tcp://localhost:", 16) == 0 ||
-         strncmp(text, "tcp://[::1]:", 12) == 0);
-    if (!nameless) {
-        snprintf(d->sink.results, sizeof d->sink.results, "%s", text);
+    char text[ENDPOINT_TEXT_SIZE];
+    struct endpoint endpoint;
+    snprintf(text, sizeof text, "%.*s", (int)told.size, (const char *)told.data);
+    snprintf(d->sink.results, sizeof d->sink.results, "%s", text);
+    if (endpoint_parse(text, ENDPOINT_BIND, &endpoint, NULL) || endpoint.ipc ||
+        !(endpoint_is_wildcard(&endpoint) || endpoint_is_loopback(&endpoint)))
         return;
-    }
-    bool here = !address[0] || strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0;
-    bool v6 = strchr(address, ':');
-    snprintf(d->sink.results, sizeof d->sink.results, "tcp://%s%s%s%s", v6 && !here ? "[" : "",
-             here ? "" : address, v6 && !here ? "]" : "", port);
+    struct endpoint from = endpoint;
+    if (!address[0] || endpoint_set_host(&from, address, NULL) || endpoint_is_loopback(&from))
+        snprintf(d->sink.results, sizeof d->sink.results, "%u", endpoint.port);
+    else
+        endpoint_format(&from, d->sink.results);
 }
 
 /* A job can be taken up when it is this ventilator's, or when neither it nor this life has anything

@@ -111,25 +111,23 @@ void slots_lane_down(struct slots *s, uint64_t now_ns)
         slots_link_leave(s, now_ns);
 }
 
-/* The gate's endpoint: a bare port is one on the host by which the ventilator was reached. */
-static void lane_endpoint(const struct slots *s, struct bytes told, char to[ENDPOINT_MAX])
+void slots_link_endpoint(const struct slots *s, const char *instead, struct bytes told,
+                         char to[static ENDPOINT_MAX])
 {
-    char text[ENDPOINT_MAX];
     struct endpoint endpoint;
     unsigned port = 0;
-    snprintf(text, sizeof text, "%.*s", (int)told.size, (const char *)told.data);
-    if (s->options.lanes) {
-        snprintf(to, ENDPOINT_MAX, "%s", s->options.lanes);
-    } else if (strspn(text, "0123456789") < strlen(text) || sscanf(text, "%5u", &port) != 1) {
-        snprintf(to, ENDPOINT_MAX, "%s", text);
-    } else {
-        if (endpoint_parse(s->options.connect, ENDPOINT_CONNECT, &endpoint, NULL) || endpoint.ipc)
-            endpoint = (struct endpoint){.host = "127.0.0.1"};
-        endpoint.port = (uint16_t)port;
-        char formatted[ENDPOINT_TEXT_SIZE];
-        endpoint_format(&endpoint, formatted);
-        snprintf(to, ENDPOINT_MAX, "%.*s", (int)ENDPOINT_MAX - 1, formatted);
-    }
+    if (instead)
+        snprintf(to, ENDPOINT_MAX, "%s", instead);
+    else
+        snprintf(to, ENDPOINT_MAX, "%.*s", (int)told.size, (const char *)told.data);
+    if (strspn(to, "0123456789") < strlen(to) || sscanf(to, "%5u", &port) != 1)
+        return;
+    if (endpoint_parse(s->options.connect, ENDPOINT_CONNECT, &endpoint, NULL) || endpoint.ipc)
+        endpoint = (struct endpoint){.host = "127.0.0.1"};
+    endpoint.port = (uint16_t)port;
+    char formatted[ENDPOINT_TEXT_SIZE];
+    endpoint_format(&endpoint, formatted);
+    snprintf(to, ENDPOINT_MAX, "%.*s", (int)ENDPOINT_MAX - 1, formatted);
 }
 
 static uint64_t told_ns(uint64_t told_ms, uint64_t otherwise_ns)
@@ -137,8 +135,8 @@ static uint64_t told_ns(uint64_t told_ms, uint64_t otherwise_ns)
     return told_ms > 0 && told_ms <= 3600 * 1000 ? told_ms * NS_PER_MS : otherwise_ns;
 }
 
-void slots_link_welcome(struct slots *s, const struct frame_head *head, const struct worker_welcome *m,
-                  uint64_t now_ns)
+void slots_link_welcome(struct slots *s, const struct frame_head *head,
+                        const struct worker_welcome *m, uint64_t now_ns)
 {
     struct link *link = &s->link;
     if (link->head.job && link->head.job != head->job)
@@ -151,7 +149,7 @@ void slots_link_welcome(struct slots *s, const struct frame_head *head, const st
     if (!link->waiting)
         meter_round_trip(&s->meter, now_ns - link->since_ns, now_ns);
     link->waiting = false;
-    lane_endpoint(s, m->lanes, link->lane);
+    slots_link_endpoint(s, s->options.lanes, m->lanes, link->lane);
     actions_open(&s->actions, SLOTS_OPEN_LANE, link->lane);
     enter(s, LINK_WELCOMED, now_ns);
 }

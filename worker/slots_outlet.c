@@ -32,9 +32,7 @@ void outlet_aim(struct slots *s, uint64_t epoch, struct bytes endpoint, uint64_t
 {
     struct outlet *o = &s->outlet;
     char text[ENDPOINT_MAX];
-    snprintf(text, sizeof text, "%.*s", (int)endpoint.size, (const char *)endpoint.data);
-    if (s->options.results)
-        snprintf(text, sizeof text, "%s", s->options.results);
+    slots_link_endpoint(s, s->options.results, endpoint, text);
     bool same = epoch == o->epoch && strcmp(text, o->endpoint) == 0;
     if (same && (o->state == OUTLET_UP || o->state == OUTLET_OPENING))
         return;

@@ -134,9 +134,13 @@ struct buf say_begin(const struct slots *s, enum wire_kind kind);
 void say(struct slots *s, struct buf *message);
 /* Ends the session and closes both connections; comes back after a while. */
 void slots_link_leave(struct slots *s, uint64_t now_ns);
-void slots_link_welcome(struct slots *s, const struct frame_head *head, const struct worker_welcome *m,
-                  uint64_t now_ns);
+void slots_link_welcome(struct slots *s, const struct frame_head *head,
+                        const struct worker_welcome *m, uint64_t now_ns);
 void slots_link_claim(struct slots *s, const struct token *token, uint64_t now_ns);
+/* Where to connect: `instead` if the operator gave one, else what the ventilator told, of which a
+ * bare port is one on the host by which the ventilator was reached. */
+void slots_link_endpoint(const struct slots *s, const char *instead, struct bytes told,
+                         char to[static ENDPOINT_MAX]);
 void slots_link_turn(struct slots *s, uint64_t now_ns);
 void slots_link_forgive(struct slots *s, uint64_t late_ns, uint64_t now_ns);
 uint64_t slots_link_deadline(const struct slots *s);
