@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_SIM_CABLE_H
+#define ZFARM_SIM_CABLE_H
+
+#include "tests/sim/node.h"
+
+/* A connection: in order each way, used once. End 0 made it, end 1 accepted it. */
+enum cable_kind { CABLE_CONTROL, CABLE_LANE, CABLE_RESULTS };
+
+struct packet {
+    struct block *block; /* NULL: the sender has closed */
+    uint64_t at_ns;
+};
+
+struct cable_end {
+    struct node *node;
+    uint64_t life; /* the process whose end it is */
+    bool shut;     /* closed here, or told that it is */
+    uint64_t last_ns;
+    struct packet *coming; /* a queue: to this end */
+    size_t first;
+    size_t count;
+    size_t capacity;
+};
+
+struct cable {
+    struct sim *sim;
+    uint64_t id; /* never 0 and never used again */
+    enum cable_kind kind;
+    bool made;
+    bool cut;
+    bool claimed;     /* a lane that has an owner */
+    bool joining;     /* JOIN is not answered */
+    uint64_t hold_ns; /* nothing arrives before */
+    size_t unread;    /* results: sent and not read */
+    struct cable_end ends[2];
+};
+
+/* From now on `client` hears NEWS_UP, or NEWS_CLOSED if it cannot be. */
+struct cable *cable_open(struct node *client, struct node *server, enum cable_kind kind);
+void cable_free(struct cable *cable);
+/* Takes over the hold. */
+void cable_send(struct cable *cable, const struct node *from, struct block *block);
+/* Nothing is heard of it any more; the other end is told. `abrupt`: what was sent last may be lost.
+ */
+void cable_close(struct cable *cable, const struct node *who, bool abrupt);
+/* Breaks; each end notices so much later, NEVER: not at all. */
+void cable_cut(struct cable *cable, uint64_t client_ns, uint64_t server_ns);
+bool cable_is_live(const struct cable *cable);
+struct node *cable_other(const struct cable *cable, const struct node *node);
+
+#endif

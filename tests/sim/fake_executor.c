@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "tests/sim/fake_executor.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "common/xalloc.h"
+#include "tests/sim/fate.h"
+#include "tests/sim/record.h"
+
+static void begin_next(struct fake_executor *e, unsigned slot);
+
+void fake_init(struct fake_executor *e, struct node *node, struct slots **core, unsigned slots)
+{
+    uint64_t last_serial = e->last_serial; /* events of the process before may still come */
+    *e = (struct fake_executor){
+        .node = node, .core = core, .slot_count = slots, .last_serial = last_serial};
+    e->slots = xcalloc(slots, sizeof *e->slots);
+}
+
+void fake_free(struct fake_executor *e)
+{
+    for (unsigned i = 0; i < e->slot_count; i++)
+        seqset_free(&e->slots[i].out);
+    free(e->slots);
+    free(e->done);
+    e->slots = NULL;
+    e->done = NULL;
+    e->slot_count = 0;
+}
+
+static const struct plan_task *task_of(const struct fake_executor *e, uint64_t seq)
+{
+    return &e->node->sim->plan.tasks[seq - 1];
+}
+
+static void note_done(struct fake_executor *e, struct fake_done done)
+{
+    if (e->done_count == e->done_capacity) {
+        e->done_capacity = e->done_capacity ? e->done_capacity * 2 : 16;
+        e->done = xrealloc(e->done, e->done_capacity * sizeof *e->done);
+    }
+    e->done[e->done_count++] = done;
+    node_wake(e->node, e->node->sim->now_ns);
+}
+
+/* ---- a task runs ---- */
+
+static uint64_t running(const struct fake_slot *s)
+{
+    return s->assignment.first + s->at;
+}
+
+static void end_running(void *context, uint64_t serial)
+{
+    struct fake_executor *e = context;
+    struct sim *sim = e->node->sim;
+    unsigned slot = 0;
+    while (slot < e->slot_count && (!e->slots[slot].busy || e->slots[slot].serial != serial))
+        slot++;
+    if (slot == e->slot_count)
+        return;
+    struct fake_slot *s = &e->slots[slot];
+    uint64_t seq = running(s);
+    uint32_t left = s->assignment.count - s->at - 1;
+    s->at++;
+    if (s->killed) {
+        note_done(e, (struct fake_done){.kind = DONE_CANCELLED, .slot = slot, .seq = seq});
+        begin_next(e, slot);
+        return;
+    }
+    model_end_run(&sim->model, seq, s->end);
+    if (s->end == RUN_KILLS_WORKER) {
+        sim_trace(sim, e->node, "is killed by task %llu", (unsigned long long)seq);
+        fate_kill_worker(e->node, false);
+        return;
+    }
+    note_done(e, (struct fake_done){.kind = DONE_FINISHED,
+                                    .slot = slot,
+                                    .seq = seq,
+                                    .end = s->end,
+                                    .duration_ns = sim->now_ns - s->since_ns});
+    if (s->end == RUN_KILLS_SLOT && left) {
+        s->at = s->assignment.count;
+        note_done(e, (struct fake_done){
+                         .kind = DONE_RETURNED, .slot = slot, .seq = seq + 1, .count = left});
+    }
+    begin_next(e, slot);
+}
+
+/* A task that must run alone does, and no task runs beside such a one. */
+static void check_alone(struct fake_executor *e, unsigned slot)
+{
+    struct sim *sim = e->node->sim;
+    const struct fake_slot *s = &e->slots[slot];
+    bool alone = sim->tap.alone[running(s)] == s->assignment.attempt.number;
+    for (unsigned i = 0; i < e->slot_count; i++) {
+        const struct fake_slot *other = &e->slots[i];
+        if (i == slot || !other->busy || other->at >= other->assignment.count || other->killed)
+            continue;
+        bool it_too = sim->tap.alone[running(other)] == other->assignment.attempt.number;
+        if (alone || it_too)
+            sim_violation(sim, "task %llu runs beside %llu on %s, and %llu is to run alone",
+                          (unsigned long long)running(s), (unsigned long long)running(other),
+                          e->node->name, (unsigned long long)(alone ? running(s) : running(other)));
+    }
+}
+
+static void begin_next(struct fake_executor *e, unsigned slot)
+{
+    struct sim *sim = e->node->sim;
+    struct fake_slot *s = &e->slots[slot];
+    while (s->at < s->assignment.count && seqset_has(&s->out, running(s))) {
+        record_take(&s->rest, running(s), task_of(e, running(s))->size);
+        s->at++;
+    }
+    if (s->at >= s->assignment.count)
+        return;
+    uint64_t seq = running(s);
+    if (!record_take(&s->rest, seq, task_of(e, seq)->size))
+        sim_violation(sim, "task %llu reached %s with other bytes", (unsigned long long)seq,
+                      e->node->name);
+    check_alone(e, slot);
+    s->end = model_begin_run(&sim->model, seq);
+    e->node->runs++;
+    s->killed = false;
+    s->since_ns = sim->now_ns;
+    s->serial = ++e->last_serial;
+    uint64_t duration_ns = task_of(e, seq)->duration_ns;
+    if (s->end == RUN_KILLS_WORKER)
+        duration_ns = rng_below(&sim->fate, 30 * NS_PER_MS);
+    sim_trace(sim, e->node, "runs task %llu/%u", (unsigned long long)seq,
+              s->assignment.attempt.number);
+    sim_at(sim, duration_ns, end_running, e, s->serial);
+}
+
+/* ---- the executor's interface ---- */
+
+void fake_start(struct fake_executor *e, const struct assignment *assignment)
+{
+    struct fake_slot *s = &e->slots[assignment->slot];
+    uint64_t now_ns = e->node->sim->now_ns;
+    if (s->busy)
+        sim_violation(e->node->sim, "%s starts a task in a slot that is not free", e->node->name);
+    if (e->broken) {
+        slots_returned(*e->core, assignment->slot, assignment->first, assignment->count, now_ns);
+        slots_broken(*e->core, "no processes to be had", now_ns);
+        return;
+    }
+    seqset_clear(&s->out);
+    s->assignment = *assignment;
+    s->rest = assignment->records;
+    s->at = 0;
+    s->busy = true;
+    begin_next(e, assignment->slot);
+}
+
+void fake_cancel(struct fake_executor *e, unsigned slot, uint64_t seq)
+{
+    struct fake_slot *s = &e->slots[slot];
+    struct sim *sim = e->node->sim;
+    uint64_t end = s->assignment.first + s->assignment.count;
+    if (!s->busy || s->at >= s->assignment.count || seq < running(s) || seq >= end ||
+        seqset_has(&s->out, seq))
+        return;
+    sim_trace(sim, e->node, "cancels task %llu", (unsigned long long)seq);
+    if (seq == running(s)) {
+        s->killed = true;
+        s->serial = ++e->last_serial;
+        uint64_t most_ns = rng_chance(&sim->fate, 10) ? 2 * NS_PER_S : 20 * NS_PER_MS;
+        sim_at(sim, rng_below(&sim->fate, most_ns), end_running, e, s->serial);
+        return;
+    }
+    seqset_add(&s->out, seq, seq);
+    slots_cancelled(*e->core, slot, seq, sim->now_ns);
+}
+
+static void tell_finished(struct fake_executor *e, const struct fake_done *done)
+{
+    struct sim *sim = e->node->sim;
+    const struct plan_task *task = task_of(e, done->seq);
+    struct buf out = {0};
+    record_output(&out, done->seq, task->out_size);
+    struct outcome outcome = {.slot = done->slot,
+                              .seq = done->seq,
+                              .status = done->end == RUN_GOOD  ? RESULT_OK
+                                        : done->end == RUN_BAD ? RESULT_EXITED
+                                                               : RESULT_SIGNALED,
+                              .code = done->end == RUN_GOOD ? 0 : 9,
+                              .duration_ns = done->duration_ns,
+                              .out = {.bytes = buf_bytes(&out), .fd = -1},
+                              .err = {.fd = -1}};
+    if (task->out_in_file) {
+        outcome.out.fd = memfd_create("zfarm-sim", MFD_CLOEXEC);
+        if (outcome.out.fd < 0 || write(outcome.out.fd, out.data, out.size) != (ssize_t)out.size)
+            sim_violation(sim, "the simulator cannot make a file");
+        outcome.out.size = out.size;
+    }
+    slots_finished(*e->core, &outcome, sim->now_ns);
+    buf_free(&out);
+}
+
+void fake_turn(struct fake_executor *e)
+{
+    uint64_t now_ns = e->node->sim->now_ns;
+    for (size_t i = 0; i < e->done_count; i++) {
+        const struct fake_done done = e->done[i];
+        if (done.kind == DONE_FINISHED)
+            tell_finished(e, &done);
+        else if (done.kind == DONE_CANCELLED)
+            slots_cancelled(*e->core, done.slot, done.seq, now_ns);
+        else
+            slots_returned(*e->core, done.slot, done.seq, done.count, now_ns);
+    }
+    e->done_count = 0;
+    for (unsigned i = 0; i < e->slot_count; i++)
+        if (e->slots[i].busy && e->slots[i].at >= e->slots[i].assignment.count)
+            e->slots[i].busy = false;
+}

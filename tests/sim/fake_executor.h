@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_SIM_FAKE_EXECUTOR_H
+#define ZFARM_SIM_FAKE_EXECUTOR_H
+
+#include "tests/sim/node.h"
+#include "worker/slots.h"
+
+/* An executor as executor.h describes it, whose tasks only take simulated time. Its children go on
+ * while the worker is frozen, and what they did waits for the worker's turn. */
+struct fake_slot {
+    bool busy;
+    struct assignment assignment;
+    struct bytes rest; /* records of what has not begun */
+    uint32_t at;       /* which of its tasks runs */
+    enum run_end end;  /* how that will end */
+    bool killed;       /* it is being killed */
+    uint64_t since_ns;
+    uint64_t serial;   /* of the event that ends it */
+    struct seqset out; /* taken out before they began */
+};
+
+struct fake_done {
+    enum { DONE_FINISHED, DONE_CANCELLED, DONE_RETURNED } kind;
+    unsigned slot;
+    uint64_t seq;
+    uint32_t count;
+    enum run_end end;
+    uint64_t duration_ns;
+};
+
+struct fake_executor {
+    struct node *node; /* the worker */
+    struct slots **core;
+    unsigned slot_count;
+    struct fake_slot *slots;
+    struct fake_done *done; /* what was not told yet */
+    size_t done_count;
+    size_t done_capacity;
+    uint64_t last_serial;
+    bool broken;
+};
+
+void fake_init(struct fake_executor *e, struct node *node, struct slots **core, unsigned slots);
+void fake_free(struct fake_executor *e);
+void fake_start(struct fake_executor *e, const struct assignment *assignment);
+void fake_cancel(struct fake_executor *e, unsigned slot, uint64_t seq);
+void fake_turn(struct fake_executor *e); /* tells the core */
+
+#endif

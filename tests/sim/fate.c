@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "tests/sim/fate.h"
+
+#include "tests/sim/cable.h"
+
+enum fault {
+    FAULT_CRASH,
+    FAULT_POWER, /* a worker's machine is gone without a word */
+    FAULT_CUT,
+    FAULT_HALF, /* one end learns it late, or never */
+    FAULT_FLAP, /* control and lane of a worker */
+    FAULT_BLIP, /* all three */
+    FAULT_LOSE_RESULTS,
+    FAULT_CUT_SINK,
+    FAULT_FREEZE_WORKER,
+    FAULT_FREEZE_VENTILATOR,
+    FAULT_FREEZE_SINK,
+    FAULT_DARK_WORKER,
+    FAULT_DARK_SINK,
+    FAULT_DARK_VENTILATOR,
+    FAULT_DRAIN,
+    FAULT_BREAK,
+    FAULT_JOIN,
+    FAULT_EXODUS, /* all workers are killed and new ones come */
+    FAULT_SLOW,
+    FAULTS
+};
+
+static uint64_t some_ms(struct sim *sim, uint64_t low_ms, uint64_t high_ms)
+{
+    return rng_between(&sim->fate, low_ms * 1000, high_ms * 1000) * NS_PER_US;
+}
+
+static struct node *some_worker(struct sim *sim)
+{
+    return sim->workers[rng_below(&sim->fate, sim->worker_count)];
+}
+
+/* ---- processes ---- */
+
+static void restart(void *context, uint64_t unused)
+{
+    (void)unused;
+    struct node *node = context;
+    if (!node->sim->ventilator->exited)
+        node_start(node);
+}
+
+void fate_kill_worker(struct node *worker, bool silent)
+{
+    struct sim *sim = worker->sim;
+    node_kill(worker, silent);
+    if (sim->healed_ns || rng_chance(&sim->fate, 80))
+        sim_at(sim, some_ms(sim, 50, 2500), restart, worker, 0);
+}
+
+static void exodus(struct sim *sim)
+{
+    unsigned count = sim->worker_count;
+    for (unsigned i = 0; i < count; i++)
+        node_kill(sim->workers[i], rng_chance(&sim->fate, 20));
+    struct node *fresh = sim_add_worker(sim, (unsigned)rng_between(&sim->fate, 1, 3));
+    if (fresh)
+        sim_at(sim, some_ms(sim, 0, 5000), restart, fresh, 0);
+}
+
+static void add_worker(struct sim *sim)
+{
+    struct node *fresh = sim_add_worker(sim, (unsigned)rng_between(&sim->fate, 1, 3));
+    if (fresh)
+        node_start(fresh);
+}
+
+/* ---- connections ---- */
+
+static struct cable *some_cable(struct sim *sim)
+{
+    size_t live = 0;
+    for (size_t i = 0; i < sim->cable_count; i++)
+        live += cable_is_live(sim->cables[i]);
+    size_t which = rng_below(&sim->fate, live);
+    for (size_t i = 0; i < sim->cable_count; i++)
+        if (cable_is_live(sim->cables[i]) && which-- == 0)
+            return sim->cables[i];
+    return NULL;
+}
+
+static void cut_kinds(struct sim *sim, const struct node *node, unsigned kinds)
+{
+    for (size_t i = 0; i < sim->cable_count; i++) {
+        struct cable *c = sim->cables[i];
+        if (cable_is_live(c) && c->ends[0].node == node && (kinds >> c->kind & 1))
+            cable_cut(c, some_ms(sim, 1, 30), some_ms(sim, 1, 30));
+    }
+}
+
+/* A lost flow of a results connection is noticed by TCP, some time. */
+static void half_open(struct sim *sim)
+{
+    struct cable *c = some_cable(sim);
+    if (!c)
+        return;
+    bool never = c->kind != CABLE_RESULTS && rng_chance(&sim->fate, 50);
+    uint64_t late_ns = never ? NEVER : some_ms(sim, 3000, 9000);
+    if (rng_chance(&sim->fate, 50))
+        cable_cut(c, late_ns, some_ms(sim, 1, 30));
+    else
+        cable_cut(c, some_ms(sim, 1, 30), late_ns);
+    sim_disturb(sim, 9 * NS_PER_S);
+}
+
+static void cut_now(void *context, uint64_t unused)
+{
+    (void)unused;
+    struct cable *c = context;
+    cable_cut(c, 5 * NS_PER_MS, 5 * NS_PER_MS);
+    sim_disturb(c->sim, 0);
+}
+
+static void lose_results(struct sim *sim, const struct node *worker)
+{
+    for (size_t i = 0; i < sim->cable_count; i++) {
+        struct cable *c = sim->cables[i];
+        if (!cable_is_live(c) || c->ends[0].node != worker || c->kind != CABLE_RESULTS)
+            continue;
+        c->hold_ns = sim->now_ns + 900 * NS_PER_MS;
+        sim_at(sim, 600 * NS_PER_MS, cut_now, c, 0);
+    }
+}
+
+/* ---- faults ---- */
+
+static const char *const names[FAULTS] = {
+    [FAULT_CRASH] = "crash",
+    [FAULT_POWER] = "power",
+    [FAULT_CUT] = "cut",
+    [FAULT_HALF] = "half-open",
+    [FAULT_FLAP] = "flap",
+    [FAULT_BLIP] = "blip",
+    [FAULT_LOSE_RESULTS] = "lose-results",
+    [FAULT_CUT_SINK] = "cut-sink",
+    [FAULT_FREEZE_WORKER] = "freeze-worker",
+    [FAULT_FREEZE_VENTILATOR] = "freeze-ventilator",
+    [FAULT_FREEZE_SINK] = "freeze-sink",
+    [FAULT_DARK_WORKER] = "dark-worker",
+    [FAULT_DARK_SINK] = "dark-sink",
+    [FAULT_DARK_VENTILATOR] = "dark-ventilator",
+    [FAULT_DRAIN] = "drain",
+    [FAULT_BREAK] = "break",
+    [FAULT_JOIN] = "join",
+    [FAULT_EXODUS] = "exodus",
+    [FAULT_SLOW] = "slow",
+};
+
+static const enum fault choices[] = {
+    FAULT_CRASH,         FAULT_CRASH,         FAULT_CRASH,       FAULT_POWER,
+    FAULT_CUT,           FAULT_CUT,           FAULT_CUT,         FAULT_HALF,
+    FAULT_HALF,          FAULT_FLAP,          FAULT_FLAP,        FAULT_BLIP,
+    FAULT_LOSE_RESULTS,  FAULT_LOSE_RESULTS,  FAULT_CUT_SINK,    FAULT_CUT_SINK,
+    FAULT_FREEZE_WORKER, FAULT_FREEZE_WORKER, FAULT_FREEZE_SINK, FAULT_FREEZE_VENTILATOR,
+    FAULT_DARK_WORKER,   FAULT_DARK_SINK,     FAULT_DRAIN,       FAULT_DARK_VENTILATOR,
+    FAULT_BREAK,         FAULT_JOIN,          FAULT_EXODUS,      FAULT_SLOW,
+};
+
+static void process_fault(struct sim *sim, enum fault fault, struct node *worker)
+{
+    if (fault == FAULT_CRASH || fault == FAULT_POWER)
+        fate_kill_worker(worker, fault == FAULT_POWER);
+    else if (fault == FAULT_FREEZE_WORKER)
+        node_freeze(worker, some_ms(sim, 500, 7000));
+    else if (fault == FAULT_FREEZE_VENTILATOR)
+        node_freeze(sim->ventilator, some_ms(sim, 500, 7000));
+    else if (fault == FAULT_FREEZE_SINK)
+        node_freeze(sim->sink, some_ms(sim, 500, 7000));
+    else if (fault == FAULT_DRAIN)
+        worker_node_drain(worker);
+    else if (fault == FAULT_BREAK)
+        worker_node_break(worker);
+    else if (fault == FAULT_JOIN)
+        add_worker(sim);
+    else if (fault == FAULT_EXODUS)
+        exodus(sim);
+}
+
+static void network_fault(struct sim *sim, enum fault fault, struct node *worker)
+{
+    struct cable *c = fault == FAULT_CUT ? some_cable(sim) : NULL;
+    if (c)
+        cable_cut(c, some_ms(sim, 1, 30), some_ms(sim, 1, 30));
+    else if (fault == FAULT_HALF)
+        half_open(sim);
+    else if (fault == FAULT_FLAP)
+        cut_kinds(sim, worker, 1 << CABLE_CONTROL | 1 << CABLE_LANE);
+    else if (fault == FAULT_BLIP)
+        cut_kinds(sim, worker, 1 << CABLE_CONTROL | 1 << CABLE_LANE | 1 << CABLE_RESULTS);
+    else if (fault == FAULT_LOSE_RESULTS)
+        lose_results(sim, worker);
+    else if (fault == FAULT_CUT_SINK)
+        cut_kinds(sim, sim->sink, 1 << CABLE_CONTROL);
+    else if (fault == FAULT_DARK_WORKER)
+        node_darken(worker, some_ms(sim, 1000, 8000));
+    else if (fault == FAULT_DARK_SINK)
+        node_darken(sim->sink, some_ms(sim, 1000, 8000));
+    else if (fault == FAULT_DARK_VENTILATOR)
+        node_darken(sim->ventilator, some_ms(sim, 1000, 8000));
+    else if (fault == FAULT_SLOW)
+        sim->slow_until_ns = sim->now_ns + some_ms(sim, 500, 4000);
+}
+
+static void strike(void *context, uint64_t unused)
+{
+    (void)unused;
+    struct sim *sim = context;
+    enum fault fault = choices[rng_below(&sim->fate, sizeof choices / sizeof *choices)];
+    struct node *worker = some_worker(sim);
+    if (sim->healed_ns)
+        return;
+    sim_trace(sim, NULL, "*** %s (%s)", names[fault], worker->name);
+    sim->model.disturbed = true;
+    sim_disturb(sim, fault == FAULT_SLOW ? 4 * NS_PER_S : 0);
+    process_fault(sim, fault, worker);
+    network_fault(sim, fault, worker);
+}
+
+static void heal(void *context, uint64_t unused)
+{
+    (void)unused;
+    struct sim *sim = context;
+    sim_trace(sim, NULL, "*** all is well from now on");
+    sim->healed_ns = sim->now_ns;
+    sim->slow_until_ns = 0;
+    node_thaw(sim->ventilator);
+    node_thaw(sim->sink);
+    for (unsigned i = 0; i < sim->worker_count; i++)
+        node_thaw(sim->workers[i]);
+    if (!sim->ventilator->exited)
+        add_worker(sim);
+}
+
+static void interrupt(void *context, uint64_t unused)
+{
+    (void)unused;
+    struct sim *sim = context;
+    if (sim->plan.stop_at_sink)
+        sink_node_stop_job(sim->sink);
+    else
+        ventilator_node_stop_job(sim->ventilator);
+}
+
+void fate_begin(struct sim *sim)
+{
+    if (sim->plan.stops_ns)
+        sim_at(sim, sim->plan.stops_ns, interrupt, sim, 0);
+    if (sim->plan.faults == 0) {
+        sim->healed_ns = sim->now_ns;
+        return;
+    }
+    for (unsigned i = 0; i < sim->plan.faults; i++)
+        sim_at(sim, rng_below(&sim->fate, sim->plan.faults_until_ns), strike, sim, 0);
+    sim_at(sim, sim->plan.faults_until_ns, heal, sim, 0);
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_SIM_FATE_H
+#define ZFARM_SIM_FATE_H
+
+#include "tests/sim/node.h"
+
+/* What goes wrong, and that it stops going wrong. */
+void fate_begin(struct sim *sim);
+/* Kills the worker; as a rule, and always when the faults are over, it is started again. */
+void fate_kill_worker(struct node *worker, bool silent);
+
+#endif

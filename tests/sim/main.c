@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "tests/sim/sim.h"
+
+/* zfarm-sim --seed N [--trace]       one run, and how it went
+ * zfarm-sim --seeds A-B              many; prints each that fails
+ * zfarm-sim --fresh COUNT            many that nobody has tried; prints where they begin
+ * Several may follow each other. Ends with 1 if a run broke a promise. */
+static int usage(void)
+{
+    fprintf(stderr, "usage: zfarm-sim (--seed N [--trace] | --seeds A-B | --fresh COUNT) ...\n");
+    return 255;
+}
+
+static unsigned run_one(uint64_t seed, bool traced)
+{
+    struct sim_report r;
+    sim_run(seed, traced, &r);
+    printf("seed %" PRIu64 ": %s (%" PRIu64 " tasks, %" PRIu64 " lost, %.1f s, %" PRIu64
+           " events)\n",
+           seed, r.violation[0] ? r.violation : "all is well", r.tasks, r.lost, r.simulated_s,
+           r.events);
+    return r.violation[0] != '\0';
+}
+
+static unsigned run_many(uint64_t first, uint64_t last)
+{
+    unsigned failed = 0;
+    uint64_t began_ns = clock_now_ns(), tasks = 0, lost = 0;
+    double simulated_s = 0;
+    for (uint64_t seed = first; seed <= last; seed++) {
+        struct sim_report r;
+        sim_run(seed, false, &r);
+        tasks += r.tasks;
+        lost += r.lost;
+        simulated_s += r.simulated_s;
+        if (r.violation[0]) {
+            failed++;
+            printf("seed %" PRIu64 ": %s\n", seed, r.violation);
+            fflush(stdout);
+        }
+    }
+    double took_s = (double)(clock_now_ns() - began_ns) / 1e9;
+    printf("seeds %" PRIu64 "-%" PRIu64 ": %u failed; %" PRIu64 " tasks, %" PRIu64
+           " lost, %.0f s simulated in %.1f s, %.0f seeds/s\n",
+           first, last, failed, tasks, lost, simulated_s, took_s,
+           (double)(last - first + 1) / took_s);
+    return failed;
+}
+
+static bool number(const char *text, uint64_t *to)
+{
+    char *end;
+    *to = strtoull(text, &end, 10);
+    return end != text && *end == '\0';
+}
+
+/* Takes the first words off; returns false if they make no sense. */
+static bool take_words(int *argc, char ***argv, unsigned *failed)
+{
+    char **words = *argv;
+    int used = 2;
+    uint64_t a = 0, b = 0;
+    if (*argc < 2) {
+        return false;
+    } else if (strcmp(words[0], "--seed") == 0 && number(words[1], &a)) {
+        bool traced = *argc > 2 && strcmp(words[2], "--trace") == 0;
+        used += traced;
+        *failed += run_one(a, traced);
+    } else if (strcmp(words[0], "--seeds") == 0 &&
+               sscanf(words[1], "%" SCNu64 "-%" SCNu64, &a, &b) == 2 && a <= b) {
+        *failed += run_many(a, b);
+    } else if (strcmp(words[0], "--fresh") == 0 && number(words[1], &a) && a) {
+        b = clock_realtime_us() * 1000;
+        *failed += run_many(b, b + a - 1);
+    } else {
+        return false;
+    }
+    *argc -= used;
+    *argv += used;
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    unsigned failed = 0;
+    if (argc < 2)
+        return usage();
+    argc--;
+    argv++;
+    while (argc > 0)
+        if (!take_words(&argc, &argv, &failed))
+            return usage();
+    return failed != 0;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_SIM_MODEL_H
+#define ZFARM_SIM_MODEL_H
+
+#include "common/result.h"
+#include "common/seqset.h"
+#include "tests/sim/plan.h"
+
+/* What the farm promised, kept apart from how it does it: for each task what has really happened to
+ * it, and so which final result it may have. It knows plan, runs and deaths, no protocol.
+ *
+ * What returns a sentence returns NULL when all is well. */
+struct truth {
+    unsigned runs;
+    unsigned good_runs; /* that ended so, as the executor saw it */
+    unsigned bad_runs;
+    unsigned kills;  /* of workers by this task */
+    unsigned deaths; /* of workers that had it */
+    unsigned finals;
+    enum result_status status; /* of the final result */
+};
+
+struct model {
+    const struct plan *plan;
+    struct truth *truths;
+    uint64_t read;        /* tasks that the source has given */
+    struct seqset stored; /* the output has them */
+    uint64_t ok, failed, lost;
+    bool disturbed; /* something went wrong with the farm itself */
+    char sentence[256];
+};
+
+void model_init(struct model *model, const struct plan *plan);
+void model_free(struct model *model);
+
+/* How the run that begins now ends. */
+enum run_end { RUN_GOOD, RUN_BAD, RUN_KILLS_SLOT, RUN_KILLS_WORKER };
+enum run_end model_begin_run(struct model *model, uint64_t seq);
+void model_end_run(struct model *model, uint64_t seq, enum run_end end);
+/* A worker that had these tasks is dead, or was away for as long as if it were. */
+void model_death(struct model *model, const struct seqset *had);
+
+const char *model_accept(struct model *model, const struct result *result);
+/* The job is over, and was not interrupted. */
+const char *model_end(struct model *model);
+int model_status(const struct model *model); /* of the job */
+
+#endif

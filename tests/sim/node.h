@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_SIM_NODE_H
+#define ZFARM_SIM_NODE_H
+
+#include "common/block.h"
+#include "tests/sim/sim.h"
+
+/* A place where a process runs: it can be started, frozen, thawed, killed and started again. What
+ * reaches it waits in its inbox until its next turn, as in the poll loops of the real programs. */
+enum role { ROLE_NODE_VENTILATOR, ROLE_NODE_SINK, ROLE_NODE_WORKER };
+
+enum news_kind { NEWS_UP, NEWS_CLOSED, NEWS_OPENED, NEWS_MESSAGE };
+
+struct news {
+    enum news_kind kind;
+    struct cable *cable;
+    struct block *block; /* of a message */
+};
+
+struct node_class {
+    void (*start)(struct node *node);
+    void (*turn)(struct node *node);
+    void (*stop)(struct node *node); /* the process is gone: frees the core */
+};
+
+struct node {
+    struct sim *sim;
+    const struct node_class *class;
+    enum role role;
+    char name[8];
+    bool up;
+    bool frozen;
+    bool exited; /* by its own will; then with this status */
+    int status;
+    uint64_t life; /* which process it is; 0: none yet */
+    uint64_t wake_ns;
+    uint64_t frozen_until_ns;
+    uint64_t dark_until_ns; /* nothing gets in or out */
+    uint64_t runs;          /* that it has begun; of a worker */
+    uint64_t idle_runs;     /* how many these were when it began to idle */
+    uint64_t idle_since_ns; /* with work elsewhere; 0: it does not */
+    struct news *inbox;
+    size_t inbox_count;
+    size_t inbox_capacity;
+};
+
+struct node *ventilator_node_new(struct sim *sim);
+struct node *sink_node_new(struct sim *sim);
+struct node *worker_node_new(struct sim *sim, unsigned index, unsigned slots);
+void node_free(struct node *node);
+
+void node_start(struct node *node);
+/* Ends the process. `silent`: as if the machine had lost its power, nobody is told. */
+void node_kill(struct node *node, bool silent);
+void node_exit(struct node *node, int status);
+void node_freeze(struct node *node, uint64_t for_ns);
+void node_darken(struct node *node, uint64_t for_ns);
+void node_thaw(struct node *node); /* ends freezing and darkness */
+
+/* Has its turn at `at_ns` at the latest. */
+void node_wake(struct node *node, uint64_t at_ns);
+void node_tell(struct node *node, struct news news);
+
+/* The roles' own: */
+void ventilator_node_stop_job(struct node *node);
+void sink_node_stop_job(struct node *node);
+void worker_node_drain(struct node *node);
+void worker_node_break(struct node *node);         /* its executor cannot start anything any more */
+struct seqset *worker_node_had(struct node *node); /* tasks that were sent to the process */
+/* Whether it has a slot that idles, is willing and gets nothing; how many tasks it has not begun.
+ */
+bool worker_node_idles(struct node *node, uint64_t *unstarted);
+void worker_node_check(struct node *node);
+/* Whether tasks could be handed out and are not. */
+bool ventilator_node_has_tasks(struct node *node);
+/* Somebody is to have a worker of its own: others may wait. */
+bool ventilator_node_holds_back(struct node *node);
+void ventilator_node_check(struct node *node);
+void sink_node_check_end(struct node *node);
+
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "tests/sim/plan.h"
+
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/xalloc.h"
+#include "tests/sim/rng.h"
+
+/* The kinds of runs; most are ordinary, the others push one thing to its limit. */
+enum flavour { ORDINARY, TINY, BULKY, LARGE_OUTPUT, LONG };
+
+static enum flavour flavour_of(struct rng *rng)
+{
+    uint64_t x = rng_below(rng, 100);
+    return x < 78 ? ORDINARY : x < 86 ? LONG : x < 93 ? TINY : x < 97 ? LARGE_OUTPUT : BULKY;
+}
+
+static size_t count_of(struct rng *rng, enum flavour flavour)
+{
+    if (rng_chance(rng, 3))
+        return rng_below(rng, 2);
+    if (flavour == TINY)
+        return rng_between(rng, 200, 3000);
+    if (flavour == BULKY)
+        return rng_between(rng, 10, 24);
+    return rng_between(rng, 3, 60);
+}
+
+static enum nature nature_of(struct rng *rng, bool nasty)
+{
+    uint64_t x = rng_below(rng, 1000);
+    if (!nasty)
+        return x < 900 ? NATURE_GOOD : x < 950 ? NATURE_BAD : NATURE_FLAKY;
+    return x < 820   ? NATURE_GOOD
+           : x < 870 ? NATURE_BAD
+           : x < 940 ? NATURE_FLAKY
+           : x < 960 ? NATURE_CRASHER
+           : x < 985 ? NATURE_POISON
+                     : NATURE_TOO_LARGE;
+}
+
+static unsigned times_of(struct rng *rng, enum nature nature)
+{
+    static const unsigned kills[] = {1, 1, 2, 3, PLAN_TIMES_ALWAYS};
+    if (nature == NATURE_POISON)
+        return kills[rng_below(rng, 5)];
+    return (unsigned)rng_between(rng, 1, 3);
+}
+
+static uint64_t duration_of(struct rng *rng, enum flavour flavour)
+{
+    if (flavour == TINY)
+        return rng_between(rng, 2 * NS_PER_US, 3 * NS_PER_MS);
+    if (flavour == LONG)
+        return rng_between(rng, 500 * NS_PER_MS, 6 * NS_PER_S);
+    if (rng_chance(rng, 10))
+        return rng_between(rng, 1 * NS_PER_S, 5 * NS_PER_S);
+    return rng_between(rng, 1 * NS_PER_MS, 400 * NS_PER_MS);
+}
+
+static size_t size_of(struct rng *rng, enum flavour flavour)
+{
+    if (flavour == BULKY)
+        return (size_t)rng_between(rng, 500 << 10, 1 << 20);
+    return (size_t)(rng_chance(rng, 3) ? rng_between(rng, 8, 60 << 10) : rng_between(rng, 8, 120));
+}
+
+static void make_task(struct plan_task *task, struct rng *rng, enum flavour flavour, bool nasty)
+{
+    task->nature = nature_of(rng, nasty && flavour != TINY);
+    task->times = times_of(rng, task->nature);
+    task->duration_ns = duration_of(rng, flavour);
+    task->size = size_of(rng, flavour);
+    task->out_size = (size_t)(rng_chance(rng, 5) ? rng_between(rng, 8, 30000) : 8);
+    if (flavour == LARGE_OUTPUT && rng_chance(rng, 20)) {
+        task->out_size = (size_t)rng_between(rng, 8, 5 << 19);
+        task->out_in_file = task->out_size > 1 << 20 || rng_chance(rng, 50);
+    }
+}
+
+static void make_tasks(struct plan *plan, struct rng *rng, enum flavour flavour)
+{
+    plan->task_count = count_of(rng, flavour);
+    plan->tasks = xcalloc(plan->task_count + 1, sizeof *plan->tasks);
+    bool nasty = rng_chance(rng, 60), slow = rng_chance(rng, 25);
+    uint64_t comes_ns = 0;
+    for (size_t i = 0; i < plan->task_count; i++) {
+        make_task(&plan->tasks[i], rng, flavour, nasty);
+        plan->work_ns += plan->tasks[i].duration_ns;
+        if (plan->tasks[i].size > plan->largest)
+            plan->largest = plan->tasks[i].size;
+        if (slow && rng_chance(rng, 20))
+            comes_ns += rng_between(rng, 1 * NS_PER_MS, 1500 * NS_PER_MS);
+        plan->tasks[i].comes_ns = comes_ns;
+    }
+    for (size_t i = 0; i < plan->task_count; i++)
+        plan->kept_slack_bytes += 300 + (plan->tasks[i].out_in_file ? 0 : plan->tasks[i].out_size);
+    plan->input_ends_ns = comes_ns + (slow ? rng_below(rng, 2 * NS_PER_S) : 0);
+}
+
+static uint64_t limit_of(struct rng *rng, uint64_t low, uint64_t high)
+{
+    return rng_chance(rng, 70) ? 16 << 20 : rng_between(rng, low, high);
+}
+
+static void make_options(struct plan *plan, struct rng *rng, enum flavour flavour)
+{
+    plan->retries = rng_chance(rng, 40) ? 1 : (unsigned)rng_between(rng, 2, 4);
+    plan->queue_max_bytes = limit_of(rng, 500, 64 << 10);
+    plan->kept_max_bytes = limit_of(rng, 300, 64 << 10);
+    plan->window_max_bytes = limit_of(rng, 50, 64 << 10);
+    plan->batch_max = rng_chance(rng, 60) ? 1 : rng_chance(rng, 50) ? 4 : 4096;
+    plan->output_a_turn =
+        rng_chance(rng, 70) || flavour == LARGE_OUTPUT ? 0 : rng_between(rng, 200, 4000);
+    plan->output_pauses = rng_chance(rng, 80) ? 0 : (unsigned)rng_between(rng, 1, 10);
+    plan->order_max = rng_chance(rng, 70) ? 0 : rng_between(rng, 1, 20);
+    plan->mixed_inbox = rng_chance(rng, 50);
+}
+
+static void make_network(struct plan *plan, struct rng *rng)
+{
+    static const uint64_t delays_us[][2] = {{20, 200}, {50, 5000}, {5000, 40000}, {100, 200000}};
+    const uint64_t *pair = delays_us[rng_below(rng, 4)];
+    plan->delay_min_ns = pair[0] * NS_PER_US;
+    plan->delay_max_ns = pair[1] * NS_PER_US;
+}
+
+static void make_members(struct plan *plan, struct rng *rng)
+{
+    uint64_t spread_ns = rng_chance(rng, 50) ? 0 : 3 * NS_PER_S;
+    plan->worker_count = (unsigned)rng_between(rng, 1, 4);
+    plan->ventilator_starts_ns = rng_below(rng, spread_ns + 1);
+    plan->sink_starts_ns = rng_below(rng, spread_ns + 1);
+    for (unsigned i = 0; i < plan->worker_count; i++) {
+        plan->workers[i].slots = (unsigned)rng_between(rng, 1, 3);
+        plan->workers[i].starts_ns = rng_below(rng, spread_ns + 1);
+    }
+}
+
+static void make_faults(struct plan *plan, struct rng *rng)
+{
+    uint64_t span_ns = plan->work_ns / (2 * plan->worker_count) + plan->input_ends_ns;
+    span_ns += rng_between(rng, 1 * NS_PER_S, 6 * NS_PER_S);
+    plan->faults_until_ns = span_ns < 30 * NS_PER_S ? span_ns : 30 * NS_PER_S;
+    plan->faults = rng_chance(rng, 10)   ? 0
+                   : rng_chance(rng, 80) ? (unsigned)rng_between(rng, 1, 10)
+                                         : (unsigned)rng_between(rng, 10, 30);
+    if (rng_chance(rng, 4))
+        plan->stops_ns = rng_between(rng, 1, plan->faults_until_ns);
+    plan->stop_at_sink = rng_chance(rng, 50);
+}
+
+void plan_make(struct plan *plan, uint64_t seed)
+{
+    struct rng rng;
+    rng_init(&rng, seed, 1);
+    *plan = (struct plan){0};
+    enum flavour flavour = flavour_of(&rng);
+    make_tasks(plan, &rng, flavour);
+    make_options(plan, &rng, flavour);
+    make_network(plan, &rng);
+    make_members(plan, &rng);
+    make_faults(plan, &rng);
+}
+
+void plan_free(struct plan *plan)
+{
+    free(plan->tasks);
+    *plan = (struct plan){0};
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_SIM_PLAN_H
+#define ZFARM_SIM_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a seed decides before anything runs: the input, the options, the network's manners, how much
+ * goes wrong and until when. */
+enum { PLAN_WORKERS_MAX = 6, PLAN_TIMES_ALWAYS = 1000000 };
+
+enum nature {
+    NATURE_GOOD,
+    NATURE_BAD,      /* fails each time */
+    NATURE_FLAKY,    /* fails `times` times, then is good */
+    NATURE_POISON,   /* kills its worker `times` times, then is good */
+    NATURE_CRASHER,  /* kills its slot: fails each time, and what was behind it in the batch returns
+                      */
+    NATURE_TOO_LARGE /* the source does not let it in */
+};
+
+struct plan_task {
+    enum nature nature;
+    unsigned times;
+    uint64_t duration_ns;
+    size_t size;       /* of its argument, at least 8 */
+    size_t out_size;   /* of what it writes, at least 8 */
+    bool out_in_file;  /* and the executor hands that over in a file */
+    uint64_t comes_ns; /* when the source has it, from the start of the run */
+};
+
+struct plan_worker {
+    unsigned slots;
+    uint64_t starts_ns;
+};
+
+struct plan {
+    struct plan_task *tasks;
+    size_t task_count;
+    size_t largest;            /* size of a task */
+    uint64_t kept_slack_bytes; /* by how much a worker may overshoot what it may keep */
+    uint64_t work_ns;          /* what all tasks take, together */
+    unsigned retries;
+    uint64_t queue_max_bytes;
+    uint64_t kept_max_bytes;
+    uint64_t window_max_bytes;
+    uint32_t batch_max;
+    struct plan_worker workers[PLAN_WORKERS_MAX];
+    unsigned worker_count;
+    uint64_t ventilator_starts_ns;
+    uint64_t sink_starts_ns;
+    uint64_t delay_min_ns; /* of a message */
+    uint64_t delay_max_ns;
+    uint64_t input_ends_ns; /* when the source knows that this was all */
+    uint64_t output_a_turn; /* bytes the sink can write in one go; 0: all */
+    unsigned output_pauses; /* percent of its turns in which it can write nothing for a while */
+    uint64_t order_max;     /* -k: results that may wait for an earlier one; 0: no order */
+    bool mixed_inbox;       /* workers see news of different connections in order of arrival */
+    unsigned faults;
+    uint64_t faults_until_ns;
+    uint64_t stops_ns; /* when somebody interrupts the job; 0: never */
+    bool stop_at_sink;
+};
+
+void plan_make(struct plan *plan, uint64_t seed);
+void plan_free(struct plan *plan);
+
+#endif

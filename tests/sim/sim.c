@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "tests/sim/sim.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/sim/cable.h"
+#include "tests/sim/fate.h"
+#include "tests/sim/node.h"
+
+#define WATCH_NS (50 * NS_PER_MS)
+#define CALM_NS (4 * NS_PER_S)    /* after something went wrong, before idling is judged */
+#define PEACE_NS (100 * NS_PER_S) /* within which a run without faults must end, besides its work  \
+                                   */
+
+enum { EVENTS_MAX = 1500000 };
+
+void sim_at(struct sim *sim, uint64_t delay_ns, agenda_function *run, void *context,
+            uint64_t argument)
+{
+    agenda_add(&sim->agenda, sim->now_ns + delay_ns, run, context, argument);
+}
+
+void sim_violation(struct sim *sim, const char *format, ...)
+{
+    if (sim->violation[0])
+        return;
+    va_list args;
+    va_start(args, format);
+    int size = snprintf(sim->violation, sizeof sim->violation,
+                        "at %.6f s: ", (double)(sim->now_ns - sim->began_ns) / 1e9);
+    vsnprintf(sim->violation + size, sizeof sim->violation - (size_t)size, format, args);
+    va_end(args);
+    sim_trace(sim, NULL, "VIOLATION %s", sim->violation);
+}
+
+void sim_trace(const struct sim *sim, const struct node *who, const char *format, ...)
+{
+    if (!sim->traced)
+        return;
+    va_list args;
+    va_start(args, format);
+    printf("%11.6f %-3s ", (double)(sim->now_ns - sim->began_ns) / 1e9, who ? who->name : "");
+    vprintf(format, args);
+    printf("\n");
+    va_end(args);
+}
+
+void sim_disturb(struct sim *sim, uint64_t for_ns)
+{
+    if (sim->now_ns + for_ns > sim->disturbed_ns)
+        sim->disturbed_ns = sim->now_ns + for_ns;
+}
+
+struct node *sim_add_worker(struct sim *sim, unsigned slots)
+{
+    if (sim->worker_count == SIM_WORKERS_MAX)
+        return NULL;
+    struct node *worker = worker_node_new(sim, sim->worker_count, slots);
+    sim->workers[sim->worker_count++] = worker;
+    return worker;
+}
+
+/* ---- G3: nobody idles while work waits elsewhere ---- */
+
+static bool work_elsewhere(struct sim *sim, unsigned idler, const uint64_t *unstarted)
+{
+    for (unsigned i = 0; i < sim->worker_count; i++)
+        if (i != idler && unstarted[i])
+            return true;
+    return ventilator_node_has_tasks(sim->ventilator);
+}
+
+static void judge_idling(struct sim *sim, unsigned i, bool idles)
+{
+    struct node *worker = sim->workers[i];
+    if (!idles || worker->idle_runs != worker->runs) {
+        worker->idle_since_ns = idles ? sim->now_ns : 0;
+        worker->idle_runs = worker->runs;
+        return;
+    }
+    if (worker->idle_since_ns == 0)
+        worker->idle_since_ns = sim->now_ns;
+    if (sim->now_ns - worker->idle_since_ns > NS_PER_S + 10 * sim->plan.delay_max_ns)
+        sim_violation(sim, "G3: %s has had an idle slot for %.1f s while work waits elsewhere",
+                      worker->name, (double)(sim->now_ns - worker->idle_since_ns) / 1e9);
+}
+
+static void watch(void *context, uint64_t unused)
+{
+    (void)unused;
+    struct sim *sim = context;
+    uint64_t unstarted[SIM_WORKERS_MAX];
+    bool idles[SIM_WORKERS_MAX];
+    bool calm = sim->now_ns > sim->disturbed_ns + CALM_NS && sim->ventilator->up &&
+                !ventilator_node_holds_back(sim->ventilator);
+    for (unsigned i = 0; i < sim->worker_count; i++)
+        idles[i] = worker_node_idles(sim->workers[i], &unstarted[i]);
+    for (unsigned i = 0; i < sim->worker_count; i++)
+        judge_idling(sim, i, calm && idles[i] && work_elsewhere(sim, i, unstarted));
+    if (!sim->ventilator->exited)
+        sim_at(sim, WATCH_NS, watch, sim, 0);
+}
+
+/* ---- a run ---- */
+
+static void begin(void *context, uint64_t unused)
+{
+    (void)unused;
+    node_start(context);
+}
+
+static void set_up(struct sim *sim, uint64_t seed, bool traced)
+{
+    *sim = (struct sim){.seed = seed, .traced = traced, .began_ns = 1000 * NS_PER_S};
+    sim->now_ns = sim->began_ns;
+    rng_init(&sim->network, seed, 2);
+    rng_init(&sim->fate, seed, 3);
+    plan_make(&sim->plan, seed);
+    model_init(&sim->model, &sim->plan);
+    tap_init(&sim->tap, sim->plan.task_count);
+    sim->ventilator = ventilator_node_new(sim);
+    sim->sink = sink_node_new(sim);
+    sim_at(sim, sim->plan.ventilator_starts_ns, begin, sim->ventilator, 0);
+    sim_at(sim, sim->plan.sink_starts_ns, begin, sim->sink, 0);
+    for (unsigned i = 0; i < sim->plan.worker_count; i++)
+        sim_at(sim, sim->plan.workers[i].starts_ns, begin,
+               sim_add_worker(sim, sim->plan.workers[i].slots), 0);
+    fate_begin(sim);
+    sim_at(sim, WATCH_NS, watch, sim, 0);
+}
+
+static void tear_down(struct sim *sim)
+{
+    node_free(sim->ventilator);
+    node_free(sim->sink);
+    for (unsigned i = 0; i < sim->worker_count; i++)
+        node_free(sim->workers[i]);
+    for (size_t i = 0; i < sim->cable_count; i++)
+        cable_free(sim->cables[i]);
+    free(sim->cables);
+    agenda_free(&sim->agenda);
+    tap_free(&sim->tap);
+    model_free(&sim->model);
+    plan_free(&sim->plan);
+}
+
+static bool is_over(const struct sim *sim)
+{
+    if (!sim->ventilator->exited || !sim->sink->exited)
+        return false;
+    for (unsigned i = 0; i < sim->worker_count; i++)
+        if (sim->workers[i]->up)
+            return false;
+    return true;
+}
+
+static uint64_t time_limit(const struct sim *sim)
+{
+    const struct plan *plan = &sim->plan;
+    return (sim->healed_ns ? sim->healed_ns : sim->now_ns) + PEACE_NS +
+           plan->work_ns * (plan->retries + 2) + plan->input_ends_ns;
+}
+
+static void check_statuses(struct sim *sim)
+{
+    int wanted = model_status(&sim->model);
+    const struct node *both[] = {sim->ventilator, sim->sink};
+    for (size_t i = 0; i < 2; i++)
+        if (both[i]->status != wanted && !(sim->interrupted && both[i]->status == 255))
+            sim_violation(sim, "G2: %s ended with %d instead of %d", both[i]->name, both[i]->status,
+                          wanted);
+    for (unsigned i = 0; i < sim->worker_count; i++)
+        if (sim->workers[i]->exited && sim->workers[i]->status && !sim->model.disturbed &&
+            !sim->interrupted)
+            sim_violation(sim, "G2: %s ended with %d", sim->workers[i]->name,
+                          sim->workers[i]->status);
+}
+
+static void check_end(struct sim *sim)
+{
+    if (sim->violation[0])
+        return;
+    if (!is_over(sim)) {
+        sim_violation(sim, "G2: no end: V %s, S %s, %llu of %llu tasks have a result",
+                      sim->ventilator->exited ? "ended" : "is there",
+                      sim->sink->exited ? "ended" : "is there",
+                      (unsigned long long)(sim->model.ok + sim->model.failed + sim->model.lost),
+                      (unsigned long long)sim->plan.task_count);
+        return;
+    }
+    const char *wrong = sim->interrupted ? NULL : model_end(&sim->model);
+    if (wrong)
+        sim_violation(sim, "G1: %s", wrong);
+    check_statuses(sim);
+}
+
+void sim_run(uint64_t seed, bool traced, struct sim_report *report)
+{
+    struct sim sim;
+    struct agenda_item item;
+    set_up(&sim, seed, traced);
+    while (!sim.violation[0] && !is_over(&sim) && agenda_take(&sim.agenda, &item)) {
+        if (item.at_ns > time_limit(&sim))
+            break;
+        sim.now_ns = item.at_ns;
+        item.run(item.context, item.argument);
+        if (++sim.events == EVENTS_MAX)
+            sim_violation(&sim, "G2: a storm: %llu joins", (unsigned long long)sim.tap.joins);
+    }
+    check_end(&sim);
+    *report = (struct sim_report){.tasks = sim.plan.task_count,
+                                  .lost = sim.model.lost,
+                                  .events = sim.events,
+                                  .simulated_s = (double)(sim.now_ns - sim.began_ns) / 1e9};
+    memcpy(report->violation, sim.violation, sizeof report->violation);
+    tear_down(&sim);
+}

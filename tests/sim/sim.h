@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_SIM_SIM_H
+#define ZFARM_SIM_SIM_H
+
+#include "common/clock.h"
+#include "tests/sim/agenda.h"
+#include "tests/sim/model.h"
+#include "tests/sim/plan.h"
+#include "tests/sim/rng.h"
+#include "tests/sim/tap.h"
+
+/* One run of a whole farm: the real cores under a clock, a network and a fate that are made up. */
+enum { SIM_WORKERS_MAX = 32 };
+
+struct node;
+struct cable;
+
+struct sim {
+    uint64_t seed;
+    bool traced;
+    uint64_t began_ns;
+    uint64_t now_ns;
+    struct agenda agenda;
+    struct rng network; /* delays, and what of a broken connection still gets through */
+    struct rng fate;    /* when processes get their turns, and what goes wrong */
+    struct plan plan;
+    struct model model;
+    struct tap tap;
+    struct node *ventilator;
+    struct node *sink;
+    struct node *workers[SIM_WORKERS_MAX]; /* also those that come later, as a fault */
+    unsigned worker_count;
+    struct cable **cables;
+    size_t cable_count;
+    size_t cable_capacity;
+    uint64_t last_id;       /* of connections and processes */
+    uint64_t healed_ns;     /* from when on nothing goes wrong any more; 0: not yet */
+    uint64_t disturbed_ns;  /* when something last was wrong */
+    uint64_t slow_until_ns; /* the network is */
+    bool interrupted;
+    uint64_t events;
+    char violation[512]; /* the first; empty if there is none */
+};
+
+struct sim_report {
+    char violation[512]; /* empty: all is well */
+    uint64_t tasks;
+    uint64_t lost;
+    uint64_t events;
+    double simulated_s;
+};
+
+/* Runs the seed; `traced` prints what happens. */
+void sim_run(uint64_t seed, bool traced, struct sim_report *report);
+
+void sim_at(struct sim *sim, uint64_t delay_ns, agenda_function *run, void *context,
+            uint64_t argument);
+void sim_violation(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* `who` may be NULL. */
+void sim_trace(const struct sim *sim, const struct node *who, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Something is wrong until so much later: no judging of who idles. */
+void sim_disturb(struct sim *sim, uint64_t for_ns);
+/* A worker process more; NULL if there are too many. */
+struct node *sim_add_worker(struct sim *sim, unsigned slots);
+
+#endif

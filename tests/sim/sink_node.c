@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <stdlib.h>
+
+#include "common/xalloc.h"
+#include "sink/collector.h"
+#include "tests/sim/cable.h"
+
+/* The sink's shell, with an output that may be slow or pause. */
+enum { RECORD_OVERHEAD = 16, MESSAGES_A_TURN = 256 };
+
+struct unread {
+    struct cable *cable;
+    struct block *block;
+};
+
+struct accepted {
+    uint64_t seq;
+    uint64_t position;
+};
+
+struct sink_node {
+    struct node node; /* first */
+    struct collector *core;
+    struct cable *control;
+    struct unread *unread; /* a queue */
+    size_t unread_first;
+    size_t unread_count;
+    size_t unread_capacity;
+    uint64_t given;   /* bytes put to the output */
+    uint64_t written; /* of these */
+    uint64_t paused_until_ns;
+    struct accepted *accepted; /* a queue: what is not written */
+    size_t accepted_first;
+    size_t accepted_count;
+    size_t accepted_capacity;
+    struct seqset finals;
+    bool flushing;
+};
+
+static struct sink_node *of(struct node *node)
+{
+    return (struct sink_node *)node;
+}
+
+static void accept(void *context, const struct result *result)
+{
+    struct sink_node *s = context;
+    struct sim *sim = s->node.sim;
+    const char *wrong = model_accept(&sim->model, result);
+    if (wrong)
+        sim_violation(sim, "G1: %s", wrong);
+    sim_trace(sim, &s->node, "accepts %llu/%u %s%s", (unsigned long long)result->seq,
+              result->attempt.number, result_status_word(result->status),
+              result->final ? "" : ", not final");
+    s->given += result->out.size + RECORD_OVERHEAD;
+    if (!result->final)
+        return;
+    seqset_add(&s->finals, result->seq, result->seq);
+    if (s->accepted_first + s->accepted_count == s->accepted_capacity) {
+        s->accepted_capacity = s->accepted_capacity ? s->accepted_capacity * 2 : 64;
+        s->accepted = xrealloc(s->accepted, s->accepted_capacity * sizeof *s->accepted);
+    }
+    s->accepted[s->accepted_first + s->accepted_count++] = (struct accepted){result->seq, s->given};
+}
+
+static void start(struct node *node)
+{
+    struct sink_node *s = of(node);
+    struct sim *sim = node->sim;
+    struct collector_options options = {.peer = {.instance = node->life,
+                                                 .name = bytes_of("sink"),
+                                                 .host = bytes_of("here"),
+                                                 .release = bytes_of("0.1.0")},
+                                        .job = 77,
+                                        .results = "tcp://127.0.0.1:5558",
+                                        .wants = sim->seed % 2 ? WANT_ALL : 0,
+                                        .is_volatile = true,
+                                        .window_max_bytes = sim->plan.window_max_bytes,
+                                        .give_up_ns = 60 * NS_PER_S,
+                                        .random_seed = rng_next(&sim->fate),
+                                        .context = s,
+                                        .accept = accept};
+    s->core = collector_new(&options, sim->now_ns);
+}
+
+static void stop(struct node *node)
+{
+    struct sink_node *s = of(node);
+    for (size_t i = 0; i < s->unread_count; i++)
+        block_release(&s->unread[s->unread_first + i].block);
+    free(s->unread);
+    free(s->accepted);
+    seqset_free(&s->finals);
+    collector_destroy(&s->core);
+}
+
+void sink_node_stop_job(struct node *node)
+{
+    if (!node->up)
+        return;
+    node->sim->interrupted = true;
+    sim_trace(node->sim, node, "is interrupted");
+    collector_stop(of(node)->core, node->sim->now_ns);
+    node_wake(node, node->sim->now_ns);
+}
+
+/* ---- what comes in ---- */
+
+static void put_unread(struct sink_node *s, const struct news *news)
+{
+    if (s->unread_first + s->unread_count == s->unread_capacity) {
+        s->unread_capacity = s->unread_capacity ? s->unread_capacity * 2 : 16;
+        s->unread = xrealloc(s->unread, s->unread_capacity * sizeof *s->unread);
+    }
+    s->unread[s->unread_first + s->unread_count++] = (struct unread){news->cable, news->block};
+}
+
+static void hear_control(struct sink_node *s, const struct news *news)
+{
+    uint64_t now_ns = s->node.sim->now_ns;
+    if (news->kind == NEWS_UP) {
+        collector_control_up(s->core, now_ns);
+    } else if (news->kind == NEWS_MESSAGE) {
+        collector_control_message(s->core, block_bytes(news->block), now_ns);
+    } else {
+        s->control = NULL;
+        collector_control_down(s->core, now_ns);
+    }
+}
+
+static void take_news(struct sink_node *s)
+{
+    struct node *node = &s->node;
+    for (size_t i = 0; i < node->inbox_count; i++) {
+        struct news *news = &node->inbox[i];
+        if (news->cable == s->control) {
+            hear_control(s, news);
+        } else if (news->kind == NEWS_MESSAGE && news->cable->kind == CABLE_RESULTS) {
+            put_unread(s, news);
+            continue;
+        }
+        block_release(&news->block);
+    }
+    node->inbox_count = 0;
+}
+
+static void take_results(struct sink_node *s)
+{
+    uint64_t now_ns = s->node.sim->now_ns;
+    for (int i = 0; i < MESSAGES_A_TURN && s->unread_count &&
+                    collector_wants_results(s->core, s->given - s->written);
+         i++) {
+        struct unread unread = s->unread[s->unread_first++];
+        if (--s->unread_count == 0)
+            s->unread_first = 0;
+        collector_results_message(s->core, block_bytes(unread.block), now_ns);
+        block_release(&unread.block);
+        unread.cable->unread--;
+        node_wake(unread.cable->ends[0].node, now_ns + NS_PER_MS / 10);
+    }
+}
+
+/* ---- the output ---- */
+
+static void note_stored(struct sink_node *s)
+{
+    while (s->accepted_count && s->accepted[s->accepted_first].position <= s->written) {
+        uint64_t seq = s->accepted[s->accepted_first++].seq;
+        if (--s->accepted_count == 0)
+            s->accepted_first = 0;
+        seqset_add(&s->node.sim->model.stored, seq, seq);
+    }
+}
+
+static bool pauses(struct sink_node *s)
+{
+    struct sim *sim = s->node.sim;
+    if (s->paused_until_ns <= sim->now_ns && s->given > s->written && !sim->healed_ns &&
+        rng_chance(&sim->fate, sim->plan.output_pauses))
+        s->paused_until_ns = sim->now_ns + rng_below(&sim->fate, 2 * NS_PER_S);
+    return s->paused_until_ns > sim->now_ns;
+}
+
+/* With an order, what is accepted counts as stored: there is a spool for it. */
+static void write_output(struct sink_node *s)
+{
+    const struct plan *plan = &s->node.sim->plan;
+    uint64_t left = s->given - s->written;
+    if (plan->order_max)
+        s->written = s->given;
+    else if (!pauses(s))
+        s->written +=
+            plan->output_a_turn && plan->output_a_turn < left ? plan->output_a_turn : left;
+    note_stored(s);
+    collector_mark(s->core, s->given);
+    collector_reached(s->core, s->written);
+    if (plan->order_max) {
+        struct range first = {0};
+        seqset_next(&s->finals, 1, UINT64_MAX - 1, &first);
+        uint64_t in_order = first.first == 1 ? first.last : 0;
+        collector_set_order_full(s->core, s->finals.members - in_order > plan->order_max);
+    }
+    if (s->flushing && s->written == s->given) {
+        s->flushing = false;
+        collector_flushed(s->core, s->node.sim->now_ns);
+    }
+}
+
+static void wake_for_output(struct sink_node *s)
+{
+    struct sim *sim = s->node.sim;
+    if (s->given > s->written || s->flushing)
+        node_wake(&s->node, s->paused_until_ns > sim->now_ns
+                                ? s->paused_until_ns
+                                : sim->now_ns + rng_between(&sim->fate, 100, 3000) * NS_PER_US);
+}
+
+/* ---- actions ---- */
+
+void sink_node_check_end(struct node *node)
+{
+    const struct collector_counts *counts = collector_counts(of(node)->core);
+    struct sim *sim = node->sim;
+    const struct model *m = &sim->model;
+    if (counts->ok != m->ok || counts->failed != m->failed || counts->lost != m->lost)
+        sim_violation(sim, "G2: the sink counts %llu ok, %llu failed, %llu lost",
+                      (unsigned long long)counts->ok, (unsigned long long)counts->failed,
+                      (unsigned long long)counts->lost);
+    uint64_t sum = counts->ok + counts->failed + counts->lost + counts->not_run;
+    if (!sim->interrupted && (counts->not_run || counts->total != m->read || sum != m->read))
+        sim_violation(sim, "G2: of %llu tasks the sink knows %llu, %llu of them not run",
+                      (unsigned long long)m->read, (unsigned long long)counts->total,
+                      (unsigned long long)counts->not_run);
+    if (sim->interrupted && sum != counts->total)
+        sim_violation(sim, "G2: %llu tasks and the sum of all is %llu",
+                      (unsigned long long)counts->total, (unsigned long long)sum);
+}
+
+static void do_action(struct sink_node *s, struct collector_action *action)
+{
+    struct node *node = &s->node;
+    switch (action->kind) {
+    case COLLECTOR_OPEN_CONTROL:
+        s->control = cable_open(node, node->sim->ventilator, CABLE_CONTROL);
+        break;
+    case COLLECTOR_CLOSE_CONTROL:
+        if (s->control)
+            cable_close(s->control, node, false);
+        s->control = NULL;
+        break;
+    case COLLECTOR_SEND_CONTROL:
+        if (s->control)
+            cable_send(s->control, node, action->block);
+        else
+            block_release(&action->block);
+        break;
+    case COLLECTOR_FLUSH:
+        s->flushing = true;
+        break;
+    case COLLECTOR_EXIT:
+        if (action->why.text[0])
+            sim_trace(node->sim, node, "says: %s", action->why.text);
+        sink_node_check_end(node);
+        node_exit(node, action->status);
+        break;
+    }
+}
+
+static void turn(struct node *node)
+{
+    struct sink_node *s = of(node);
+    take_news(s);
+    take_results(s);
+    write_output(s);
+    collector_turn(s->core, node->sim->now_ns);
+    struct collector_action action;
+    while (node->up && collector_next_action(s->core, &action))
+        do_action(s, &action);
+    if (!node->up)
+        return;
+    wake_for_output(s);
+    if (s->unread_count && collector_wants_results(s->core, s->given - s->written))
+        node_wake(node, node->sim->now_ns);
+    uint64_t deadline_ns = collector_deadline(s->core);
+    if (deadline_ns != NEVER)
+        node_wake(node, deadline_ns + rng_below(&node->sim->fate, NS_PER_MS));
+}
+
+static const struct node_class class = {start, turn, stop};
+
+struct node *sink_node_new(struct sim *sim)
+{
+    struct sink_node *s = xcalloc(1, sizeof *s);
+    s->node = (struct node){
+        .sim = sim, .class = &class, .role = ROLE_NODE_SINK, .name = "S", .wake_ns = NEVER};
+    return &s->node;
+}

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "tests/sim/tap.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/xalloc.h"
+#include "tests/sim/cable.h"
+
+void tap_init(struct tap *tap, size_t tasks)
+{
+    *tap = (struct tap){.alone = xcalloc(tasks + 1, sizeof *tap->alone)};
+}
+
+void tap_free(struct tap *tap)
+{
+    for (size_t i = 0; i < tap->session_count; i++)
+        seqset_free(&tap->sessions[i].out);
+    free(tap->sessions);
+    free(tap->alone);
+}
+
+static struct tap_session *session_of(struct tap *tap, uint64_t id)
+{
+    size_t count = tap->session_count;
+    if (id >= count) {
+        tap->session_count = (size_t)id * 2 + 16;
+        tap->sessions = xrealloc(tap->sessions, tap->session_count * sizeof *tap->sessions);
+        for (; count < tap->session_count; count++)
+            tap->sessions[count] = (struct tap_session){0};
+    }
+    return &tap->sessions[id];
+}
+
+/* ---- for people ---- */
+
+static void put_ranges(struct buf *to, const struct seqset *set)
+{
+    for (size_t i = 0; i < set->count && i < 12; i++)
+        buf_printf(to, " %" PRIu64 "-%" PRIu64, set->ranges[i].first, set->ranges[i].last);
+    if (set->count > 12)
+        buf_put_text(to, " ...");
+}
+
+static void put_attempts(struct buf *to, const struct attempt_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        buf_printf(to, " %" PRIu64 "/%u", list->items[i].seq, list->items[i].attempt.number);
+}
+
+static void put_runs(struct buf *to, struct bytes runs)
+{
+    struct task_run run;
+    while (runs.size && !task_run_take(&runs, &run))
+        buf_printf(to, " %" PRIu64 "+%" PRIu64 "/%u%s%s", run.first, run.count, run.number,
+                   run.flags & TASK_LAST ? "L" : "", run.flags & TASK_ALONE ? "A" : "");
+}
+
+static void put_results(struct buf *to, struct bytes runs)
+{
+    struct result_run run;
+    while (runs.size && !result_run_take(&runs, &run))
+        buf_printf(to, " %" PRIu64 "+%" PRIu64 "/%u", run.first, run.count, run.attempt.number);
+}
+
+static void put_welcome(struct buf *to, struct bytes body)
+{
+    struct worker_welcome m = {0};
+    if (!worker_welcome_take(body, &m)) {
+        buf_put_text(to, " kill");
+        put_ranges(to, &m.kill);
+        buf_put_text(to, " have");
+        put_ranges(to, &m.have);
+    }
+    worker_welcome_free(&m);
+}
+
+static void put_join(struct buf *to, struct bytes body)
+{
+    struct worker_join m = {0};
+    if (!worker_join_take(body, &m)) {
+        buf_put_text(to, " running");
+        put_attempts(to, &m.running);
+        buf_put_text(to, " kept");
+        put_ranges(to, &m.kept);
+    }
+    worker_join_free(&m);
+}
+
+static void put_cancel(struct buf *to, struct bytes body)
+{
+    struct cancel m = {0};
+    if (!cancel_take(body, &m))
+        for (size_t i = 0; i < m.count; i++)
+            buf_printf(to, " %" PRIu64 "/%u", m.items[i].seq, m.items[i].attempt.number);
+    cancel_free(&m);
+}
+
+static void put_stored(struct buf *to, struct bytes body)
+{
+    struct stored_note m = {0};
+    if (!stored_note_take(body, &m)) {
+        put_ranges(to, &m.tasks);
+        for (size_t i = 0; i < m.gap_count; i++)
+            buf_printf(to, " gap %" PRIu64 ":%" PRIu64, m.gaps[i].session, m.gaps[i].batch);
+        buf_put_text(to, m.order_full ? " order-full" : "");
+    }
+    stored_note_free(&m);
+}
+
+static void put_body(struct buf *to, enum wire_kind kind, struct bytes body)
+{
+    struct credit credit;
+    struct seqset set = {0};
+    struct finished finished = {0};
+    struct returned returned = {0};
+    struct released released = {0};
+    struct attempt_list list = {0};
+    struct results_head head;
+    struct bytes runs;
+    uint64_t number;
+    if (kind == KIND_CREDIT && !credit_take(body, &credit))
+        buf_printf(to, " tasks %" PRIu64 " bytes %" PRIu64 " reserve %" PRIu64, credit.tasks,
+                   credit.size_bytes, credit.reserve);
+    else if (kind == KIND_TASKS && !tasks_take(body, &number, &runs))
+        put_runs(to, runs);
+    else if (kind == KIND_RESULTS && !results_take(body, &head, &runs)) {
+        buf_printf(to, " #%" PRIu64 " floor %" PRIu64, head.batch, head.floor);
+        put_results(to, runs);
+    } else if (kind == KIND_FINISHED && !finished_take(body, &finished))
+        put_ranges(to, &finished.tasks);
+    else if (kind == KIND_RETURNED && !returned_take(body, &returned))
+        put_ranges(to, &returned.tasks);
+    else if (kind == KIND_RELEASED && !released_take(body, &released))
+        put_ranges(to, &released.tasks);
+    else if (kind == KIND_FAILED && !attempt_list_take(body, &list))
+        put_attempts(to, &list);
+    else if (kind == KIND_STORED)
+        put_stored(to, body);
+    else if (kind == KIND_WELCOME)
+        put_welcome(to, body);
+    else if (kind == KIND_JOIN)
+        put_join(to, body);
+    else if (kind == KIND_CANCEL)
+        put_cancel(to, body);
+    else if ((kind == KIND_RECALL || kind == KIND_AGAIN || kind == KIND_RESEND) &&
+             !number_take(body, &number))
+        buf_printf(to, " %" PRIu64, number);
+    seqset_free(&set);
+    finished_free(&finished);
+    returned_free(&returned);
+    released_free(&released);
+    attempt_list_free(&list);
+}
+
+static void trace(const struct cable *c, const struct node *from, const struct frame_head *head,
+                  struct bytes body)
+{
+    struct buf text = {0};
+    put_body(&text, head->kind, body);
+    sim_trace(c->sim, from, "-> %s %s s%" PRIu64 "%.*s%s", cable_other(c, from)->name,
+              wire_kind_name(head->kind), head->session, (int)text.size,
+              text.size ? (const char *)text.data : "", cable_is_live(c) ? "" : " (lost)");
+    buf_free(&text);
+}
+
+/* ---- rules ---- */
+
+static void check_credit(struct cable *c, const struct frame_head *head, struct bytes runs)
+{
+    struct tap_session *s = session_of(&c->sim->tap, head->session);
+    struct task_run run;
+    uint64_t tasks = 0, bytes = 0;
+    bool was_empty = seqset_empty(&s->out);
+    while (runs.size && !task_run_take(&runs, &run)) {
+        tasks += run.count;
+        bytes += run.records.size;
+        seqset_add(&s->out, run.first, run.first + run.count - 1);
+        seqset_add(worker_node_had(c->ends[0].node), run.first, run.first + run.count - 1);
+        if (run.flags & TASK_ALONE)
+            c->sim->tap.alone[run.first] = run.number;
+    }
+    s->tasks += tasks;
+    s->size_bytes += bytes;
+    uint64_t most = s->granted.tasks > s->granted.reserve ? s->granted.tasks : s->granted.reserve;
+    if (s->tasks > most)
+        sim_violation(c->sim, "G4: session %" PRIu64 " was sent %" PRIu64 " tasks of %" PRIu64,
+                      head->session, s->tasks, most);
+    if (s->size_bytes > s->granted.size_bytes && s->tasks > s->granted.reserve &&
+        !(was_empty && tasks == 1))
+        sim_violation(c->sim, "G4: session %" PRIu64 " was sent %" PRIu64 " bytes of %" PRIu64,
+                      head->session, s->size_bytes, s->granted.size_bytes);
+}
+
+static void check_stored(struct cable *c, const struct seqset *told, const char *kind)
+{
+    struct range missing;
+    if (c->sim->interrupted) /* then a late result is released though it never counted */
+        return;
+    for (size_t i = 0; i < told->count; i++)
+        if (seqset_next_gap(&c->sim->model.stored, told->ranges[i].first, told->ranges[i].last,
+                            &missing))
+            sim_violation(c->sim, "G1: %s names task %" PRIu64 ", which is not stored", kind,
+                          missing.first);
+}
+
+static void forget_out(struct sim *sim, const struct seqset *tasks)
+{
+    for (size_t i = 0; i < sim->tap.session_count; i++)
+        if (!seqset_empty(&sim->tap.sessions[i].out))
+            seqset_remove_all(&sim->tap.sessions[i].out, tasks);
+}
+
+static void check_note(struct cable *c, struct bytes body)
+{
+    struct stored_note m = {0};
+    if (!stored_note_take(body, &m)) {
+        check_stored(c, &m.tasks, "STORED");
+        forget_out(c->sim, &m.tasks);
+    }
+    stored_note_free(&m);
+}
+
+static void check_released(struct cable *c, struct bytes body)
+{
+    struct released m = {0};
+    if (!released_take(body, &m))
+        check_stored(c, &m.tasks, "RELEASED");
+    released_free(&m);
+}
+
+static void check_welcome(struct cable *c, struct bytes body)
+{
+    struct worker_welcome m = {0};
+    if (c->ends[0].node->role == ROLE_NODE_WORKER && !worker_welcome_take(body, &m))
+        check_stored(c, &m.have, "WELCOME");
+    worker_welcome_free(&m);
+    c->joining = false;
+}
+
+static void note_returned(struct cable *c, const struct frame_head *head, struct bytes body)
+{
+    struct returned m = {0};
+    if (!returned_take(body, &m))
+        seqset_remove_all(&session_of(&c->sim->tap, head->session)->out, &m.tasks);
+    returned_free(&m);
+}
+
+static void note_failed(struct cable *c, const struct frame_head *head, struct bytes body)
+{
+    struct attempt_list m = {0};
+    struct tap_session *s = session_of(&c->sim->tap, head->session);
+    if (!attempt_list_take(body, &m))
+        for (size_t i = 0; i < m.count; i++)
+            seqset_remove(&s->out, m.items[i].seq, m.items[i].seq);
+    attempt_list_free(&m);
+}
+
+static void note_credit(struct cable *c, const struct frame_head *head, struct bytes body)
+{
+    struct credit m;
+    struct credit *granted = &session_of(&c->sim->tap, head->session)->granted;
+    if (credit_take(body, &m))
+        return;
+    granted->tasks = m.tasks > granted->tasks ? m.tasks : granted->tasks;
+    granted->size_bytes = m.size_bytes > granted->size_bytes ? m.size_bytes : granted->size_bytes;
+    granted->reserve = m.reserve > granted->reserve ? m.reserve : granted->reserve;
+}
+
+static void check_client(struct cable *c, const struct node *from, const struct frame_head *head,
+                         struct bytes body)
+{
+    if (c->joining)
+        sim_violation(c->sim, "%s says %s while its JOIN is unanswered", from->name,
+                      wire_kind_name(head->kind));
+    if (head->kind == KIND_JOIN) {
+        c->joining = true;
+        c->sim->tap.joins++;
+    } else if (head->kind == KIND_CREDIT) {
+        note_credit(c, head, body);
+    } else if (head->kind == KIND_RETURNED) {
+        note_returned(c, head, body);
+    } else if (head->kind == KIND_FAILED) {
+        note_failed(c, head, body);
+    } else if (head->kind == KIND_STORED) {
+        check_note(c, body);
+    }
+}
+
+static void check_server(struct cable *c, const struct frame_head *head, struct bytes body)
+{
+    if (head->kind == KIND_WELCOME)
+        check_welcome(c, body);
+    else if (head->kind == KIND_RELEASED)
+        check_released(c, body);
+}
+
+void tap_sent(struct cable *c, const struct node *from, struct bytes message)
+{
+    struct frame_head head;
+    struct bytes body, runs;
+    uint64_t batch;
+    if (message.size > FRAME_MAX)
+        sim_violation(c->sim, "%s sends a frame of %zu bytes", from->name, message.size);
+    if (frame_take(message, &head, &body)) {
+        sim_violation(c->sim, "%s sends what is no message", from->name);
+        return;
+    }
+    if (c->sim->traced)
+        trace(c, from, &head, body);
+    if (c->kind == CABLE_CONTROL && from == c->ends[0].node)
+        check_client(c, from, &head, body);
+    else if (c->kind == CABLE_CONTROL)
+        check_server(c, &head, body);
+    else if (head.kind == KIND_TASKS && !tasks_take(body, &batch, &runs))
+        check_credit(c, &head, runs);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_SIM_TAP_H
+#define ZFARM_SIM_TAP_H
+
+#include "common/wire.h"
+
+/* Listens on all connections, and finds what the protocol forbids: more than was granted, "stored"
+ * and "released" before it is true, talk while a JOIN is unanswered. */
+struct cable;
+struct node;
+
+/* What a session was granted and has been sent. */
+struct tap_session {
+    struct credit granted;
+    uint64_t tasks;
+    uint64_t size_bytes;
+    struct seqset out; /* sent to it; not stored, returned or failed */
+};
+
+struct tap {
+    struct tap_session *sessions; /* by number */
+    size_t session_count;
+    uint32_t *alone; /* by task: number of the attempt that must run alone; 0: none */
+    uint64_t joins;
+};
+
+void tap_init(struct tap *tap, size_t tasks);
+void tap_free(struct tap *tap);
+void tap_sent(struct cable *cable, const struct node *from, struct bytes message);
+
+#endif

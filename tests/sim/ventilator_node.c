@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/xalloc.h"
+#include "tests/sim/cable.h"
+#include "tests/sim/record.h"
+#include "ventilator/dispatcher_state.h"
+
+/* The ventilator's shell, with its gate and its source. */
+enum { BATCHES_A_TURN = 64 };
+#define CLAIM_NS (5 * NS_PER_S)
+#define LIMIT_NS (3 * NS_PER_S)
+
+/* What the ventilator sees of a worker's two connections. */
+struct sight {
+    const struct cable *control;
+    const struct cable *lane;
+    uint64_t apart_ns; /* since when both are closed; 0: they are not */
+};
+
+struct ventilator_node {
+    struct node node; /* first */
+    struct dispatcher *core;
+    bool input_waits;
+    uint64_t stop_ns;
+    struct sight sights[SIM_WORKERS_MAX];
+};
+
+static struct ventilator_node *of(struct node *node)
+{
+    return (struct ventilator_node *)node;
+}
+
+static void start(struct node *node)
+{
+    struct ventilator_node *v = of(node);
+    const struct plan *plan = &node->sim->plan;
+    struct dispatcher_options options = {.incarnation = 1000,
+                                         .retries = plan->retries,
+                                         .queue_max_bytes = plan->queue_max_bytes,
+                                         .heartbeat_ns = 500 * NS_PER_MS,
+                                         .limit_ns = LIMIT_NS,
+                                         .give_up_ns = 60 * NS_PER_S,
+                                         .workers_max = 1000,
+                                         .lanes = "5557",
+                                         .endpoint = "tcp://127.0.0.1:5556"};
+    v->core = dispatcher_new(&options, node->sim->now_ns);
+}
+
+static void stop(struct node *node)
+{
+    dispatcher_destroy(&of(node)->core);
+}
+
+void ventilator_node_stop_job(struct node *node)
+{
+    if (!node->up)
+        return;
+    node->sim->interrupted = true;
+    sim_trace(node->sim, node, "is interrupted");
+    dispatcher_stop(of(node)->core, "interrupted by a signal", node->sim->now_ns);
+    node_wake(node, node->sim->now_ns);
+}
+
+/* ---- connections ---- */
+
+static struct sight *sight_of(struct ventilator_node *v, const struct cable *c)
+{
+    for (unsigned i = 0; i < v->node.sim->worker_count; i++)
+        if (v->node.sim->workers[i] == c->ends[0].node)
+            return &v->sights[i];
+    return NULL; /* the sink */
+}
+
+static void note_message(struct ventilator_node *v, const struct cable *c, struct bytes message)
+{
+    struct sight *sight = sight_of(v, c);
+    struct sim *sim = v->node.sim;
+    if (!sight || !message.size || message.data[0] != KIND_JOIN)
+        return;
+    sight->control = c;
+    /* Away for so long with both connections closed is as good as dead. */
+    if (sight->apart_ns && sim->now_ns - sight->apart_ns + NS_PER_S / 100 >= LIMIT_NS)
+        model_death(&sim->model, worker_node_had(c->ends[0].node));
+    sight->apart_ns = 0;
+}
+
+static void note_closed(struct ventilator_node *v, const struct cable *c)
+{
+    struct sight *sight = sight_of(v, c);
+    if (!sight)
+        return;
+    if (sight->control == c)
+        sight->control = NULL;
+    if (sight->lane == c)
+        sight->lane = NULL;
+    if (!sight->control && !sight->lane)
+        sight->apart_ns = v->node.sim->now_ns;
+}
+
+static struct cable *find(struct sim *sim, uint64_t id)
+{
+    for (size_t i = sim->cable_count; i-- > 0;)
+        if (sim->cables[i]->id == id)
+            return sim->cables[i];
+    return NULL;
+}
+
+static void unclaimed(void *context, uint64_t id)
+{
+    struct node *node = context;
+    struct cable *c = find(node->sim, id);
+    if (!node->up || c->claimed || c->ends[1].shut || c->ends[1].life != node->life)
+        return;
+    cable_close(c, node, false);
+    node_tell(node, (struct news){NEWS_CLOSED, c, NULL});
+}
+
+static void opened(struct ventilator_node *v, struct cable *c)
+{
+    struct token token = {{0}};
+    uint64_t number = rng_next(&v->node.sim->fate);
+    memcpy(token.octets, &number, sizeof number);
+    struct sight *sight = sight_of(v, c);
+    if (sight)
+        sight->lane = c;
+    dispatcher_lane_opened(v->core, c->id, token, v->node.sim->now_ns);
+    sim_at(v->node.sim, CLAIM_NS, unclaimed, &v->node, c->id);
+}
+
+/* As the real one: the messages of control, its closed connections, the gate. */
+static void take_news(struct ventilator_node *v)
+{
+    struct node *node = &v->node;
+    uint64_t now_ns = node->sim->now_ns;
+    for (size_t i = 0; i < node->inbox_count; i++) {
+        struct news *news = &node->inbox[i];
+        if (news->kind != NEWS_MESSAGE || news->cable->kind != CABLE_CONTROL)
+            continue;
+        note_message(v, news->cable, block_bytes(news->block));
+        dispatcher_control_message(v->core, news->cable->id, "127.0.0.1", block_bytes(news->block),
+                                   now_ns);
+    }
+    for (size_t i = 0; i < node->inbox_count; i++)
+        if (node->inbox[i].kind == NEWS_CLOSED && node->inbox[i].cable->kind == CABLE_CONTROL) {
+            note_closed(v, node->inbox[i].cable);
+            dispatcher_control_closed(v->core, node->inbox[i].cable->id, now_ns);
+        }
+    for (size_t i = 0; i < node->inbox_count; i++) {
+        struct news *news = &node->inbox[i];
+        if (news->kind == NEWS_OPENED) {
+            opened(v, news->cable);
+        } else if (news->kind == NEWS_CLOSED && news->cable->kind == CABLE_LANE) {
+            note_closed(v, news->cable);
+            dispatcher_lane_closed(v->core, news->cable->id, now_ns);
+        }
+        block_release(&news->block);
+    }
+    node->inbox_count = 0;
+}
+
+/* ---- the input ---- */
+
+static uint64_t comes_ns(const struct sim *sim)
+{
+    const struct plan *plan = &sim->plan;
+    uint64_t after_ns = sim->model.read < plan->task_count ? plan->tasks[sim->model.read].comes_ns
+                                                           : plan->input_ends_ns;
+    return sim->began_ns + after_ns;
+}
+
+/* Returns false when the source has nothing to give now. */
+static bool take_tasks(struct ventilator_node *v, size_t tasks_max, size_t bytes_max)
+{
+    struct sim *sim = v->node.sim;
+    struct model *model = &sim->model;
+    struct buf *room = dispatcher_room(v->core);
+    size_t taken = 0, begin = room->size;
+    for (; taken < tasks_max && model->read < sim->plan.task_count && comes_ns(sim) <= sim->now_ns;
+         taken++) {
+        const struct plan_task *task = &sim->plan.tasks[model->read];
+        if (taken && (task->nature == NATURE_TOO_LARGE ||
+                      room->size - begin + record_size(task->size) > bytes_max))
+            break;
+        model->read++;
+        if (task->nature == NATURE_TOO_LARGE) {
+            dispatcher_add_too_large(v->core, sim->now_ns);
+            return true;
+        }
+        record_put(room, model->read, task->size);
+    }
+    if (taken) {
+        dispatcher_add_tasks(v->core, taken, sim->now_ns);
+        return true;
+    }
+    v->input_waits = comes_ns(sim) > sim->now_ns;
+    if (!v->input_waits)
+        dispatcher_input_ended(v->core, sim->now_ns);
+    return false;
+}
+
+static void take_input(struct ventilator_node *v)
+{
+    size_t tasks_max, bytes_max;
+    v->input_waits = false;
+    for (int i = 0; i < BATCHES_A_TURN; i++)
+        if (!dispatcher_wants_tasks(v->core, &tasks_max, &bytes_max) ||
+            !take_tasks(v, tasks_max, bytes_max))
+            return;
+}
+
+/* ---- actions ---- */
+
+static void do_action(struct ventilator_node *v, struct dispatcher_action *action)
+{
+    struct node *node = &v->node;
+    bool control = action->kind == DISPATCHER_SEND_CONTROL;
+    struct cable *c = find(node->sim, control ? action->connection : action->lane);
+    switch (action->kind) {
+    case DISPATCHER_SEND_CONTROL:
+    case DISPATCHER_SEND_LANE:
+        cable_send(c, node, action->block);
+        break;
+    case DISPATCHER_CLAIM_LANE:
+        c->claimed = true;
+        break;
+    case DISPATCHER_CLOSE_LANE:
+        cable_close(c, node, true);
+        note_closed(v, c);
+        break;
+    case DISPATCHER_SAY:
+        sim_trace(node->sim, node, "says: %s", action->why.text);
+        break;
+    case DISPATCHER_EXIT:
+        node_exit(node, action->status);
+        break;
+    }
+}
+
+/* Returns false when the process is gone. */
+static bool do_actions(struct ventilator_node *v)
+{
+    struct dispatcher_action action;
+    while (v->node.up && dispatcher_next_action(v->core, &action)) {
+        if (action.kind == DISPATCHER_EXIT && action.why.text[0])
+            sim_trace(v->node.sim, &v->node, "says: %s", action.why.text);
+        do_action(v, &action);
+    }
+    return v->node.up;
+}
+
+static void turn(struct node *node)
+{
+    struct ventilator_node *v = of(node);
+    take_news(v);
+    dispatcher_turn(v->core, node->sim->now_ns);
+    take_input(v);
+    if (!do_actions(v))
+        return;
+    ventilator_node_check(node);
+    node_wake(node, dispatcher_deadline(v->core) + rng_below(&node->sim->fate, NS_PER_MS));
+    if (v->input_waits)
+        node_wake(node, comes_ns(node->sim) + rng_below(&node->sim->fate, NS_PER_MS));
+}
+
+/* ---- what is wrong with it ---- */
+
+bool ventilator_node_holds_back(struct node *node)
+{
+    const struct dispatcher *d = of(node)->core;
+    return !seqset_empty(&d->lonely) || !seqset_empty(&d->doomed);
+}
+
+bool ventilator_node_has_tasks(struct node *node)
+{
+    const struct dispatcher *d = of(node)->core;
+    const struct sim *sim = node->sim;
+    bool may_read = d->sink.ready && !d->sink.order_full && !dispatcher_is_over(d) &&
+                    d->ledger.bytes < d->options.queue_max_bytes;
+    return (d->sink.ready && !seqset_empty(&d->queue)) ||
+           (may_read && sim->model.read < sim->plan.task_count && comes_ns(sim) <= sim->now_ns);
+}
+
+static size_t stories_bytes(const struct dispatcher *d)
+{
+    size_t stories = 0;
+    for (size_t i = d->ledger.head; i < d->ledger.end; i++)
+        if (d->ledger.places[i].entry)
+            stories += d->ledger.places[i].entry->story_capacity;
+    return stories * sizeof(struct story);
+}
+
+void ventilator_node_check(struct node *node)
+{
+    const struct dispatcher *d = of(node)->core;
+    uint64_t most = d->options.queue_max_bytes + BATCH_BYTES_MAX + node->sim->plan.largest + 1024;
+    uint64_t bytes = d->ledger.bytes - stories_bytes(d);
+    if (bytes > most)
+        sim_violation(node->sim, "G4: the ledger has %llu bytes of %llu", (unsigned long long)bytes,
+                      (unsigned long long)most);
+    if (d->ledger.stored.members > d->ledger.read)
+        sim_violation(node->sim, "G1: more is stored than was read");
+}
+
+static const struct node_class class = {start, turn, stop};
+
+struct node *ventilator_node_new(struct sim *sim)
+{
+    struct ventilator_node *v = xcalloc(1, sizeof *v);
+    v->node = (struct node){
+        .sim = sim, .class = &class, .role = ROLE_NODE_VENTILATOR, .name = "V", .wake_ns = NEVER};
+    return &v->node;
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/xalloc.h"
+#include "tests/sim/cable.h"
+#include "tests/sim/fake_executor.h"
+#include "worker/slots_state.h"
+
+/* A worker's shell. */
+enum { RESULTS_UNDER_WAY_MAX = 16 };
+
+struct worker_node {
+    struct node node; /* first */
+    unsigned slots;
+    struct slots *core;
+    struct fake_executor executor;
+    struct cable *control;
+    struct cable *lane;
+    struct cable *results;
+    struct block **outbox; /* results that wait to be sent */
+    size_t outbox_first;
+    size_t outbox_count;
+    size_t outbox_capacity;
+    uint64_t outbox_bytes;
+    struct seqset had;
+};
+
+static struct worker_node *of(struct node *node)
+{
+    return (struct worker_node *)node;
+}
+
+struct seqset *worker_node_had(struct node *node)
+{
+    return &of(node)->had;
+}
+
+static void start(struct node *node)
+{
+    struct worker_node *w = of(node);
+    struct sim *sim = node->sim;
+    seqset_clear(&w->had);
+    struct slots_options options = {.slots = w->slots,
+                                    .batch_max = sim->plan.batch_max,
+                                    .peer = {.instance = node->life,
+                                             .name = bytes_of(node->name),
+                                             .host = bytes_of("here"),
+                                             .release = bytes_of("0.1.0")},
+                                    .kept_max_bytes = sim->plan.kept_max_bytes,
+                                    .give_up_ns = 60 * NS_PER_S,
+                                    .connect = "tcp://127.0.0.1:5556",
+                                    .random_seed = rng_next(&sim->fate)};
+    w->core = slots_new(&options, sim->now_ns);
+    fake_init(&w->executor, node, &w->core, w->slots);
+}
+
+static void clear_outbox(struct worker_node *w)
+{
+    for (size_t i = 0; i < w->outbox_count; i++)
+        block_release(&w->outbox[w->outbox_first + i]);
+    w->outbox_first = w->outbox_count = 0;
+    w->outbox_bytes = 0;
+}
+
+static void stop(struct node *node)
+{
+    struct worker_node *w = of(node);
+    clear_outbox(w);
+    free(w->outbox);
+    w->outbox = NULL;
+    w->outbox_capacity = 0;
+    w->control = w->lane = w->results = NULL;
+    fake_free(&w->executor);
+    slots_destroy(&w->core);
+}
+
+void worker_node_drain(struct node *node)
+{
+    if (!node->up)
+        return;
+    sim_trace(node->sim, node, "is asked to leave");
+    slots_drain(of(node)->core, node->sim->now_ns);
+    node_wake(node, node->sim->now_ns);
+}
+
+void worker_node_break(struct node *node)
+{
+    sim_trace(node->sim, node, "can start nothing any more");
+    of(node)->executor.broken = true;
+}
+
+/* ---- what comes in ---- */
+
+static void hear_control(struct worker_node *w, const struct news *news)
+{
+    uint64_t now_ns = w->node.sim->now_ns;
+    if (news->kind == NEWS_UP) {
+        slots_control_up(w->core, now_ns);
+    } else if (news->kind == NEWS_MESSAGE) {
+        slots_control_message(w->core, block_bytes(news->block), now_ns);
+    } else {
+        w->control = NULL;
+        slots_control_down(w->core, now_ns);
+    }
+}
+
+static void hear_lane(struct worker_node *w, const struct news *news)
+{
+    uint64_t now_ns = w->node.sim->now_ns;
+    if (news->kind == NEWS_MESSAGE) {
+        slots_lane_message(w->core, block_bytes(news->block), now_ns);
+    } else if (news->kind == NEWS_CLOSED) {
+        w->lane = NULL;
+        slots_lane_down(w->core, now_ns);
+    }
+}
+
+static void hear_results(struct worker_node *w, const struct news *news)
+{
+    uint64_t now_ns = w->node.sim->now_ns;
+    if (news->kind == NEWS_UP) {
+        slots_results_up(w->core, now_ns);
+    } else {
+        w->results = NULL;
+        clear_outbox(w);
+        slots_results_down(w->core, now_ns);
+    }
+}
+
+static void hear(struct worker_node *w, const struct news *news)
+{
+    if (news->cable == w->control)
+        hear_control(w, news);
+    else if (news->cable == w->lane)
+        hear_lane(w, news);
+    else if (news->cable == w->results)
+        hear_results(w, news);
+}
+
+/* In order of arrival, or connection by connection as a poll loop does. */
+static void take_news(struct worker_node *w)
+{
+    struct node *node = &w->node;
+    bool mixed = node->sim->plan.mixed_inbox;
+    for (unsigned kind = mixed ? CABLE_RESULTS : CABLE_CONTROL; kind <= CABLE_RESULTS; kind++)
+        for (size_t i = 0; i < node->inbox_count; i++)
+            if (mixed || node->inbox[i].cable->kind == kind)
+                hear(w, &node->inbox[i]);
+    for (size_t i = 0; i < node->inbox_count; i++)
+        block_release(&node->inbox[i].block);
+    node->inbox_count = 0;
+}
+
+/* ---- what goes out ---- */
+
+static void put_results(struct worker_node *w, struct block *block)
+{
+    if (!w->results) {
+        block_release(&block);
+        return;
+    }
+    if (w->outbox_first + w->outbox_count == w->outbox_capacity) {
+        w->outbox_capacity = w->outbox_capacity ? w->outbox_capacity * 2 : 16;
+        w->outbox = xrealloc(w->outbox, w->outbox_capacity * sizeof(struct block *));
+    }
+    w->outbox[w->outbox_first + w->outbox_count++] = block;
+    w->outbox_bytes += block_bytes(block).size;
+}
+
+/* The sink takes so much and not more before it has read. */
+static void send_results(struct worker_node *w, size_t most)
+{
+    while (w->results && w->outbox_count && w->results->unread < most) {
+        struct block *block = w->outbox[w->outbox_first++];
+        if (--w->outbox_count == 0)
+            w->outbox_first = 0;
+        w->outbox_bytes -= block_bytes(block).size;
+        w->results->unread++;
+        cable_send(w->results, &w->node, block);
+    }
+}
+
+static struct cable *drop(struct worker_node *w, struct cable *cable)
+{
+    if (cable)
+        cable_close(cable, &w->node, true);
+    return NULL;
+}
+
+static void do_action(struct worker_node *w, struct slots_action *action)
+{
+    struct node *node = &w->node;
+    struct sim *sim = node->sim;
+    switch (action->kind) {
+    case SLOTS_OPEN_CONTROL:
+        w->control = cable_open(node, sim->ventilator, CABLE_CONTROL);
+        break;
+    case SLOTS_CLOSE_CONTROL:
+        w->control = drop(w, w->control);
+        break;
+    case SLOTS_SEND_CONTROL:
+        if (w->control)
+            cable_send(w->control, node, action->block);
+        else
+            block_release(&action->block);
+        break;
+    case SLOTS_OPEN_LANE:
+        w->lane = cable_open(node, sim->ventilator, CABLE_LANE);
+        break;
+    case SLOTS_CLOSE_LANE:
+        w->lane = drop(w, w->lane);
+        break;
+    case SLOTS_OPEN_RESULTS:
+        w->results = cable_open(node, sim->sink, CABLE_RESULTS);
+        break;
+    case SLOTS_CLOSE_RESULTS:
+        clear_outbox(w);
+        w->results = drop(w, w->results);
+        break;
+    case SLOTS_SEND_RESULTS:
+        put_results(w, action->block);
+        break;
+    case SLOTS_START:
+        fake_start(&w->executor, &action->assignment);
+        break;
+    case SLOTS_CANCEL:
+        fake_cancel(&w->executor, action->slot, action->seq);
+        break;
+    case SLOTS_EXIT:
+        if (action->why.text[0])
+            sim_trace(sim, node, "says: %s", action->why.text);
+        send_results(w, SIZE_MAX);
+        node_exit(node, action->status);
+        break;
+    }
+}
+
+static void turn(struct node *node)
+{
+    struct worker_node *w = of(node);
+    take_news(w);
+    fake_turn(&w->executor);
+    slots_results_pending(w->core, w->outbox_bytes);
+    slots_turn(w->core, node->sim->now_ns);
+    struct slots_action action;
+    while (node->up && slots_next_action(w->core, &action))
+        do_action(w, &action);
+    if (!node->up)
+        return;
+    send_results(w, RESULTS_UNDER_WAY_MAX);
+    worker_node_check(node);
+    uint64_t deadline_ns = slots_deadline(w->core);
+    if (deadline_ns != NEVER)
+        node_wake(node, deadline_ns + rng_below(&node->sim->fate, NS_PER_MS));
+}
+
+/* ---- what is wrong with it ---- */
+
+bool worker_node_idles(struct node *node, uint64_t *unstarted)
+{
+    const struct slots *s = of(node)->core;
+    *unstarted = 0;
+    if (!node->up)
+        return false;
+    *unstarted = s->backlog.tasks;
+    return s->link.state == LINK_JOINED && s->outlet.state == OUTLET_UP && s->leaving == STAYING &&
+           !s->stopping && !s->gone && !s->link.lane_ended && !work_kept_full(s) &&
+           s->backlog.tasks == 0 && s->running.busy < s->options.slots;
+}
+
+/* What is kept is bounded: by its limit, what was running then, and one task for each slot after.
+ */
+void worker_node_check(struct node *node)
+{
+    const struct slots *s = of(node)->core;
+    uint64_t kept = kept_size_bytes(&s->kept) + s->large.size_bytes;
+    uint64_t most = s->options.kept_max_bytes + node->sim->plan.kept_slack_bytes;
+    if (kept > most)
+        sim_violation(node->sim, "G4: %s keeps %llu bytes of %llu", node->name,
+                      (unsigned long long)kept, (unsigned long long)most);
+}
+
+static const struct node_class class = {start, turn, stop};
+
+struct node *worker_node_new(struct sim *sim, unsigned index, unsigned slots)
+{
+    struct worker_node *w = xcalloc(1, sizeof *w);
+    w->node =
+        (struct node){.sim = sim, .class = &class, .role = ROLE_NODE_WORKER, .wake_ns = NEVER};
+    snprintf(w->node.name, sizeof w->node.name, "W%u", index);
+    w->slots = slots;
+    return &w->node;
+}
