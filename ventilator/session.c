@@ -7,6 +7,8 @@
 #include "common/clock.h"
 #include "common/xalloc.h"
 
+enum { SLOTS_MAX = 1 << 16 }; /* a number that a peer makes up is not multiplied with */
+
 struct session *session_new(uint64_t id, uint64_t connection, const struct peer *peer,
                             uint64_t slots, uint64_t now_ns)
 {
@@ -18,7 +20,7 @@ struct session *session_new(uint64_t id, uint64_t connection, const struct peer 
     s->instance = peer->instance;
     s->name = xasprintf("%.*s", (int)peer->name.size, (const char *)peer->name.data);
     s->host = xasprintf("%.*s", (int)peer->host.size, (const char *)peer->host.data);
-    s->slots = slots ? slots : 1;
+    s->slots = slots == 0 ? 1 : slots > SLOTS_MAX ? SLOTS_MAX : slots;
     return s;
 }
 

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "farm_fixture.h"
+
+#include <string.h>
+
+/* What the peers of farm_fixture.h say. */
+
+static struct farm_peer *new_peer(struct farm *f, uint64_t instance)
+{
+    for (size_t i = 0; i < FARM_PEERS; i++)
+        if (!f->peers[i].instance) {
+            struct farm_peer *p = &f->peers[i];
+            buf_free(&p->heard);
+            seqset_free(&p->has);
+            *p = (struct farm_peer){.instance = instance, .connection = ++f->last_number};
+            return p;
+        }
+    cr_assert_fail("no room for another peer");
+    return NULL;
+}
+
+struct buf peer_message(const struct farm *f, const struct farm_peer *p, enum wire_kind kind)
+{
+    (void)f;
+    struct buf to = {0};
+    wire_begin(&to, kind, (struct frame_head){kind, p->job, INCARNATION, p->session});
+    return to;
+}
+
+void peer_send(struct farm *f, struct farm_peer *p, struct buf *message)
+{
+    dispatcher_control_message(f->d, p->connection, "127.0.0.1", buf_bytes(message), f->now_ns);
+    buf_free(message);
+}
+
+/* ---- the sink ---- */
+
+struct farm_peer *sink_connect(struct farm *f, uint64_t instance)
+{
+    struct farm_peer *p = new_peer(f, instance);
+    p->is_sink = true;
+    f->sink = p;
+    return p;
+}
+
+void sink_join(struct farm *f, struct farm_peer *p, uint64_t job, uint64_t flags,
+               const char *stored)
+{
+    struct sink_join m = {.peer = {.instance = p->instance},
+                          .flags = flags,
+                          .results = bytes_of("tcp://:5558"),
+                          .wants = 1};
+    ranges_of(stored, &m.stored);
+    p->job = job;
+    struct buf to = peer_message(f, p, KIND_JOIN);
+    sink_join_put(&to, &m);
+    peer_send(f, p, &to);
+    sink_join_free(&m);
+}
+
+void sink_note_full(struct farm *f, const char *stored, bool order_full)
+{
+    struct stored_note m = {.epoch = f->epoch, .order_full = order_full};
+    ranges_of(stored, &m.tasks);
+    seqset_add_all(&f->stored, &m.tasks);
+    for (size_t i = 0; i < FARM_PEERS; i++)
+        seqset_remove_all(&f->peers[i].has, &m.tasks);
+    struct buf to = peer_message(f, f->sink, KIND_STORED);
+    stored_note_put(&to, &m);
+    peer_send(f, f->sink, &to);
+    stored_note_free(&m);
+}
+
+void sink_note(struct farm *f, const char *stored)
+{
+    sink_note_full(f, stored, false);
+}
+
+void sink_closed(struct farm *f, uint64_t failed)
+{
+    struct closed m = {.failed = failed};
+    struct buf to = peer_message(f, f->sink, KIND_CLOSED);
+    closed_put(&to, &m);
+    peer_send(f, f->sink, &to);
+}
+
+/* ---- workers ---- */
+
+struct farm_peer *worker_connect(struct farm *f, uint64_t slots)
+{
+    struct farm_peer *p = new_peer(f, 10000 + f->last_number);
+    p->slots = slots;
+    return p;
+}
+
+void worker_reconnect(struct farm *f, struct farm_peer *p)
+{
+    p->connection = ++f->last_number;
+    p->lane = 0;
+    p->granted = (struct credit){0};
+    p->got_tasks = p->got_bytes = 0;
+    seqset_clear(&p->has);
+}
+
+void worker_join(struct farm *f, struct farm_peer *p, uint64_t job, const char *running,
+                 const char *kept)
+{
+    struct worker_join m = {
+        .peer = {.instance = p->instance, .name = bytes_of("worker"), .host = bytes_of("here")},
+        .slots = p->slots,
+        .flags = p->flags};
+    struct seqset set = {0};
+    ranges_of(running, &set);
+    ranges_of(kept, &m.kept);
+    for (size_t i = 0; i < set.count; i++)
+        for (uint64_t seq = set.ranges[i].first; seq <= set.ranges[i].last; seq++)
+            attempt_list_add(&m.running, seq, (struct attempt){INCARNATION, 1});
+    seqset_add_all(&p->has, &set);
+    seqset_add_all(&p->has, &m.kept);
+    p->job = job;
+    struct buf to = peer_message(f, p, KIND_JOIN);
+    worker_join_put(&to, &m);
+    peer_send(f, p, &to);
+    worker_join_free(&m);
+    seqset_free(&set);
+}
+
+void worker_open_lane(struct farm *f, struct farm_peer *p)
+{
+    struct token token = {{0}};
+    p->lane = ++f->last_number;
+    memcpy(token.octets, &p->lane, sizeof p->lane);
+    dispatcher_lane_opened(f->d, p->lane, token, f->now_ns);
+    farm_turn(f);
+}
+
+void worker_claim(struct farm *f, struct farm_peer *p, struct token token)
+{
+    struct buf to = peer_message(f, p, KIND_CLAIM);
+    token_put(&to, &token);
+    peer_send(f, p, &to);
+}
+
+void worker_credit(struct farm *f, struct farm_peer *p, uint64_t tasks, uint64_t size_bytes,
+                   uint64_t reserve)
+{
+    struct credit m = {p->got_tasks + tasks, p->got_bytes + size_bytes, p->got_tasks + reserve};
+    struct credit *g = &p->granted;
+    f->input_begins_late = false;
+    g->tasks = m.tasks > g->tasks ? m.tasks : g->tasks;
+    g->size_bytes = m.size_bytes > g->size_bytes ? m.size_bytes : g->size_bytes;
+    g->reserve = m.reserve > g->reserve ? m.reserve : g->reserve;
+    struct buf to = peer_message(f, p, KIND_CREDIT);
+    credit_put(&to, &m);
+    peer_send(f, p, &to);
+}
+
+struct farm_peer *worker_up(struct farm *f, uint64_t slots, uint64_t tasks)
+{
+    struct farm_peer *p = worker_connect(f, slots);
+    worker_join(f, p, 0, "", "");
+    farm_turn(f);
+    worker_open_lane(f, p);
+    worker_claim(f, p, p->token);
+    buf_clear(&p->heard);
+    if (tasks)
+        worker_credit(f, p, tasks, 1 << 20, tasks < slots ? tasks : slots);
+    return p;
+}
+
+void worker_finished(struct farm *f, struct farm_peer *p, const char *tasks, uint64_t not_ok)
+{
+    struct finished m = {.failed = not_ok};
+    ranges_of(tasks, &m.tasks);
+    struct buf to = peer_message(f, p, KIND_FINISHED);
+    finished_put(&to, &m);
+    peer_send(f, p, &to);
+    finished_free(&m);
+}
+
+void worker_failed(struct farm *f, struct farm_peer *p, uint64_t seq, uint32_t number)
+{
+    struct attempt_list m = {0};
+    attempt_list_add(&m, seq, (struct attempt){INCARNATION, number});
+    seqset_remove(&p->has, seq, seq);
+    struct buf to = peer_message(f, p, KIND_FAILED);
+    attempt_list_put(&to, &m);
+    peer_send(f, p, &to);
+    attempt_list_free(&m);
+}
+
+void worker_returned(struct farm *f, struct farm_peer *p, const char *tasks,
+                     enum returned_reason reason)
+{
+    struct returned m = {.reason = reason};
+    ranges_of(tasks, &m.tasks);
+    seqset_remove_all(&p->has, &m.tasks);
+    struct buf to = peer_message(f, p, KIND_RETURNED);
+    returned_put(&to, &m);
+    peer_send(f, p, &to);
+    returned_free(&m);
+}
+
+void worker_says(struct farm *f, struct farm_peer *p, enum wire_kind kind)
+{
+    struct buf to = peer_message(f, p, kind);
+    peer_send(f, p, &to);
+}
+
+void worker_lane_dies(struct farm *f, struct farm_peer *p)
+{
+    dispatcher_lane_closed(f->d, p->lane, f->now_ns);
+    p->lane = 0;
+}
+
+void worker_control_dies(struct farm *f, struct farm_peer *p)
+{
+    dispatcher_control_closed(f->d, p->connection, f->now_ns);
+    p->connection = 0;
+}
+
+void worker_dies(struct farm *f, struct farm_peer *p)
+{
+    worker_control_dies(f, p);
+    worker_lane_dies(f, p);
+}
