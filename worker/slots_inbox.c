@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include <stdio.h>
-
 #include "common/xalloc.h"
 #include "worker/slots_state.h"
 

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include <stdio.h>
-
 #include "worker/slots_state.h"
 
 void leave_exit(struct slots *s, int status, const struct why *why)
@@ -83,8 +81,8 @@ static uint64_t unstored(const struct slots *s)
 /* All has been said and stored, and the lane has ended or will not. */
 static bool may_go(const struct slots *s, uint64_t now_ns)
 {
-    return work_all_stored(s) &&
-           (!slots_link_in_session(s) || s->link.lane_ended || now_ns >= s->idle_ns + s->link.limit_ns);
+    return work_all_stored(s) && (!slots_link_in_session(s) || s->link.lane_ended ||
+                                  now_ns >= s->idle_ns + s->link.limit_ns);
 }
 
 static void leave_when_done(struct slots *s, uint64_t now_ns)

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include <stdio.h>
-
 #include "worker/slots_state.h"
 
 typedef unsigned long long number; /* for printf */

@@ -242,7 +242,7 @@ static bool has_news(const struct slots *s)
 {
     const struct report *r = &s->report;
     return slots_link_in_session(s) && (s->kept.open.results || !seqset_empty(&r->finished) ||
-                                  r->failed.count || !seqset_empty(&r->returned));
+                                        r->failed.count || !seqset_empty(&r->returned));
 }
 
 void work_report(struct slots *s, uint64_t now_ns)
