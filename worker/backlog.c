@@ -83,6 +83,11 @@ static struct backlog_run split(struct backlog_run *run, uint64_t count)
     return rest;
 }
 
+bool backlog_alone(const struct backlog *b)
+{
+    return b->tasks > 0 && b->runs[b->head].alone;
+}
+
 bool backlog_take(struct backlog *b, uint64_t max, struct backlog_run *taken)
 {
     assert(max > 0);

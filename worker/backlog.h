@@ -18,7 +18,8 @@ struct backlog_run {
     uint64_t count;
     struct attempt attempt;
     uint32_t tries;
-    bool last; /* no tries left after this one */
+    bool last;  /* no tries left after this one */
+    bool alone; /* nothing else may run here while one of these does */
 };
 
 struct backlog {
@@ -36,6 +37,8 @@ void backlog_free(struct backlog *b); /* empty afterwards, may be used again */
 void backlog_add(struct backlog *b, const struct backlog_run *run);
 /* In front: tasks that come back from a slot. As backlog_add. */
 void backlog_put_back(struct backlog *b, const struct backlog_run *run);
+/* Whether the first task is to run alone. */
+bool backlog_alone(const struct backlog *b);
 /* Takes up to `max` (at least 1) tasks that can travel together off the front. Returns false if
  * there is none; else the caller releases taken->block. */
 bool backlog_take(struct backlog *b, uint64_t max, struct backlog_run *taken);

@@ -35,6 +35,7 @@ void running_start(struct running *r, unsigned slot, const struct backlog_run *r
     s->started_ns = s->since_ns = now_ns;
     s->duration_ns = s->finished = 0;
     r->busy++;
+    r->alone = run->alone;
     r->size_bytes += run->records.size;
 }
 
@@ -87,6 +88,7 @@ bool running_end(struct running *r, unsigned slot, uint64_t seq, uint64_t now_ns
     if (--s->left > 0)
         return false;
     r->busy--;
+    r->alone = r->alone && r->busy;
     r->size_bytes -= s->run.records.size;
     block_release(&s->run.block);
     return true;

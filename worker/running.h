@@ -26,6 +26,7 @@ struct running {
     struct slot *slots;
     unsigned count;
     unsigned busy;
+    bool alone;          /* what runs is to run alone */
     uint64_t size_bytes; /* of the records of what is assigned */
 };
 

@@ -40,7 +40,8 @@ static bool add_runs(struct slots *s, struct block *block, uint64_t incarnation,
                                                        .count = run.count,
                                                        .attempt = {incarnation, run.number},
                                                        .tries = run.tries,
-                                                       .last = run.flags & TASK_LAST});
+                                                       .last = run.flags & TASK_LAST,
+                                                       .alone = run.flags & TASK_ALONE});
         s->link.received += run.count;
         s->link.received_bytes += run.records.size;
         drop_kept(s, &s->kept.tasks, &run);

@@ -25,6 +25,8 @@ void work_start(struct slots *s, uint64_t now_ns)
     for (unsigned slot = 0; slot < s->running.count && s->backlog.tasks; slot++) {
         if (s->running.slots[slot].run.block)
             continue;
+        if (s->running.alone || (s->running.busy && backlog_alone(&s->backlog)))
+            return;
         /* Above the limit of what is kept, one by one: re-queued tasks cannot be told from others.
          */
         uint32_t max = work_kept_full(s) ? 1

@@ -208,6 +208,22 @@ Test(slots, messages_of_another_session_are_dropped)
     cr_assert_eq(slots_counts(r.s).dropped, 2);
 }
 
+Test(slots, a_task_that_is_to_run_alone_waits_for_what_is_still_dying_here)
+{
+    rig_start(&r);
+    rig_join(&r);
+    v_tasks(&r, 1, 1, 0);
+    rig_forget(&r);
+    v_cancel(&r, 1, 1);
+    v_tasks(&r, 2, 1, TASK_ALONE);
+    v_tasks(&r, 3, 1, 0);
+    rig_expect(&r, "CANCEL 0:1");
+    slots_cancelled(r.s, 0, 1, r.now_ns);
+    rig_expect(&r, "START 0:2");
+    x_ok(&r, 0, 2);
+    rig_expect(&r, "START 0:3 FINISHED 2 RESULTS 1/1 2");
+}
+
 Test(slots, a_silent_ventilator_is_left_after_the_limit)
 {
     rig_start(&r);
