@@ -33,7 +33,8 @@ void buf_put(struct buf *b, const void *data, size_t size);
 void buf_put_bytes(struct buf *b, struct bytes bytes);
 void buf_put_byte(struct buf *b, uint8_t byte);
 void buf_put_text(struct buf *b, const char *text); /* without the closing NUL */
-void buf_printf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void buf_printf(struct buf *b, const char *format, ...)
+    __attribute__((format(printf, 2, 3), nonnull));
 /* Removes the first `size` bytes (moves what is behind them). */
 void buf_drop_front(struct buf *b, size_t size);
 struct bytes buf_bytes(const struct buf *b); /* valid until b changes */
