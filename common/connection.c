@@ -12,6 +12,10 @@ enum error connection_open(struct connection *c, enum net_role role, const char 
         return error;
     outbox_init(&c->outbox, c->socket, OUTBOX_MAX);
     error = link_open(&c->link, c->socket, why);
+    if (!error) {
+        c->watch = watch_of(c->socket);
+        c->link_watch = watch_of(c->link.events);
+    }
     error = error ? error : net_connect(c->socket, endpoint, why);
     if (error)
         connection_close(c, 0);
@@ -31,7 +35,9 @@ enum connection_event connection_turn(struct connection *c)
 {
     if (!c->socket)
         return CONNECTION_SAME;
-    link_turn(&c->link);
+    if (c->link_watch.look)
+        link_turn(&c->link);
+    c->link_watch.look = false;
     if (!c->told_up && c->link.made) {
         c->told_up = true;
         return CONNECTION_UP;
@@ -41,7 +47,10 @@ enum connection_event connection_turn(struct connection *c)
 
 struct block *connection_receive(struct connection *c)
 {
-    return c->socket ? net_receive(c->socket) : NULL;
+    struct block *message = c->socket && c->watch.look ? net_receive(c->socket) : NULL;
+    if (!message)
+        c->watch.look = false;
+    return message;
 }
 
 void connection_send(struct connection *c, struct block **block)
@@ -53,8 +62,10 @@ void connection_send(struct connection *c, struct block **block)
 
 void connection_flush(struct connection *c)
 {
-    if (c->socket)
-        outbox_flush(&c->outbox);
+    if (!c->socket || !outbox_pending(&c->outbox))
+        return;
+    outbox_flush(&c->outbox);
+    c->watch.look = true; /* it may have taken in that there is something to read */
 }
 
 size_t connection_pending_bytes(const struct connection *c)
@@ -62,14 +73,10 @@ size_t connection_pending_bytes(const struct connection *c)
     return c->socket ? c->outbox.size_bytes : 0;
 }
 
-int connection_poll_items(const struct connection *c, bool reading,
-                          zmq_pollitem_t items[static CONNECTION_POLL_ITEMS])
+void connection_poll(struct connection *c, struct poller *poller)
 {
     if (!c->socket)
-        return 0;
-    short events = (short)((reading ? ZMQ_POLLIN : 0) |
-                           (c->told_up && outbox_pending(&c->outbox) ? ZMQ_POLLOUT : 0));
-    items[0] = (zmq_pollitem_t){.socket = c->link.events, .events = ZMQ_POLLIN};
-    items[1] = (zmq_pollitem_t){.socket = c->socket, .events = events};
-    return events ? 2 : 1;
+        return;
+    poller_add(poller, &c->link_watch);
+    poller_add(poller, &c->watch);
 }

@@ -2,11 +2,10 @@
 #ifndef ZFARM_CONNECTION_H
 #define ZFARM_CONNECTION_H
 
-#include <zmq.h>
-
 #include "common/link.h"
 #include "common/net.h"
 #include "common/outbox.h"
+#include "common/poller.h"
 
 /* A connecting socket that is used for one connection only (docs/protocol.md, 2): with its link,
  * which tells when it is up and when it is over, and an outbox, so that no send blocks.
@@ -16,10 +15,11 @@
  *     while ((message = connection_receive (c))) ...
  *     event DOWN: connection_close (c, 0); tell the core
  *     connection_flush (c);
- *     poll connection_poll_items
+ *     connection_poll (c, poller)
  */
 struct connection {
     void *socket; /* NULL: closed */
+    struct watch watch, link_watch;
     struct link link;
     struct outbox outbox;
     bool told_up;
@@ -43,9 +43,7 @@ void connection_send(struct connection *c, struct block **block);
 void connection_flush(struct connection *c);
 size_t connection_pending_bytes(const struct connection *c);
 
-enum { CONNECTION_POLL_ITEMS = 2 };
-/* Appends what is to be polled; returns how many items. `reading`: whether messages are wanted. */
-int connection_poll_items(const struct connection *c, bool reading,
-                          zmq_pollitem_t items[static CONNECTION_POLL_ITEMS]);
+/* Adds what is to be waited for; nothing if it is closed. */
+void connection_poll(struct connection *c, struct poller *poller);
 
 #endif

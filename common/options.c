@@ -246,7 +246,7 @@ void options_clear_environment(void)
     size_t i = 0;
     while (environ && environ[i]) {
         size_t size = strcspn(environ[i], "=");
-        char *name = strndup(environ[i], size);
+        char *name = xstrndup(environ[i], size);
         bool ours = name && strncmp(name, "ZFARM_", 6) == 0 && strcmp(name, "ZFARM_DEBUG") != 0;
         if (!ours || unsetenv(name) != 0)
             i++;

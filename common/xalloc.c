@@ -51,6 +51,11 @@ char *xstrdup(const char *text)
     return xmemdup(text, strlen(text) + 1);
 }
 
+char *xstrndup(const char *text, size_t size)
+{
+    return or_end(strndup(text, size));
+}
+
 char *xasprintf(const char *format, ...)
 {
     va_list args;

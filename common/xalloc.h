@@ -15,6 +15,7 @@ void *xcalloc(size_t count, size_t size);
 void *xrealloc(void *old, size_t size);
 void *xmemdup(const void *data, size_t size);
 char *xstrdup(const char *text);
+char *xstrndup(const char *text, size_t size); /* at most `size` bytes of it */
 /* printf into fresh memory; the caller frees it. */
 char *xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -8,7 +8,7 @@
 #include "common/xalloc.h"
 #include "sink/collector_state.h"
 
-static const uint64_t note_interval_ns = 5 * NS_PER_MS;
+static const uint64_t note_interval_ns = 10 * NS_PER_MS;
 static const uint64_t slept_min_ns =
     100 * NS_PER_MS; /* that late, the process itself did not run */
 static const uint64_t retry_interval_ns = NS_PER_S;
@@ -71,7 +71,7 @@ void collector_control_down(struct collector *c, uint64_t now_ns)
     if (c->gone || c->membership.state == AWAY)
         return;
     outgoing_drop_sends(&c->outgoing);
-    membership_leave(&c->membership, now_ns);
+    membership_down(&c->membership, now_ns);
 }
 
 void collector_control_message(struct collector *c, struct bytes message, uint64_t now_ns)
@@ -183,15 +183,15 @@ static void turn_membership(struct collector *c, uint64_t now_ns)
     }
 }
 
-/* When the sink goes although the ventilator has not said BYE. */
+/* When the sink goes although the ventilator has not said BYE: soon after there is none any more
+ * where it was, but one that is only silent may still wait for CLOSED. */
 static uint64_t leave_ns(const struct collector *c)
 {
-    if (c->ending.phase != ENDING_CLOSED)
-        return NEVER;
     const struct membership *m = &c->membership;
     uint64_t since = m->present_ns > c->ending.closed_ns ? m->present_ns : c->ending.closed_ns;
-    uint64_t patience = c->ending.closed_ns + m->give_up_ns;
-    return since + m->limit_ns < patience ? since + m->limit_ns : patience;
+    if (c->ending.phase != ENDING_CLOSED)
+        return NEVER;
+    return m->refused ? since + m->limit_ns : c->ending.closed_ns + m->give_up_ns;
 }
 
 static void turn_ending(struct collector *c, uint64_t now_ns)

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <zmq.h>
 
 #include "common/clock.h"
 #include "common/connection.h"
@@ -39,6 +38,7 @@ struct sink {
     struct signals signals;
     struct connection control;
     void *results;
+    struct watch results_watch;
     struct outputs outputs;
     struct collector *collector;
     struct progress progress;
@@ -96,18 +96,16 @@ static bool wants_results(struct sink *s)
            collector_wants_results(s->collector, outputs_pending_bytes(&s->outputs));
 }
 
-static bool take_results(struct sink *s, uint64_t now_ns)
+static void take_results(struct sink *s, uint64_t now_ns)
 {
-    for (int i = 0; i < MESSAGES_A_TURN; i++) {
-        if (!wants_results(s))
-            return false;
+    for (int i = 0; i < MESSAGES_A_TURN && s->results_watch.look && wants_results(s); i++) {
         struct block *message = net_receive(s->results);
-        if (!message)
-            return false;
-        collector_results_message(s->collector, block_bytes(message), now_ns);
+        if (message)
+            collector_results_message(s->collector, block_bytes(message), now_ns);
+        else
+            s->results_watch.look = false;
         block_release(&message);
     }
-    return true;
 }
 
 static void stop(struct sink *s, const char *why, uint64_t now_ns)
@@ -264,22 +262,20 @@ static uint64_t next_deadline(const struct sink *s)
     return s->retry_at_ns ? earliest(due_ns, s->retry_at_ns) : due_ns;
 }
 
-static void wait_for_events(struct sink *s, bool more)
+static void wait_for_events(struct sink *s)
 {
-    zmq_pollitem_t items[2 + CONNECTION_POLL_ITEMS + OUTPUTS_WRITERS];
-    int count = 0;
-    items[count++] = (zmq_pollitem_t){.fd = s->signals.fd, .events = ZMQ_POLLIN};
-    count += connection_poll_items(&s->control, true, items + count);
-    if (wants_results(s))
-        items[count++] = (zmq_pollitem_t){.socket = s->results, .events = ZMQ_POLLIN};
+    struct poller poller = {0};
     int fds[OUTPUTS_WRITERS];
     size_t blocked = s->retry_at_ns ? 0 : outputs_blocked_fds(&s->outputs, fds);
+    poller_add_fd(&poller, s->signals.fd, POLLIN);
+    connection_poll(&s->control, &poller);
+    if (wants_results(s))
+        poller_add(&poller, &s->results_watch);
     for (size_t i = 0; i < blocked; i++)
-        items[count++] = (zmq_pollitem_t){.fd = fds[i], .events = ZMQ_POLLOUT};
-    uint64_t now_ns = clock_now_ns(), due_ns = next_deadline(s);
-    bool ready = outputs_ready(&s->outputs) || (s->flushing && outputs_empty(&s->outputs));
-    bool at_once = more || ready || due_ns <= now_ns;
-    zmq_poll(items, count, at_once ? 0 : (long)((due_ns - now_ns) / NS_PER_MS + 1));
+        poller_add_fd(&poller, fds[i], POLLOUT);
+    if (outputs_ready(&s->outputs) || (s->flushing && outputs_empty(&s->outputs)))
+        poller.at_once = true;
+    poller_wait(&poller, next_deadline(s));
 }
 
 static void loop(struct sink *s)
@@ -288,13 +284,13 @@ static void loop(struct sink *s)
         uint64_t now_ns = clock_now_ns();
         take_signals(s, now_ns);
         take_control(s, now_ns);
-        bool more = take_results(s, now_ns);
+        take_results(s, now_ns);
         write_outputs(s, now_ns);
         collector_turn(s->collector, now_ns);
         do_actions(s, now_ns);
         tell(s, now_ns);
         if (!s->over)
-            wait_for_events(s, more);
+            wait_for_events(s);
     }
 }
 
@@ -353,6 +349,7 @@ static enum error start(struct sink *s, struct why *why)
     error = error ? error : net_bind(s->results, o->bind, why);
     error = error ? error : advertise(s, why);
     if (!error) {
+        s->results_watch = watch_of(s->results);
         make_collector(s);
         ready_tell(o->ready_fd, s->advertised);
     }

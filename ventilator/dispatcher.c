@@ -12,7 +12,7 @@
 #include "ventilator/dispatcher_state.h"
 
 /* RELEASED and CANCEL are passed on at most this often, all of them at once. */
-#define FLUSH_NS (5 * NS_PER_MS)
+#define FLUSH_NS (20 * NS_PER_MS)
 /* More tasks than this are not read ahead, whatever their size: so ranges always fit a frame. */
 #define LEDGER_TASKS_MAX (UINT64_C(1) << 20)
 

@@ -17,7 +17,7 @@ enum {
     SUSPECT_FAILS =
         20 /* so many failures in a row, while others succeed, and it gets one at a time */
 };
-#define RECALL_PAUSE_NS (20 * NS_PER_MS)
+#define RECALL_PAUSE_NS (50 * NS_PER_MS)
 
 void handout_unqueue(struct dispatcher *d, uint64_t first, uint64_t last)
 {

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <zmq.h>
 
 #include "common/clock.h"
 #include "common/endpoint.h"
@@ -15,6 +14,7 @@
 #include "common/log.h"
 #include "common/net.h"
 #include "common/outbox.h"
+#include "common/poller.h"
 #include "common/private_dir.h"
 #include "common/ready.h"
 #include "common/signals.h"
@@ -47,12 +47,14 @@ enum {
     OUTBOX_MAX = 64 << 20, /* a peer that does not read so much is given up */
     LINGER_MS = 1000
 };
+#define UNSENT_NS (10 * NS_PER_MS)
 
 struct ventilator {
     const struct ventilator_options *options;
     struct signals signals;
     struct private_dir dir;
     void *control;
+    struct watch control_watch, monitor_watch;
     struct monitor *monitor;
     struct gate *gate;
     struct source *source;
@@ -95,11 +97,15 @@ static void take_signals(struct ventilator *v, uint64_t now_ns)
     }
 }
 
-static void take_control(struct ventilator *v, uint64_t now_ns)
+static void take_messages(struct ventilator *v, uint64_t now_ns)
 {
     struct net_sender sender;
-    struct block *message;
-    for (int i = 0; i < MESSAGES_A_TURN && (message = net_receive_from(v->control, &sender)); i++) {
+    for (int i = 0; i < MESSAGES_A_TURN && v->control_watch.look; i++) {
+        struct block *message = net_receive_from(v->control, &sender);
+        if (!message) {
+            v->control_watch.look = false;
+            return;
+        }
         struct bytes bytes = block_bytes(message);
         if (bytes.size && bytes.data[0] == KIND_JOIN)
             monitor_join(v->monitor, sender.peer, sender.descriptor);
@@ -107,7 +113,14 @@ static void take_control(struct ventilator *v, uint64_t now_ns)
                                    now_ns);
         block_release(&message);
     }
-    monitor_turn(v->monitor);
+}
+
+static void take_control(struct ventilator *v, uint64_t now_ns)
+{
+    take_messages(v, now_ns);
+    if (v->monitor_watch.look)
+        monitor_turn(v->monitor);
+    v->monitor_watch.look = false;
     for (uint32_t peer; monitor_next(v->monitor, &peer);)
         dispatcher_control_closed(v->dispatcher, connection_of(peer), now_ns);
 }
@@ -188,6 +201,7 @@ static void send_control(struct ventilator *v, uint64_t connection, struct block
  */
 static size_t flush_control(struct ventilator *v)
 {
+    v->control_watch.look |= v->outboxes.count > 0; /* sending may take in what came */
     for (size_t i = 0; i < v->outboxes.capacity;) {
         struct index_slot slot = v->outboxes.slots[i];
         if (slot.key && (outbox_flush(slot.value) == ERR_CLOSED || !outbox_pending(slot.value)))
@@ -244,21 +258,18 @@ static void say_stall(struct ventilator *v, uint64_t now_ns)
 
 static void wait_for_events(struct ventilator *v, bool unsent)
 {
-    enum { SIGNALS, CONTROL, MONITOR, GATE, INPUT, COUNT };
-    zmq_pollitem_t items[COUNT] = {
-        [SIGNALS] = {.fd = v->signals.fd, .events = ZMQ_POLLIN},
-        [CONTROL] = {.socket = v->control, .events = ZMQ_POLLIN},
-        [MONITOR] = {.socket = monitor_socket(v->monitor), .events = ZMQ_POLLIN},
-        [GATE] = {.fd = gate_fd(v->gate), .events = ZMQ_POLLIN},
-        [INPUT] = {.fd = source_fd(v->source), .events = ZMQ_POLLIN},
-    };
+    struct poller poller = {0};
+    poller_add_fd(&poller, v->signals.fd, POLLIN);
+    poller_add_fd(&poller, gate_fd(v->gate), POLLIN);
+    poller_add(&poller, &v->control_watch);
+    poller_add(&poller, &v->monitor_watch);
+    if (v->input_waits && source_fd(v->source) >= 0)
+        poller_add_fd(&poller, source_fd(v->source), POLLIN);
     uint64_t due_ns = earliest(dispatcher_deadline(v->dispatcher), gate_deadline(v->gate));
     due_ns = earliest(due_ns, stall_deadline(&v->stall, dispatcher_moved_at(v->dispatcher)));
-    uint64_t now_ns = clock_now_ns();
-    long timeout_ms = due_ns <= now_ns ? 0 : (long)((due_ns - now_ns) / NS_PER_MS + 1);
-    if (unsent && timeout_ms > 10)
-        timeout_ms = 10; /* a ROUTER does not tell when a peer takes more */
-    zmq_poll(items, v->input_waits && items[INPUT].fd >= 0 ? COUNT : INPUT, timeout_ms);
+    if (unsent) /* a ROUTER does not tell when a peer takes more */
+        due_ns = earliest(due_ns, clock_now_ns() + UNSENT_NS);
+    poller_wait(&poller, due_ns);
 }
 
 static void loop(struct ventilator *v)
@@ -353,8 +364,11 @@ static enum error start(struct ventilator *v, struct why *why)
     error = error ? error : monitor_new(&v->monitor, v->control, why);
     error = error ? error : net_bind(v->control, v->options->bind, why);
     error = error ? error : open_gate(v, &control, workers, why);
-    if (!error)
+    if (!error) {
+        v->control_watch = watch_of(v->control);
+        v->monitor_watch = watch_of(monitor_socket(v->monitor));
         make_dispatcher(v, workers);
+    }
     return error;
 }
 

@@ -9,7 +9,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <xxhash.h>
-#include <zmq.h>
 
 #include "common/clock.h"
 #include "common/connection.h"
@@ -136,6 +135,7 @@ static void take_connections(struct worker *w)
         slots_lane_down(w->slots, w->now_ns);
     }
     event = connection_turn(&w->results);
+    block_release(&(struct block *){connection_receive(&w->results)}); /* nobody sends there */
     if (event == CONNECTION_UP)
         slots_results_up(w->slots, w->now_ns);
     if (event == CONNECTION_DOWN) {
@@ -231,18 +231,14 @@ static void say_stall(struct worker *w)
 
 static void wait_for_events(struct worker *w)
 {
-    zmq_pollitem_t items[2 + 3 * CONNECTION_POLL_ITEMS];
-    int count = 0;
-    items[count++] = (zmq_pollitem_t){.fd = w->signals.fd, .events = ZMQ_POLLIN};
-    items[count++] =
-        (zmq_pollitem_t){.fd = w->executor->class->fd(w->executor), .events = ZMQ_POLLIN};
-    count += connection_poll_items(&w->control, true, items + count);
-    count += connection_poll_items(&w->lane, true, items + count);
-    count += connection_poll_items(&w->results, false, items + count);
+    struct poller poller = {0};
+    poller_add_fd(&poller, w->signals.fd, POLLIN);
+    poller_add_fd(&poller, w->executor->class->fd(w->executor), POLLIN);
+    connection_poll(&w->control, &poller);
+    connection_poll(&w->lane, &poller);
+    connection_poll(&w->results, &poller);
     uint64_t due_ns = earliest(slots_deadline(w->slots), w->executor->class->deadline(w->executor));
-    due_ns = earliest(due_ns, stall_deadline(&w->stall, slots_moved_at(w->slots)));
-    uint64_t now_ns = clock_now_ns();
-    zmq_poll(items, count, due_ns <= now_ns ? 0 : (long)((due_ns - now_ns) / NS_PER_MS + 1));
+    poller_wait(&poller, earliest(due_ns, stall_deadline(&w->stall, slots_moved_at(w->slots))));
 }
 
 static void loop(struct worker *w)

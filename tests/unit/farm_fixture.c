@@ -47,6 +47,9 @@ static void hear_welcome(struct farm *f, struct farm_peer *p, struct bytes body)
     buf_printf(&p->heard, " epoch=%" PRIu64, m.epoch);
     put_set(&p->heard, " kill=", &m.kill);
     put_set(&p->heard, " have=", &m.have);
+    seqset_remove_all(&p->has, &m.kill);
+    seqset_remove_all(&p->has, &m.have);
+    seqset_remove(&p->has, dispatcher_counts(f->d).read + 1, UINT64_MAX - 1);
     worker_welcome_free(&m);
 }
 
@@ -300,7 +303,7 @@ void farm_pass(struct farm *f, uint64_t ms)
 void farm_settle(struct farm *f)
 {
     farm_turn(f);
-    f->now_ns += 6 * NS_PER_MS;
+    f->now_ns += 21 * NS_PER_MS;
     farm_turn(f);
     farm_turn(f);
 }

@@ -199,7 +199,7 @@ Test(collector, again_is_heeded_only_if_it_names_this_session)
     story_end(&s);
 }
 
-Test(collector, notes_are_at_least_5_ms_apart)
+Test(collector, notes_are_at_least_10_ms_apart)
 {
     struct story s = {0};
     story_join(&s);
@@ -208,11 +208,11 @@ Test(collector, notes_are_at_least_5_ms_apart)
     story_pass(&s, 1);
     w_results(&s, 20, 2, 2, "2");
     story_expect(&s, "");
-    cr_assert_eq(collector_deadline(s.c), s.now_ns + 4 * NS_PER_MS);
+    cr_assert_eq(collector_deadline(s.c), s.now_ns + 9 * NS_PER_MS);
     story_pass(&s, 2);
     w_results(&s, 20, 3, 3, "4");
     story_expect(&s, "");
-    story_pass(&s, 2);
+    story_pass(&s, 7);
     story_expect(&s, "STORED 2,4");
     story_end(&s);
 }

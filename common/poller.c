@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "common/poller.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <zmq.h>
+
+#include "common/clock.h"
+
+struct watch watch_of(void *socket)
+{
+    struct watch watch = {.fd = -1, .look = true};
+    size_t size = sizeof watch.fd;
+    int rc = zmq_getsockopt(socket, ZMQ_FD, &watch.fd, &size);
+    assert(rc == 0);
+    return watch;
+}
+
+void poller_add_fd(struct poller *p, int fd, short events)
+{
+    assert(p->count < POLLER_MAX);
+    p->items[p->count++] = (struct pollfd){.fd = fd, .events = events};
+}
+
+void poller_add(struct poller *p, struct watch *watch)
+{
+    p->watches[p->count] = watch;
+    poller_add_fd(p, watch->fd, POLLIN);
+    p->at_once |= watch->look;
+}
+
+static int timeout_ms(const struct poller *p, uint64_t due_ns)
+{
+    if (p->at_once)
+        return 0;
+    if (due_ns == NEVER)
+        return -1;
+    uint64_t now_ns = clock_now_ns();
+    if (due_ns <= now_ns)
+        return 0;
+    uint64_t ms = (due_ns - now_ns) / NS_PER_MS + 1;
+    return ms > INT_MAX ? INT_MAX : (int)ms;
+}
+
+void poller_wait(struct poller *p, uint64_t due_ns)
+{
+    if (poll(p->items, (nfds_t)p->count, timeout_ms(p, due_ns)) <= 0)
+        return;
+    for (int i = 0; i < p->count; i++)
+        if (p->watches[i] && p->items[i].revents)
+            p->watches[i]->look = true;
+}
