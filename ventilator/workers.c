@@ -207,7 +207,8 @@ static void adopt_kept(struct dispatcher *d, struct truth *t, const struct seqse
              at <= r.last && seqset_next_gap(&d->ledger.stored, at, r.last, &open);
              at = open.last + 1)
             for (uint64_t seq = open.first; seq <= open.last; seq++)
-                adopt(d, t, seq, (struct attempt){0}, true);
+                if (!adopt(d, t, seq, (struct attempt){0}, true))
+                    seqset_add(&t->have, seq, seq); /* enough others have it: it is let go */
     }
 }
 
