@@ -21,6 +21,13 @@ void membership_up(struct membership *m, uint64_t now_ns)
 {
     m->state = JOINING;
     m->heard_ns = now_ns;
+    m->refused = false;
+}
+
+void membership_down(struct membership *m, uint64_t now_ns)
+{
+    m->refused = m->state == CONNECTING;
+    membership_leave(m, now_ns);
 }
 
 void membership_leave(struct membership *m, uint64_t now_ns)

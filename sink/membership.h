@@ -36,6 +36,7 @@ struct membership {
     uint64_t give_up_ns;
     uint64_t heard_ns;   /* since when the connection is silent */
     uint64_t present_ns; /* when the ventilator was heard last, on any connection */
+    bool refused;        /* the last attempt to connect found nobody, at once */
     uint64_t open_ns;    /* AWAY: when to try again */
     uint64_t beat_ns;    /* JOINED: the next own heartbeat */
     struct backoff backoff;
@@ -43,7 +44,9 @@ struct membership {
 
 void membership_init(struct membership *m, uint64_t give_up_ns, uint64_t seed, uint64_t now_ns);
 void membership_up(struct membership *m, uint64_t now_ns);
-/* The connection is gone, or is given up by the caller, who closes it. */
+/* The connection ended, or could not be made. */
+void membership_down(struct membership *m, uint64_t now_ns);
+/* It is given up by the caller, who closes it. */
 void membership_leave(struct membership *m, uint64_t now_ns);
 void membership_heard(struct membership *m, uint64_t now_ns);
 /* ERR_MALFORMED: a field has no sense. */

@@ -33,6 +33,7 @@ struct waiting_join {
 struct sinkside {
     uint64_t connection; /* 0: none now */
     uint64_t session;
+    uint64_t known_session; /* the last that it has answered */
     uint64_t instance;
     uint64_t epoch;
     bool ready; /* its first note has come: it has committed the incarnation */

@@ -105,8 +105,10 @@ static void adopt(struct dispatcher *d, uint64_t connection, const char *address
         workers_end_all(d, now_ns); /* their sessions are of a job that never was */
         d->job = head.job;
     }
-    if (d->sink.instance != join->peer.instance)
+    if (d->sink.instance != join->peer.instance) {
         d->sink.epoch = ++d->last_epoch;
+        d->sink.known_session = 0;
+    }
     d->sink.connection = connection;
     d->sink.session = ++d->last_id;
     d->sink.instance = join->peer.instance;
@@ -120,11 +122,20 @@ static void adopt(struct dispatcher *d, uint64_t connection, const char *address
     dispatcher_moved(d, now_ns);
 }
 
+/* Connections have no common order: a JOIN on one that was given up may come after the sink has
+ * been welcomed on the next, and what it says is stored is not the truth any more. */
+static bool is_stale(const struct dispatcher *d, struct frame_head head,
+                     const struct sink_join *join)
+{
+    return d->sink.instance == join->peer.instance && d->sink.known_session &&
+           (head.incarnation != d->options.incarnation || head.session < d->sink.known_session);
+}
+
 void sinkside_join(struct dispatcher *d, uint64_t connection, const char *address,
                    struct frame_head head, struct bytes body, uint64_t now_ns)
 {
     struct sink_join join = {0};
-    if (sink_join_take(body, &join) || head.job == 0)
+    if (sink_join_take(body, &join) || head.job == 0 || is_stale(d, head, &join))
         d->dropped++;
     else if (d->sink.connection && d->sink.connection != connection &&
              d->sink.instance != join.peer.instance)
@@ -232,6 +243,7 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
     } else if (m.epoch == d->sink.epoch) {
         bool first = !d->sink.ready;
         d->sink.ready = true;
+        d->sink.known_session = d->sink.session;
         d->sink.order_full = m.order_full;
         sinkside_stored(d, &m.tasks, now_ns);
         note_gaps(d, &m);

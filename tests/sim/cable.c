@@ -20,6 +20,11 @@ struct node *cable_other(const struct cable *c, const struct node *node)
     return c->ends[1 - end_of(c, node)].node;
 }
 
+bool cable_end_lives(const struct cable *c, const struct node *node)
+{
+    return end_lives(&c->ends[end_of(c, node)]);
+}
+
 bool cable_is_live(const struct cable *c)
 {
     return c->made && !c->cut && end_lives(&c->ends[0]) && end_lives(&c->ends[1]);

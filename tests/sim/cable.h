@@ -46,6 +46,8 @@ void cable_send(struct cable *cable, const struct node *from, struct block *bloc
 void cable_close(struct cable *cable, const struct node *who, bool abrupt);
 /* Breaks; each end notices so much later, NEVER: not at all. */
 void cable_cut(struct cable *cable, uint64_t client_ns, uint64_t server_ns);
+/* The process at that end is still there and has not closed it. */
+bool cable_end_lives(const struct cable *cable, const struct node *node);
 bool cable_is_live(const struct cable *cable);
 struct node *cable_other(const struct cable *cable, const struct node *node);
 

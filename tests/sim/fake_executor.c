@@ -89,18 +89,35 @@ static void end_running(void *context, uint64_t serial)
     begin_next(e, slot);
 }
 
+/* What has a result is no danger any more, though its run may go on until it is cancelled. */
+static bool is_lonely(const struct fake_executor *e, const struct fake_slot *s)
+{
+    const struct sim *sim = e->node->sim;
+    return s->busy && s->at < s->assignment.count && !s->killed &&
+           sim->tap.alone[running(s)] == s->assignment.attempt.number &&
+           !sim->model.truths[running(s)].finals;
+}
+
+bool fake_runs_alone(const struct fake_executor *e)
+{
+    for (unsigned i = 0; i < e->slot_count; i++)
+        if (is_lonely(e, &e->slots[i]))
+            return true;
+    return false;
+}
+
 /* A task that must run alone does, and no task runs beside such a one. */
 static void check_alone(struct fake_executor *e, unsigned slot)
 {
     struct sim *sim = e->node->sim;
     const struct fake_slot *s = &e->slots[slot];
-    bool alone = sim->tap.alone[running(s)] == s->assignment.attempt.number;
+    bool alone = is_lonely(e, s);
     for (unsigned i = 0; i < e->slot_count; i++) {
         const struct fake_slot *other = &e->slots[i];
-        if (i == slot || !other->busy || other->at >= other->assignment.count || other->killed)
+        if (i == slot || !other->busy || other->at >= other->assignment.count || other->killed ||
+            sim->model.truths[running(other)].finals || sim->model.truths[running(s)].finals)
             continue;
-        bool it_too = sim->tap.alone[running(other)] == other->assignment.attempt.number;
-        if (alone || it_too)
+        if (alone || is_lonely(e, other))
             sim_violation(sim, "task %llu runs beside %llu on %s, and %llu is to run alone",
                           (unsigned long long)running(s), (unsigned long long)running(other),
                           e->node->name, (unsigned long long)(alone ? running(s) : running(other)));

@@ -45,5 +45,7 @@ void fake_free(struct fake_executor *e);
 void fake_start(struct fake_executor *e, const struct assignment *assignment);
 void fake_cancel(struct fake_executor *e, unsigned slot, uint64_t seq);
 void fake_turn(struct fake_executor *e); /* tells the core */
+/* It runs a task that must run alone, so that its other slots idle by right. */
+bool fake_runs_alone(const struct fake_executor *e);
 
 #endif

@@ -31,13 +31,14 @@ static unsigned run_one(uint64_t seed, bool traced)
 static unsigned run_many(uint64_t first, uint64_t last)
 {
     unsigned failed = 0;
-    uint64_t began_ns = clock_now_ns(), tasks = 0, lost = 0;
+    uint64_t began_ns = clock_now_ns(), tasks = 0, lost = 0, innocent = 0;
     double simulated_s = 0;
     for (uint64_t seed = first; seed <= last; seed++) {
         struct sim_report r;
         sim_run(seed, false, &r);
         tasks += r.tasks;
         lost += r.lost;
+        innocent += r.innocent;
         simulated_s += r.simulated_s;
         if (r.violation[0]) {
             failed++;
@@ -46,9 +47,9 @@ static unsigned run_many(uint64_t first, uint64_t last)
         }
     }
     double took_s = (double)(clock_now_ns() - began_ns) / 1e9;
-    printf("seeds %" PRIu64 "-%" PRIu64 ": %u failed; %" PRIu64 " tasks, %" PRIu64
-           " lost, %.0f s simulated in %.1f s, %.0f seeds/s\n",
-           first, last, failed, tasks, lost, simulated_s, took_s,
+    printf("seeds %" PRIu64 "-%" PRIu64 ": %u failed; %" PRIu64 " tasks, %" PRIu64 " lost (%" PRIu64
+           " innocent), %.0f s simulated in %.1f s, %.0f seeds/s\n",
+           first, last, failed, tasks, lost, innocent, simulated_s, took_s,
            (double)(last - first + 1) / took_s);
     return failed;
 }

@@ -145,6 +145,7 @@ const char *model_accept(struct model *model, const struct result *r)
     t->status = r->status;
     model->ok += r->status == RESULT_OK;
     model->lost += r->status == RESULT_LOST;
+    model->innocent += r->status == RESULT_LOST && task_of(model, r->seq)->nature != NATURE_POISON;
     model->failed += r->status != RESULT_OK && r->status != RESULT_LOST;
     const char *sentence = check_status(model, r);
     return sentence ? sentence : check_output(model, r);

@@ -26,7 +26,8 @@ struct model {
     uint64_t read;        /* tasks that the source has given */
     struct seqset stored; /* the output has them */
     uint64_t ok, failed, lost;
-    bool disturbed; /* something went wrong with the farm itself */
+    uint64_t innocent; /* of the lost: those that kill nobody */
+    bool disturbed;    /* something went wrong with the farm itself */
     char sentence[256];
 };
 

@@ -94,8 +94,6 @@ static void make_tasks(struct plan *plan, struct rng *rng, enum flavour flavour)
             comes_ns += rng_between(rng, 1 * NS_PER_MS, 1500 * NS_PER_MS);
         plan->tasks[i].comes_ns = comes_ns;
     }
-    for (size_t i = 0; i < plan->task_count; i++)
-        plan->kept_slack_bytes += 300 + (plan->tasks[i].out_in_file ? 0 : plan->tasks[i].out_size);
     plan->input_ends_ns = comes_ns + (slow ? rng_below(rng, 2 * NS_PER_S) : 0);
 }
 

@@ -38,9 +38,8 @@ struct plan_worker {
 struct plan {
     struct plan_task *tasks;
     size_t task_count;
-    size_t largest;            /* size of a task */
-    uint64_t kept_slack_bytes; /* by how much a worker may overshoot what it may keep */
-    uint64_t work_ns;          /* what all tasks take, together */
+    size_t largest;   /* size of a task */
+    uint64_t work_ns; /* what all tasks take, together */
     unsigned retries;
     uint64_t queue_max_bytes;
     uint64_t kept_max_bytes;

@@ -11,9 +11,14 @@
 #include "tests/sim/node.h"
 
 #define WATCH_NS (50 * NS_PER_MS)
-#define CALM_NS (4 * NS_PER_S)    /* after something went wrong, before idling is judged */
-#define PEACE_NS (100 * NS_PER_S) /* within which a run without faults must end, besides its work  \
-                                   */
+#define CALM_NS (4 * NS_PER_S) /* after something went wrong, before idling is judged */
+#define PEACE_NS                                                                                   \
+    (100 * NS_PER_S) /* within which a run without faults must end, besides its work               \
+                      */
+
+#define GIVE_UP_NS                                                                                 \
+    (70 * NS_PER_S) /* a worker that did not hear of the end looks for it so long                  \
+                     */
 
 enum { EVENTS_MAX = 1500000 };
 
@@ -160,7 +165,8 @@ static bool is_over(const struct sim *sim)
 static uint64_t time_limit(const struct sim *sim)
 {
     const struct plan *plan = &sim->plan;
-    return (sim->healed_ns ? sim->healed_ns : sim->now_ns) + PEACE_NS +
+    bool done = sim->ventilator->exited && sim->sink->exited;
+    return (sim->healed_ns ? sim->healed_ns : sim->now_ns) + PEACE_NS + (done ? GIVE_UP_NS : 0) +
            plan->work_ns * (plan->retries + 2) + plan->input_ends_ns;
 }
 
@@ -213,6 +219,7 @@ void sim_run(uint64_t seed, bool traced, struct sim_report *report)
     check_end(&sim);
     *report = (struct sim_report){.tasks = sim.plan.task_count,
                                   .lost = sim.model.lost,
+                                  .innocent = sim.model.innocent,
                                   .events = sim.events,
                                   .simulated_s = (double)(sim.now_ns - sim.began_ns) / 1e9};
     memcpy(report->violation, sim.violation, sizeof report->violation);

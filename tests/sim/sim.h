@@ -46,6 +46,7 @@ struct sim_report {
     char violation[512]; /* empty: all is well */
     uint64_t tasks;
     uint64_t lost;
+    uint64_t innocent; /* lost, though they kill nobody */
     uint64_t events;
     double simulated_s;
 };

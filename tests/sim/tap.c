@@ -173,14 +173,20 @@ static void check_credit(struct cable *c, const struct frame_head *head, struct 
     struct task_run run;
     uint64_t tasks = 0, bytes = 0;
     bool was_empty = seqset_empty(&s->out);
+    struct seqset sent = {0};
     while (runs.size && !task_run_take(&runs, &run)) {
         tasks += run.count;
         bytes += run.records.size;
-        seqset_add(&s->out, run.first, run.first + run.count - 1);
-        seqset_add(worker_node_had(c->ends[0].node), run.first, run.first + run.count - 1);
+        seqset_add(&sent, run.first, run.first + run.count - 1);
         if (run.flags & TASK_ALONE)
             c->sim->tap.alone[run.first] = run.number;
     }
+    seqset_add_all(&s->out, &sent);
+    seqset_add_all(worker_node_had(c->ends[0].node), &sent);
+    /* Sent to who is dead already: charged as if it had begun, the ventilator cannot know. */
+    if (!cable_end_lives(c, c->ends[0].node))
+        model_death(&c->sim->model, &sent);
+    seqset_free(&sent);
     s->tasks += tasks;
     s->size_bytes += bytes;
     uint64_t most = s->granted.tasks > s->granted.reserve ? s->granted.tasks : s->granted.reserve;

@@ -24,6 +24,8 @@ struct worker_node {
     size_t outbox_capacity;
     uint64_t outbox_bytes;
     struct seqset had;
+    uint64_t asked_session; /* in which it last asked for so many tasks */
+    uint64_t asked_tasks;
 };
 
 static struct worker_node *of(struct node *node)
@@ -266,19 +268,24 @@ bool worker_node_idles(struct node *node, uint64_t *unstarted)
     *unstarted = s->backlog.tasks;
     return s->link.state == LINK_JOINED && s->outlet.state == OUTLET_UP && s->leaving == STAYING &&
            !s->stopping && !s->gone && !s->link.lane_ended && !work_kept_full(s) &&
-           s->backlog.tasks == 0 && s->running.busy < s->options.slots;
+           s->backlog.tasks == 0 && s->running.busy < s->options.slots &&
+           !fake_runs_alone(&of(node)->executor);
 }
 
-/* What is kept is bounded: by its limit, what was running then, and one task for each slot after.
- */
+/* Above the limit of what it keeps it asks for nothing new, only for what others had. */
 void worker_node_check(struct node *node)
 {
-    const struct slots *s = of(node)->core;
-    uint64_t kept = kept_size_bytes(&s->kept) + s->large.size_bytes;
-    uint64_t most = s->options.kept_max_bytes + node->sim->plan.kept_slack_bytes;
-    if (kept > most)
-        sim_violation(node->sim, "G4: %s keeps %llu bytes of %llu", node->name,
-                      (unsigned long long)kept, (unsigned long long)most);
+    struct worker_node *w = of(node);
+    const struct slots *s = w->core;
+    bool same_session = s->link.head.session == w->asked_session;
+    uint64_t before = same_session ? w->asked_tasks : 0;
+    if (work_kept_full(s) && s->link.credit.tasks > before &&
+        s->link.credit.tasks > s->link.received)
+        sim_violation(node->sim, "G4: %s keeps %llu bytes of %llu and asks for new tasks",
+                      node->name, (unsigned long long)kept_size_bytes(&s->kept),
+                      (unsigned long long)s->options.kept_max_bytes);
+    w->asked_session = s->link.head.session;
+    w->asked_tasks = s->link.credit.tasks;
 }
 
 static const struct node_class class = {start, turn, stop};

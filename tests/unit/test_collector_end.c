@@ -102,7 +102,7 @@ Test(collector_end, a_ventilator_that_comes_back_after_closed_gets_closed_again)
     story_end(&s);
 }
 
-Test(collector_end, without_bye_it_leaves_3_s_after_the_ventilator_was_heard_last)
+Test(collector_end, without_bye_it_leaves_when_there_is_no_ventilator_for_3_s)
 {
     struct story s = {0};
     story_join(&s);
@@ -110,13 +110,31 @@ Test(collector_end, without_bye_it_leaves_3_s_after_the_ventilator_was_heard_las
     story_pass(&s, 400);
     v_heartbeat(&s);
     uint64_t heard_ns = s.now_ns;
+    collector_control_down(s.c, s.now_ns);
     const char *said;
     do {
         s.now_ns = collector_deadline(s.c);
         said = story_turn(&s);
-    } while (strcmp(said, "HEARTBEAT") == 0);
+        if (strcmp(said, "OPEN") == 0)
+            collector_control_down(s.c, s.now_ns); /* nobody listens there */
+    } while (strcmp(said, "OPEN") == 0);
     cr_assert_str_eq(said, "EXIT 0");
     cr_assert_eq(s.now_ns - heard_ns, 3 * NS_PER_S);
+    story_end(&s);
+}
+
+Test(collector_end, a_silent_ventilator_can_have_closed_again_until_give_up)
+{
+    struct story s = {0};
+    story_join(&s);
+    close_job(&s);
+    uint64_t closed_ns = s.now_ns;
+    while (s.now_ns < closed_ns + 20 * NS_PER_S) {
+        s.now_ns = collector_deadline(s.c);
+        cr_assert_neq(strncmp(story_turn(&s), "EXIT", 4), 0);
+    }
+    collector_control_up(s.c, s.now_ns);
+    story_expect(&s, "JOIN stored=1-2 epoch=7 closed=2");
     story_end(&s);
 }
 
