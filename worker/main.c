@@ -2,6 +2,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/close_range.h>
+#include <unistd.h>
 
 #include "common/cli.h"
 #include "common/clock.h"
@@ -78,6 +80,7 @@ int main(int argc, char **argv)
         return guard_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], PLUGIN_HOST_FLAG) == 0)
         return plugin_host_main(argc, argv);
+    close_range(3, ~0U, CLOSE_RANGE_CLOEXEC); /* what our parent left open is not for tasks */
     struct worker_options settings = defaults();
     return cli_main(&table, &settings, argc, argv, run);
 }

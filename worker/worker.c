@@ -93,13 +93,23 @@ static void reap(struct worker *w)
             log_line("the guard has died: if this worker is killed now, its tasks run on");
 }
 
+static bool anything_runs(const struct worker *w)
+{
+    uint64_t since_ns;
+    for (unsigned slot = 0; slot < w->executor_options.base.slots; slot++)
+        if (w->executor->class->running(w->executor, slot, &since_ns))
+            return true;
+    return false;
+}
+
 static void take_signals(struct worker *w)
 {
     for (int number; (number = signals_next(&w->signals)) != 0;) {
         if (number == SIGCHLD) {
             reap(w);
         } else if (number != SIGHUP && w->signals_seen++ == 0) {
-            log_line("leaving when what runs is done; a second signal kills it");
+            if (anything_runs(w))
+                log_line("leaving when what runs is done; a second signal kills it");
             slots_drain(w->slots, w->now_ns);
         } else if (number != SIGHUP) {
             slots_abort(w->slots, w->now_ns);

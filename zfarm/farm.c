@@ -186,7 +186,7 @@ static void ventilator_ended(struct farm *f, int status, uint64_t now_ns)
     if (failed) {
         f->status = 255;
         f->worker_wanted = false;
-        f->end_by_ns = now_ns + (f->interrupts || WIFSIGNALED(status) ? 0 : NS_PER_S);
+        f->end_by_ns = now_ns + (WIFSIGNALED(status) ? 0 : NS_PER_S);
     }
 }
 
