@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MPL-2.0
+# shellcheck shell=bash
+# A farm that is started by hand, program by program, over TCP on free ports of this machine. A file
+# that uses it says `load farm` after `load helpers`.
+
+# farm_places: chooses where the farm of this test is, without starting anything.
+farm_places() {
+  local port
+  port=$(free_ports 3) || return
+  control=tcp://127.0.0.1:$port
+  results=tcp://127.0.0.1:$((port + 2))
+}
+
+# ventilator INPUT [OPTION...]
+ventilator() {
+  local input=$1
+  shift
+  start_reading "$input" ventilator zfarm-ventilator --bind "$control" "$@"
+}
+
+# sink [OPTION...]: what it prints is in sink.out.
+sink() { start sink zfarm-sink --connect "$control" --bind "$results" "$@"; }
+
+# worker NAME [OPTION...] -- COMMAND...
+worker() {
+  local name=$1
+  shift
+  start "$name" zfarm-worker --connect "$control" --name "$name" "$@"
+}
+
+# summary_is FILE WORDS: the last line of FILE is the summary, and begins with WORDS.
+summary_is() {
+  [[ $(grep -E '^([^ ]+: )?[0-9]+ tasks?: ' "$1" | tail -n 1) =~ ^([^ ]+:\ )?"$2" ]] || {
+    echo "no summary '$2' in $1"
+    return 1
+  }
+}
+
+# one_each FILE COUNT: FILE is the numbers from 1 to COUNT, in any order, each once.
+one_each() { same <(sort -n "$1") <(seq "$2"); }
+
+# children_of PID: the pids of its children.
+children_of() { cat "/proc/$1/task/$1/children" 2>/dev/null; }
+
+# child_of NAME PROGRAM: prints the pid of the child PROGRAM of what was started as NAME.
+child_of() {
+  local pid
+  for pid in $(children_of "${pid_of[$1]}"); do
+    [[ $(readlink "/proc/$pid/exe") != */"$2" ]] || echo "$pid"
+  done
+}
+
+has_child() { [[ -n $(child_of "$@") ]]; }
+
+# plugin NAME: compiles examples/NAME.c, or NAME.c of this directory, to NAME.so.
+plugin() {
+  local root=$BATS_TEST_DIRNAME/../.. source
+  source=$root/examples/$1.c
+  [[ ! -e $1.c ]] || source=$1.c
+  "${CC:-cc}" -shared -fPIC -I "$root/include" -o "$1.so" "$source"
+}
