@@ -106,8 +106,12 @@ static void accept_in_order(struct outputs *o, const struct result *r)
 
 void outputs_accept(struct outputs *o, const struct result *result)
 {
-    if (!result->final || o->broken)
+    if (o->broken || (!result->final && (o->options.format != FORMAT_JSONL || o->order)))
         return;
+    if (!result->final) {
+        jsonl_put(writer_buf(&o->out), result);
+        return;
+    }
     if (o->order)
         accept_in_order(o, result);
     else
