@@ -45,7 +45,7 @@ static const struct option_row rows[] = {
 static const struct option_table table = {
     .program = "zfarm-sink",
     .usage = "zfarm-sink [OPTION]...\n"
-             "Collects the results of all workers, each task's once, and says how the job ended.\n",
+             "Collects the results of all workers, each once, and says how the job ended.\n",
     .more = "Examples:\n"
             "  zfarm-sink -k > results.txt\n"
             "  zfarm-sink --connect tcp://10.0.0.1:5556 --bind 'tcp://*:5558' --insecure\n",

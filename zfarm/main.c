@@ -7,13 +7,13 @@
 
 static const char help[] =
     "zfarm run [OPTION]... [--] COMMAND [ARG]... [::: VALUE...]\n"
-    "    Runs COMMAND for each line of stdin (or each VALUE) on all cores of this machine.\n"
+    "    Runs COMMAND for each line of stdin, or each VALUE, on all cores.\n"
     "zfarm run --help\n"
     "    All options.\n"
     "\n"
-    "A farm of several machines is made of three programs: start one zfarm-ventilator,\n"
-    "which reads the tasks, one zfarm-sink, which collects what comes out, and as many\n"
-    "zfarm-worker as you like; each has --help.\n"
+    "A farm of several machines is made of three programs. Start one zfarm-ventilator\n"
+    "to hand out the tasks, one zfarm-sink to collect what comes out, and as many\n"
+    "zfarm-worker as you like. Each has --help.\n"
     "\n"
     "Examples:\n"
     "  find . -name '*.log' | zfarm run -- gzip -9 {}\n"
