@@ -78,11 +78,13 @@ static uint64_t unstored(const struct slots *s)
     return s->kept.tasks.members + s->large.tasks.members;
 }
 
-/* All has been said and stored, and the lane has ended or will not. */
+/* All is stored, and the ventilator knows that nothing is here any more: the lane has ended, or
+ * there never was a session. One that broke is joined anew first, or the ventilator would take the
+ * worker for dead and charge its tasks; but not for longer than the limit. */
 static bool may_go(const struct slots *s, uint64_t now_ns)
 {
-    return work_all_stored(s) && (!slots_link_in_session(s) || s->link.lane_ended ||
-                                  now_ns >= s->idle_ns + s->link.limit_ns);
+    bool known = slots_link_in_session(s) ? s->link.lane_ended : s->link.head.session == 0;
+    return work_all_stored(s) && (known || now_ns >= s->idle_ns + s->link.limit_ns);
 }
 
 static void leave_when_done(struct slots *s, uint64_t now_ns)

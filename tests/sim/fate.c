@@ -19,6 +19,7 @@ enum fault {
     FAULT_DARK_SINK,
     FAULT_DARK_VENTILATOR,
     FAULT_DRAIN,
+    FAULT_ABORT,
     FAULT_BREAK,
     FAULT_JOIN,
     FAULT_EXODUS, /* all workers are killed and new ones come */
@@ -146,6 +147,7 @@ static const char *const names[FAULTS] = {
     [FAULT_DARK_SINK] = "dark-sink",
     [FAULT_DARK_VENTILATOR] = "dark-ventilator",
     [FAULT_DRAIN] = "drain",
+    [FAULT_ABORT] = "abort",
     [FAULT_BREAK] = "break",
     [FAULT_JOIN] = "join",
     [FAULT_EXODUS] = "exodus",
@@ -159,7 +161,8 @@ static const enum fault choices[] = {
     FAULT_LOSE_RESULTS,  FAULT_LOSE_RESULTS,  FAULT_CUT_SINK,    FAULT_CUT_SINK,
     FAULT_FREEZE_WORKER, FAULT_FREEZE_WORKER, FAULT_FREEZE_SINK, FAULT_FREEZE_VENTILATOR,
     FAULT_DARK_WORKER,   FAULT_DARK_SINK,     FAULT_DRAIN,       FAULT_DARK_VENTILATOR,
-    FAULT_BREAK,         FAULT_JOIN,          FAULT_EXODUS,      FAULT_SLOW,
+    FAULT_ABORT,         FAULT_BREAK,         FAULT_JOIN,        FAULT_EXODUS,
+    FAULT_SLOW,
 };
 
 static void process_fault(struct sim *sim, enum fault fault, struct node *worker)
@@ -174,6 +177,8 @@ static void process_fault(struct sim *sim, enum fault fault, struct node *worker
         node_freeze(sim->sink, some_ms(sim, 500, 7000));
     else if (fault == FAULT_DRAIN)
         worker_node_drain(worker);
+    else if (fault == FAULT_ABORT)
+        worker_node_abort(worker);
     else if (fault == FAULT_BREAK)
         worker_node_break(worker);
     else if (fault == FAULT_JOIN)

@@ -65,6 +65,7 @@ void node_tell(struct node *node, struct news news);
 void ventilator_node_stop_job(struct node *node);
 void sink_node_stop_job(struct node *node);
 void worker_node_drain(struct node *node);
+void worker_node_abort(struct node *node);         /* and kill what runs */
 void worker_node_break(struct node *node);         /* its executor cannot start anything any more */
 struct seqset *worker_node_had(struct node *node); /* tasks that were sent to the process */
 /* Whether it has a slot that idles, is willing and gets nothing; how many tasks it has not begun.

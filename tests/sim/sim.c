@@ -179,8 +179,8 @@ static void check_statuses(struct sim *sim)
             sim_violation(sim, "G2: %s ended with %d instead of %d", both[i]->name, both[i]->status,
                           wanted);
     for (unsigned i = 0; i < sim->worker_count; i++)
-        if (sim->workers[i]->exited && sim->workers[i]->status && !sim->model.disturbed &&
-            !sim->interrupted)
+        if (sim->workers[i]->exited && sim->workers[i]->status && sim->workers[i]->runs &&
+            !sim->model.disturbed && !sim->interrupted)
             sim_violation(sim, "G2: %s ended with %d", sim->workers[i]->name,
                           sim->workers[i]->status);
 }

@@ -16,7 +16,8 @@ enum { BATCHES_A_TURN = 64 };
 struct sight {
     const struct cable *control;
     const struct cable *lane;
-    uint64_t apart_ns; /* since when both are closed; 0: they are not */
+    uint64_t life;     /* of its process */
+    uint64_t apart_ns; /* since when both are closed; 0: they are not, or that was counted */
 };
 
 struct ventilator_node {
@@ -76,14 +77,26 @@ static struct sight *sight_of(struct ventilator_node *v, const struct cable *c)
 static void note_message(struct ventilator_node *v, const struct cable *c, struct bytes message)
 {
     struct sight *sight = sight_of(v, c);
-    struct sim *sim = v->node.sim;
     if (!sight || !message.size || message.data[0] != KIND_JOIN)
         return;
     sight->control = c;
-    /* Away for so long with both connections closed is as good as dead. */
-    if (sight->apart_ns && sim->now_ns - sight->apart_ns + NS_PER_S / 100 >= LIMIT_NS)
-        model_death(&sim->model, worker_node_had(c->ends[0].node));
+    sight->life = c->ends[0].life;
     sight->apart_ns = 0;
+}
+
+/* Who lives and is away for so long, with both connections closed, is as good as dead. */
+static void count_the_missing(struct ventilator_node *v)
+{
+    struct sim *sim = v->node.sim;
+    for (unsigned i = 0; i < sim->worker_count; i++) {
+        struct sight *sight = &v->sights[i];
+        struct node *worker = sim->workers[i];
+        if (!sight->apart_ns || sim->now_ns - sight->apart_ns + NS_PER_S / 100 < LIMIT_NS)
+            continue;
+        sight->apart_ns = 0;
+        if (worker->up && worker->life == sight->life)
+            model_death(&sim->model, worker_node_had(worker));
+    }
 }
 
 static void note_closed(struct ventilator_node *v, const struct cable *c)
@@ -134,6 +147,7 @@ static void take_news(struct ventilator_node *v)
 {
     struct node *node = &v->node;
     uint64_t now_ns = node->sim->now_ns;
+    count_the_missing(v);
     for (size_t i = 0; i < node->inbox_count; i++) {
         struct news *news = &node->inbox[i];
         if (news->kind != NEWS_MESSAGE || news->cable->kind != CABLE_CONTROL)

@@ -86,6 +86,15 @@ void worker_node_drain(struct node *node)
     node_wake(node, node->sim->now_ns);
 }
 
+void worker_node_abort(struct node *node)
+{
+    if (!node->up || node->frozen)
+        return;
+    sim_trace(node->sim, node, "is asked to leave at once");
+    slots_abort(of(node)->core, node->sim->now_ns);
+    node_wake(node, node->sim->now_ns);
+}
+
 void worker_node_break(struct node *node)
 {
     sim_trace(node->sim, node, "can start nothing any more");
