@@ -6,9 +6,9 @@
 
 /* A message's bytes with a count of those who hold them.
  *
- * The ledger and the worker's kept results hold the very bytes that were given to libzmq. libzmq lets
- * go of them on its own thread, so the count is atomic; it is the one thing that threads share. The
- * bytes are written before the block is given away and never after. */
+ * The ledger and the worker's kept results hold the very bytes that were given to libzmq. libzmq
+ * lets go of them on its own thread, so the count is atomic; it is the one thing that threads
+ * share. The bytes are written before the block is given away and never after. */
 struct block;
 
 /* A block that takes over the memory of `*content`, which is empty afterwards. Count 1. */
@@ -17,8 +17,8 @@ struct block *block_copy(struct bytes content); /* a block with a copy. Count 1.
 /* A block around memory that somebody else made (a received message): when the last holder lets go,
  * `release (owner)` is called, on that holder's thread. Count 1. */
 struct block *block_adopt(struct bytes content, void (*release)(void *owner), void *owner);
-struct block *block_hold(struct block *block);  /* one holder more; returns block */
-void block_release(struct block **block);       /* one holder less; sets *block to NULL; takes NULL */
+struct block *block_hold(struct block *block); /* one holder more; returns block */
+void block_release(struct block **block); /* one holder less; sets *block to NULL; takes NULL */
 struct bytes block_bytes(const struct block *block); /* valid while held */
 /* block_release in the shape of zmq_free_fn: `hint` is the block, `data` is ignored. */
 void block_release_message(void *data, void *hint);

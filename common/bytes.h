@@ -16,15 +16,15 @@ struct bytes {
 struct bytes bytes_of(const char *text); /* without the closing NUL */
 bool bytes_equal(struct bytes a, struct bytes b);
 
-/* Bytes that grow. Zero-initialised is empty; embed it by value. Growing ends the process when memory
- * is out (xalloc.h), so nothing here fails; whoever fills one from outside keeps a limit. */
+/* Bytes that grow. Zero-initialised is empty; embed it by value. Growing ends the process when
+ * memory is out (xalloc.h), so nothing here fails; whoever fills one from outside keeps a limit. */
 struct buf {
     uint8_t *data;
     size_t size;
     size_t capacity;
 };
 
-void buf_free(struct buf *b); /* frees the memory; b is empty and may be used again */
+void buf_free(struct buf *b);  /* frees the memory; b is empty and may be used again */
 void buf_clear(struct buf *b); /* size 0, the memory is kept */
 /* Makes room for `more` bytes behind the end and returns where they go; add to b->size what was
  * written there. */

@@ -11,7 +11,8 @@
 #define NS_PER_S UINT64_C(1000000000)
 #define NEVER UINT64_MAX
 
-uint64_t clock_now_ns(void);     /* CLOCK_MONOTONIC */
-uint64_t clock_realtime_us(void); /* microseconds since 1970, for what people read and incarnations */
+uint64_t clock_now_ns(void); /* CLOCK_MONOTONIC */
+uint64_t
+clock_realtime_us(void); /* microseconds since 1970, for what people read and incarnations */
 
 #endif

@@ -4,9 +4,9 @@
 
 /* Every error that a function of zfarm returns: its name and what it means.
  *
- * A function that can fail returns one of these (ERR_NONE is 0). Where the reason matters to a person
- * it also fills a `struct why` with one sentence that names what was tried, on what, why it failed
- * and what to do. Only the shells print. */
+ * A function that can fail returns one of these (ERR_NONE is 0). Where the reason matters to a
+ * person it also fills a `struct why` with one sentence that names what was tried, on what, why it
+ * failed and what to do. Only the shells print. */
 #define ERROR_LIST(X)                                                                              \
     X(ERR_NONE, "no error")                                                                        \
     X(ERR_TRUNCATED, "the message ends in the middle of a field")                                  \

@@ -7,7 +7,8 @@
 
 /* Names the program in front of each line. Call once, first. `program` must stay valid. */
 void log_init(const char *program);
-/* What must go to stderr before each line, so that a progress line is cleared: NULL or "" for none. */
+/* What must go to stderr before each line, so that a progress line is cleared: NULL or "" for none.
+ */
 void log_set_prefix_sequence(const char *sequence);
 void log_line(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* A line only with ZFARM_DEBUG set in the environment: what a developer wants to see. */

@@ -39,7 +39,8 @@ enum result_want {
 struct result {
     uint64_t seq;
     struct attempt attempt;
-    uint32_t tries; /* which try this was, from 1: tries that failed or were lost before it, plus 1 */
+    uint32_t
+        tries; /* which try this was, from 1: tries that failed or were lost before it, plus 1 */
     enum result_status status;
     bool final;           /* stamped by the worker: ok, or handed out with `last` */
     unsigned code;        /* exit status or signal number; 0 with the other statuses */
@@ -54,15 +55,16 @@ struct result {
     struct bytes worker; /* the worker's name; empty when no worker made the result */
 };
 
-/* The record of a result, as it travels in RESULTS and in pieces; seq, attempt, tries and worker are
- * in what surrounds it (protocol.md). */
+/* The record of a result, as it travels in RESULTS and in pieces; seq, attempt, tries and worker
+ * are in what surrounds it (protocol.md). */
 void result_put(struct buf *records, const struct result *result);
 /* Everything of a record but its output, which follows: so that a large output need not be copied.
  * result_put is this plus out plus err. */
 void result_put_head(struct buf *records, const struct result *result, uint64_t out_size,
                      uint64_t err_size);
-/* Takes the first record off `*records`; the slices in `result` point into it, and the fields that are
- * not in a record are left alone. ERR_TRUNCATED, ERR_MALFORMED: throw the whole message away. */
+/* Takes the first record off `*records`; the slices in `result` point into it, and the fields that
+ * are not in a record are left alone. ERR_TRUNCATED, ERR_MALFORMED: throw the whole message away.
+ */
 enum error result_take(struct bytes *records, struct result *result);
 
 #endif

@@ -48,7 +48,8 @@ static size_t find(const struct seqset *set, uint64_t number)
 }
 
 /* Replaces the ranges from..to (to not included) by `count` others. */
-static void splice(struct seqset *set, size_t from, size_t to, const struct range *with, size_t count)
+static void splice(struct seqset *set, size_t from, size_t to, const struct range *with,
+                   size_t count)
 {
     size_t needed = set->count - (to - from) + count;
     if (needed > set->capacity) {

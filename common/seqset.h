@@ -9,9 +9,9 @@
 /* A set of task numbers, held as sorted ranges that neither overlap nor touch.
  *
  * What a farm knows about millions of tasks ("stored", "out at that worker") is nearly always a few
- * ranges, so a set costs memory by its gaps and not by its members. Zero-initialised is the empty set;
- * embed it by value. Numbers are 1 .. UINT64_MAX - 1. Finding is a binary search; adding at the end,
- * the common case, is constant time; adding in the middle moves the ranges behind. */
+ * ranges, so a set costs memory by its gaps and not by its members. Zero-initialised is the empty
+ * set; embed it by value. Numbers are 1 .. UINT64_MAX - 1. Finding is a binary search; adding at
+ * the end, the common case, is constant time; adding in the middle moves the ranges behind. */
 struct range {
     uint64_t first;
     uint64_t last; /* inclusive; first <= last */

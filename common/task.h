@@ -13,14 +13,15 @@
  *     body   = the one argument                       when many is 0
  *            / *( varint (size of argument) argument) when many is 1
  *
- * so that a ten byte line takes eleven bytes. Records follow each other without anything between. */
+ * so that a ten byte line takes eleven bytes. Records follow each other without anything between.
+ */
 struct task {
     bool many;
     struct bytes body;
 };
 
-/* Name of one execution of a task: which life of the ventilator handed it out, and a number that grows
- * with each hand-out of that task in that life, from 1. */
+/* Name of one execution of a task: which life of the ventilator handed it out, and a number that
+ * grows with each hand-out of that task in that life, from 1. */
 struct attempt {
     uint64_t incarnation;
     uint32_t number;

@@ -32,8 +32,8 @@ static inline void varint_put(struct buf *to, uint64_t value)
     to->size += varint_write(buf_reserve(to, VARINT_SIZE_MAX), value);
 }
 
-/* Reads a number at `*at`, not beyond `end`, and moves `*at` behind it. Returns false, and leaves `*at`,
- * when the bytes end in the middle of it or it does not fit 64 bits. */
+/* Reads a number at `*at`, not beyond `end`, and moves `*at` behind it. Returns false, and leaves
+ * `*at`, when the bytes end in the middle of it or it does not fit 64 bits. */
 static inline bool varint_take(const uint8_t **at, const uint8_t *end, uint64_t *value)
 {
     uint64_t result = 0;

@@ -10,10 +10,11 @@
 
 /* The messages of docs/protocol.md as structs: encoding and decoding, and nothing else.
  *
- * To send: wire_begin, the message's *_put, block_new. To receive: frame_take, then the *_take that fits
- * frame.kind. Every *_take checks all lengths and numbers and refuses bytes behind the end; it returns
- *   ERR_TRUNCATED, ERR_MALFORMED, ERR_TRAILING   the message is to be dropped and counted.
- * Slices (struct bytes) in a decoded struct point into the message. A struct with a seqset in it has a
+ * To send: wire_begin, the message's *_put, block_new. To receive: frame_take, then the *_take that
+ * fits frame.kind. Every *_take checks all lengths and numbers and refuses bytes behind the end; it
+ * returns ERR_TRUNCATED, ERR_MALFORMED, ERR_TRAILING   the message is to be dropped and counted.
+ * Slices (struct bytes) in a decoded struct point into the message. A struct with a seqset in it
+ * has a
  * *_free, which is to be called also when *_take failed; start from a zero-initialised one. */
 
 enum {
@@ -140,7 +141,7 @@ enum error sink_join_take(struct bytes body, struct sink_join *m);
 void sink_join_free(struct sink_join *m);
 
 struct heartbeat {
-    uint64_t clock_ns;    /* the sender's; in the ventilator's answer the one that it heard last */
+    uint64_t clock_ns;     /* the sender's; in the ventilator's answer the one that it heard last */
     struct seqset running; /* for more than a second; from workers */
 };
 void heartbeat_put(struct buf *to, const struct heartbeat *m);
@@ -346,9 +347,10 @@ struct task_run {
 
 void tasks_begin(struct buf *to, uint64_t batch); /* then task_run_put for each */
 void task_run_put(struct buf *to, const struct task_run *run);
-/* The same message with one run, in a form that lets the records be copied just once: they are appended to
- * a buf that starts with TASKS_HEAD_SIZE bytes of room, and tasks_head_write then writes everything that
- * stands before them, with numbers padded to their full width. `run->records` is not looked at. */
+/* The same message with one run, in a form that lets the records be copied just once: they are
+ * appended to a buf that starts with TASKS_HEAD_SIZE bytes of room, and tasks_head_write then
+ * writes everything that stands before them, with numbers padded to their full width.
+ * `run->records` is not looked at. */
 enum { TASKS_HEAD_SIZE = FRAME_HEAD_SIZE + 4 * 10 + 2 * 5 + 1 };
 void tasks_head_write(struct buf *message, struct frame_head head, uint64_t batch,
                       const struct task_run *run);

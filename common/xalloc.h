@@ -6,9 +6,10 @@
 
 /* Memory, or the end of the process.
  *
- * Every buffer that a peer or an input can make grow has a limit of its own, so running out of memory
- * means that the machine is out of it. Then the process says so in one line on stderr and ends with
- * status 255: the rest of the farm treats that like any other death. None of these returns NULL. */
+ * Every buffer that a peer or an input can make grow has a limit of its own, so running out of
+ * memory means that the machine is out of it. Then the process says so in one line on stderr and
+ * ends with status 255: the rest of the farm treats that like any other death. None of these
+ * returns NULL. */
 
 void *xmalloc(size_t size);
 void *xcalloc(size_t count, size_t size);

@@ -10,12 +10,13 @@
  * executor. An executor owns the children of `slots` slots and lives in the worker's one thread.
  *
  * The life of a slot: it is free; `start` gives it an assignment of one or more tasks; each task of
- * the assignment then ends in exactly one of finished, returned or cancelled, in order; when all have,
- * the slot is free again. Nothing blocks. The calling loop, once a turn:
+ * the assignment then ends in exactly one of finished, returned or cancelled, in order; when all
+ * have, the slot is free again. Nothing blocks. The calling loop, once a turn:
  *
  *     poll (..., executor->class->fd (executor), until executor->class->deadline (executor))
  *     executor->class->turn (executor, now_ns);
- *     for each child reaped by waitpid (-1, ..., WNOHANG): class->child_exited (executor, pid, status)
+ *     for each child reaped by waitpid (-1, ..., WNOHANG): class->child_exited (executor, pid,
+ * status)
  */
 
 /* Tasks for one slot: `count` of them, numbered from `first` on. */
@@ -39,12 +40,13 @@ struct outcome {
     unsigned slot;
     uint64_t seq;
     enum result_status status;
-    unsigned code;        /* exit status or signal */
-    uint64_t start_us;    /* since 1970 */
+    unsigned code;     /* exit status or signal */
+    uint64_t start_us; /* since 1970 */
     uint64_t duration_ns;
     struct output out;
     struct output err;
-    struct bytes command; /* the command line as a shell would take it; empty if none was asked for */
+    struct bytes
+        command; /* the command line as a shell would take it; empty if none was asked for */
 };
 
 /* Called by the executor, from inside start, turn, child_exited and cancel. */
@@ -53,9 +55,10 @@ struct executor_events {
     void (*finished)(void *context, const struct outcome *outcome);
     /* Tasks first .. first + count - 1 were not begun and can be run again, here or elsewhere. */
     void (*returned)(void *context, unsigned slot, uint64_t first, uint32_t count);
-    void (*cancelled)(void *context, unsigned slot, uint64_t seq); /* killed on request: no result */
-    /* Nothing can be started any more (program gone, no processes to be had): the worker stops taking
-     * work and says `why`. What was assigned has been returned before. */
+    void (*cancelled)(void *context, unsigned slot,
+                      uint64_t seq); /* killed on request: no result */
+    /* Nothing can be started any more (program gone, no processes to be had): the worker stops
+     * taking work and says `why`. What was assigned has been returned before. */
     void (*broken)(void *context, const char *why);
 };
 
@@ -65,18 +68,20 @@ struct executor_class {
     uint32_t batch_max; /* most tasks in an assignment */
     /* The slot must be free. */
     void (*start)(struct executor *executor, const struct assignment *assignment, uint64_t now_ns);
-    /* Kills the task if the slot is at it (TERM to its group, KILL after --kill-after), or takes it out
-     * of the assignment. Ends in cancelled, perhaps later; a task that has just finished may still
-     * end in finished. Unknown: nothing happens. */
+    /* Kills the task if the slot is at it (TERM to its group, KILL after --kill-after), or takes it
+     * out of the assignment. Ends in cancelled, perhaps later; a task that has just finished may
+     * still end in finished. Unknown: nothing happens. */
     void (*cancel)(struct executor *executor, unsigned slot, uint64_t seq, uint64_t now_ns);
     int (*fd)(const struct executor *executor); /* to be polled for reading; the same for ever */
     void (*turn)(struct executor *executor, uint64_t now_ns);
-    uint64_t (*deadline)(const struct executor *executor); /* when turn is due at the latest, or NEVER */
+    uint64_t (*deadline)(
+        const struct executor *executor); /* when turn is due at the latest, or NEVER */
     /* Returns false when the child is none of its own. */
     bool (*child_exited)(struct executor *executor, pid_t pid, int status, uint64_t now_ns);
     /* The number of the task that the slot is at and since when (monotonic); 0 if it is at none. */
     uint64_t (*running)(const struct executor *executor, unsigned slot, uint64_t *since_ns);
-    void (*destroy)(struct executor **executor); /* kills all that runs, without events; takes NULL */
+    void (*destroy)(
+        struct executor **executor); /* kills all that runs, without events; takes NULL */
 };
 
 /* The first member of each executor's own struct. */

@@ -6,7 +6,8 @@
 #include "common/wire.h"
 #include "worker/executor.h"
 
-/* The worker's core: membership, credit, which task goes to which slot, results until they are released.
+/* The worker's core: membership, credit, which task goes to which slot, results until they are
+ * released.
  *
  * It opens no socket and reads no clock. The shell tells it what happened and when; it answers with
  * actions. One turn of the shell:
@@ -16,10 +17,10 @@
  *     while (slots_next_action (s, &action))  do it
  *     sleep until something happens or slots_deadline (s)
  *
- * The three connections are used once each: after CLOSE the shell lets nothing of the old one through,
- * and after OPEN it tells up or down exactly once and then, if it was up, down at most once. Every OPEN
- * is followed by one CLOSE, also after a down; only EXIT leaves connections open, since what was given
- * to be sent is still to be sent. Nothing follows EXIT.
+ * The three connections are used once each: after CLOSE the shell lets nothing of the old one
+ * through, and after OPEN it tells up or down exactly once and then, if it was up, down at most
+ * once. Every OPEN is followed by one CLOSE, also after a down; only EXIT leaves connections open,
+ * since what was given to be sent is still to be sent. Nothing follows EXIT.
  *
  * A task's records, in an assignment, stay where they are until all its tasks have ended.
  *
@@ -31,16 +32,16 @@ struct slots;
 
 struct slots_options {
     unsigned slots;
-    uint32_t batch_max;    /* most tasks in an assignment; 1 for commands */
-    struct peer peer;      /* its slices must outlive the core */
-    struct hash executor;  /* told in JOIN */
+    uint32_t batch_max;   /* most tasks in an assignment; 1 for commands */
+    struct peer peer;     /* its slices must outlive the core */
+    struct hash executor; /* told in JOIN */
     uint64_t kept_max_bytes;
-    uint64_t give_up_ns;   /* without a ventilator for so long: EXIT */
-    bool stay;             /* wait for the next job after one is over */
-    const char *lanes;     /* endpoint that overrides WELCOME's, or NULL */
-    const char *results;   /* the same for the sink's */
-    const char *connect;   /* the ventilator's control endpoint: its host is used for lanes */
-    uint64_t random_seed;  /* of the back-off's jitter */
+    uint64_t give_up_ns;  /* without a ventilator for so long: EXIT */
+    bool stay;            /* wait for the next job after one is over */
+    const char *lanes;    /* endpoint that overrides WELCOME's, or NULL */
+    const char *results;  /* the same for the sink's */
+    const char *connect;  /* the ventilator's control endpoint: its host is used for lanes */
+    uint64_t random_seed; /* of the back-off's jitter */
 };
 
 enum slots_action_kind {
@@ -59,7 +60,7 @@ enum slots_action_kind {
 
 struct slots_action {
     enum slots_action_kind kind;
-    struct block *block;  /* the shell's: it holds or releases it */
+    struct block *block; /* the shell's: it holds or releases it */
     char endpoint[256];
     struct assignment assignment;
     unsigned slot;
@@ -71,7 +72,8 @@ struct slots_action {
 struct slots *slots_new(const struct slots_options *options, uint64_t now_ns);
 void slots_destroy(struct slots **s); /* takes NULL */
 
-/* What happened. Messages that are malformed, unknown or of another session are dropped and counted. */
+/* What happened. Messages that are malformed, unknown or of another session are dropped and
+ * counted. */
 void slots_control_up(struct slots *s, uint64_t now_ns);
 void slots_control_down(struct slots *s, uint64_t now_ns); /* or: could not be made */
 void slots_control_message(struct slots *s, struct bytes message, uint64_t now_ns);
@@ -79,17 +81,19 @@ void slots_lane_down(struct slots *s, uint64_t now_ns);
 void slots_lane_message(struct slots *s, struct bytes message, uint64_t now_ns);
 void slots_results_up(struct slots *s, uint64_t now_ns);
 void slots_results_down(struct slots *s, uint64_t now_ns);
-/* How much of what SEND_RESULTS gave is not sent yet: pieces of a large result are made only while it
- * is little. */
+/* How much of what SEND_RESULTS gave is not sent yet: pieces of a large result are made only while
+ * it is little. */
 void slots_results_pending(struct slots *s, uint64_t pending_bytes);
 
 /* The executor's events. */
 void slots_finished(struct slots *s, const struct outcome *outcome, uint64_t now_ns);
-void slots_returned(struct slots *s, unsigned slot, uint64_t first, uint32_t count, uint64_t now_ns);
+void slots_returned(struct slots *s, unsigned slot, uint64_t first, uint32_t count,
+                    uint64_t now_ns);
 void slots_cancelled(struct slots *s, unsigned slot, uint64_t seq, uint64_t now_ns);
 void slots_broken(struct slots *s, const char *why, uint64_t now_ns);
 
-/* The operator's wishes: leave when what runs is done; kill what runs and leave now (status 255). */
+/* The operator's wishes: leave when what runs is done; kill what runs and leave now (status 255).
+ */
 void slots_drain(struct slots *s, uint64_t now_ns);
 void slots_abort(struct slots *s, uint64_t now_ns);
 
@@ -97,8 +101,8 @@ void slots_turn(struct slots *s, uint64_t now_ns);
 uint64_t slots_deadline(const struct slots *s); /* NEVER if only an event can change something */
 bool slots_next_action(struct slots *s, struct slots_action *action);
 
-/* For the stall line: when something last moved, and a sentence about what is waited for. Returns false
- * when nothing is waited for (a task runs that has been running for less than a second). */
+/* For the stall line: when something last moved, and a sentence about what is waited for. Returns
+ * false when nothing is waited for (a task runs that has been running for less than a second). */
 uint64_t slots_moved_at(const struct slots *s);
 bool slots_waits_for(const struct slots *s, uint64_t now_ns, struct why *why);
 
