@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MPL-2.0
 # A job from its first task to its last, when nothing breaks: results, summary, exit status.
+# shellcheck disable=SC2016,SC2154 # the quoted variables are the tasks' own; farm.bash sets others
 load helpers
 load farm
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MPL-2.0
 # Workers, sink and ventilator come, go, freeze and are killed; every task has its one result.
+# shellcheck disable=SC2016,SC2154 # the quoted variables are the tasks' own; farm.bash sets others
 load helpers
 load farm
 
@@ -59,7 +60,7 @@ load farm
   farm_places
   seq 30 >tasks
   worker stays --stay -j2 -- echo
-  for job in 1 2; do
+  for _ in 1 2; do
     ventilator tasks
     sink
     ends sink 30 0

@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MPL-2.0
 # Signals, by hand and for zfarm run, also as process 1; and what is said when nothing moves.
+# shellcheck disable=SC2016,SC2154 # the quoted variables are the tasks' own; farm.bash sets others
 load helpers
 load farm
 
@@ -63,7 +64,7 @@ interrupted() {
   wait_for 10 lines_reach log 3
   run ! grep -qx "$(head -n1 orphan)" seen
   inside=$(children_of "${pid_of[space]}")
-  kill -TERM ${inside// /}
+  kill -TERM "${inside// /}"
   ends space 10 255
   says space.err '; input not read to its end'
 }
