@@ -119,7 +119,7 @@ static int listen_tcp(const struct endpoint *endpoint)
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t size = sizeof address;
     getsockname(fd, (struct sockaddr *)&address, &size);
     return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port

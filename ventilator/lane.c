@@ -25,7 +25,7 @@ enum {
 
 static void describe_peer(struct lane *lane)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t size = sizeof address;
     char host[48] = "", port[8] = "";
     if (getpeername(lane->worker.fd, (struct sockaddr *)&address, &size) != 0)
