@@ -67,6 +67,7 @@ struct dispatcher {
     size_t obituary_count;
     struct index seen; /* instances that got a task */
     uint64_t workers_seen;
+    size_t pick_from;       /* where among the sessions the search for an idle one begins */
     bool somebody_succeeds; /* some worker's last task did not fail, as of the last pick */
 
     /* Every task in the ledger is in exactly one of these, or at one or more sessions. */

@@ -82,14 +82,14 @@ static bool is_less_busy(const struct session *a, const struct session *b)
     return session_unfinished(a) * b->slots < session_unfinished(b) * a->slots;
 }
 
-static struct session *pick(struct dispatcher *d, bool queued, uint64_t *candidates)
+static struct session *pick_for_queue(struct dispatcher *d, uint64_t *candidates)
 {
     struct session *best = NULL;
     *candidates = 0;
     d->somebody_succeeds = somebody_succeeds(d);
     for (size_t i = 0; i < d->session_count; i++) {
         struct session *s = d->sessions[i];
-        if (room_for(d, s, queued) == 0 || (queued && s->passed_over))
+        if (s->passed_over || room_for(d, s, true) == 0)
             continue;
         ++*candidates;
         if (!best || is_less_busy(s, best))
@@ -98,10 +98,25 @@ static struct session *pick(struct dispatcher *d, bool queued, uint64_t *candida
     return best;
 }
 
+/* The search goes on behind the last one that was found idle: of many idle ones each is found in
+ * one step. */
 struct session *handout_pick_for_input(struct dispatcher *d)
 {
-    uint64_t candidates;
-    return pick(d, false, &candidates);
+    struct session *best = NULL;
+    d->somebody_succeeds = somebody_succeeds(d);
+    for (size_t i = 0; i < d->session_count; i++) {
+        size_t at = (d->pick_from + i) % d->session_count;
+        struct session *s = d->sessions[at];
+        if (room_for(d, s, false) == 0)
+            continue;
+        if (session_unfinished(s) == 0) {
+            d->pick_from = at + 1;
+            return s;
+        }
+        if (!best || is_less_busy(s, best))
+            best = s;
+    }
+    return best;
 }
 
 /* ---- one batch ---- */
@@ -363,7 +378,7 @@ void handout_turn(struct dispatcher *d, uint64_t now_ns)
     hand_out_lonely(d, now_ns);
     while (!seqset_empty(&d->queue)) {
         uint64_t candidates;
-        struct session *s = pick(d, true, &candidates);
+        struct session *s = pick_for_queue(d, &candidates);
         if (!s)
             break;
         if (send_queued(d, s, candidates))

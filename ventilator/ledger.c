@@ -172,11 +172,14 @@ static uint64_t tasks_in_block(const struct entry *entry)
     return entry->kept ? entry->kept->members : entry->count;
 }
 
-static void drop_stories(struct entry *entry, uint64_t first, uint64_t last)
+/* Stories of stored tasks go when they are the most, so that each costs one step in all. */
+static void drop_old_stories(const struct ledger *ledger, struct entry *entry)
 {
+    if (entry->story_count <= 2 * entry->alive)
+        return;
     size_t to = 0;
     for (size_t i = 0; i < entry->story_count; i++)
-        if (entry->stories[i].seq < first || entry->stories[i].seq > last)
+        if (!seqset_has(&ledger->stored, entry->stories[i].seq))
             entry->stories[to++] = entry->stories[i];
     entry->story_count = to;
 }
@@ -201,8 +204,7 @@ void ledger_store(struct ledger *ledger, struct entry *entry, uint64_t first, ui
     uint64_t gone = seqset_add(&ledger->stored, first, last);
     assert(gone <= entry->alive);
     entry->alive -= gone;
-    if (entry->story_count)
-        drop_stories(entry, first, last);
+    drop_old_stories(ledger, entry);
     ledger->bytes -= before;
     if (entry->alive == 0) {
         remove_entry(ledger, entry);
@@ -214,8 +216,7 @@ void ledger_store(struct ledger *ledger, struct entry *entry, uint64_t first, ui
     ledger->bytes += entry_bytes(entry);
 }
 
-/* The place of the first story whose seq is not below. */
-static size_t story_place(const struct entry *entry, uint64_t seq)
+size_t entry_story_place(const struct entry *entry, uint64_t seq)
 {
     size_t low = 0, high = entry->story_count;
     while (low < high) {
@@ -230,14 +231,14 @@ static size_t story_place(const struct entry *entry, uint64_t seq)
 
 struct story *entry_story(const struct entry *entry, uint64_t seq)
 {
-    size_t at = story_place(entry, seq);
+    size_t at = entry_story_place(entry, seq);
     return at < entry->story_count && entry->stories[at].seq == seq ? &entry->stories[at] : NULL;
 }
 
 struct story *ledger_make_story(struct ledger *ledger, struct entry *entry, uint64_t seq,
                                 uint64_t incarnation)
 {
-    size_t at = story_place(entry, seq);
+    size_t at = entry_story_place(entry, seq);
     if (at < entry->story_count && entry->stories[at].seq == seq)
         return &entry->stories[at];
     if (entry->story_count == entry->story_capacity) {

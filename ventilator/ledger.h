@@ -48,7 +48,7 @@ struct entry {
     struct session
         *home; /* has all tasks that have no story, by their first attempt; NULL: nobody */
     uint64_t home_batch;
-    struct story *stories; /* sorted by seq */
+    struct story *stories; /* sorted by seq; those of stored tasks may stay for a while */
     size_t story_count;
     size_t story_capacity;
 };
@@ -92,10 +92,12 @@ struct record_walk {
     struct bytes rest;
 };
 struct bytes ledger_walk(struct record_walk *walk, const struct entry *entry, uint64_t seq);
-/* All tasks of first..last that are alive in the entry are stored now: the entry's stories of them
- * go, and with the last one the entry. The range must lie inside the entry. */
+/* All tasks of first..last that are alive in the entry are stored now. With the last one the entry
+ * goes. The range must lie inside the entry. */
 void ledger_store(struct ledger *ledger, struct entry *entry, uint64_t first, uint64_t last);
 
+/* Where in entry->stories those of `seq` and above begin. */
+size_t entry_story_place(const struct entry *entry, uint64_t seq);
 struct story *entry_story(const struct entry *entry, uint64_t seq); /* NULL if it has none */
 /* The task's story; made if it has none, with its home as the holder of attempt 1. The pointer is
  * valid until the next story of the entry is made. */

@@ -181,9 +181,9 @@ static void release_story(struct dispatcher *d, const struct story *story)
 /* first..last: not stored before, and inside the entry. */
 static void store_in_entry(struct dispatcher *d, struct entry *entry, uint64_t first, uint64_t last)
 {
-    for (size_t i = 0; i < entry->story_count; i++)
-        if (entry->stories[i].seq >= first && entry->stories[i].seq <= last)
-            release_story(d, &entry->stories[i]);
+    for (size_t i = entry_story_place(entry, first);
+         i < entry->story_count && entry->stories[i].seq <= last; i++)
+        release_story(d, &entry->stories[i]);
     struct range r;
     if (entry->home)
         for (uint64_t at = first; at <= last && seqset_next(&entry->home->out, at, last, &r);
