@@ -120,7 +120,7 @@ static void note_trouble(struct sink *s, enum error error, const struct why *why
 {
     if (error == ERR_DISK_FULL) {
         if (!s->trouble.text[0])
-            log_line("%s; nothing is lost, it goes on when there is room", why->text);
+            log_line("%s; it goes on when there is room", why->text);
         s->trouble = *why;
         s->retry_at_ns = now_ns + RETRY_NS;
         return;
