@@ -151,6 +151,21 @@ Test(dispatcher, a_task_larger_than_thought_is_queued_for_whoever_has_room)
     farm_end(&f);
 }
 
+Test(dispatcher, small_new_tasks_do_not_overtake_a_large_one_for_ever)
+{
+    struct farm f = {.input = 8};
+    farm_begin(&f, 1);
+    ranges_of("3", &f.large);
+    struct farm_peer *w = worker_up(&f, 2, 0);
+    worker_credit(&f, w, 3, 25, 0);
+    farm_expect(&f, w, "TASKS 1: 1-2#1 last");
+    worker_credit(&f, w, 9, 30, 0);
+    farm_expect(&f, w, "");
+    sink_note(&f, "1-2");
+    farm_expect(&f, w, "TASKS 2: 3#1 last; RELEASED 1-2");
+    farm_end(&f);
+}
+
 Test(dispatcher, who_is_least_busy_and_out_of_byte_credit_does_not_keep_others_idle)
 {
     struct farm f = {.input = 20};

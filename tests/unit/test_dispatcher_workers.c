@@ -169,6 +169,35 @@ Test(dispatcher_workers, a_lane_is_claimed_once)
     farm_end(&f);
 }
 
+Test(dispatcher_workers, a_session_has_one_lane_and_claims_no_second)
+{
+    struct farm f = {.input = 4};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_up(&f, 2, 0), *other = worker_connect(&f, 2);
+    uint64_t lane = w->lane;
+    worker_open_lane(&f, other);
+    worker_claim(&f, w, other->token);
+    farm_expect(&f, w, "");
+    cr_assert_null(index_get(&f.d->by_lane, other->lane));
+    cr_assert_eq(index_get(&f.d->by_lane, lane), f.d->sessions[0]);
+    farm_end(&f);
+}
+
+Test(dispatcher_workers, who_goes_before_its_lane_is_claimed_is_charged_nothing)
+{
+    struct farm f = {.input = 2};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_up(&f, 2, 2);
+    farm_expect(&f, w, "TASKS 1: 1-2#1 last");
+    worker_reconnect(&f, w);
+    worker_join(&f, w, JOB, "1-2", "");
+    farm_expect(&f, w, "WELCOME epoch=1");
+    worker_control_dies(&f, w);
+    struct farm_peer *other = worker_up(&f, 2, 2);
+    farm_expect(&f, other, "TASKS 1: 1-2#2 last");
+    farm_end(&f);
+}
+
 Test(dispatcher_workers, another_version_is_refused_with_words)
 {
     struct farm f = {0};
