@@ -148,7 +148,7 @@ void collector_stop(struct collector *c, uint64_t now_ns)
 
 /* ---- a turn ---- */
 
-static void give_up(struct collector *c, uint64_t now_ns)
+static void give_up(struct collector *c)
 {
     struct why why;
     fail(&why, ERR_CLOSED, "no ventilator%s%s for %" PRIu64 " s, so the job was given up",
@@ -156,14 +156,14 @@ static void give_up(struct collector *c, uint64_t now_ns)
          c->options.give_up_ns / NS_PER_S);
     if (c->ending.phase == ENDING_CLOSED)
         collector_exit_by_counts(c);
-    else if (c->ending.phase == ENDING_FLUSHING)
-        membership_heard(&c->membership, now_ns); /* all is in: nobody is needed to write it */
     else
         collector_exit(c, 255, &why);
 }
 
 static void turn_membership(struct collector *c, uint64_t now_ns)
 {
+    if (c->ending.phase == ENDING_FLUSHING) /* all is in: nobody is needed to write it */
+        c->membership.present_ns = now_ns;
     switch (membership_turn(&c->membership, now_ns)) {
     case DUE_OPEN:
         outgoing_add(&c->outgoing, COLLECTOR_OPEN_CONTROL, NULL);
@@ -176,7 +176,7 @@ static void turn_membership(struct collector *c, uint64_t now_ns)
         collector_say_heartbeat(c, now_ns);
         break;
     case DUE_GIVE_UP:
-        give_up(c, now_ns);
+        give_up(c);
         break;
     case DUE_NOTHING:
         break;

@@ -69,9 +69,9 @@ static struct sender *insert(struct senders *s, uint64_t incarnation, uint64_t s
 static struct sender *look_up(struct senders *s, uint64_t incarnation, uint64_t session)
 {
     size_t i = place_of(s, incarnation, session);
-    struct sender *sender = &s->items[i];
-    if (i == s->count || sender->incarnation != incarnation || sender->session != session)
-        sender = insert(s, incarnation, session);
+    bool known =
+        i < s->count && s->items[i].incarnation == incarnation && s->items[i].session == session;
+    struct sender *sender = known ? &s->items[i] : insert(s, incarnation, session);
     sender->used = ++s->uses;
     return sender;
 }

@@ -310,6 +310,28 @@ Test(collector_end, what_was_lacking_and_comes_after_all_ends_the_job)
     story_end(&s);
 }
 
+Test(collector_end, an_output_that_takes_all_slowly_needs_no_ventilator)
+{
+    struct story s = {0};
+    story_join(&s);
+    v_done(&s, 0, 0, 0, 0);
+    story_expect(&s, "FLUSH");
+    collector_control_down(s.c, s.now_ns);
+    uint64_t end_ns = s.now_ns + 300 * NS_PER_S;
+    while (s.now_ns < end_ns) {
+        story_turn(&s);
+        cr_assert_gt(collector_deadline(s.c), s.now_ns);
+        s.now_ns = collector_deadline(s.c);
+        if (strcmp(story_turn(&s), "OPEN") == 0)
+            collector_control_down(s.c, s.now_ns);
+    }
+    collector_flushed(s.c, s.now_ns);
+    while (strncmp(story_turn(&s), "EXIT", 4) != 0)
+        s.now_ns = collector_deadline(s.c);
+    cr_assert_str_eq((const char *)s.said.data, "EXIT 0");
+    story_end(&s);
+}
+
 Test(collector_end, it_says_what_it_waits_for)
 {
     struct story s = {0};
