@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/xalloc.h"
@@ -54,16 +55,55 @@ static void prune_order(struct session *s)
     s->order_count = to;
 }
 
+static void grow_order(struct session *s)
+{
+    s->order_capacity = s->order_capacity ? s->order_capacity * 2 : 16;
+    s->order = xrealloc(s->order, s->order_capacity * sizeof *s->order);
+}
+
+static void insert_order(struct session *s, size_t at, struct range r)
+{
+    if (s->order_count == s->order_capacity)
+        grow_order(s);
+    memmove(s->order + at + 1, s->order + at, (s->order_count - at) * sizeof *s->order);
+    s->order_count++;
+    s->order[at] = r;
+}
+
+static void remove_order(struct session *s, size_t at)
+{
+    s->order_count--;
+    memmove(s->order + at, s->order + at + 1, (s->order_count - at) * sizeof *s->order);
+}
+
+/* A task that was here before and came back counts from where it stands in the lane now. */
+static void cut_order(struct session *s, uint64_t first, uint64_t last)
+{
+    for (size_t i = s->order_count; i-- > 0;) {
+        struct range r = s->order[i];
+        if (r.last < first || r.first > last)
+            continue;
+        if (r.last > last)
+            insert_order(s, i + 1, (struct range){last + 1, r.last});
+        if (r.first < first)
+            s->order[i].last = first - 1;
+        else
+            remove_order(s, i);
+    }
+}
+
 static void append_order(struct session *s, uint64_t first, uint64_t last)
 {
+    if (first <= s->order_last)
+        cut_order(s, first, last);
+    if (last > s->order_last)
+        s->order_last = last;
     if (s->order_count == s->order_capacity) {
         prune_order(s);
-        if (s->order_count >= s->order_capacity / 2) {
-            s->order_capacity = s->order_capacity ? s->order_capacity * 2 : 16;
-            s->order = xrealloc(s->order, s->order_capacity * sizeof *s->order);
-        }
+        if (s->order_count >= s->order_capacity / 2)
+            grow_order(s);
     }
-    s->order[s->order_count++] = (struct range){first, last};
+    insert_order(s, s->order_count, (struct range){first, last});
 }
 
 void session_sent(struct session *s, uint64_t first, uint64_t last, size_t size_bytes)

@@ -35,6 +35,7 @@ struct session {
     struct range *order; /* what was sent, in lane order; pruned as it is done */
     size_t order_count;
     size_t order_capacity;
+    uint64_t order_last; /* the highest number that was ever in it */
 
     bool ended;       /* END was sent down the lane: no more tasks */
     bool leaving;     /* it said LEAVE */

@@ -61,6 +61,8 @@ void node_kill(struct node *node, bool silent)
 {
     if (!node->up)
         return;
+    if (node->role == ROLE_NODE_WORKER && !silent && sim_is_calm(node->sim))
+        worker_node_note_death(node);
     sim_trace(node->sim, node, silent ? "loses its power" : "is killed");
     sim_disturb(node->sim, 0);
     if (node->role == ROLE_NODE_WORKER)

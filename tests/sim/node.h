@@ -39,6 +39,9 @@ struct node {
     uint64_t runs;          /* that it has begun; of a worker */
     uint64_t idle_runs;     /* how many these were when it began to idle */
     uint64_t idle_since_ns; /* with work elsewhere; 0: it does not */
+    uint64_t reported_ns;   /* when it last told what became of its tasks */
+    uint64_t leak;          /* a result that it should be freed of */
+    uint64_t leak_since_ns;
     struct news *inbox;
     size_t inbox_count;
     size_t inbox_capacity;
@@ -65,13 +68,17 @@ void node_tell(struct node *node, struct news news);
 void ventilator_node_stop_job(struct node *node);
 void sink_node_stop_job(struct node *node);
 void worker_node_drain(struct node *node);
-void worker_node_abort(struct node *node);         /* and kill what runs */
-void worker_node_break(struct node *node);         /* its executor cannot start anything any more */
+void worker_node_abort(struct node *node); /* and kill what runs */
+void worker_node_break(struct node *node); /* its executor cannot start anything any more */
+/* What it runs when it is killed must be suspected. */
+void worker_node_note_death(struct node *node);
 struct seqset *worker_node_had(struct node *node); /* tasks that were sent to the process */
 /* Whether it has a slot that idles, is willing and gets nothing; how many tasks it has not begun.
  */
 bool worker_node_idles(struct node *node, uint64_t *unstarted);
 void worker_node_check(struct node *node);
+/* The lowest task of which it keeps a result although that is stored; 0: none. */
+uint64_t worker_node_leak(struct node *node);
 /* Whether tasks could be handed out and are not. */
 bool ventilator_node_has_tasks(struct node *node);
 /* Somebody is to have a worker of its own: others may wait. */

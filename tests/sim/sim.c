@@ -59,6 +59,11 @@ void sim_disturb(struct sim *sim, uint64_t for_ns)
         sim->disturbed_ns = sim->now_ns + for_ns;
 }
 
+bool sim_is_calm(const struct sim *sim)
+{
+    return sim->now_ns > sim->disturbed_ns + CALM_NS && sim->ventilator->up;
+}
+
 struct node *sim_add_worker(struct sim *sim, unsigned slots)
 {
     if (sim->worker_count == SIM_WORKERS_MAX)
@@ -93,18 +98,33 @@ static void judge_idling(struct sim *sim, unsigned i, bool idles)
                       worker->name, (double)(sim->now_ns - worker->idle_since_ns) / 1e9);
 }
 
+/* What is stored is soon no worker's burden any more. */
+static void judge_keeping(struct sim *sim, struct node *worker, bool calm)
+{
+    uint64_t leak = calm && worker->up ? worker_node_leak(worker) : 0;
+    if (!leak || leak != worker->leak) {
+        worker->leak = leak;
+        worker->leak_since_ns = sim->now_ns;
+    } else if (sim->now_ns - worker->leak_since_ns > 4 * NS_PER_S) {
+        sim_violation(sim, "G4: %s keeps the result of task %llu, which is stored", worker->name,
+                      (unsigned long long)leak);
+    }
+}
+
 static void watch(void *context, uint64_t unused)
 {
     (void)unused;
     struct sim *sim = context;
     uint64_t unstarted[SIM_WORKERS_MAX];
     bool idles[SIM_WORKERS_MAX];
-    bool calm = sim->now_ns > sim->disturbed_ns + CALM_NS && sim->ventilator->up &&
-                !ventilator_node_holds_back(sim->ventilator);
+    bool calm = sim_is_calm(sim);
+    bool held_back = calm && ventilator_node_holds_back(sim->ventilator);
     for (unsigned i = 0; i < sim->worker_count; i++)
         idles[i] = worker_node_idles(sim->workers[i], &unstarted[i]);
     for (unsigned i = 0; i < sim->worker_count; i++)
-        judge_idling(sim, i, calm && idles[i] && work_elsewhere(sim, i, unstarted));
+        judge_idling(sim, i, calm && !held_back && idles[i] && work_elsewhere(sim, i, unstarted));
+    for (unsigned i = 0; i < sim->worker_count; i++)
+        judge_keeping(sim, sim->workers[i], calm);
     if (!sim->ventilator->exited)
         sim_at(sim, WATCH_NS, watch, sim, 0);
 }

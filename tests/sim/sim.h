@@ -62,6 +62,8 @@ void sim_trace(const struct sim *sim, const struct node *who, const char *format
     __attribute__((format(printf, 3, 4)));
 /* Something is wrong until so much later: no judging of who idles. */
 void sim_disturb(struct sim *sim, uint64_t for_ns);
+/* Nothing has been wrong for longer than it takes to get over it. */
+bool sim_is_calm(const struct sim *sim);
 /* A worker process more; NULL if there are too many. */
 struct node *sim_add_worker(struct sim *sim, unsigned slots);
 

@@ -10,7 +10,8 @@
 
 void tap_init(struct tap *tap, size_t tasks)
 {
-    *tap = (struct tap){.alone = xcalloc(tasks + 1, sizeof *tap->alone)};
+    *tap = (struct tap){.alone = xcalloc(tasks + 1, sizeof *tap->alone),
+                        .suspect = xcalloc(tasks + 1, sizeof *tap->suspect)};
 }
 
 void tap_free(struct tap *tap)
@@ -19,6 +20,8 @@ void tap_free(struct tap *tap)
         seqset_free(&tap->sessions[i].out);
     free(tap->sessions);
     free(tap->alone);
+    free(tap->suspect);
+    seqset_free(&tap->told);
 }
 
 static struct tap_session *session_of(struct tap *tap, uint64_t id)
@@ -167,6 +170,17 @@ static void trace(const struct cable *c, const struct node *from, const struct f
 
 /* ---- rules ---- */
 
+/* A task that is likely to have killed a worker travels alone. */
+static void check_company(struct cable *c, const struct task_run *run)
+{
+    struct sim *sim = c->sim;
+    if (run->flags & TASK_ALONE)
+        sim->tap.alone[run->first] = run->number;
+    for (uint64_t seq = run->first; seq < run->first + run->count; seq++)
+        if (sim->tap.suspect[seq] && !(run->flags & TASK_ALONE) && !sim->model.truths[seq].finals)
+            sim_violation(sim, "task %" PRIu64 " is handed out in company after a death", seq);
+}
+
 static void check_credit(struct cable *c, const struct frame_head *head, struct bytes runs)
 {
     struct tap_session *s = session_of(&c->sim->tap, head->session);
@@ -178,8 +192,7 @@ static void check_credit(struct cable *c, const struct frame_head *head, struct 
         tasks += run.count;
         bytes += run.records.size;
         seqset_add(&sent, run.first, run.first + run.count - 1);
-        if (run.flags & TASK_ALONE)
-            c->sim->tap.alone[run.first] = run.number;
+        check_company(c, &run);
     }
     seqset_add_all(&s->out, &sent);
     seqset_add_all(worker_node_had(c->ends[0].node), &sent);
@@ -224,6 +237,7 @@ static void check_note(struct cable *c, struct bytes body)
     if (!stored_note_take(body, &m)) {
         check_stored(c, &m.tasks, "STORED");
         forget_out(c->sim, &m.tasks);
+        seqset_add_all(&c->sim->tap.told, &m.tasks);
     }
     stored_note_free(&m);
 }
@@ -280,6 +294,8 @@ static void check_client(struct cable *c, const struct node *from, const struct 
     if (c->joining)
         sim_violation(c->sim, "%s says %s while its JOIN is unanswered", from->name,
                       wire_kind_name(head->kind));
+    if (head->kind == KIND_FINISHED || head->kind == KIND_FAILED || head->kind == KIND_RETURNED)
+        c->ends[0].node->reported_ns = c->sim->now_ns;
     if (head->kind == KIND_JOIN) {
         c->joining = true;
         c->sim->tap.joins++;

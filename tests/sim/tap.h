@@ -20,7 +20,9 @@ struct tap_session {
 struct tap {
     struct tap_session *sessions; /* by number */
     size_t session_count;
-    uint32_t *alone; /* by task: number of the attempt that must run alone; 0: none */
+    uint32_t *alone;    /* by task: number of the attempt that must run alone; 0: none */
+    bool *suspect;      /* by task: it ran where a worker died, which cannot have gone unnoticed */
+    struct seqset told; /* tasks that the sink said were stored */
     uint64_t joins;
 };
 

@@ -297,6 +297,35 @@ void worker_node_check(struct node *node)
     w->asked_tasks = s->link.credit.tasks;
 }
 
+uint64_t worker_node_leak(struct node *node)
+{
+    const struct slots *s = of(node)->core;
+    const struct seqset *kept = &s->kept.tasks;
+    struct range r;
+    for (size_t i = 0; i < kept->count; i++)
+        if (seqset_next(&node->sim->tap.told, kept->ranges[i].first, kept->ranges[i].last, &r))
+            return r.first;
+    return 0;
+}
+
+/* With batches the ventilator cannot tell what was begun; nor does it know of what was not told. */
+void worker_node_note_death(struct node *node)
+{
+    struct worker_node *w = of(node);
+    struct sim *sim = node->sim;
+    uint64_t under_way_ns = sim->plan.delay_max_ns + 50 * NS_PER_MS;
+    if (sim->plan.batch_max > 1 || w->executor.done_count ||
+        !seqset_empty(&w->core->report.finished) || w->core->kept.open.results ||
+        sim->now_ns < node->reported_ns + under_way_ns || w->core->link.state != LINK_JOINED ||
+        !w->control || !w->lane || !cable_is_live(w->control) || !cable_is_live(w->lane))
+        return;
+    for (unsigned i = 0; i < w->slots; i++) {
+        const struct fake_slot *slot = &w->executor.slots[i];
+        if (slot->busy && !slot->killed && slot->at < slot->assignment.count)
+            sim->tap.suspect[slot->assignment.first] = true;
+    }
+}
+
 static const struct node_class class = {start, turn, stop};
 
 struct node *worker_node_new(struct sim *sim, unsigned index, unsigned slots)

@@ -62,6 +62,18 @@ Test(session, a_task_that_was_sent_again_counts_once)
     session_free(s);
 }
 
+Test(session, a_task_that_was_given_back_and_sent_again_is_not_among_the_oldest_any_more)
+{
+    struct session *s = make(2);
+    session_sent(s, 1, 6, 60);
+    session_forget(s, 3, 5); /* returned */
+    session_sent(s, 7, 7, 10);
+    session_sent(s, 3, 4, 20);
+    session_forget(s, 1, 2);
+    expect_started(s, 2, 6, 7);
+    session_free(s);
+}
+
 Test(session, the_lane_order_of_a_long_session_stays_small)
 {
     struct session *s = make(2);
