@@ -19,6 +19,8 @@ void node_free(struct node *node)
         return;
     if (node->up)
         node->class->stop(node);
+    if (node->role == ROLE_NODE_WORKER)
+        seqset_free(worker_node_had(node));
     clear_inbox(node);
     free(node->inbox);
     free(node);
@@ -73,6 +75,8 @@ void node_kill(struct node *node, bool silent)
 void node_exit(struct node *node, int status)
 {
     sim_trace(node->sim, node, "ends with status %d", status);
+    if (node->role == ROLE_NODE_WORKER && status) /* at once: its goodbye may be lost */
+        model_death(&node->sim->model, worker_node_had(node));
     node->exited = true;
     node->status = status;
     end_process(node, false, false);

@@ -30,7 +30,8 @@ for bug; do
         echo "$name: MISSED in $seeds seeds"
         missed=$((missed + 1))
     else
-        echo "$name: $(grep -c '^seed ' "$copy/found") of $seeds seeds, first $(head -n 1 "$copy/found")"
+        caught=$(grep -c '^seed ' "$copy/found")
+        echo "$name: $caught of $seeds seeds, first $(head -n 1 "$copy/found")"
     fi
     patch -s -R -d "$copy/src" -p1 <"$here/planted/$name.patch"
 done
