@@ -189,10 +189,18 @@ static void parcel_send(struct parcel *p, struct dispatcher *d)
     buf_free(&p->records);
 }
 
-/* A task that failed at this worker goes to another one, if another one could take it now. */
-static bool is_avoided(const struct story *story, const struct session *s, uint64_t candidates)
+/* Whether another one could begin a task now, or at least as soon as this one: there goes what has
+ * failed here. */
+static bool is_better_elsewhere(const struct dispatcher *d, const struct session *s)
 {
-    return story->avoid && story->avoid == s->instance && candidates > 1;
+    bool idles = session_unfinished(s) < s->slots;
+    for (size_t i = 0; i < d->session_count; i++) {
+        const struct session *other = d->sessions[i];
+        if (other != s && room_for(d, other, true) &&
+            (!idles || session_unfinished(other) < other->slots))
+            return true;
+    }
+    return false;
 }
 
 /* Whether the credit allows one more task of so many bytes; the reserve is for tasks that were
@@ -217,6 +225,7 @@ static bool send_queued(struct dispatcher *d, struct session *s, uint64_t candid
     uint64_t room = room_for(d, s, true);
     most = most < room ? most : room;
     most = most < BATCH_TASKS_MAX ? most : BATCH_TASKS_MAX;
+    bool better_elsewhere = candidates > 1 && is_better_elsewhere(d, s);
     struct parcel p;
     parcel_begin(&p, d, s);
     struct range r;
@@ -225,7 +234,7 @@ static bool send_queued(struct dispatcher *d, struct session *s, uint64_t candid
         struct entry *entry = ledger_find(&d->ledger, r.first);
         struct story *story = ledger_make_story(&d->ledger, entry, r.first, d->options.incarnation);
         struct bytes record = ledger_walk(&p.walk, entry, r.first);
-        if (is_avoided(story, s, candidates))
+        if (story->avoid && story->avoid == s->instance && better_elsewhere)
             continue;
         if (!fits(&p, story, record.size))
             break;

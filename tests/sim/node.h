@@ -39,6 +39,7 @@ struct node {
     uint64_t runs;          /* that it has begun; of a worker */
     uint64_t idle_runs;     /* how many these were when it began to idle */
     uint64_t idle_since_ns; /* with work elsewhere; 0: it does not */
+    uint64_t killed_ns;     /* when it was, while all was calm */
     uint64_t reported_ns;   /* when it last told what became of its tasks */
     uint64_t leak;          /* a result that it should be freed of */
     uint64_t leak_since_ns;

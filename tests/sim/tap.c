@@ -11,6 +11,7 @@
 void tap_init(struct tap *tap, size_t tasks)
 {
     *tap = (struct tap){.alone = xcalloc(tasks + 1, sizeof *tap->alone),
+                        .died_with = xcalloc(tasks + 1, sizeof *tap->died_with),
                         .suspect = xcalloc(tasks + 1, sizeof *tap->suspect)};
 }
 
@@ -20,8 +21,15 @@ void tap_free(struct tap *tap)
         seqset_free(&tap->sessions[i].out);
     free(tap->sessions);
     free(tap->alone);
+    free(tap->died_with);
     free(tap->suspect);
     seqset_free(&tap->told);
+}
+
+void tap_death_is_seen(struct tap *tap, uint64_t life, size_t tasks)
+{
+    for (size_t seq = 1; seq <= tasks; seq++)
+        tap->suspect[seq] = tap->suspect[seq] || tap->died_with[seq] == life;
 }
 
 static struct tap_session *session_of(struct tap *tap, uint64_t id)

@@ -108,8 +108,12 @@ static void note_closed(struct ventilator_node *v, const struct cable *c)
         sight->control = NULL;
     if (sight->lane == c)
         sight->lane = NULL;
-    if (!sight->control && !sight->lane)
-        sight->apart_ns = v->node.sim->now_ns;
+    if (sight->control || sight->lane)
+        return;
+    struct sim *sim = v->node.sim;
+    sight->apart_ns = sim->now_ns;
+    if (sim->now_ns < c->ends[0].node->killed_ns + NS_PER_S)
+        tap_death_is_seen(&sim->tap, sight->life, sim->plan.task_count);
 }
 
 static struct cable *find(struct sim *sim, uint64_t id)

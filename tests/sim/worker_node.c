@@ -319,10 +319,11 @@ void worker_node_note_death(struct node *node)
         sim->now_ns < node->reported_ns + under_way_ns || w->core->link.state != LINK_JOINED ||
         !w->control || !w->lane || !cable_is_live(w->control) || !cable_is_live(w->lane))
         return;
+    node->killed_ns = sim->now_ns;
     for (unsigned i = 0; i < w->slots; i++) {
         const struct fake_slot *slot = &w->executor.slots[i];
         if (slot->busy && !slot->killed && slot->at < slot->assignment.count)
-            sim->tap.suspect[slot->assignment.first] = true;
+            sim->tap.died_with[slot->assignment.first] = node->life;
     }
 }
 

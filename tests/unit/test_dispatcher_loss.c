@@ -251,6 +251,21 @@ Test(dispatcher_loss, a_failed_try_goes_to_another_worker_if_one_could_take_it)
     farm_end(&f);
 }
 
+Test(dispatcher_loss, a_failed_try_comes_back_when_all_others_are_busy)
+{
+    struct farm f = {.input = 3};
+    farm_begin(&f, 3);
+    struct farm_peer *a = worker_up(&f, 2, 2);
+    farm_expect(&f, a, "TASKS 1: 1-2#1");
+    struct farm_peer *b = worker_up(&f, 1, 10);
+    farm_expect(&f, b, "TASKS 1: 3#1");
+    worker_failed(&f, a, 1, 1);
+    worker_credit(&f, a, 1, 1000, 1);
+    farm_expect(&f, b, "");
+    farm_expect(&f, a, "TASKS 2: 1#2 try2");
+    farm_end(&f);
+}
+
 Test(dispatcher_loss, tries_are_exactly_as_many_as_retries_say)
 {
     struct farm f = {.input = 1};
