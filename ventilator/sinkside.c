@@ -245,7 +245,8 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
         d->sink.ready = true;
         d->sink.known_session = d->sink.session;
         d->sink.order_full = m.order_full;
-        sinkside_stored(d, &m.tasks, now_ns);
+        if (!d->settled) /* the sink drops what it is told not to wait for, and calls it stored */
+            sinkside_stored(d, &m.tasks, now_ns);
         note_gaps(d, &m);
         if (first) {
             d->verdicts_again_ns = 0;
@@ -492,5 +493,6 @@ void sinkside_turn(struct dispatcher *d, uint64_t now_ns)
     if (d->sink.ready && !d->done_sent && is_complete(d)) {
         send_done(d);
         d->done_sent = true;
+        d->settled = d->stopping;
     }
 }

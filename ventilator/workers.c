@@ -168,7 +168,7 @@ static bool adopt(struct dispatcher *d, struct truth *t, uint64_t seq, struct at
                   bool finished)
 {
     struct entry *entry = ledger_find(&d->ledger, seq);
-    if (!entry || (seqset_has(&d->judged, seq) && !finished))
+    if (!entry || d->settled || (seqset_has(&d->judged, seq) && !finished))
         return false;
     struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
     if (t->before) {

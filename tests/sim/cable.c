@@ -180,7 +180,8 @@ static void establish(void *context, uint64_t unused)
     struct node *client = c->ends[0].node, *server = c->ends[1].node;
     if (!end_lives(&c->ends[0]))
         return;
-    if (!reachable(client, c->sim->now_ns) || !reachable(server, c->sim->now_ns)) {
+    bool barred = c->kind == CABLE_RESULTS && client->no_results_until_ns > c->sim->now_ns;
+    if (barred || !reachable(client, c->sim->now_ns) || !reachable(server, c->sim->now_ns)) {
         sim_at(c->sim, rng_between(&c->sim->network, 20, 100) * NS_PER_MS, establish, c, 0);
         return;
     }

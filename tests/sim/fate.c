@@ -11,6 +11,7 @@ enum fault {
     FAULT_FLAP, /* control and lane of a worker */
     FAULT_BLIP, /* all three */
     FAULT_LOSE_RESULTS,
+    FAULT_NO_RESULTS, /* a worker reaches the ventilator and not the sink */
     FAULT_CUT_SINK,
     FAULT_FREEZE_WORKER,
     FAULT_FREEZE_VENTILATOR,
@@ -95,13 +96,15 @@ static void cut_kinds(struct sim *sim, const struct node *node, unsigned kinds)
     }
 }
 
-/* A lost flow of a results connection is noticed by TCP, some time. */
+/* Where no heartbeats are judged, only TCP notices a lost flow, some time: on results, and on the
+ * sink's control. */
 static void half_open(struct sim *sim)
 {
     struct cable *c = some_cable(sim);
     if (!c)
         return;
-    bool never = c->kind != CABLE_RESULTS && rng_chance(&sim->fate, 50);
+    bool never =
+        c->kind != CABLE_RESULTS && c->ends[0].node != sim->sink && rng_chance(&sim->fate, 50);
     uint64_t late_ns = never ? NEVER : some_ms(sim, 3000, 9000);
     if (rng_chance(&sim->fate, 50))
         cable_cut(c, late_ns, some_ms(sim, 1, 30));
@@ -129,6 +132,14 @@ static void lose_results(struct sim *sim, const struct node *worker)
     }
 }
 
+static void keep_from_sink(struct sim *sim, struct node *worker)
+{
+    uint64_t for_ns = some_ms(sim, 1000, 8000);
+    worker->no_results_until_ns = sim->now_ns + for_ns;
+    sim_disturb(sim, for_ns);
+    cut_kinds(sim, worker, 1 << CABLE_RESULTS);
+}
+
 /* ---- faults ---- */
 
 static const char *const names[FAULTS] = {
@@ -139,6 +150,7 @@ static const char *const names[FAULTS] = {
     [FAULT_FLAP] = "flap",
     [FAULT_BLIP] = "blip",
     [FAULT_LOSE_RESULTS] = "lose-results",
+    [FAULT_NO_RESULTS] = "no-results",
     [FAULT_CUT_SINK] = "cut-sink",
     [FAULT_FREEZE_WORKER] = "freeze-worker",
     [FAULT_FREEZE_VENTILATOR] = "freeze-ventilator",
@@ -161,8 +173,8 @@ static const enum fault choices[] = {
     FAULT_LOSE_RESULTS,  FAULT_LOSE_RESULTS,  FAULT_CUT_SINK,    FAULT_CUT_SINK,
     FAULT_FREEZE_WORKER, FAULT_FREEZE_WORKER, FAULT_FREEZE_SINK, FAULT_FREEZE_VENTILATOR,
     FAULT_DARK_WORKER,   FAULT_DARK_SINK,     FAULT_DRAIN,       FAULT_DARK_VENTILATOR,
-    FAULT_ABORT,         FAULT_BREAK,         FAULT_JOIN,        FAULT_EXODUS,
-    FAULT_SLOW,
+    FAULT_ABORT,         FAULT_BREAK,         FAULT_NO_RESULTS,  FAULT_JOIN,
+    FAULT_EXODUS,        FAULT_SLOW,
 };
 
 static void process_fault(struct sim *sim, enum fault fault, struct node *worker)
@@ -200,6 +212,8 @@ static void network_fault(struct sim *sim, enum fault fault, struct node *worker
         cut_kinds(sim, worker, 1 << CABLE_CONTROL | 1 << CABLE_LANE | 1 << CABLE_RESULTS);
     else if (fault == FAULT_LOSE_RESULTS)
         lose_results(sim, worker);
+    else if (fault == FAULT_NO_RESULTS)
+        keep_from_sink(sim, worker);
     else if (fault == FAULT_CUT_SINK)
         cut_kinds(sim, sim->sink, 1 << CABLE_CONTROL);
     else if (fault == FAULT_DARK_WORKER)

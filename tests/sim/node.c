@@ -165,7 +165,7 @@ void node_darken(struct node *node, uint64_t for_ns)
 void node_thaw(struct node *node)
 {
     struct sim *sim = node->sim;
-    node->frozen_until_ns = sim->now_ns;
+    node->frozen_until_ns = node->no_results_until_ns = sim->now_ns;
     thaw(node, node->life);
     if (node->dark_until_ns > sim->now_ns)
         node->dark_until_ns = sim->now_ns;

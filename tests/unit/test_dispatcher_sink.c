@@ -313,6 +313,29 @@ Test(dispatcher_sink, a_stop_lets_run_what_runs_and_counts_what_was_not_run)
     farm_end(&f);
 }
 
+Test(dispatcher_sink, what_done_called_not_run_stays_so_though_a_worker_comes_back_with_it)
+{
+    struct farm f = {.input = 2};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_up(&f, 2, 2);
+    farm_expect(&f, w, "TASKS 1: 1-2#1 last");
+    dispatcher_stop(f.d, "interrupted", f.now_ns);
+    w->silent = true;
+    farm_pass(&f, 3200);
+    farm_expect(&f, f.sink, "ENDED 2; DONE 2 not run=1-2 cut workers=1");
+    w->silent = false;
+    worker_reconnect(&f, w);
+    buf_clear(&w->heard);
+    worker_join(&f, w, JOB, "1", "2");
+    farm_expect(&f, w, "WELCOME epoch=1 kill=1 have=2");
+    sink_note(&f, "2"); /* the sink drops it and says so */
+    worker_control_dies(&f, f.sink);
+    f.sink = sink_connect(&f, f.sink->instance);
+    sink_join(&f, f.sink, JOB, 0, "");
+    cr_assert_not(f.exited);
+    farm_end(&f);
+}
+
 Test(dispatcher_sink, a_stop_waits_for_a_worker_whose_connections_were_just_cut)
 {
     struct farm f = {.input = 2};
