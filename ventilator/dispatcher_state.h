@@ -88,7 +88,7 @@ struct dispatcher {
     struct why stop_why;
 
     bool done_sent;
-    bool settled; /* DONE has said what is not run: that is final, whoever comes back with it */
+    bool settled;    /* DONE has said what is not run: that is final, whoever comes back with it */
     bool closed;     /* CLOSED came: only goodbyes are left */
     bool stops_sent; /* to the workers */
     bool exited;
