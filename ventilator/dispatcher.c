@@ -475,9 +475,9 @@ bool dispatcher_waits_for(const struct dispatcher *d, uint64_t now_ns, struct wh
         fail(why, ERR_NONE, "all %llu tasks so far are done; more input is waited for",
              (unsigned long long)d->ledger.read);
     else
-        fail(why, ERR_NONE, "%llu tasks are not stored: %llu wait for a free slot of %zu workers",
+        fail(why, ERR_NONE, "%llu tasks are not stored: %llu wait for a free slot of %zu worker%s",
              left, (unsigned long long)(d->queue.members + d->lonely.members + d->doomed.members),
-             d->session_count);
+             d->session_count, d->session_count == 1 ? "" : "s");
     return true;
 }
 

@@ -29,6 +29,18 @@ worker() {
   start "$name" zfarm-worker --connect "$control" --name "$name" "$@"
 }
 
+# held FILE: makes `held`, an input for the ventilator that is FILE and does not end before let_go: so
+# that no worker that is slow to start finds the job over.
+held() {
+  mkfifo held go
+  start feeder bash -c 'exec >held; cat "$1"; read -r <go' feeder "$1"
+}
+
+let_go() { echo >go; }
+
+# workers_are COUNT: so many are in, says the progress line of a sink that was started with --bar.
+workers_are() { [[ $(tail -c 80 sink.err) == *", $1 worker"* ]]; }
+
 # summary_is FILE WORDS: the last line of FILE is the summary, and begins with WORDS.
 summary_is() {
   [[ $(grep -E '^([^ ]+: )?[0-9]+ tasks?: ' "$1" | tail -n 1) =~ ^([^ ]+:\ )?"$2" ]] || {

@@ -27,10 +27,13 @@ one_after_the_other() {
   headers
   one_after_the_other
   farm_places
-  ventilator files
+  held files
+  ventilator held
   sink -k
-  worker one -j1 -- sha256sum {}
-  worker two -j1 -- sha256sum {}
+  worker one -j1 --shell 'touch one-runs; until [ -e two-runs ]; do sleep 0.02; done; sha256sum {}'
+  worker two -j1 --shell 'touch two-runs; until [ -e one-runs ]; do sleep 0.02; done; sha256sum {}'
+  wait_for 30 test -e two-runs
+  let_go
   for name in sink ventilator one two; do
     ends "$name" 60 0
   done
@@ -42,10 +45,13 @@ one_after_the_other() {
   plugin multiply
   farm_places
   seq 5 >tasks
-  ventilator tasks
-  sink --format jsonl
+  held tasks
+  sink --bar --format jsonl
   worker one -j1 --plugin ./multiply.so 1
   worker two -j1 --plugin ./multiply.so 2
+  ventilator held --heartbeat 0.1
+  wait_for 30 workers_are 2
+  let_go
   for name in sink ventilator one two; do
     ends "$name" 30 0
   done
