@@ -3,10 +3,19 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum error signals_open(struct signals *signals, struct why *why)
+/* A parent that died before this was asked for is noticed here. */
+static void end_with(pid_t parent)
+{
+    prctl(PR_SET_PDEATHSIG, SIGNAL_END_NOW);
+    if (getppid() != parent)
+        kill(getpid(), SIGNAL_END_NOW);
+}
+
+enum error signals_open(struct signals *signals, pid_t parent, struct why *why)
 {
     sigset_t read_set, blocked;
     sigemptyset(&read_set);
@@ -14,12 +23,15 @@ enum error signals_open(struct signals *signals, struct why *why)
     sigaddset(&read_set, SIGINT);
     sigaddset(&read_set, SIGHUP);
     sigaddset(&read_set, SIGCHLD);
+    sigaddset(&read_set, SIGNAL_END_NOW);
     blocked = read_set;
     sigaddset(&blocked, SIGPIPE);
     signals->fd = signalfd(-1, &read_set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (signals->fd < 0)
         return fail(why, ERR_LIMIT, "cannot watch for signals: %s", strerror(errno));
     pthread_sigmask(SIG_BLOCK, &blocked, &signals->before);
+    if (parent)
+        end_with(parent);
     return ERR_NONE;
 }
 

@@ -40,6 +40,7 @@ static const struct option_row rows[] = {
     {"tmpdir", NULL, OPTION_TEXT, AT(sink.outputs.tmpdir), "DIR", .help = NULL},
     {"spool-max", NULL, OPTION_SIZE, AT(sink.outputs.spool_max), "BYTES", .help = NULL},
     {"ready-fd", NULL, OPTION_COUNT, AT(ready_fd), "FD", .help = NULL, .min = 3, .max = 1 << 20},
+    {"parent", NULL, OPTION_COUNT, AT(sink.parent), "PID", .help = NULL, .min = 1},
 };
 
 static const struct option_table table = {

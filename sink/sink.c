@@ -187,11 +187,11 @@ static void take_signals(struct sink *s, uint64_t now_ns)
         if (number == SIGCHLD) {
             while (waitpid(-1, NULL, WNOHANG) > 0)
                 ; /* as process 1 of a container it inherits orphans */
-        } else if (number != SIGHUP && s->signals_seen++ == 0) {
-            stop(s, "stopping: what runs may finish; a second signal ends it at once", now_ns);
-        } else if (number != SIGHUP) {
+        } else if (number == SIGNAL_END_NOW || (number != SIGHUP && s->signals_seen++)) {
             s->status = 255;
             s->over = true;
+        } else if (number != SIGHUP) {
+            stop(s, "stopping: what runs may finish; a second signal ends it at once", now_ns);
         }
     }
 }
@@ -341,7 +341,7 @@ static enum error start(struct sink *s, struct why *why)
     enum error error = far_check(o->bind, ENDPOINT_BIND, o->insecure, why);
     error = error ? error : far_check(o->connect, ENDPOINT_CONNECT, o->insecure, why);
     error = error ? error : outputs_open(&s->outputs, &o->outputs, why);
-    error = error ? error : signals_open(&s->signals, why);
+    error = error ? error : signals_open(&s->signals, (pid_t)o->parent, why);
     if (error)
         return error;
     net_start(DESCRIPTORS_WANTED);

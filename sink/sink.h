@@ -11,8 +11,9 @@ struct sink_options {
     const char *advertise; /* host that workers are told; NULL: what `bind` says */
     uint64_t give_up_ns;
     bool insecure;
-    unsigned bar; /* 0: when stderr is a terminal; 1: yes; 2: no */
-    int ready_fd; /* -1: nobody wants to know */
+    unsigned bar;    /* 0: when stderr is a terminal; 1: yes; 2: no */
+    int ready_fd;    /* -1: nobody wants to know */
+    uint64_t parent; /* the process with which it is to end; 0: it lives for itself */
     struct outputs_options outputs;
 };
 

@@ -86,13 +86,14 @@ static void take_signals(struct ventilator *v, uint64_t now_ns)
         if (number == SIGCHLD) {
             while (waitpid(-1, NULL, WNOHANG) > 0)
                 ; /* as process 1 of a container it inherits orphans */
-        } else if (number != SIGHUP && v->signals_seen++ == 0) {
-            log_line("stopping: what runs may finish; a second signal ends it at once");
-            dispatcher_stop(v->dispatcher, "interrupted by a signal", now_ns);
-        } else if (number != SIGHUP) {
-            log_line("interrupted a second time: what runs is given up");
+        } else if (number == SIGNAL_END_NOW || (number != SIGHUP && v->signals_seen++)) {
+            if (number != SIGNAL_END_NOW)
+                log_line("interrupted a second time: what runs is given up");
             v->over = true;
             v->status = 255;
+        } else if (number != SIGHUP) {
+            log_line("stopping: what runs may finish; a second signal ends it at once");
+            dispatcher_stop(v->dispatcher, "interrupted by a signal", now_ns);
         }
     }
 }
@@ -349,7 +350,7 @@ static enum error start(struct ventilator *v, struct why *why)
     enum error error = far_check(v->options->bind, ENDPOINT_BIND, v->options->insecure, why);
     error = error ? error : endpoint_parse(v->options->bind, ENDPOINT_BIND, &control, why);
     error = error ? error : source_open(&v->source, &v->options->source, why);
-    error = error ? error : signals_open(&v->signals, why);
+    error = error ? error : signals_open(&v->signals, (pid_t)v->options->parent, why);
     error = error ? error : private_dir_make(&v->dir, why);
     if (error)
         return error;

@@ -19,7 +19,8 @@ struct ventilator_options {
     uint64_t heartbeat_ns;
     uint64_t give_up_ns;
     bool insecure;
-    int ready_fd; /* -1: nobody wants to know */
+    int ready_fd;    /* -1: nobody wants to know */
+    uint64_t parent; /* the process with which it is to end; 0: it lives for itself */
     struct source_options source;
 };
 

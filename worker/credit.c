@@ -3,7 +3,7 @@
 
 #include "common/clock.h"
 
-#define MARGIN_NS (5 * NS_PER_MS)    /* of work, beyond the round trip */
+#define MARGIN_NS (100 * NS_PER_MS)  /* of work, beyond the round trip */
 #define SHARE_NS NS_PER_MS           /* of work in an assignment */
 #define SERVICE_MIN_NS UINT64_C(250) /* less cannot be told from nothing */
 #define ROUND_TRIP_MAX_NS NS_PER_S   /* more is somebody's freeze */
@@ -61,6 +61,8 @@ uint64_t meter_ahead(const struct meter *m, unsigned slots)
     if (!longest)
         return 0;
     uint64_t ahead = slots * (round_trip(m) + MARGIN_NS) / longest;
+    uint64_t bridge = slots * 2 * round_trip(m) / m->mean_ns;
+    ahead = ahead > bridge ? ahead : bridge;
     return ahead < CREDIT_TASKS_MAX ? ahead : CREDIT_TASKS_MAX;
 }
 
@@ -112,8 +114,8 @@ static uint64_t unused(uint64_t granted, uint64_t received)
     return granted > received ? granted - received : 0;
 }
 
-enum credit_due credit_due(const struct credit *sent, const struct credit *wanted,
-                           const struct holding *h)
+bool credit_is_due(const struct credit *sent, const struct credit *wanted, const struct holding *h,
+                   bool in_passing)
 {
     uint64_t idle = idle_slots(h);
     uint64_t coming = unused(sent->tasks, h->received);
@@ -123,10 +125,9 @@ enum credit_due credit_due(const struct credit *sent, const struct credit *wante
     uint64_t asked_bytes = unused(wanted->size_bytes, h->received_bytes);
     if (coming < idle &&
         (asked > coming || (reserved < idle && unused(wanted->reserve, h->received) > reserved)))
-        return CREDIT_NOW;
-    if (asked > coming && 2 * (coming + h->unstarted) < asked + h->unstarted)
-        return CREDIT_SOON;
-    if (coming_bytes < CREDIT_BYTES_MAX / 2 && asked_bytes > coming_bytes + CREDIT_BYTES_MAX / 8)
-        return CREDIT_SOON;
-    return CREDIT_FINE;
+        return true;
+    uint64_t left = coming + h->unstarted, all = asked + h->unstarted;
+    if (asked > coming && (in_passing ? 4 * left < 3 * all : 3 * left < all))
+        return true;
+    return coming_bytes < CREDIT_BYTES_MAX / 2 && asked_bytes > coming_bytes + CREDIT_BYTES_MAX / 8;
 }

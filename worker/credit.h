@@ -7,9 +7,11 @@
 /* How much a worker asks for: nobody sets a number, it is measured.
  *
  * At first one task for each slot. Then ahead of that what the slots get through in one round trip
- * and a few milliseconds, by the longest service time lately seen: thousands of tasks that take
- * microseconds, none that take a second, so that nothing waits here that somebody idle could run.
- * Times are in ns; zero-initialised is "nothing measured yet"; embed it by value. */
+ * and a tenth of a second, by the longest service time lately seen: thousands of tasks that take
+ * microseconds, none that take a second, so that little waits here that somebody idle could run
+ * (and that is recalled). Among short tasks a long one now and then must not leave slots idle: so
+ * at least what they get through in two round trips, by the mean. Times are in ns; zero-initialised
+ * is "nothing measured yet"; embed it by value. */
 enum { CREDIT_TASKS_MAX = 16384, CREDIT_BYTES_MAX = 8 << 20 };
 
 struct meter {
@@ -47,9 +49,10 @@ struct holding {
 
 /* Running totals never shrink: `sent` is what the ventilator was told last. */
 struct credit credit_of(const struct meter *m, const struct holding *h, const struct credit *sent);
-/* Whether to send `wanted`: at once when a slot idles, or together with what else is due. */
-enum credit_due { CREDIT_FINE, CREDIT_SOON, CREDIT_NOW };
-enum credit_due credit_due(const struct credit *sent, const struct credit *wanted,
-                           const struct holding *h);
+/* Whether to send `wanted`: a slot idles, or less than a third is left of what should be here and
+ * on its way. Each such message wakes four threads, which costs as much as a short task:
+ * `in_passing`, together with another one, it is sent sooner. */
+bool credit_is_due(const struct credit *sent, const struct credit *wanted, const struct holding *h,
+                   bool in_passing);
 
 #endif

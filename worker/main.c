@@ -12,32 +12,42 @@
 #include "worker/plugin_host.h"
 #include "worker/worker.h"
 
-#define AT(field) offsetof(struct worker_options, field)
+struct settings {
+    struct worker_options worker;
+    uint64_t ready_fd;
+};
+
+#define AT(field) offsetof(struct settings, field)
 
 static const struct option_row rows[] = {
-    {"connect", NULL, OPTION_TEXT, AT(connect), "ENDPOINT",
+    {"connect", NULL, OPTION_TEXT, AT(worker.connect), "ENDPOINT",
      .help = "the ventilator (tcp://127.0.0.1:5556)"},
-    {"jobs", "jP", OPTION_JOBS, AT(jobs), "N", .help = "tasks at a time: 4, 50%, +1 (all cores)"},
-    {"shell", NULL, OPTION_FLAG, AT(shell),
+    {"jobs", "jP", OPTION_JOBS, AT(worker.jobs), "N",
+     .help = "tasks at a time: 4, 50%, +1 (all cores)"},
+    {"shell", NULL, OPTION_FLAG, AT(worker.shell),
      .help = "run by sh -c; without COMMAND the task is the line"},
-    {"plugin", NULL, OPTION_TEXT, AT(plugin), "FILE.so",
+    {"plugin", NULL, OPTION_TEXT, AT(worker.plugin), "FILE.so",
      .help = "call a C function instead of a command"},
-    {"replace", "I", OPTION_TEXT, AT(replacement), "STR", .help = "what the task replaces ({})"},
-    {"timeout", NULL, OPTION_SECONDS, AT(timeout_ns), "SECS",
+    {"replace", "I", OPTION_TEXT, AT(worker.replacement), "STR",
+     .help = "what the task replaces ({})"},
+    {"timeout", NULL, OPTION_SECONDS, AT(worker.timeout_ns), "SECS",
      .help = "kill a task that runs longer"},
-    {"kill-after", NULL, OPTION_SECONDS, AT(kill_after_ns), "SECS",
+    {"kill-after", NULL, OPTION_SECONDS, AT(worker.kill_after_ns), "SECS",
      .help = "from TERM to KILL (10)"},
-    {"output-max", NULL, OPTION_SIZE, AT(output_max_bytes), "BYTES",
+    {"output-max", NULL, OPTION_SIZE, AT(worker.output_max_bytes), "BYTES",
      .help = "most output of a stream of a task (16M)", .min = 1},
-    {"stay", NULL, OPTION_FLAG, AT(stay), .help = "wait for the next job after one is over"},
-    {"name", NULL, OPTION_TEXT, AT(name), "NAME",
+    {"stay", NULL, OPTION_FLAG, AT(worker.stay), .help = "wait for the next job after one is over"},
+    {"name", NULL, OPTION_TEXT, AT(worker.name), "NAME",
      .help = "what it is called in results (HOST:PID)"},
-    {"insecure", NULL, OPTION_FLAG, AT(insecure), .help = "go beyond this machine, unencrypted"},
-    {"give-up", NULL, OPTION_SECONDS, AT(give_up_ns), "SECS",
+    {"insecure", NULL, OPTION_FLAG, AT(worker.insecure),
+     .help = "go beyond this machine, unencrypted"},
+    {"give-up", NULL, OPTION_SECONDS, AT(worker.give_up_ns), "SECS",
      .help = "wait so long for a ventilator (60)"},
-    {"lanes", NULL, OPTION_TEXT, AT(lanes), "ENDPOINT", .help = NULL},
-    {"results", NULL, OPTION_TEXT, AT(results), "ENDPOINT", .help = NULL},
-    {"tmpdir", NULL, OPTION_TEXT, AT(tmpdir), "DIR", .help = NULL},
+    {"lanes", NULL, OPTION_TEXT, AT(worker.lanes), "ENDPOINT", .help = NULL},
+    {"results", NULL, OPTION_TEXT, AT(worker.results), "ENDPOINT", .help = NULL},
+    {"tmpdir", NULL, OPTION_TEXT, AT(worker.tmpdir), "DIR", .help = NULL},
+    {"ready-fd", NULL, OPTION_COUNT, AT(ready_fd), "FD", .help = NULL, .min = 3, .max = 1 << 20},
+    {"parent", NULL, OPTION_COUNT, AT(worker.parent), "PID", .help = NULL, .min = 1},
 };
 
 static const struct option_table table = {
@@ -51,27 +61,33 @@ static const struct option_table table = {
     .count = sizeof rows / sizeof *rows,
 };
 
-static struct worker_options defaults(void)
+static struct settings defaults(void)
 {
     const char *tmpdir = getenv("TMPDIR");
-    return (struct worker_options){.connect = "tcp://127.0.0.1:5556",
-                                   .jobs = jobs_default(),
-                                   .kill_after_ns = 10 * NS_PER_S,
-                                   .output_max_bytes = 16 << 20,
-                                   .give_up_ns = 60 * NS_PER_S,
-                                   .tmpdir = tmpdir && *tmpdir ? tmpdir : "/tmp"};
+    return (struct settings){.worker = {.connect = "tcp://127.0.0.1:5556",
+                                        .jobs = jobs_default(),
+                                        .kill_after_ns = 10 * NS_PER_S,
+                                        .output_max_bytes = 16 << 20,
+                                        .give_up_ns = 60 * NS_PER_S,
+                                        .tmpdir = tmpdir && *tmpdir ? tmpdir : "/tmp"}};
 }
 
 static int run(void *target, struct options *options)
 {
-    struct worker_options *settings = target;
-    if (!settings->plugin && !settings->shell && options->word_count == 0) {
+    struct settings *settings = target;
+    struct worker_options *worker = &settings->worker;
+    if (!worker->plugin && !worker->shell && options->word_count == 0) {
         log_line("there is no COMMAND to run; try: zfarm-worker -- echo {}");
         return 255;
     }
-    settings->words = options->words;
+    if (worker->plugin && worker->shell) {
+        log_line("--plugin and --shell are two different ways to run a task; give one");
+        return 255;
+    }
+    worker->words = options->words;
+    worker->ready_fd = settings->ready_fd ? (int)settings->ready_fd : -1;
     options_clear_environment();
-    return worker_run(settings);
+    return worker_run(worker);
 }
 
 int main(int argc, char **argv)
@@ -81,6 +97,6 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], PLUGIN_HOST_FLAG) == 0)
         return plugin_host_main(argc, argv);
     close_range(3, ~0U, CLOSE_RANGE_CLOEXEC); /* what our parent left open is not for tasks */
-    struct worker_options settings = defaults();
+    struct settings settings = defaults();
     return cli_main(&table, &settings, argc, argv, run);
 }

@@ -61,9 +61,9 @@ void slots_turn(struct slots *s, uint64_t now_ns)
     outlet_turn(s, now_ns);
     return_if_unreachable(s, now_ns);
     work_start(s, now_ns);
-    work_report(s, now_ns);
+    bool reports = work_report(s, now_ns);
     if (!s->gone)
-        work_credit(s, now_ns);
+        work_credit(s, reports);
     leave_turn(s, now_ns);
     s->promised_ns = slots_deadline(s);
 }

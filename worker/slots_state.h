@@ -29,7 +29,7 @@ enum {
 
 #define LIMIT_NS (3 * NS_PER_S) /* before WELCOME has told another, and for a handshake */
 #define HEARTBEAT_NS (500 * NS_PER_MS)
-#define FLUSH_NS (10 * NS_PER_MS) /* a busy worker reports a hundred times a second */
+#define FLUSH_NS (20 * NS_PER_MS) /* a busy worker reports fifty times a second */
 #define LONG_RUNNING_NS NS_PER_S  /* from then on a task is named in heartbeats */
 #define PIECES_PENDING_MAX (UINT64_C(4) << 20)
 
@@ -63,7 +63,6 @@ struct link {
     uint64_t received;   /* tasks of this session, and their bytes */
     uint64_t received_bytes;
     struct credit credit; /* as told last */
-    uint64_t credit_ns;
 };
 
 enum outlet_state { OUTLET_CLOSED, OUTLET_OPENING, OUTLET_UP, OUTLET_WAITING };
@@ -158,8 +157,8 @@ uint64_t outlet_deadline(const struct slots *s);
 bool work_kept_full(const struct slots *s);
 bool work_all_stored(const struct slots *s); /* no result is here any more */
 void work_start(struct slots *s, uint64_t now_ns);
-void work_report(struct slots *s, uint64_t now_ns);
-void work_credit(struct slots *s, uint64_t now_ns);
+bool work_report(struct slots *s, uint64_t now_ns); /* whether there was something */
+void work_credit(struct slots *s, bool in_passing); /* next to a report */
 /* Returns the unstarted tasks, `max` at most; says so even if there are none. */
 void work_return(struct slots *s, uint64_t max, enum returned_reason reason);
 enum returned_reason work_return_reason(const struct slots *s);

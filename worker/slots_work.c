@@ -247,11 +247,12 @@ static bool has_news(const struct slots *s)
                                         r->failed.count || !seqset_empty(&r->returned));
 }
 
-void work_report(struct slots *s, uint64_t now_ns)
+bool work_report(struct slots *s, uint64_t now_ns)
 {
     struct report *r = &s->report;
     bool due = s->running.busy == 0 || now_ns >= r->flushed_ns + FLUSH_NS;
-    if (has_news(s) && due) {
+    bool reports = has_news(s) && due;
+    if (reports) {
         kept_close(&s->kept, &r->finished, &r->not_ok);
         if (!seqset_empty(&r->finished))
             say_finished(s);
@@ -262,6 +263,7 @@ void work_report(struct slots *s, uint64_t now_ns)
         r->flushed_ns = now_ns;
     }
     outlet_send(s, now_ns);
+    return reports;
 }
 
 /* ---- credit ---- */
@@ -279,31 +281,21 @@ static struct holding holding_of(const struct slots *s)
                             .reserve = open};
 }
 
-void work_credit(struct slots *s, uint64_t now_ns)
+void work_credit(struct slots *s, bool in_passing)
 {
     if (s->link.state != LINK_JOINED)
         return;
     struct holding holding = holding_of(s);
     struct credit credit = credit_of(&s->meter, &holding, &s->link.credit);
-    enum credit_due due = credit_due(&s->link.credit, &credit, &holding);
-    if (due == CREDIT_FINE || (due == CREDIT_SOON && now_ns < s->link.credit_ns + FLUSH_NS))
+    if (!credit_is_due(&s->link.credit, &credit, &holding, in_passing))
         return;
     struct buf message = say_begin(s, KIND_CREDIT);
     credit_put(&message, &credit);
     say(s, &message);
     s->link.credit = credit;
-    s->link.credit_ns = now_ns;
 }
 
 uint64_t work_deadline(const struct slots *s)
 {
-    uint64_t deadline = has_news(s) ? s->report.flushed_ns + FLUSH_NS : NEVER;
-    if (s->link.state != LINK_JOINED)
-        return deadline;
-    struct holding holding = holding_of(s);
-    struct credit credit = credit_of(&s->meter, &holding, &s->link.credit);
-    if (credit_due(&s->link.credit, &credit, &holding) != CREDIT_FINE &&
-        s->link.credit_ns + FLUSH_NS < deadline)
-        deadline = s->link.credit_ns + FLUSH_NS;
-    return deadline;
+    return has_news(s) ? s->report.flushed_ns + FLUSH_NS : NEVER;
 }

@@ -15,11 +15,13 @@
 #include "common/far.h"
 #include "common/log.h"
 #include "common/random.h"
+#include "common/ready.h"
 #include "common/signals.h"
 #include "common/stall.h"
 #include "worker/command.h"
 #include "worker/guard.h"
 #include "worker/plugin.h"
+#include "worker/scheduling.h"
 #include "worker/slots.h"
 
 /* One turn of the loop, in this order:
@@ -107,12 +109,12 @@ static void take_signals(struct worker *w)
     for (int number; (number = signals_next(&w->signals)) != 0;) {
         if (number == SIGCHLD) {
             reap(w);
-        } else if (number != SIGHUP && w->signals_seen++ == 0) {
+        } else if (number == SIGNAL_END_NOW || (number != SIGHUP && w->signals_seen++)) {
+            slots_abort(w->slots, w->now_ns);
+        } else if (number != SIGHUP) {
             if (anything_runs(w))
                 log_line("leaving when what runs is done; a second signal kills it");
             slots_drain(w->slots, w->now_ns);
-        } else if (number != SIGHUP) {
-            slots_abort(w->slots, w->now_ns);
         }
     }
 }
@@ -342,17 +344,20 @@ static enum error start(struct worker *w, struct why *why)
 {
     name_it(w);
     signal(SIGXFSZ, SIG_IGN);
+    scheduling_run_soon();
     enum error error = far_check(w->options->connect, ENDPOINT_CONNECT, w->options->insecure, why);
-    error = error ? error : signals_open(&w->signals, why);
+    error = error ? error : signals_open(&w->signals, (pid_t)w->options->parent, why);
     error = error ? error : guard_new(&w->guard, own_program, why);
     if (error)
         return error;
     net_start(DESCRIPTORS_WANTED);
     unsigned slots = jobs_count(w->options->jobs, jobs_cores(), jobs_most());
     error = make_executor(w, slots, why);
-    if (!error)
-        make_slots(w, slots);
-    return error;
+    if (error)
+        return error;
+    make_slots(w, slots);
+    ready_tell(w->options->ready_fd, w->name);
+    return ERR_NONE;
 }
 
 static void finish(struct worker *w)

@@ -20,6 +20,8 @@ struct worker_options {
     uint64_t output_max_bytes;
     uint64_t give_up_ns;
     const char *tmpdir;
+    int ready_fd;    /* told that its executor is there; -1: nobody wants to know */
+    uint64_t parent; /* the process with which it is to end; 0: it lives for itself */
     bool stay;
     bool insecure;
     bool shell;

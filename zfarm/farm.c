@@ -15,6 +15,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/private_dir.h"
+#include "common/signals.h"
 #include "common/xalloc.h"
 #include "zfarm/process.h"
 
@@ -26,11 +27,15 @@
 /* A worker that has lived so long is started again without delay next time. */
 #define RESTART_CALM_NS (10 * NS_PER_S)
 
+/* Who was started last, and has not said that it is ready. */
+enum stage { STARTING_VENTILATOR, STARTING_WORKER, STARTED };
+
 struct farm {
     const struct farm_arguments *arguments;
     struct private_dir dir;
     int signals_fd;
-    int ready_fd; /* of the ventilator; -1 once it is ready */
+    enum stage stage;
+    int ready_fd; /* of who is being started; -1: nobody is waited for */
     struct process ventilator, worker, sink;
     bool worker_wanted;
     uint64_t worker_started_ns;
@@ -56,6 +61,7 @@ static enum error start(struct farm *f, struct process *process, const char *nam
     words_take(&argv, path);
     for (; endpoints[0]; endpoints += 2)
         words_take(&argv, xasprintf("--%s=ipc://%s/%s", endpoints[0], f->dir.path, endpoints[1]));
+    words_take(&argv, xasprintf("--parent=%d", (int)getpid()));
     if (io->ready_fd >= 0)
         words_add(&argv, "--ready-fd=3");
     if (arguments->count)
@@ -65,22 +71,29 @@ static enum error start(struct farm *f, struct process *process, const char *nam
     return error;
 }
 
-static enum error start_ventilator(struct farm *f, struct why *why)
+/* Makes the pipe on which the next one says that it is ready; the writing end is the caller's. */
+static enum error open_ready(struct farm *f, int *writer, struct why *why)
 {
-    static const char *const endpoints[] = {"bind", "control", "lanes", "gate", NULL};
     int fds[2];
     if (pipe2(fds, O_CLOEXEC))
         return fail(why, ERR_IO, "cannot make a pipe: %s", strerror(errno));
     /* Descriptor 3 in the child must be a copy: dup2 onto itself would leave it close-on-exec. */
-    int moved = fcntl(fds[1], F_DUPFD_CLOEXEC, 10);
+    *writer = fcntl(fds[1], F_DUPFD_CLOEXEC, 10);
     close(fds[1]);
-    /* On a terminal it has to stay in the foreground group, or its reads would stop it. */
-    struct process_io io = {
-        .has_stdin = true, .same_group = isatty(STDIN_FILENO), .ready_fd = moved};
-    enum error error =
-        start(f, &f->ventilator, "ventilator", &f->arguments->ventilator, endpoints, &io, why);
-    close(moved);
     f->ready_fd = fds[0];
+    return ERR_NONE;
+}
+
+static enum error start_ventilator(struct farm *f, struct why *why)
+{
+    static const char *const endpoints[] = {"bind", "control", "lanes", "gate", NULL};
+    /* On a terminal it has to stay in the foreground group, or its reads would stop it. */
+    struct process_io io = {.has_stdin = true, .same_group = isatty(STDIN_FILENO)};
+    enum error error = open_ready(f, &io.ready_fd, why);
+    if (error)
+        return error;
+    error = start(f, &f->ventilator, "ventilator", &f->arguments->ventilator, endpoints, &io, why);
+    close(io.ready_fd);
     return error;
 }
 
@@ -97,7 +110,13 @@ static enum error start_worker(struct farm *f, uint64_t now_ns, struct why *why)
     struct process_io io = {.ready_fd = -1};
     f->worker_started_ns = now_ns;
     f->worker_due_ns = NEVER;
-    return start(f, &f->worker, "worker", &f->arguments->worker, endpoints, &io, why);
+    enum error error = f->stage < STARTED ? open_ready(f, &io.ready_fd, why) : ERR_NONE;
+    if (error)
+        return error;
+    error = start(f, &f->worker, "worker", &f->arguments->worker, endpoints, &io, why);
+    if (io.ready_fd >= 0)
+        close(io.ready_fd);
+    return error;
 }
 
 /* ---- ending ---- */
@@ -145,6 +164,12 @@ static void worker_ended(struct farm *f, int status, uint64_t now_ns)
 {
     if (!f->worker_wanted || f->sink_ended)
         return;
+    if (WIFEXITED(status) && f->stage < STARTED) {
+        f->status = 255;
+        f->worker_wanted = false;
+        process_signal(&f->ventilator, SIGNAL_END_NOW);
+        return;
+    }
     if (WIFEXITED(status)) {
         if (WEXITSTATUS(status) != 0)
             stop_job(f, now_ns);
@@ -228,14 +253,25 @@ static bool anybody_left(const struct farm *f)
     return f->ventilator.pid || f->worker.pid || f->sink.pid || f->worker_due_ns != NEVER;
 }
 
+/* Starts the next one, or knows that the farm stands. */
+static enum error start_next(struct farm *f, uint64_t now_ns, struct why *why)
+{
+    if (f->stage++ == STARTING_WORKER)
+        return start_sink(f, why);
+    f->worker_wanted = true;
+    return start_worker(f, now_ns, why);
+}
+
 static void on_ready(struct farm *f, uint64_t now_ns)
 {
-    close(f->ready_fd); /* a line came, or its end: then the ventilator's end says the rest */
+    char letter;
+    bool ready = read(f->ready_fd, &letter, 1) == 1;
+    close(f->ready_fd);
     f->ready_fd = -1;
+    if (!ready || f->interrupts || !f->ventilator.pid)
+        return; /* it has ended, or is about to: that says the rest */
     struct why why;
-    f->worker_wanted = true;
-    if (f->interrupts == 0 && f->ventilator.pid &&
-        (start_sink(f, &why) || start_worker(f, now_ns, &why))) {
+    if (start_next(f, now_ns, &why)) {
         log_line("%s", why.text);
         stop_job(f, now_ns);
     }

@@ -13,7 +13,7 @@ TestSuite(signals, .timeout = 60);
 Test(signals, come_as_data_one_by_one)
 {
     struct signals signals;
-    cr_assert_eq(signals_open(&signals, NULL), ERR_NONE);
+    cr_assert_eq(signals_open(&signals, 0, NULL), ERR_NONE);
     cr_assert_eq(signals_next(&signals), 0);
     kill(getpid(), SIGTERM);
     cr_assert_eq(signals_next(&signals), SIGTERM);
@@ -28,7 +28,7 @@ Test(signals, come_as_data_one_by_one)
 Test(signals, tell_that_a_child_ended)
 {
     struct signals signals;
-    signals_open(&signals, NULL);
+    signals_open(&signals, 0, NULL);
     pid_t child = fork();
     if (child == 0)
         _exit(3);
@@ -41,7 +41,7 @@ Test(signals, a_write_to_a_closed_pipe_is_an_error_and_not_the_end)
 {
     struct signals signals;
     int ends[2];
-    signals_open(&signals, NULL);
+    signals_open(&signals, 0, NULL);
     cr_assert_eq(pipe(ends), 0);
     close(ends[0]);
     cr_assert_eq(write(ends[1], "x", 1), -1);
@@ -53,11 +53,51 @@ Test(signals, remember_the_mask_that_children_get_back)
 {
     struct signals signals;
     sigset_t now;
-    signals_open(&signals, NULL);
+    signals_open(&signals, 0, NULL);
     cr_assert_eq(sigismember(&signals.before, SIGTERM), 0);
     pthread_sigmask(SIG_SETMASK, NULL, &now);
     cr_assert_eq(sigismember(&now, SIGTERM), 1);
     signals_close(&signals);
     pthread_sigmask(SIG_SETMASK, NULL, &now);
     cr_assert_eq(sigismember(&now, SIGTERM), 0);
+}
+
+/* A child that follows a middle process tells what it was told when that one is gone. */
+static void follow(int told)
+{
+    struct signals signals;
+    signals_open(&signals, getppid(), NULL);
+    write(told, "r", 1);
+    eventually(signals_next(&signals) == SIGNAL_END_NOW);
+    write(told, "e", 1);
+    _exit(0);
+}
+
+Test(signals, a_process_that_follows_its_parent_is_told_when_that_is_gone)
+{
+    int told[2], go[2];
+    char letter = 0;
+    cr_assert_eq(pipe(told), 0);
+    cr_assert_eq(pipe(go), 0);
+    pid_t parent = fork();
+    if (parent == 0) {
+        if (fork() == 0)
+            follow(told[1]);
+        read(go[0], &letter, 1);
+        _exit(0);
+    }
+    cr_assert_eq(read(told[0], &letter, 1), 1);
+    cr_assert_eq(letter, 'r');
+    kill(parent, SIGKILL);
+    cr_assert_eq(waitpid(parent, NULL, 0), parent);
+    cr_assert_eq(read(told[0], &letter, 1), 1);
+    cr_assert_eq(letter, 'e');
+}
+
+Test(signals, a_parent_that_is_gone_already_is_noticed)
+{
+    struct signals signals;
+    signals_open(&signals, getppid() + 1, NULL);
+    cr_assert_eq(signals_next(&signals), SIGNAL_END_NOW);
+    signals_close(&signals);
 }

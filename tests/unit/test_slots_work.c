@@ -17,7 +17,7 @@ static void end(void)
 
 TestSuite(slots_work, .init = begin, .fini = end, .timeout = 60);
 
-Test(slots_work, a_lone_result_goes_out_at_once_and_a_busy_worker_collects_for_ten_milliseconds)
+Test(slots_work, a_lone_result_goes_out_at_once_and_a_busy_worker_collects_for_twenty_milliseconds)
 {
     rig_start(&r);
     rig_join(&r);
@@ -29,8 +29,8 @@ Test(slots_work, a_lone_result_goes_out_at_once_and_a_busy_worker_collects_for_t
     x_ok(&r, 1, 2);
     x_ok(&r, 0, 3);
     rig_expect(&r, "START 0:4 START 1:5");
-    cr_assert_eq(slots_deadline(r.s), r.now_ns + 9 * NS_PER_MS);
-    rig_pass(&r, 9 * NS_PER_MS);
+    cr_assert_eq(slots_deadline(r.s), r.now_ns + 19 * NS_PER_MS);
+    rig_pass(&r, 19 * NS_PER_MS);
     rig_expect(&r, "FINISHED 2-3 RESULTS 2/1 2-3");
 }
 
@@ -311,17 +311,17 @@ Test(slots_work, above_the_limit_of_kept_results_nothing_new_is_asked_for_but_a_
     x_ok(&r, 0, 1);
     rig_turn(&r);
     x_ok(&r, 1, 2);
-    rig_pass(&r, 10 * NS_PER_MS);
+    rig_pass(&r, 20 * NS_PER_MS);
     cr_assert_leq(r.credit.tasks, 4);
     cr_assert_eq(r.credit.reserve, 4);
     uint64_t before = r.credit.tasks;
-    rig_pass(&r, 10 * NS_PER_MS);
+    rig_pass(&r, 20 * NS_PER_MS);
     cr_assert_eq(r.credit.tasks, before);
     struct why why;
     cr_assert(slots_waits_for(r.s, r.now_ns, &why));
     cr_assert(strstr(why.text, "has not stored 2 results"), "%s", why.text);
     v_released(&r, 1, 2);
-    rig_pass(&r, 10 * NS_PER_MS);
+    rig_pass(&r, 20 * NS_PER_MS);
     cr_assert_eq(r.credit.tasks, 4);
 }
 
@@ -392,6 +392,6 @@ Test(slots_work, a_task_that_is_kept_here_is_not_run_again)
     rig_forget(&r);
     v_tasks(&r, 1, 2, 0);
     rig_expect(&r, "START 0:2");
-    rig_pass(&r, 10 * NS_PER_MS);
+    rig_pass(&r, 20 * NS_PER_MS);
     rig_expect(&r, "FINISHED 1");
 }
