@@ -42,7 +42,7 @@ enum connection_event connection_turn(struct connection *c)
         c->told_up = true;
         return CONNECTION_UP;
     }
-    return c->link.failed || c->link.refused ? CONNECTION_DOWN : CONNECTION_SAME;
+    return c->link.failed || c->link.refused || c->overflowed ? CONNECTION_DOWN : CONNECTION_SAME;
 }
 
 struct block *connection_receive(struct connection *c)
@@ -55,8 +55,8 @@ struct block *connection_receive(struct connection *c)
 
 void connection_send(struct connection *c, struct block **block)
 {
-    if (c->socket)
-        outbox_put(&c->outbox, block);
+    if (c->socket && outbox_put(&c->outbox, block))
+        c->overflowed = true;
     block_release(block);
 }
 

@@ -23,6 +23,7 @@ struct connection {
     struct link link;
     struct outbox outbox;
     bool told_up;
+    bool overflowed;
 };
 
 enum connection_event { CONNECTION_SAME, CONNECTION_UP, CONNECTION_DOWN };
@@ -37,8 +38,8 @@ void connection_close(struct connection *c, int linger_ms);
  * what was received before can still be read. */
 enum connection_event connection_turn(struct connection *c);
 struct block *connection_receive(struct connection *c); /* NULL: nothing there, or closed */
-/* Takes over the hold of *block and sets it to NULL. More than size_max in the outbox: it is
- * dropped with the connection's next end in view, since nobody reads at the other end. */
+/* Takes over the hold of *block and sets it to NULL. When nobody reads at the other end and more
+ * than 64 MiB would wait, it is dropped, and connection_turn tells DOWN. */
 void connection_send(struct connection *c, struct block **block);
 void connection_flush(struct connection *c);
 size_t connection_pending_bytes(const struct connection *c);

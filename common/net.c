@@ -23,8 +23,9 @@ enum {
     RECONNECT_MS = 100,
     RECONNECT_MAX_MS = 2000,
     KEEPALIVE_S = 60,
-    BACKLOG = 4096, /* the kernel cuts it to its own limit */
-    HWM = 1000,     /* messages; where the table says nothing else */
+    BACKLOG = 4096,      /* the kernel cuts it to its own limit */
+    HWM = 1000,          /* messages; where the table says nothing else */
+    CONTROL_SNDHWM = 32, /* for each peer; behind it is an outbox, whose bound is in bytes */
     RESULTS_HWM = 16,
     LANE_UPSTREAM_MAX = 4096, /* a worker sends nothing but its handshake on a lane */
     COPY_BELOW = 8192, /* smaller ones are references into libzmq's receive buffer of that size */
@@ -46,10 +47,13 @@ struct rules {
 static const struct rules rules_of[] = {
     [NET_CONTROL_SERVER] = {ZMQ_ROUTER,
                             NET_MESSAGE_MAX,
-                            {{ZMQ_ROUTER_MANDATORY, 1}, {ZMQ_BACKLOG, BACKLOG}}},
+                            {{ZMQ_ROUTER_MANDATORY, 1},
+                             {ZMQ_SNDHWM, CONTROL_SNDHWM},
+                             {ZMQ_BACKLOG, BACKLOG}}},
     [NET_CONTROL_CLIENT] = {ZMQ_DEALER,
                             NET_MESSAGE_MAX,
-                            {{ZMQ_RECONNECT_IVL, RECONNECT_MS},
+                            {{ZMQ_SNDHWM, CONTROL_SNDHWM},
+                             {ZMQ_RECONNECT_IVL, RECONNECT_MS},
                              {ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS}}},
     [NET_LANE_SENDER] = {ZMQ_PUSH,
                          LANE_UPSTREAM_MAX,

@@ -430,7 +430,7 @@ static void stop_workers(struct dispatcher *d)
         struct session *s = d->sessions[i];
         if (!s->connection)
             continue;
-        struct stop m = {STOP_JOB_OVER, s->batch};
+        struct stop m = {d->stopping ? STOP_INTERRUPTED : STOP_JOB_OVER, s->batch};
         struct buf to = {0};
         wire_begin(&to, KIND_STOP, dispatcher_head(d, KIND_STOP, s->id));
         stop_put(&to, &m);

@@ -185,7 +185,8 @@ static void drop_outbox(struct ventilator *v, uint64_t connection)
     free(outbox);
 }
 
-static void send_control(struct ventilator *v, uint64_t connection, struct block *block)
+static void send_control(struct ventilator *v, uint64_t connection, struct block *block,
+                         uint64_t now_ns)
 {
     struct outbox *outbox = index_get(&v->outboxes, connection);
     if (!outbox) {
@@ -193,9 +194,12 @@ static void send_control(struct ventilator *v, uint64_t connection, struct block
         outbox_init_peer(outbox, v->control, peer_of(connection), OUTBOX_MAX);
         index_set(&v->outboxes, connection, outbox);
     }
-    /* What a peer does not read for so long is lost to it; its silence ends its session. */
-    outbox_put(outbox, &block);
+    enum error error = outbox_put(outbox, &block);
     block_release(&block);
+    if (error) { /* it reads nothing: over for us, and it is told to join again if it ever speaks */
+        drop_outbox(v, connection);
+        dispatcher_control_closed(v->dispatcher, connection, now_ns);
+    }
 }
 
 /* Sends what goes; an outbox is there only while something waits in it. Returns how many are left.
@@ -213,13 +217,13 @@ static size_t flush_control(struct ventilator *v)
     return v->outboxes.count;
 }
 
-static void do_actions(struct ventilator *v)
+static void do_actions(struct ventilator *v, uint64_t now_ns)
 {
     struct dispatcher_action action;
     while (dispatcher_next_action(v->dispatcher, &action))
         switch (action.kind) {
         case DISPATCHER_SEND_CONTROL:
-            send_control(v, action.connection, action.block);
+            send_control(v, action.connection, action.block, now_ns);
             break;
         case DISPATCHER_SEND_LANE:
             gate_send(v->gate, action.lane, &action.block);
@@ -282,7 +286,7 @@ static void loop(struct ventilator *v)
         take_lanes(v, now_ns);
         dispatcher_turn(v->dispatcher, now_ns);
         take_input(v, now_ns);
-        do_actions(v);
+        do_actions(v, now_ns);
         say_stall(v, now_ns);
         size_t unsent = flush_control(v);
         if (!v->over)

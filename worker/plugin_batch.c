@@ -75,21 +75,52 @@ void plugin_batch_finish(struct plugin_batch *batch, struct outcome *outcome)
     events->finished(events->context, outcome);
 }
 
-void plugin_batch_return(struct plugin_batch *batch)
+/* How many of the `left` tasks from `seq` on end in one event: those before the next that is
+ * cancelled, which are returned; or one that is cancelled (*kept is false). */
+static uint32_t next_to_return(const struct plugin_batch *batch, uint64_t seq, uint32_t left,
+                               bool *kept)
+{
+    struct range cancelled = {seq + left, seq + left};
+    seqset_next(&batch->cancelled, seq, seq + left - 1, &cancelled);
+    *kept = cancelled.first > seq;
+    return *kept ? (uint32_t)(cancelled.first - seq) : 1;
+}
+
+static void tell_returned(const struct plugin_batch *batch, uint64_t seq, uint32_t count, bool kept)
 {
     const struct executor_events *events = batch->events;
+    if (kept)
+        events->returned(events->context, batch->slot, seq, count);
+    else
+        events->cancelled(events->context, batch->slot, seq);
+}
+
+void plugin_batch_return(struct plugin_batch *batch)
+{
     uint32_t left = batch->assigned ? plugin_batch_left(batch) : 0;
     while (left) {
+        bool kept;
         uint64_t seq = plugin_batch_next(batch);
-        struct range cancelled = {seq + left, seq + left};
-        seqset_next(&batch->cancelled, seq, seq + left - 1, &cancelled);
-        uint32_t kept = (uint32_t)(cancelled.first - seq);
-        uint32_t ended = kept ? kept : 1;
-        left -= ended;
-        advance(batch, ended);
-        if (kept)
-            events->returned(events->context, batch->slot, seq, kept);
-        else
-            events->cancelled(events->context, batch->slot, seq);
+        uint32_t count = next_to_return(batch, seq, left, &kept);
+        left -= count;
+        advance(batch, count);
+        tell_returned(batch, seq, count, kept);
     }
+}
+
+void plugin_batch_return_behind(struct plugin_batch *batch, uint64_t last)
+{
+    uint64_t seq = last + 1;
+    assert(batch->assigned && last - plugin_batch_next(batch) < plugin_batch_left(batch));
+    uint32_t stay = (uint32_t)(seq - batch->assignment.first);
+    uint32_t left = batch->assignment.count - stay;
+    batch->assignment.count = stay;
+    while (left) {
+        bool kept;
+        uint32_t count = next_to_return(batch, seq, left, &kept);
+        tell_returned(batch, seq, count, kept);
+        seq += count;
+        left -= count;
+    }
+    seqset_remove(&batch->cancelled, last + 1, seq);
 }

@@ -33,5 +33,7 @@ bool plugin_batch_is_cancelled(const struct plugin_batch *batch, uint64_t seq);
 void plugin_batch_finish(struct plugin_batch *batch, struct outcome *outcome);
 /* All that have not ended are returned, or cancelled. */
 void plugin_batch_return(struct plugin_batch *batch);
+/* The same for those behind `last`, which is one of them. The others go on. */
+void plugin_batch_return_behind(struct plugin_batch *batch, uint64_t last);
 
 #endif

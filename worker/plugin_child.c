@@ -153,8 +153,10 @@ void plugin_child_send(struct plugin_child *child, const struct plugin_order *or
                        struct bytes records)
 {
     atomic_store_explicit(&child->area->written, 0, memory_order_relaxed);
-    if (order->kind == PLUGIN_BATCH)
+    if (order->kind == PLUGIN_BATCH) {
         atomic_store_explicit(&child->area->at, 0, memory_order_relaxed);
+        atomic_store_explicit(&child->area->stop_at, 0, memory_order_relaxed);
+    }
     child->taken = 0;
     child->order = *order;
     child->records = records;
@@ -306,4 +308,10 @@ uint64_t plugin_child_at(const struct plugin_child *child, uint64_t *since_ns)
     uint64_t at = atomic_load_explicit(&child->area->at, memory_order_acquire);
     *since_ns = atomic_load_explicit(&child->area->since_ns, memory_order_relaxed);
     return at;
+}
+
+uint64_t plugin_child_stop_at(struct plugin_child *child, uint64_t seq)
+{
+    atomic_store(&child->area->stop_at, seq);
+    return atomic_load(&child->area->at);
 }

@@ -74,4 +74,8 @@ enum plugin_taken plugin_child_take(struct plugin_child *child, struct plugin_re
 /* The task that the child says it is at, or was at last, and since when; 0: none of this batch. */
 uint64_t plugin_child_at(const struct plugin_child *child, uint64_t *since_ns);
 
+/* Lets the child begin no task from `seq` on, and returns the last one that it may have begun all
+ * the same (it says so itself, and may lie). It says DONE when it is through with that. */
+uint64_t plugin_child_stop_at(struct plugin_child *child, uint64_t seq);
+
 #endif

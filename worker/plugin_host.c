@@ -6,10 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -186,11 +188,18 @@ static struct bytes task_bytes(struct host *host, struct task task)
     return buf_bytes(&host->joined);
 }
 
+/* Says that the task begins; false when it was taken back. */
+static bool begin_task(struct host *host, uint64_t seq, uint64_t now_ns)
+{
+    atomic_store_explicit(&host->area->since_ns, now_ns, memory_order_relaxed);
+    atomic_store(&host->area->at, seq);
+    uint64_t stop_at = atomic_load(&host->area->stop_at);
+    return !stop_at || seq < stop_at;
+}
+
 /* `*now_ns` is when the task begins, and then when it ended: one reading of the clock per task. */
 static bool run_task(struct host *host, const struct zfarm_task *task, uint64_t *now_ns)
 {
-    atomic_store_explicit(&host->area->since_ns, *now_ns, memory_order_relaxed);
-    atomic_store_explicit(&host->area->at, task->seq, memory_order_release);
     buffer_reuse(&host->out.bytes);
     buffer_reuse(&host->err.bytes);
     host->out.too_large = host->err.too_large = false;
@@ -231,6 +240,8 @@ static bool run_batch(struct host *host, const struct plugin_order *order)
         call.data = bytes.size ? (const char *)bytes.data : "";
         call.size = bytes.size;
         call.seq = order->first + i;
+        if (!begin_task(host, call.seq, now_ns))
+            break;
         if (!run_task(host, &call, &now_ns))
             return false;
     }
@@ -288,6 +299,7 @@ int plugin_host_main(int argc, char **argv)
         fprintf(stderr, "%s: %s is for the worker's own use\n", argv[0], PLUGIN_HOST_FLAG);
         return 255;
     }
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a worker without a guard leaves nothing behind either */
     uint64_t output_max = strtoull(argv[PLUGIN_HOST_OUTPUT_MAX], NULL, 10);
     struct host host = {.link = PLUGIN_LINK_FD,
                         .area = map_area(PLUGIN_AREA_FD),

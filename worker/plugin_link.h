@@ -21,6 +21,12 @@
  *                    <-------------------------  DONE: all are in the area
  *     BATCH, area empty ...
  *
+ * What stands behind a task that takes long is taken back: the executor stores the number of the
+ * first that is not to begin in `stop_at`, and then reads `at`; the child stores `at` before each
+ * task, and then reads `stop_at`. All four are sequentially consistent, so that of the two one sees
+ * the other (Dekker's way, 1965): what is behind the `at` that the executor reads never begins. The
+ * child says DONE when it comes to `stop_at`.
+ *
  * So there is one wake-up per batch of small results, and a child that dies leaves what it had
  * finished in the area. The executor empties it by `written = 0`, while the child waits. The child
  * ends at end of file. */
@@ -37,7 +43,9 @@ struct plugin_area {
     _Atomic uint64_t since_ns; /* monotonic: when the child began with `at`; stored before it */
     _Atomic uint64_t at; /* the number of the task that the child is at or was at last; 0: none */
     _Atomic uint64_t written; /* bytes of finished results; stored after them */
-    uint8_t padding[40];
+    _Atomic uint64_t
+        stop_at; /* by the executor: no task from this number on is begun; 0: all are */
+    uint8_t padding[32];
     uint8_t results[PLUGIN_AREA_RESULTS]; /* plugin_result out err, each at a multiple of 8 */
 };
 

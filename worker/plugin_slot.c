@@ -113,6 +113,7 @@ static void send_batch(struct plugin_shared *shared, struct plugin_slot *slot, u
                                  .tries = assignment->tries};
     slot->state = SLOT_BUSY;
     slot->batch.sent = true;
+    slot->stopped = false;
     slot->wall_offset_us = clock_realtime_us() - clock_now_ns() / NS_PER_US;
     send_order(shared, slot, &order, assignment->records);
     plan_look(shared, slot, 0, 0, now_ns);
@@ -183,6 +184,18 @@ static void finish_large(struct plugin_slot *slot)
     capture_reset(&child->err);
 }
 
+/* Takes back what stands behind the task `at` that the child is at. */
+static void take_back(struct plugin_slot *slot, uint64_t at)
+{
+    struct plugin_batch *batch = &slot->batch;
+    if (plugin_batch_left(batch) == 1)
+        return;
+    slot->stopped = true;
+    uint64_t last = plugin_child_stop_at(&slot->child, at + 1);
+    if (last >= at && last - plugin_batch_next(batch) < plugin_batch_left(batch))
+        plugin_batch_return_behind(batch, last);
+}
+
 /* Looks what a busy child has done, and whether it must be killed. */
 static void look(struct plugin_shared *shared, struct plugin_slot *slot, uint64_t now_ns)
 {
@@ -199,8 +212,11 @@ static void look(struct plugin_shared *shared, struct plugin_slot *slot, uint64_
         kill_slot(shared, slot, KILL_CANCEL);
     else if (is_at_next && timeout_ns && now_ns - since_ns >= timeout_ns)
         kill_slot(shared, slot, KILL_TIMEOUT);
-    else
+    else {
+        if (is_at_next && now_ns - since_ns >= LOOK_EVERY_MS * NS_PER_MS)
+            take_back(slot, at);
         plan_look(shared, slot, at, since_ns, now_ns);
+    }
 }
 
 static void hear_starting(struct plugin_shared *shared, struct plugin_slot *slot,
@@ -220,6 +236,8 @@ static void hear_busy(struct plugin_shared *shared, struct plugin_slot *slot,
                       enum plugin_report_kind kind, uint64_t now_ns)
 {
     bool sound = harvest(slot);
+    if (sound && kind == PLUGIN_DONE && slot->batch.sent && slot->stopped)
+        plugin_batch_return(&slot->batch); /* it came to a task just before that was taken back */
     if (sound && kind == PLUGIN_DONE && !slot->batch.sent) {
         become_idle(shared, slot, now_ns);
     } else if (sound && kind == PLUGIN_FULL && slot->batch.sent) {

@@ -16,7 +16,8 @@ struct environment;
  *
  * Results lie in the area until the child has something to say, usually DONE. So that those before
  * a long task do not wait for it, a slot with a batch is looked at every LOOK_EVERY_MS; a batch is
- * meant to be a millisecond of work, so most are never looked at. */
+ * meant to be a millisecond of work, so most are never looked at. What stands behind a task that
+ * has run for so long is taken back, since another slot or worker may be free for it. */
 
 /* What the slots of one plugin executor share. Filled in by plugin.c. */
 struct plugin_shared {
@@ -54,6 +55,7 @@ struct plugin_slot {
     uint64_t killed_for; /* the task that the reason is about */
     unsigned failures;   /* deaths in a row of a child that had not ended a task */
     bool ended_any;      /* this child has ended a task */
+    bool stopped;        /* what stands behind the task it was at was taken back */
     struct why why;      /* what the last failure was */
 };
 

@@ -148,6 +148,14 @@ load farm
   says farm.err 'the sink was killed by signal 9'
 }
 
+@test "zfarm run is killed: its programs and what they run end with it" {
+  start farm zfarm run -j2 --shell 'echo {} >>log; sleep 300' ::: 1 2 3
+  wait_for 10 lines_reach log 2
+  send KILL farm
+  ends farm 5 137
+  wait_for 5 nothing_is_marked
+}
+
 @test "the worker of zfarm run is killed: another one is started, all results" {
   seq 100 >tasks
   start_reading tasks farm zfarm run -j2 --shell 'echo {} >>log; sleep 0.02; echo {}'

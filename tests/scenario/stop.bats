@@ -40,7 +40,8 @@ interrupted() {
   send TERM ventilator
   ends sink 10 255
   ends ventilator 10 255
-  ends one 10 0
+  ends one 10 255
+  says one.err "was interrupted"
   interrupted sink.err sink.out
 }
 
@@ -53,7 +54,8 @@ interrupted() {
   send TERM sink
   ends sink 10 255
   ends ventilator 10 255
-  ends one 10 0
+  ends one 10 255
+  says one.err "was interrupted"
   interrupted sink.err sink.out
 }
 

@@ -106,3 +106,20 @@ Test(plugin_batch, an_assignment_that_comes_from_inside_an_event_is_not_returned
     cr_assert_eq(plugin_batch_left(&record.batch), 2);
     plugin_batch_free(&record.batch);
 }
+
+Test(plugin_batch, what_is_behind_a_task_can_be_returned_while_that_goes_on)
+{
+    struct record record;
+    init(&record);
+    assign(&record, 5, 6);
+    finish(&record);
+    cr_assert(plugin_batch_cancel(&record.batch, 8));
+    plugin_batch_return_behind(&record.batch, 6);
+    cr_assert_str_eq(record.text, "finished 5 1; returned 7 1; cancelled 8 1; returned 9 2; ");
+    cr_assert(record.batch.assigned);
+    cr_assert_eq(plugin_batch_left(&record.batch), 1);
+    cr_assert_eq(record.batch.cancelled.members, 0);
+    finish(&record);
+    cr_assert_not(record.batch.assigned);
+    plugin_batch_free(&record.batch);
+}
