@@ -13,9 +13,8 @@
  * To send: wire_begin, the message's *_put, block_new. To receive: frame_take, then the *_take that
  * fits frame.kind. Every *_take checks all lengths and numbers and refuses bytes behind the end; it
  * returns ERR_TRUNCATED, ERR_MALFORMED, ERR_TRAILING   the message is to be dropped and counted.
- * Slices (struct bytes) in a decoded struct point into the message. A struct with a seqset in it
- * has a
- * *_free, which is to be called also when *_take failed; start from a zero-initialised one. */
+ * Slices (struct bytes) in a decoded struct point into the message. A struct with a seqset in it has
+ * a *_free, which is to be called also when *_take failed; start from a zero-initialised one. */
 
 enum {
     WIRE_VERSION = 1,

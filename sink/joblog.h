@@ -13,9 +13,10 @@
  *     JobRuntime  seconds, to the millisecond, right-aligned in ten places
  *     Send        bytes of the task
  *     Receive     bytes of its stdout and stderr
- *     Exitval     the exit status; -1 if it has none, because it was killed for a limit or never
- * ran Signal      the signal that ended it, 15 after --timeout, else 0 Command     the command line
- * that was run (or the task, if that is not known); a newline in it is written as a NUL byte
+ *     Exitval     the exit status; -1 if it has none, because it was killed for a limit or never ran
+ *     Signal      the signal that ended it, 15 after --timeout, else 0
+ *     Command     the command line that was run (or the task, if that is not known); a newline in it
+ *                 is written as a NUL byte
  *
  * The results need WANT_TIMES, WANT_TASK and WANT_COMMAND. */
 void joblog_put_header(struct buf *to);

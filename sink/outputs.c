@@ -106,10 +106,11 @@ static void accept_in_order(struct outputs *o, const struct result *r)
 
 void outputs_accept(struct outputs *o, const struct result *result)
 {
-    if (o->broken || (!result->final && (o->options.format != FORMAT_JSONL || o->order)))
+    if (o->broken)
         return;
-    if (!result->final) {
-        jsonl_put(writer_buf(&o->out), result);
+    if (!result->final) { /* also with -k: where it happened, since only results have an order */
+        if (o->options.format == FORMAT_JSONL)
+            jsonl_put(writer_buf(&o->out), result);
         return;
     }
     if (o->order)

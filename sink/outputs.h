@@ -64,8 +64,8 @@ void outputs_close(struct outputs *o);
 /* What the sink must ask workers for (enum result_want). */
 unsigned outputs_wants(const struct outputs_options *options);
 
-/* A result. Those that are not final are history, which jsonl shows; with -k it does not, since
- * what comes before its turn would have to be kept for as long as the task is tried again. */
+/* A result. Those that are not final are history, which jsonl shows where it happened, also with
+ * keep_order: to put it in order it would have to be kept for as long as the task is tried again. */
 void outputs_accept(struct outputs *o, const struct result *result);
 /* Tasks that were not run: order does not wait for them. */
 void outputs_skip(struct outputs *o, const struct seqset *tasks);

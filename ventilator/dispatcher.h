@@ -13,8 +13,9 @@
  *     all that was there when the turn began: control messages, closed connections, lanes
  *     dispatcher_turn (d, now_ns);
  *     while (dispatcher_wants_tasks (d, &tasks_max, &bytes_max))
- *         take tasks from the source into dispatcher_room (d); dispatcher_add_tasks, or
- * _add_too_large, or dispatcher_input_ended, or stop asking because the source has nothing now
+ *         take tasks from the source into dispatcher_room (d); then dispatcher_add_tasks, or
+ *         dispatcher_add_too_large, or dispatcher_input_ended, or stop asking because the source
+ *         has nothing now
  *     while (dispatcher_next_action (d, &action))  do it
  *     sleep until something happens or dispatcher_deadline (d)
  *

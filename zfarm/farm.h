@@ -9,11 +9,14 @@
  *
  * The ventilator is started first, then the worker, then the sink, each when the one before says
  * that it is ready; a worker that never is (COMMAND not found, say) has said why, and all is over
- * without a word more. All three end when this process dies. Who dies: worker killed      it is
- * started again, after 0.1 to 5 s worker ends by itself before the sink   it has said why; the job
- * is stopped, 255 sink or ventilator first                the rest is stopped, 255 sink with the
- * job's status              the ventilator and the worker follow; that is the status The first TERM
- * or INT lets what runs finish, the second ends all at once. */
+ * without a word more. All three end when this process dies. Who dies:
+ *
+ *     worker killed                           it is started again, after 0.1 to 5 s
+ *     worker ends by itself before the sink   it has said why; the job is stopped, 255
+ *     sink or ventilator first                the rest is stopped, 255
+ *     sink with the job's status              the others follow; that is the status
+ *
+ * The first TERM or INT lets what runs finish, the second ends all at once. */
 struct farm_arguments {
     struct words ventilator; /* options and inputs */
     struct words worker;     /* options, "--" and COMMAND */

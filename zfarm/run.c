@@ -84,7 +84,7 @@ static int show(const struct settings *s, char *const *words, size_t command)
     struct inputs inputs = {0};
     for (size_t i = 0; i < s->files.count; i++)
         inputs_add_file(&inputs, s->files.items[i]);
-    inputs_add_words(&inputs, words);
+    inputs_add_words(&inputs, words + command);
     struct source_options source = {.inputs = &inputs,
                                     .null = s->null,
                                     .values = s->values,

@@ -191,20 +191,81 @@ farm() {
   (($(wc -l <run.err) == 1))
 }
 
-# stranger PORT: what no ZeroMQ peer would send, on PORT.
-stranger() { head -c 4096 /dev/urandom 2>/dev/null >"/dev/tcp/127.0.0.1/$1" || true; }
+@test "an input file that may not be read is named" {
+  ((EUID)) || command -v setpriv >/dev/null || skip "root may read all, and setpriv is not there"
+  local as=()
+  ((EUID)) || as=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+  echo a >secret
+  chmod 000 secret
+  chmod 711 . ..
+  start run "${as[@]}" env TMPDIR=/tmp zfarm run -a "$PWD/secret" -- echo
+  ends run 20 255
+  says run.err "secret: Permission denied"
+  chmod 600 secret
+}
 
-@test "random bytes on every port do not disturb a job" {
+# job_with COMMAND...: runs COMMAND while a job runs over TCP, and the job must not mind. The ports
+# are then in $port (control), $((port + 1)) (lanes) and $((port + 2)) (results).
+job_with() {
   port=$(free_ports 3)
   seq 200 >in
   at=tcp://127.0.0.1:$port
   start_reading in ventilator zfarm-ventilator --bind "$at"
   start sink zfarm-sink -k --connect "$at" --bind "tcp://127.0.0.1:$((port + 2))"
-  start worker zfarm-worker --connect "$at" -j2 --shell 'sleep 0.01; echo {}'
-  wait_for 20 lines_reach sink.out 1
-  for _ in 1 2 3; do
-    for ((p = port; p < port + 3; p++)); do stranger "$p" 2>/dev/null; done
-  done
+  start worker zfarm-worker --connect "$at" -j2 --shell 'until [ -e over ]; do sleep 0.02; done; echo {}'
+  wait_for 20 eval '! port_is_free $((port + 2))'
+  "$@"
+  : >over
   for name in sink ventilator worker; do ends "$name" 30 0; done
   same sink.out in
+}
+
+wrong_sockets() {
+  local type p
+  needs_stranger
+  for type in push pull dealer router req pub sub; do
+    for ((p = port; p < port + 3; p++)); do
+      start "$type-$p" "$ZFARM_STRANGER" "$type" "tcp://127.0.0.1:$p" 0100 48656c6c6f ''
+    done
+  done
+  for type in push pull dealer router req pub sub; do
+    for ((p = port; p < port + 3; p++)); do ends "$type-$p" 20 0; done
+  done
+}
+
+needs_stranger() { [[ -x ${ZFARM_STRANGER:-} ]] || skip "ZFARM_STRANGER names no program"; }
+
+@test "every type of ZeroMQ socket on every port does not disturb a job" {
+  job_with wrong_sockets
+}
+
+# A JOIN as version 2 might have it: kind 1, version 2, and who knows what behind.
+version_two() {
+  local p
+  needs_stranger
+  for ((p = port; p < port + 3; p++)); do
+    "$ZFARM_STRANGER" dealer "tcp://127.0.0.1:$p" "0102$(printf '%048d' 7)ffff" >"$p.answers" 3>&-
+    "$ZFARM_STRANGER" push "tcp://127.0.0.1:$p" "0102$(printf '%048d' 7)ffff" 3>&-
+  done
+  # REFUSE of version 1 with reason 1, and a sentence that names both versions.
+  grep -qE '^1501' "$port.answers"
+  head -n1 "$port.answers" | sed 's/../\\x&/g' | xargs -0 printf | grep -aq 'speaks version 1 of the protocol.*version 2'
+  says ventilator.err "refused a peer of another protocol version=2"
+}
+
+@test "a JOIN of another protocol version is refused with words, and does not disturb a job" {
+  job_with version_two
+}
+
+random_bytes() {
+  local p
+  for _ in 1 2 3; do
+    for ((p = port; p < port + 3; p++)); do
+      head -c 4096 /dev/urandom 2>/dev/null >"/dev/tcp/127.0.0.1/$p" || true
+    done
+  done
+}
+
+@test "random bytes on every port do not disturb a job" {
+  job_with random_bytes
 }

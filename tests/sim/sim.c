@@ -12,13 +12,10 @@
 
 #define WATCH_NS (50 * NS_PER_MS)
 #define CALM_NS (4 * NS_PER_S) /* after something went wrong, before idling is judged */
-#define PEACE_NS                                                                                   \
-    (100 * NS_PER_S) /* within which a run without faults must end, besides its work               \
-                      */
-
-#define GIVE_UP_NS                                                                                 \
-    (70 * NS_PER_S) /* a worker that did not hear of the end looks for it so long                  \
-                     */
+/* Within which a run without faults must end, besides its work. */
+#define PEACE_NS (100 * NS_PER_S)
+/* A worker that did not hear of the end looks for it so long. */
+#define GIVE_UP_NS (70 * NS_PER_S)
 
 enum { EVENTS_MAX = 1500000 };
 
