@@ -213,7 +213,7 @@ job_with() {
   start_reading in ventilator zfarm-ventilator --bind "$at"
   start sink zfarm-sink -k --connect "$at" --bind "tcp://127.0.0.1:$((port + 2))"
   start worker zfarm-worker --connect "$at" -j2 --shell 'until [ -e over ]; do sleep 0.02; done; echo {}'
-  wait_for 20 eval '! port_is_free $((port + 2))'
+  wait_for 20 eval "! port_is_free $((port + 2))"
   "$@"
   : >over
   for name in sink ventilator worker; do ends "$name" 30 0; done

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MPL-2.0
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # pid_of is in helpers.bash
+# shellcheck disable=SC2016,SC2154 # a quoted variable is another shell's; pid_of is in helpers.bash
 # A farm that is started by hand, program by program, over TCP on free ports of this machine. A file
 # that uses it says `load farm` after `load helpers`.
 

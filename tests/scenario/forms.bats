@@ -16,13 +16,13 @@ prints() {
 
 @test "lines come from stdin, from -a FILE and from :::: FILE" {
   printf 'a\n\nb c\n' >in
-  printf 'd\n' >more
+  printf 'd\n' >other
   prints $'<a>\n<>\n<b c>' echo '<{}>'
   : >in
-  prints '<d>' -a more echo '<{}>'
-  prints '<d>' echo '<{}>' :::: more
+  prints '<d>' -a other echo '<{}>'
+  prints '<d>' echo '<{}>' :::: other
   printf 'x\n' >in
-  prints $'<d> <x>' echo '<{1}>' '<{2}>' :::: more -
+  prints $'<d> <x>' echo '<{1}>' '<{2}>' :::: other -
 }
 
 @test "with -0 a task ends with NUL and may hold newlines" {
