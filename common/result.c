@@ -104,9 +104,9 @@ static enum error take_status(const uint8_t **at, const uint8_t *end, struct res
 
 enum error result_take(struct bytes *records, struct result *r)
 {
-    const uint8_t *at = records->data, *end = at + records->size;
-    if (at == end)
+    if (records->size == 0)
         return ERR_TRUNCATED;
+    const uint8_t *at = records->data, *end = at + records->size;
     unsigned flags = *at++;
     if (flags & 0x80)
         return ERR_MALFORMED;

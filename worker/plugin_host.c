@@ -314,5 +314,9 @@ int plugin_host_main(int argc, char **argv)
     serve(&host);
     if (host.destroy)
         host.destroy(host.state);
+    buf_free(&host.records);
+    buf_free(&host.joined);
+    buf_free(&host.out.bytes);
+    buf_free(&host.err.bytes);
     return 0;
 }

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MPL-2.0
 # Whatever a person gives it: a clear message, the right status, and an end.
 load helpers
+load farm
 
 # farm SECONDS STATUS ARGUMENT...: zfarm run ends so; its input is the file `in`.
 farm() {
@@ -91,7 +92,7 @@ farm() {
 @test "a task that writes 1 GiB fails at --output-max, in bounded memory" {
   # Nothing that is started may have more than 1 GiB of address space; without a bound it would.
   # The address sanitizer reserves terabytes.
-  nm -D "$(command -v zfarm-worker)" | grep -q asan || ulimit -v 1048576
+  is_sanitized || ulimit -v 1048576
   farm 60 1 --output-max 1M --shell 'head -c 1G /dev/zero' ::: 1
   says run.err "task 1 failed: it wrote more than --output-max"
   (($(stat -c %s run.out) <= 1048576))
@@ -249,7 +250,8 @@ version_two() {
   done
   # REFUSE of version 1 with reason 1, and a sentence that names both versions.
   grep -qE '^1501' "$port.answers"
-  head -n1 "$port.answers" | sed 's/../\\x&/g' | xargs -0 printf | grep -aq 'speaks version 1 of the protocol.*version 2'
+  sed 's/../\\x&/g; q' "$port.answers" | xargs -0 printf |
+    grep -aq 'speaks version 1 of the protocol.*version 2'
   says ventilator.err "refused a peer of another protocol version=2"
 }
 

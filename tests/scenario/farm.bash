@@ -29,6 +29,9 @@ worker() {
   start "$name" zfarm-worker --connect "$control" --name "$name" "$@"
 }
 
+# is_sanitized: the programs were built with the address sanitizer.
+is_sanitized() { nm -D "$(command -v zfarm-worker)" | grep -q asan; }
+
 # held FILE: makes `held`, an input for the ventilator that is FILE and does not end before let_go: so
 # that no worker that is slow to start finds the job over.
 held() {

@@ -106,7 +106,7 @@ prints() {
   start run zfarm run -j1 --joblog log --shell 'sleep 0.1; echo abc; exit {}' ::: 0 7
   ends run 20 1
   same <(head -n1 log) <(printf 'Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n')
-  same <(tail -n +2 log | cut -f1,5-9) <(printf '1\t1\t4\t0\t0\tsleep 0.1; echo abc; exit 0\n2\t1\t4\t7\t0\tsleep 0.1; echo abc; exit 7\n')
+  same <(tail -n +2 log | cut -f1,5-9) <(printf '%s\t1\t4\t%s\t0\tsleep 0.1; echo abc; exit %s\n' 1 0 0 2 7 7)
   same <(tail -n +2 log | awk '$4 >= 0.1 && $4 < 5' | wc -l) <(echo 2)
 }
 

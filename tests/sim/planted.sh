@@ -18,7 +18,7 @@ trap 'rm -rf "$copy"' EXIT INT TERM
 
 [ $# -gt 0 ] || set -- "$here"/planted/*.patch
 mkdir "$copy/src"
-tar -C "$root" --exclude=.git -cf - . | tar -C "$copy/src" -xf -
+tar -C "$root" --exclude=.git --exclude='./build*' -cf - . | tar -C "$copy/src" -xf -
 meson setup "$copy/build" "$copy/src" >"$copy/log" 2>&1 || { cat "$copy/log"; exit 2; }
 
 missed=0
