@@ -68,10 +68,10 @@ child_of() {
 
 has_child() { [[ -n $(child_of "$@") ]]; }
 
-# plugin NAME: compiles examples/NAME.c, or NAME.c of this directory, to NAME.so.
+# plugin NAME [LIBRARY...]: compiles examples/NAME.c, or NAME.c of this directory, to NAME.so.
 plugin() {
   local root=$BATS_TEST_DIRNAME/../.. source
   source=$root/examples/$1.c
   [[ ! -e $1.c ]] || source=$1.c
-  "${CC:-cc}" -shared -fPIC -I "$root/include" -o "$1.so" "$source"
+  "${CC:-cc}" -shared -fPIC -I "$root/include" -o "$1.so" "$source" "${@:2}"
 }
