@@ -2,6 +2,7 @@
 #ifndef ZFARM_WORKER_PLUGIN_H
 #define ZFARM_WORKER_PLUGIN_H
 
+#include "common/clock.h"
 #include "common/error.h"
 #include "worker/executor.h"
 
@@ -12,6 +13,7 @@ struct guard;
  *
  * A task that crashes the plugin, ends its process or runs out of time is one failed task: what the
  * child had finished before is finished, what lay behind is returned, and a fresh child is started.
+ * What lies behind a task that takes long is returned as well, since others may be free for it.
  * A task whose cancel arrives while it waits in the child is let run, if it comes to that before
  * the next look (50 ms), and its result dropped: it ends in cancelled all the same.
  *
@@ -23,9 +25,12 @@ struct plugin_options {
     struct executor_options base;
     const char *file;  /* as dlopen takes it, but a name without a slash is one in this directory */
     char *const *args; /* for zfarm_init; NULL at the end; NULL: none */
-    const char *program; /* what has plugin_host_main in it: /proc/self/exe */
-    struct guard *guard; /* guard.h; NULL: none */
+    const char *program;  /* what has plugin_host_main in it: /proc/self/exe */
+    struct guard *guard;  /* guard.h; NULL: none */
+    uint64_t patience_ns; /* what stands behind a task that runs for longer is returned */
 };
+
+#define PLUGIN_PATIENCE_NS (50 * NS_PER_MS) /* unless a test wants another */
 
 /* Starts the children and waits until the first has loaded the plugin, so that a file which is none
  * is an error here, before any task is taken: usually some milliseconds, 10 s at most. It does not

@@ -213,7 +213,7 @@ static void look(struct plugin_shared *shared, struct plugin_slot *slot, uint64_
     else if (is_at_next && timeout_ns && now_ns - since_ns >= timeout_ns)
         kill_slot(shared, slot, KILL_TIMEOUT);
     else {
-        if (is_at_next && now_ns - since_ns >= LOOK_EVERY_MS * NS_PER_MS)
+        if (is_at_next && now_ns - since_ns >= shared->patience_ns)
             take_back(slot, at);
         plan_look(shared, slot, at, since_ns, now_ns);
     }

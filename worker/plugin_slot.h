@@ -25,6 +25,7 @@ struct plugin_shared {
     struct executor_events events;
     struct children children;
     struct capture_limits limits;
+    uint64_t patience_ns;            /* plugin.h */
     int epoll;                       /* its data are the slots */
     const char *program;             /* of a child */
     char **argv;                     /* plugin_host.h; the slot's number is filled in here */

@@ -295,7 +295,8 @@ static enum error make_executor(struct worker *w, unsigned slots, struct why *wh
                                                              .file = o->plugin,
                                                              .args = o->words,
                                                              .program = own_program,
-                                                             .guard = w->guard};
+                                                             .guard = w->guard,
+                                                             .patience_ns = PLUGIN_PATIENCE_NS};
         return plugin_new(&w->executor_options.plugin, &events, &w->executor, why);
     }
     w->executor_options.command = (struct command_options){.base = base,

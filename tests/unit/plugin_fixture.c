@@ -90,7 +90,8 @@ struct fixture *prepare(const char *file)
     f->options = (struct plugin_options){
         .base = {.slots = 1, .output_max = 4 << 20, .tmpdir = f->tmpdir, .worker = "tester"},
         .file = file,
-        .program = PLUGIN_HOST};
+        .program = PLUGIN_HOST,
+        .patience_ns = NEVER};
     sigset_t chld;
     sigemptyset(&chld);
     sigaddset(&chld, SIGCHLD);
@@ -109,6 +110,14 @@ struct fixture *launched(char *const *args)
 {
     struct fixture *f = prepare(PLUGINS "/trouble.so");
     f->options.args = args;
+    launch(f);
+    return f;
+}
+
+struct fixture *launched_impatient(void)
+{
+    struct fixture *f = prepare(PLUGINS "/trouble.so");
+    f->options.patience_ns = PLUGIN_PATIENCE_NS;
     launch(f);
     return f;
 }

@@ -48,6 +48,8 @@ void launch(struct fixture *f);
 struct fixture *prepare(const char *file);
 /* One slot of the plugin `trouble` with these arguments. */
 struct fixture *launched(char *const *args);
+/* The same, with the patience that it has outside of tests; else it is endless. */
+struct fixture *launched_impatient(void);
 /* Destroys all, and looks that no child is left. */
 void finish(struct fixture *f);
 /* One turn of the loop of executor.h, waiting 10 s at most. */

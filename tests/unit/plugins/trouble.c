@@ -87,8 +87,6 @@ int zfarm_handle(void *state, const struct zfarm_task *task, struct zfarm_reply 
         raise(SIGKILL);
     if (starts(text, "exit"))
         exit(atoi(number));
-    if (starts(text, "nap"))
-        usleep(10000);
     if (starts(text, "sleep"))
         sleep((unsigned)atoi(number));
     if (starts(text, "return"))
