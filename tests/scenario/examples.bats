@@ -147,10 +147,11 @@ C
   farm_places
   printf '%s\n' '0 0 97 20' '0 20 50 41' '50 20 47 41' >tiles
   held tiles
-  ventilator held
-  sink
+  sink --bar
   worker one -j1 --plugin ./mandelbrot.so 97 61 -0.6 0 3.6
   worker two -j1 --plugin ./mandelbrot.so 97 61 -0.6 0 3.6
+  ventilator held --heartbeat 0.1
+  wait_for 30 workers_are 2
   let_go
   for name in sink ventilator one two; do
     ends "$name" 60 0
