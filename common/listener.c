@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "common/listener.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -119,11 +120,17 @@ static int listen_tcp(const struct endpoint *endpoint)
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_storage address = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in four;
+        struct sockaddr_in6 six;
+    } address = {.any.sa_family = AF_UNSPEC};
     socklen_t size = sizeof address;
-    getsockname(fd, (struct sockaddr *)&address, &size);
-    return ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
-                                               : ((struct sockaddr_in *)&address)->sin_port);
+    int rc = getsockname(fd, &address.any, &size);
+    assert(rc == 0); /* it is our own and bound */
+    if (address.any.sa_family == AF_INET6)
+        return ntohs(address.six.sin6_port);
+    return ntohs(address.four.sin_port);
 }
 
 enum error listener_open(struct listener *listener, const char *text, struct why *why)
