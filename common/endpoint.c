@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static enum error wrong(const char *text, struct why *why, const char *reason)
 {
@@ -71,6 +72,15 @@ static const char *port_fault(const char *text, enum endpoint_use use, uint16_t 
     return NULL;
 }
 
+/* localhost means this machine (RFC 6761, 6.3), whatever a file or a server makes of it. `host` may
+ * be the endpoint's own. */
+static void set_host(struct endpoint *endpoint, const char *host)
+{
+    bool local = strcasecmp(host, "localhost") == 0;
+    memmove(endpoint->host, local ? "127.0.0.1" : host,
+            local ? sizeof "127.0.0.1" : strlen(host) + 1);
+}
+
 static enum error parse_tcp(const char *text, enum endpoint_use use, struct endpoint *endpoint,
                             struct why *why)
 {
@@ -89,6 +99,7 @@ static enum error parse_tcp(const char *text, enum endpoint_use use, struct endp
         fault = port_fault(colon + 1, use, &parsed.port);
     if (fault)
         return wrong(text, why, fault);
+    set_host(&parsed, parsed.host);
     *endpoint = parsed;
     return ERR_NONE;
 }
@@ -138,7 +149,7 @@ void endpoint_format(const struct endpoint *endpoint, char text[static ENDPOINT_
 bool endpoint_is_loopback(const struct endpoint *endpoint)
 {
     struct in6_addr v6;
-    if (endpoint->ipc || strcmp(endpoint->host, "localhost") == 0)
+    if (endpoint->ipc)
         return true;
     if (inet_pton(AF_INET6, endpoint->host, &v6) == 1)
         return IN6_IS_ADDR_LOOPBACK(&v6) || (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == 127);
@@ -172,7 +183,7 @@ enum error endpoint_set_host(struct endpoint *endpoint, const char *host, struct
         return fail(why, ERR_INVALID,
                     "'%.255s' is no host: %s; one looks like node7.example.org or 192.0.2.7", host,
                     size > ENDPOINT_HOST_MAX ? "it is longer than 255 characters" : fault);
-    strcpy(endpoint->host, copy);
+    set_host(endpoint, copy);
     return ERR_NONE;
 }
 

@@ -20,7 +20,8 @@ enum endpoint_use { ENDPOINT_BIND, ENDPOINT_CONNECT };
 
 struct endpoint {
     bool ipc;
-    char host[ENDPOINT_HOST_MAX + 1]; /* tcp: a name or an address, IPv6 without brackets, or "*" */
+    char host[ENDPOINT_HOST_MAX + 1]; /* tcp: a name or an address, IPv6 without brackets, or "*";
+                                         localhost becomes 127.0.0.1 */
     uint16_t port;                    /* tcp: 0 is any free port, written "*" */
     char path[ENDPOINT_PATH_MAX + 1]; /* ipc */
 };
@@ -31,7 +32,7 @@ enum error endpoint_parse(const char *text, enum endpoint_use use, struct endpoi
                           struct why *why);
 /* As libzmq takes it; endpoint_parse reads it back. */
 void endpoint_format(const struct endpoint *endpoint, char text[static ENDPOINT_TEXT_SIZE]);
-/* Whether only this machine can reach it: ipc, 127.0.0.0/8, ::1, localhost. */
+/* Whether only this machine can reach it: ipc, 127.0.0.0/8, ::1. */
 bool endpoint_is_loopback(const struct endpoint *endpoint);
 /* Whether the host is "*" or the unspecified address, to which nobody can connect. */
 bool endpoint_is_wildcard(const struct endpoint *endpoint);

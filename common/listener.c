@@ -104,8 +104,6 @@ static int listen_tcp(const struct endpoint *endpoint)
     char port[8];
     if (strcmp(endpoint->host, "*") == 0)
         return listen_any(endpoint->port);
-    if (strcmp(endpoint->host, "localhost") == 0)
-        hints.ai_family = AF_INET;
     snprintf(port, sizeof port, "%u", (unsigned)endpoint->port);
     if (getaddrinfo(endpoint->host, port, &hints, &found) != 0) {
         errno = EADDRNOTAVAIL;

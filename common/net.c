@@ -134,13 +134,11 @@ static bool binds_ipv6(const struct endpoint *endpoint)
     return strcmp(endpoint->host, "*") == 0 || strchr(endpoint->host, ':');
 }
 
-/* A name may have an IPv6 address alone. libzmq tries the first that it finds, and for "localhost"
- * that would be ::1, where nobody listens. */
+/* A name may have an IPv6 address alone. */
 static bool connects_ipv6(const struct endpoint *endpoint)
 {
     struct in_addr ignored;
-    return !endpoint->ipc && inet_pton(AF_INET, endpoint->host, &ignored) != 1 &&
-           strcmp(endpoint->host, "localhost") != 0;
+    return !endpoint->ipc && inet_pton(AF_INET, endpoint->host, &ignored) != 1;
 }
 
 /* libzmq binds to addresses and interfaces only: a name becomes an address here. What cannot be
@@ -151,8 +149,6 @@ static void look_up_host(struct endpoint *endpoint)
     struct addrinfo *found;
     if (endpoint->ipc || strcmp(endpoint->host, "*") == 0)
         return;
-    if (strcmp(endpoint->host, "localhost") == 0)
-        hints.ai_family = AF_INET;
     if (getaddrinfo(endpoint->host, NULL, &hints, &found) != 0)
         return;
     getnameinfo(found->ai_addr, found->ai_addrlen, endpoint->host, sizeof endpoint->host, NULL, 0,
@@ -185,11 +181,13 @@ void net_bound(void *socket, char endpoint[static ENDPOINT_TEXT_SIZE])
 enum error net_connect(void *socket, const char *text, struct why *why)
 {
     struct endpoint endpoint;
+    char address[ENDPOINT_TEXT_SIZE];
     enum error error = endpoint_parse(text, ENDPOINT_CONNECT, &endpoint, why);
     if (error)
         return error;
+    endpoint_format(&endpoint, address);
     set_option(socket, ZMQ_IPV6, connects_ipv6(&endpoint));
-    if (zmq_connect(socket, text) != 0)
+    if (zmq_connect(socket, address) != 0)
         return fail(why, ERR_INVALID, "cannot connect to %s: %s", text, zmq_strerror(errno));
     return ERR_NONE;
 }

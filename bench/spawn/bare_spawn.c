@@ -3,8 +3,8 @@
 /* bare_spawn JOBS COUNT COMMAND ARG...
  *
  * Starts COMMAND COUNT times, JOBS at a time, reads what it writes on stdout and stderr to the end,
- * waits for it, and prints how many it did a second. It does nothing else: the limit for anything
- * that runs commands and captures their output. */
+ * waits for it, and prints how many it did a second, how many of them failed, and how many bytes it
+ * read. It does nothing else: the limit for anything that runs commands and captures their output. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -29,6 +29,8 @@ static struct pollfd ends[JOBS_MAX * 2]; /* stdout and stderr of each job; fd -1
 static struct job jobs[JOBS_MAX];
 static posix_spawnattr_t attributes;
 static int null;
+static int failed;
+static long long bytes;
 
 static void die(const char *what, int error)
 {
@@ -61,8 +63,13 @@ static void start(int at, char **argv)
 static bool read_some(struct pollfd *end)
 {
     static char chunk[64 << 10];
-    if (!end->revents || read(end->fd, chunk, sizeof chunk) > 0)
+    if (!end->revents)
         return false;
+    ssize_t size = read(end->fd, chunk, sizeof chunk);
+    if (size > 0) {
+        bytes += size;
+        return false;
+    }
     close(end->fd);
     end->fd = -1;
     return true;
@@ -80,6 +87,7 @@ static bool serve(int at)
     int status;
     if (waitpid(jobs[at].pid, &status, 0) < 0)
         die("waitpid", errno);
+    failed += status != 0;
     return true;
 }
 
@@ -122,6 +130,6 @@ int main(int argc, char **argv)
     clock_gettime(CLOCK_MONOTONIC, &end);
     double seconds =
         (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
-    printf("%.1f\n", count / seconds);
+    printf("%.1f %d %lld\n", count / seconds, failed, bytes);
     return 0;
 }

@@ -9,6 +9,6 @@ ninja -C "$build" bench/spawn/bare_spawn bench/spawn/exec_loop > /dev/null
 for ((turn = 0; turn < turns; turn++)); do
   echo "$("$build/bench/spawn/bare_spawn" "$jobs" "$count" /bin/true 1)" \
     "$("$build/bench/spawn/exec_loop" "$jobs" "$count" /bin/true)"
-done | awk '{ bare += 1 / $1; executor += 1 / $2 } END {
+done | awk '{ bare += 1 / $1; executor += 1 / $4 } END {
   printf "bare %.0f/s, executor %.0f/s, ", NR / bare, NR / executor
   printf "ratio %.3f\n", bare / executor }'
