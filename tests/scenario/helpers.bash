@@ -14,6 +14,9 @@ setup() {
   local bin=${ZFARM_BIN:?must name the directory of the programs, as meson test and ./dev test do}
   PATH=$(realpath -m "$bin"):$PATH
   cd "$BATS_TEST_TMPDIR" || return
+  # So that what a killed program leaves there goes with the test.
+  export TMPDIR=$PWD
+  unset XDG_RUNTIME_DIR
   # Found in /proc/PID/environ of all that this test starts, even of what left its process group.
   export SCENARIO_MARK=$$-$BATS_TEST_NUMBER-$RANDOM$RANDOM
   # A sanitizer's report goes to a file, so that it fails a test that does not look at stderr. (The
