@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_SINK_STORE_H
+#define ZFARM_SINK_STORE_H
+
+#include "common/result.h"
+#include "common/seqset.h"
+
+/* The store of --store FILE.db: every result of a job in a SQLite database that people can query
+ * (docs/store.md has its schema), so that the sink may die and the job can be taken up again.
+ *
+ * What store_put is given waits in memory; store_commit writes all of it in one transaction, next to
+ * the lengths of the files that were written beside the store and the highest life of the ventilator.
+ * After ERR_NONE it survives the end of this process, with STORE_FULL also a loss of power. A
+ * transaction that fails changes nothing, and all of it is tried again by the next call.
+ *
+ * One sink at a time has a store: the file is locked until store_close. Readers are welcome. Nothing
+ * here blocks but for the disk. */
+#define STORE_WANTS (WANT_TIMES | WANT_TASK | WANT_HASH)
+
+enum store_durability { STORE_NORMAL, STORE_FULL };
+
+/* What the store has from before. */
+struct store_past {
+    bool is_new;
+    uint64_t job;
+    uint64_t incarnation; /* highest life of the ventilator */
+    bool closed;
+    uint64_t total; /* of a closed job */
+    uint64_t ok, failed, lost, doubled;
+    struct seqset stored;
+};
+
+/* A file beside the store, as it was when the last transaction was committed. */
+struct store_file {
+    const char *name; /* "output", "joblog" */
+    uint64_t length;  /* bytes */
+    uint64_t next;    /* with -k: the first task that is not in it; else 0 */
+};
+
+struct store;
+
+/* Opens the store, or makes one for `job`. On success `past` is the caller's to be freed with
+ * store_past_free. ERR_IN_USE: another sink has it. ERR_INVALID: it is no store of zfarm. ERR_VERSION:
+ * a newer zfarm made it. ERR_IO, ERR_ACCESS. All with words; then nothing is changed. */
+enum error store_open(struct store **store, const char *path, enum store_durability durability,
+                      uint64_t job, struct store_past *past, struct why *why);
+void store_past_free(struct store_past *past);
+/* What was not committed is gone. Takes NULL. */
+void store_close(struct store **store);
+
+/* A final result, or a try that was not final; it is copied. The results need
+ * STORE_WANTS. */
+void store_put(struct store *store, const struct result *result);
+size_t store_pending_bytes(const struct store *store);
+void store_set_file(struct store *store, const struct store_file *file);
+/* What was committed of it; false if there is nothing. */
+bool store_get_file(struct store *store, struct store_file *file);
+/* A ventilator has welcomed the sink: the job is open again, and of this life. */
+void store_reopen(struct store *store, uint64_t incarnation);
+struct store_closing {
+    uint64_t total, not_run, doubled, workers;
+};
+void store_finish(struct store *store, const struct store_closing *closing);
+/* There is something to be committed. */
+bool store_is_dirty(const struct store *store);
+/* ERR_DISK_FULL: no room; try again each second. ERR_IO: the store is no good any more. */
+enum error store_commit(struct store *store, struct why *why);
+
+/* Appends the numbers and hashes of at most `most` stored tasks from number `from` on, in order.
+ * ERR_IO. */
+enum error store_hashes(struct store *store, uint64_t from, size_t most, struct seqset *tasks,
+                        struct hash *hashes, struct why *why);
+/* Reads the final result of a task back and hands it to `take`; false in *found if there is none.
+ * Slices are valid during the call. ERR_IO. */
+enum error store_read(struct store *store, uint64_t seq,
+                      void (*take)(void *context, const struct result *result), void *context,
+                      bool *found, struct why *why);
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_SINK_STORE_SCHEMA_H
+#define ZFARM_SINK_STORE_SCHEMA_H
+
+/* The public schema of a store: docs/store.md says what each column means, with examples. A change
+ * that old readers would not survive takes the next number. */
+enum { STORE_SCHEMA = 1, STORE_APPLICATION = 0x7a66726d /* "zfrm" */ };
+
+static const char store_schema[] =
+    "CREATE TABLE job ("
+    "  id INTEGER PRIMARY KEY CHECK (id = 1),"
+    "  job INTEGER NOT NULL,"
+    "  incarnation INTEGER NOT NULL,"
+    "  started REAL NOT NULL,"
+    "  closed REAL,"
+    "  total INTEGER,"
+    "  not_run INTEGER NOT NULL DEFAULT 0,"
+    "  doubled INTEGER NOT NULL DEFAULT 0,"
+    "  workers INTEGER NOT NULL DEFAULT 0);"
+    "CREATE TABLE result ("
+    "  seq INTEGER PRIMARY KEY,"
+    "  status TEXT NOT NULL,"
+    "  exit INTEGER,"
+    "  signal INTEGER,"
+    "  attempts INTEGER NOT NULL,"
+    "  worker TEXT,"
+    "  start REAL,"
+    "  seconds REAL,"
+    "  task,"
+    "  hash BLOB,"
+    "  stdout,"
+    "  stderr,"
+    "  record BLOB);"
+    "CREATE TABLE attempt ("
+    "  seq INTEGER NOT NULL,"
+    "  attempt INTEGER NOT NULL,"
+    "  incarnation INTEGER NOT NULL,"
+    "  status TEXT NOT NULL,"
+    "  exit INTEGER,"
+    "  signal INTEGER,"
+    "  worker TEXT,"
+    "  start REAL,"
+    "  seconds REAL,"
+    "  stdout,"
+    "  stderr);"
+    "CREATE INDEX attempt_of ON attempt (seq);"
+    "CREATE TABLE file ("
+    "  name TEXT PRIMARY KEY,"
+    "  length INTEGER NOT NULL,"
+    "  next INTEGER NOT NULL) WITHOUT ROWID;"
+    "CREATE VIEW failed AS"
+    "  SELECT seq, status, exit, signal, attempts, worker, seconds, task, stderr"
+    "  FROM result WHERE status <> 'ok';";
+
+#endif
