@@ -39,6 +39,7 @@ enum {
     X(KIND_BYE, 9)                                                                                 \
     X(KIND_STORED, 10)                                                                             \
     X(KIND_CLOSED, 11)                                                                             \
+    X(KIND_HASHES, 12)                                                                             \
     X(KIND_WELCOME, 20)                                                                            \
     X(KIND_REFUSE, 21)                                                                             \
     X(KIND_AGAIN, 22)                                                                              \
@@ -52,6 +53,7 @@ enum {
     X(KIND_STATUS, 30)                                                                             \
     X(KIND_DONE, 31)                                                                               \
     X(KIND_ENDED, 32)                                                                              \
+    X(KIND_CHECK, 33)                                                                              \
     X(KIND_HELLO, 40)                                                                              \
     X(KIND_TASKS, 41)                                                                              \
     X(KIND_PIECE, 42)                                                                              \
@@ -208,6 +210,22 @@ struct closed {
 void closed_put(struct buf *to, const struct closed *m);
 enum error closed_take(struct bytes body, struct closed *m);
 
+struct hashed_task {
+    uint64_t seq;
+    struct hash hash; /* 0: the task has no bytes, it was too large */
+};
+
+/* The answer to CHECK: stored tasks in order, from the number that it named. */
+struct hashes {
+    struct hashed_task *items;
+    size_t count;
+    bool last; /* there are no more */
+};
+enum { HASHES_MAX = 4096 };
+void hashes_put(struct buf *to, const struct hashes *m);
+enum error hashes_take(struct bytes body, struct hashes *m);
+void hashes_free(struct hashes *m);
+
 /* ---- control, from the ventilator ---- */
 
 struct worker_welcome {
@@ -249,7 +267,8 @@ struct refuse {
 void refuse_put(struct buf *to, const struct refuse *m);
 enum error refuse_take(struct bytes body, struct refuse *m);
 
-/* AGAIN, ENDED (a session), RECALL (tasks), RESEND (a batch) and END (a batch): one number. */
+/* AGAIN, ENDED (a session), RECALL (tasks), RESEND (a batch), END (a batch) and CHECK (a task): one
+ * number. */
 void number_put(struct buf *to, uint64_t number);
 enum error number_take(struct bytes body, uint64_t *number);
 

@@ -297,3 +297,34 @@ enum error closed_take(struct bytes body, struct closed *m)
         *numbers[i] = fields_number(&r);
     return fields_end(&r);
 }
+
+void hashes_put(struct buf *to, const struct hashes *m)
+{
+    varint_put(to, m->last);
+    varint_put(to, m->count);
+    for (size_t i = 0; i < m->count; i++) {
+        varint_put(to, m->items[i].seq);
+        hash_put(to, m->items[i].hash);
+    }
+}
+
+enum error hashes_take(struct bytes body, struct hashes *m)
+{
+    struct fields r = fields_of(body);
+    m->last = fields_number(&r) & 1;
+    m->count = fields_count(&r, 17);
+    m->items = m->count ? xcalloc(m->count, sizeof *m->items) : NULL;
+    for (size_t i = 0; i < m->count; i++) {
+        m->items[i].seq = fields_seq(&r);
+        m->items[i].hash = fields_hash(&r);
+        if (i && m->items[i].seq <= m->items[i - 1].seq)
+            fields_fail(&r, ERR_MALFORMED);
+    }
+    return fields_end(&r);
+}
+
+void hashes_free(struct hashes *m)
+{
+    free(m->items);
+    *m = (struct hashes){0};
+}

@@ -13,12 +13,27 @@ static const uint64_t slept_min_ns =
     100 * NS_PER_MS; /* that late, the process itself did not run */
 static const uint64_t retry_interval_ns = NS_PER_S;
 
+static void remember(struct collector *c, const struct collector_past *past)
+{
+    seqset_copy(&c->intake.accepted, past->stored);
+    seqset_copy(&c->intake.stored, past->stored);
+    c->membership.incarnation_max = past->incarnation;
+    c->counts.ok = past->ok;
+    c->counts.failed = past->failed;
+    c->counts.lost = past->lost;
+    c->counts.doubled = past->doubled;
+    c->was_closed = past->closed;
+    c->ending.total = past->total;
+}
+
 struct collector *collector_new(const struct collector_options *options, uint64_t now_ns)
 {
     struct collector *c = xcalloc(1, sizeof *c);
     c->options = *options;
     intake_init(&c->intake, options, &c->counts);
     membership_init(&c->membership, options->give_up_ns, options->random_seed, now_ns);
+    if (options->past)
+        remember(c, options->past);
     c->due_ns = NEVER;
     c->moved_ns = now_ns;
     return c;
@@ -282,6 +297,11 @@ const struct seqset *collector_stored(const struct collector *c)
 const struct seqset *collector_not_run(const struct collector *c)
 {
     return &c->ending.not_run;
+}
+
+uint64_t collector_total(const struct collector *c)
+{
+    return c->ending.total;
 }
 
 uint64_t collector_moved_at(const struct collector *c)

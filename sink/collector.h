@@ -29,13 +29,23 @@
  */
 struct collector;
 
+/* What a store has from before; collector_new copies it. */
+struct collector_past {
+    const struct seqset *stored;
+    uint64_t incarnation; /* highest life of the ventilator */
+    bool closed;
+    uint64_t total; /* of a closed job */
+    uint64_t ok, failed, lost, doubled;
+};
+
 struct collector_options {
-    struct peer peer;          /* its slices must outlive the core */
-    uint64_t job;              /* random; from the store when there is one */
-    const char *connect;       /* the ventilator's control endpoint, for sentences; or NULL */
-    const char *results;       /* endpoint told in JOIN */
-    uint64_t wants;            /* enum result_want */
-    bool is_volatile;          /* without a store */
+    struct peer peer;    /* its slices must outlive the core */
+    uint64_t job;        /* random; from the store when there is one */
+    const char *connect; /* the ventilator's control endpoint, for sentences; or NULL */
+    const char *results; /* endpoint told in JOIN */
+    uint64_t wants;      /* enum result_want */
+    bool is_volatile;    /* without a store */
+    const struct collector_past *past; /* of the store; NULL: it is new, or there is none */
     const char *tmpdir;        /* large results are put together in files there; NULL: /tmp */
     uint64_t window_max_bytes; /* accepted and not stored: above it no results are read */
     uint64_t give_up_ns;
@@ -44,6 +54,11 @@ struct collector_options {
     /* A result that counts (final, the first of its task), or the history of a try that failed (not
      * final). Its slices are valid during the call. */
     void (*accept)(void *context, const struct result *result);
+    /* With a store: commits that the job is open, in this life of the ventilator, before the sink says
+     * that it is ready. False: not possible now; the ventilator will welcome it again. */
+    bool (*begin_life)(void *context, uint64_t incarnation);
+    /* With a store: the hashes of stored tasks from `from` on, at most HASHES_MAX; returns how many. */
+    size_t (*hashes)(void *context, uint64_t from, struct hashed_task to[static HASHES_MAX]);
 };
 
 enum collector_action_kind {
@@ -103,6 +118,7 @@ bool collector_wants_results(const struct collector *c, uint64_t unstored_bytes)
 const struct collector_counts *collector_counts(const struct collector *c);
 const struct seqset *collector_stored(const struct collector *c);
 const struct seqset *collector_not_run(const struct collector *c); /* of DONE */
+uint64_t collector_total(const struct collector *c);               /* of DONE */
 
 uint64_t collector_moved_at(const struct collector *c);
 bool collector_waits_for(const struct collector *c, uint64_t now_ns, struct why *why);

@@ -14,10 +14,14 @@ static enum error take_welcome(struct collector *c, const struct frame_head *hea
     bool is_another = m->incarnation && head->incarnation != m->incarnation;
     if (!error && head->job != c->options.job)
         error = ERR_INVALID;
+    if (!error && c->options.begin_life &&
+        !c->options.begin_life(c->options.context, head->incarnation))
+        error = ERR_DISK_FULL;
     if (!error)
         error = membership_welcome(m, head, &welcome, now_ns);
     if (error)
         return error;
+    c->was_closed = false;
     if (is_another && c->options.is_volatile) {
         struct why why;
         fail(&why, ERR_INVALID,
@@ -26,8 +30,10 @@ static enum error take_welcome(struct collector *c, const struct frame_head *hea
         collector_exit(c, 255, &why);
         return ERR_NONE;
     }
-    if (is_another)
+    if (is_another) {
         ending_reopen(&c->ending);
+        c->intake.closed = false;
+    }
     senders_drop_before(&c->intake.senders, head->incarnation);
     senders_untell(&c->intake.senders);
     seqset_copy(&c->intake.news, &c->intake.stored);
@@ -143,6 +149,17 @@ static enum error take_stop(struct collector *c, struct bytes body)
     return error;
 }
 
+static enum error take_check(struct collector *c, struct bytes body)
+{
+    uint64_t from;
+    enum error error = number_take(body, &from);
+    if (!error && from == 0)
+        error = ERR_MALFORMED;
+    if (!error)
+        collector_say_hashes(c, from);
+    return error;
+}
+
 static enum error take_heartbeat(struct bytes body)
 {
     struct heartbeat m = {0};
@@ -183,6 +200,8 @@ static enum error take_joined(struct collector *c, const struct frame_head *head
         return take_done(c, body, now_ns);
     case KIND_ENDED:
         return take_ended(c, body);
+    case KIND_CHECK:
+        return take_check(c, body);
     case KIND_AGAIN:
         return take_again(c, body, now_ns);
     case KIND_REFUSE:

@@ -31,7 +31,7 @@ void collector_say_join(struct collector *c)
                           .incarnation_max = c->membership.incarnation_max,
                           .results = bytes_of(c->options.results),
                           .wants = c->options.wants};
-    if (c->ending.phase == ENDING_CLOSED) {
+    if (c->ending.phase == ENDING_CLOSED || c->was_closed) {
         m.flags |= SINK_CLOSED;
         m.total = c->ending.total;
     }
@@ -70,6 +70,19 @@ void collector_say_closed(struct collector *c)
     begin(c, &message, KIND_CLOSED);
     closed_put(&message, &m);
     send(c, &message);
+}
+
+void collector_say_hashes(struct collector *c, uint64_t from)
+{
+    struct hashes m = {.items = xcalloc(HASHES_MAX, sizeof *m.items)};
+    struct buf message = {0};
+    if (c->options.hashes)
+        m.count = c->options.hashes(c->options.context, from, m.items);
+    m.last = m.count < HASHES_MAX;
+    begin(c, &message, KIND_HASHES);
+    hashes_put(&message, &m);
+    send(c, &message);
+    hashes_free(&m);
 }
 
 /* Moves the first ranges of `from` to `to`: as many as one note holds. */

@@ -17,8 +17,9 @@ struct collector {
     struct membership membership;
     struct ending ending;
     struct outgoing outgoing;
-    bool gone;     /* EXIT was said */
-    bool stopping; /* somebody wants an early end */
+    bool gone;       /* EXIT was said */
+    bool stopping;   /* somebody wants an early end */
+    bool was_closed; /* in an earlier life, until a ventilator opens the job again */
     bool order_full;
     bool order_told;     /* what the last note said of it */
     unsigned lacking;    /* DONEs in a row that named what never came */
@@ -36,6 +37,7 @@ void collector_say_join(struct collector *c);
 void collector_say_heartbeat(struct collector *c, uint64_t now_ns);
 void collector_say_leave(struct collector *c);
 void collector_say_closed(struct collector *c);
+void collector_say_hashes(struct collector *c, uint64_t from);
 /* What the intake has as news, and the gaps; an empty note if there is nothing. */
 void collector_say_stored(struct collector *c, uint64_t now_ns);
 bool collector_has_news(const struct collector *c);

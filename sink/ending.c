@@ -25,8 +25,7 @@ void ending_want(struct ending *e, const struct done *done, const struct seqset 
 
 void ending_reopen(struct ending *e)
 {
-    if (e->phase == ENDING_WANTED)
-        e->phase = ENDING_OPEN;
+    e->phase = ENDING_OPEN;
 }
 
 bool ending_complete(struct ending *e, const struct seqset *stored)

@@ -22,7 +22,7 @@ struct ending {
 
 void ending_free(struct ending *e);
 void ending_want(struct ending *e, const struct done *done, const struct seqset *stored);
-/* A new ventilator decides anew what the job is; what is flushed or closed stays so. */
+/* A new ventilator decides anew what the job is. */
 void ending_reopen(struct ending *e);
 /* WANTED, and nothing is missing any more. */
 bool ending_complete(struct ending *e, const struct seqset *stored);

@@ -9,7 +9,7 @@
 
 struct settings {
     struct sink_options sink;
-    unsigned format;
+    unsigned format, durability;
     uint64_t ready_fd;
 };
 
@@ -31,6 +31,10 @@ static const struct option_row rows[] = {
      .choices = "text|jsonl"},
     {"joblog", NULL, OPTION_TEXT, AT(sink.outputs.joblog), "FILE",
      .help = "log each task, as GNU parallel does"},
+    {"store", NULL, OPTION_TEXT, AT(sink.outputs.store), "FILE.db",
+     .help = "keep results in a SQLite database, to go on with"},
+    {"durability", NULL, OPTION_CHOICE, AT(durability), "normal|full", .help = NULL,
+     .choices = "normal|full"},
     {"bar", NULL, OPTION_SET, AT(sink.bar), .help = "show progress (--no-bar: never)", .number = 1},
     {"no-bar", NULL, OPTION_SET, AT(sink.bar), .help = NULL, .number = 2},
     {"insecure", NULL, OPTION_FLAG, AT(sink.insecure),
@@ -72,6 +76,7 @@ static int run(void *target, struct options *options)
         return 255;
     }
     settings->sink.outputs.format = (enum output_format)settings->format;
+    settings->sink.outputs.durability = (enum store_durability)settings->durability;
     settings->sink.ready_fd = settings->ready_fd ? (int)settings->ready_fd : -1;
     return sink_run(&settings->sink);
 }

@@ -20,24 +20,92 @@ static void release(void *context, uint64_t seq, struct bytes out, struct bytes 
     buf_put_bytes(writer_buf(&o->err), err);
 }
 
+static void format(struct outputs *o, const struct result *r, struct buf *out, struct buf *err)
+{
+    if (o->options.format == FORMAT_TEXT) {
+        text_put(&o->text, r, out, err);
+        return;
+    }
+    jsonl_put(out, r);
+    text_put_reason(&o->text, r, err);
+}
+
+static void print(void *context, const struct result *r)
+{
+    struct outputs *o = context;
+    format(o, r, writer_buf(&o->out), writer_buf(&o->err));
+}
+
+/* ---- opening ---- */
+
+static const char *output_name(const struct outputs *o)
+{
+    return o->options.file ? o->options.file : "-";
+}
+
+/* Opens a file beside the store where it was left, or anew; *continued says which. */
+static enum error open_file(struct outputs *o, struct writer *w, const char *path, bool *continued,
+                            uint64_t *next, struct why *why)
+{
+    struct store_file file = {.name = path};
+    *continued = o->store && !o->past.is_new && store_get_file(o->store, &file);
+    *next = file.next;
+    return *continued ? writer_continue(w, path, file.length, why) : writer_open(w, path, why);
+}
+
+static enum error open_output(struct outputs *o, bool *continued, uint64_t *next, struct why *why)
+{
+    if (o->options.file)
+        return open_file(o, &o->out, o->options.file, continued, next, why);
+    struct store_file file = {.name = output_name(o)};
+    *continued = o->store && store_get_file(o->store, &file);
+    *next = file.next;
+    writer_use(&o->out, STDOUT_FILENO, "standard output");
+    return ERR_NONE;
+}
+
+static enum error open_joblog(struct outputs *o, struct why *why)
+{
+    bool continued;
+    uint64_t next;
+    enum error error = open_file(o, &o->joblog, o->options.joblog, &continued, &next, why);
+    if (error)
+        return error;
+    o->has_joblog = true;
+    if (!continued)
+        joblog_put_header(writer_buf(&o->joblog));
+    return ERR_NONE;
+}
+
+/* An output that was not there before gets all that is stored; one that was, what it lacks. */
+static void plan_printing(struct outputs *o, bool continued, uint64_t next)
+{
+    o->printer = (struct printer){
+        .store = o->store, .ordered = o->options.keep_order, .next = next ? next : 1};
+    if (o->store && (!continued || o->printer.ordered))
+        printer_add(&o->printer, &o->past.stored);
+}
+
 enum error outputs_open(struct outputs *o, const struct outputs_options *options, struct why *why)
 {
+    bool continued = false;
+    uint64_t next = 0;
+    enum error error = ERR_NONE;
     *o = (struct outputs){.options = *options, .text = {.tag = options->tag}};
     writer_use(&o->err, STDERR_FILENO, "standard error");
-    if (options->keep_order) {
+    if (options->store)
+        error =
+            store_open(&o->store, options->store, options->durability, options->job, &o->past, why);
+    error = error ? error : open_output(o, &continued, &next, why);
+    if (!error && options->joblog)
+        error = open_joblog(o, why);
+    if (error)
+        return error;
+    plan_printing(o, continued, next);
+    if (options->keep_order && !o->store) {
         struct order_options order = {ORDER_MEMORY_MAX, options->spool_max, options->tmpdir};
         o->order = order_new(&order, release, o);
     }
-    if (!options->file)
-        writer_use(&o->out, STDOUT_FILENO, "standard output");
-    else if (writer_open(&o->out, options->file, why))
-        return ERR_IO;
-    if (!options->joblog)
-        return ERR_NONE;
-    if (writer_open(&o->joblog, options->joblog, why))
-        return ERR_IO;
-    o->has_joblog = true;
-    joblog_put_header(writer_buf(&o->joblog));
     return ERR_NONE;
 }
 
@@ -49,6 +117,10 @@ void outputs_close(struct outputs *o)
     }
     free(o->stuck);
     order_destroy(&o->order);
+    printer_free(&o->printer);
+    store_past_free(&o->past);
+    seqset_free(&o->uncommitted);
+    store_close(&o->store);
     buf_free(&o->scratch_out);
     buf_free(&o->scratch_err);
     writer_close(&o->out);
@@ -65,20 +137,12 @@ unsigned outputs_wants(const struct outputs_options *options)
         wants |= WANT_TIMES | WANT_TASK;
     if (options->joblog)
         wants |= WANT_TIMES | WANT_TASK | WANT_COMMAND;
+    if (options->store)
+        wants |= STORE_WANTS;
     return wants;
 }
 
 /* ---- results ---- */
-
-static void format(struct outputs *o, const struct result *r, struct buf *out, struct buf *err)
-{
-    if (o->options.format == FORMAT_TEXT) {
-        text_put(&o->text, r, out, err);
-        return;
-    }
-    jsonl_put(out, r);
-    text_put_reason(&o->text, r, err);
-}
 
 static void add_stuck(struct outputs *o, uint64_t seq)
 {
@@ -106,6 +170,10 @@ static void accept_in_order(struct outputs *o, const struct result *r)
 
 void outputs_accept(struct outputs *o, const struct result *result)
 {
+    if (o->broken && !o->store)
+        return;
+    if (o->store)
+        store_put(o->store, result);
     if (o->broken)
         return;
     if (!result->final) { /* also with -k: where it happened, since only results have an order */
@@ -113,9 +181,11 @@ void outputs_accept(struct outputs *o, const struct result *result)
             jsonl_put(writer_buf(&o->out), result);
         return;
     }
+    if (o->store)
+        seqset_add(&o->uncommitted, result->seq, result->seq);
     if (o->order)
         accept_in_order(o, result);
-    else
+    else if (!o->printer.ordered)
         format(o, result, writer_buf(&o->out), writer_buf(&o->err));
     if (o->has_joblog)
         joblog_put(writer_buf(&o->joblog), result);
@@ -123,9 +193,8 @@ void outputs_accept(struct outputs *o, const struct result *result)
 
 void outputs_skip(struct outputs *o, const struct seqset *tasks)
 {
-    if (!o->order)
-        return;
-    for (size_t i = 0; i < tasks->count; i++)
+    printer_skip(&o->printer, tasks);
+    for (size_t i = 0; o->order && i < tasks->count; i++)
         order_skip(o->order, tasks->ranges[i].first, tasks->ranges[i].last);
 }
 
@@ -179,6 +248,20 @@ static enum error worse(enum error a, enum error b)
     return a == ERR_NONE || (a == ERR_DISK_FULL && b != ERR_NONE) ? b : a;
 }
 
+static enum error flush_writers(struct outputs *o, struct why *why)
+{
+    struct writer *writers[] = {&o->out, &o->err, &o->joblog};
+    enum error error = ERR_NONE;
+    struct why other;
+    for (size_t i = 0; i < OUTPUTS_WRITERS - (o->has_joblog ? 0 : 1); i++) {
+        enum error one = writer_flush(writers[i], &other);
+        if (one && worse(error, one) != error)
+            *why = other;
+        error = worse(error, one);
+    }
+    return error;
+}
+
 static enum error write_all(struct outputs *o, struct why *why)
 {
     enum error error = unstick(o, why);
@@ -193,18 +276,119 @@ static enum error write_all(struct outputs *o, struct why *why)
         if (full)
             return worse(error, full);
     }
-    struct writer *writers[] = {&o->out, &o->err, &o->joblog};
-    for (size_t i = 0; i < OUTPUTS_WRITERS - (o->has_joblog ? 0 : 1); i++) {
-        enum error one = writer_flush(writers[i], &other);
-        if (one && worse(error, one) != error)
-            *why = other;
-        error = worse(error, one);
-    }
+    enum error full = flush_writers(o, &other);
+    if (full && worse(error, full) != error)
+        *why = other;
+    return worse(error, full);
+}
+
+/* ---- the store ---- */
+
+/* What the writers have not written. */
+static size_t unwritten_bytes(const struct outputs *o)
+{
+    if (o->broken)
+        return 0;
+    return writer_pending(&o->out) + writer_pending(&o->err) +
+           (o->has_joblog ? writer_pending(&o->joblog) : 0);
+}
+
+static void note_file(struct outputs *o, const struct writer *w, const char *name, uint64_t next)
+{
+    struct store_file file = {
+        .name = name, .length = writer_is_plain(w) ? writer_written(w) : 0, .next = next};
+    store_set_file(o->store, &file);
+}
+
+static void note_files(struct outputs *o)
+{
+    note_file(o, &o->out, output_name(o), o->printer.ordered ? o->printer.next : 0);
+    if (o->has_joblog)
+        note_file(o, &o->joblog, o->options.joblog, 0);
+}
+
+/* Commits, and knows when the store is no good any more. */
+static enum error commit_rows(struct outputs *o, struct why *why)
+{
+    enum error error = store_commit(o->store, why);
+    if (error && error != ERR_DISK_FULL)
+        o->store_failed = true;
     return error;
 }
 
+/* Rows are committed when all that was printed of them is written. */
+static enum error commit(struct outputs *o, struct why *why)
+{
+    if (unwritten_bytes(o))
+        return ERR_NONE;
+    if (!o->broken)
+        note_files(o);
+    enum error error = commit_rows(o, why);
+    if (error)
+        return error;
+    o->stored = o->given;
+    if (o->printer.ordered)
+        printer_add(&o->printer, &o->uncommitted);
+    seqset_clear(&o->uncommitted);
+    return ERR_NONE;
+}
+
+static enum error print_more(struct outputs *o, struct why *why)
+{
+    bool printed = true;
+    enum error error = ERR_NONE;
+    while (printed && !error && writer_pending(&o->out) < RELEASE_BYTES)
+        error = printer_turn(&o->printer, print, o, &printed, why);
+    return error;
+}
+
+static enum error flush_with_store(struct outputs *o, struct why *why)
+{
+    enum error error = o->broken ? ERR_NONE : flush_writers(o, why);
+    error = error ? error : commit(o, why);
+    if (!error && !o->broken)
+        error = print_more(o, why);
+    return error ? error : o->broken ? ERR_NONE : flush_writers(o, why);
+}
+
+enum error outputs_finish(struct outputs *o, const struct store_closing *closing, struct why *why)
+{
+    if (!o->store)
+        return ERR_NONE;
+    if (!o->broken)
+        note_files(o);
+    store_finish(o->store, closing);
+    return commit_rows(o, why);
+}
+
+enum error outputs_begin_life(struct outputs *o, uint64_t incarnation)
+{
+    struct why why;
+    store_reopen(o->store, incarnation);
+    return unwritten_bytes(o) ? store_commit_life(o->store, &why) : commit_rows(o, &why);
+}
+
+size_t outputs_hashes(struct outputs *o, uint64_t from, struct hashed_task to[static HASHES_MAX])
+{
+    return store_hashes(o->store, from, to);
+}
+
+bool outputs_store_failed(const struct outputs *o)
+{
+    return o->store_failed;
+}
+
+/* ---- a step ---- */
+
 enum error outputs_flush(struct outputs *o, struct why *why)
 {
+    if (o->store) {
+        o->given++;
+        enum error error = flush_with_store(o, why);
+        if (error && error != ERR_DISK_FULL)
+            o->broken = true;
+        return error;
+    }
     end_step(o);
     enum error error = o->broken ? ERR_NONE : write_all(o, why);
     if (error && error != ERR_DISK_FULL)
@@ -225,15 +409,16 @@ uint64_t outputs_stored(const struct outputs *o)
 
 size_t outputs_pending_bytes(const struct outputs *o)
 {
-    if (o->broken)
-        return 0;
-    return writer_pending(&o->out) + writer_pending(&o->err) +
-           (o->has_joblog ? writer_pending(&o->joblog) : 0);
+    size_t unwritten = unwritten_bytes(o),
+           uncommitted = o->store ? store_pending_bytes(o->store) : 0;
+    return unwritten > uncommitted ? unwritten : uncommitted;
 }
 
-bool outputs_empty(const struct outputs *o)
+bool outputs_empty(struct outputs *o)
 {
-    return o->broken || (outputs_pending_bytes(o) == 0 && o->stuck_count == 0 &&
+    if (o->store && (store_is_dirty(o->store) || (!o->broken && printer_ready(&o->printer))))
+        return false;
+    return o->broken || (unwritten_bytes(o) == 0 && o->stuck_count == 0 &&
                          (!o->order || !order_ready(o->order)));
 }
 
@@ -247,10 +432,10 @@ bool outputs_order_full(const struct outputs *o)
     return o->order && !o->broken && (order_full(o->order) || o->stuck_count);
 }
 
-bool outputs_ready(const struct outputs *o)
+bool outputs_ready(struct outputs *o)
 {
-    return o->order && !o->broken && order_ready(o->order) &&
-           writer_pending(&o->out) < RELEASE_BYTES;
+    bool more = o->order ? order_ready(o->order) : o->store && printer_ready(&o->printer);
+    return more && !o->broken && writer_pending(&o->out) < RELEASE_BYTES;
 }
 
 size_t outputs_blocked_fds(const struct outputs *o, int fds[static OUTPUTS_WRITERS])

@@ -2,19 +2,26 @@
 #ifndef ZFARM_OUTPUTS_H
 #define ZFARM_OUTPUTS_H
 
-#include "common/result.h"
 #include "common/seqset.h"
+#include "common/wire.h"
 #include "sink/order.h"
+#include "sink/printer.h"
 #include "sink/text.h"
 #include "sink/writer.h"
 
 /* Everything that the sink writes: results to stdout or a file, what tasks wrote to stderr, the
- * joblog; in order of arrival or, with keep_order, of the tasks' numbers.
+ * joblog, the store; in order of arrival or, with keep_order, of the tasks' numbers.
  *
  * It counts what it was given in steps, for the collector: outputs_given is the step up to which
  * results were given, outputs_stored the one up to which all of them are stored. Without keep_order
  * a result is stored when its bytes are written, with it when the order window has it. Nothing here
- * blocks but for the disk. */
+ * blocks but for the disk.
+ *
+ * With a store a result is stored when it is committed there. Without keep_order that is after its
+ * bytes were written, together with how long the files are then: so a sink that takes the job up
+ * again cuts them back to that, and nothing is torn, lost or there twice. (A pipe cannot be cut back:
+ * there the results of the last transaction may be twice.) With keep_order there is no window: what
+ * has its turn is read back from the store. */
 enum output_format { FORMAT_TEXT, FORMAT_JSONL };
 
 struct outputs_options {
@@ -23,6 +30,9 @@ struct outputs_options {
     bool tag;
     const char *file;   /* -o; NULL: stdout */
     const char *joblog; /* NULL: none */
+    const char *store;  /* the database; NULL: none */
+    enum store_durability durability;
+    uint64_t job; /* of a store that is made */
     const char *tmpdir;
     uint64_t spool_max;
 };
@@ -55,9 +65,15 @@ struct outputs {
     size_t step_count;
     uint64_t given, stored;
     bool broken; /* the consumer is gone: nothing more is written */
+    struct store *store;
+    struct store_past past; /* what it had; until outputs_close */
+    bool store_failed;
+    struct seqset uncommitted; /* results that it was given since its last transaction */
+    struct printer printer;
 };
 
-/* ERR_IO: `why` says what cannot be opened; free it with outputs_close all the same. */
+/* ERR_IO and the errors of store_open: `why` says what cannot be opened; free it with outputs_close
+ * all the same. */
 enum error outputs_open(struct outputs *o, const struct outputs_options *options, struct why *why);
 void outputs_close(struct outputs *o);
 
@@ -76,13 +92,21 @@ void outputs_skip(struct outputs *o, const struct seqset *tasks);
 enum error outputs_flush(struct outputs *o, struct why *why);
 uint64_t outputs_given(const struct outputs *o);
 uint64_t outputs_stored(const struct outputs *o);
-bool outputs_empty(const struct outputs *o); /* all is written */
+bool outputs_empty(struct outputs *o); /* all is written */
+/* A new life of the ventilator, which is committed at once. ERR_DISK_FULL, ERR_IO: it is not. */
+enum error outputs_begin_life(struct outputs *o, uint64_t incarnation);
+/* The hashes of stored tasks from `from` on; returns how many. */
+size_t outputs_hashes(struct outputs *o, uint64_t from, struct hashed_task to[static HASHES_MAX]);
+bool outputs_store_failed(const struct outputs *o); /* for good: nothing more can be stored */
+/* The job is over and outputs_empty: says so in the store, if there is one. ERR_DISK_FULL: again each
+ * second. */
+enum error outputs_finish(struct outputs *o, const struct store_closing *closing, struct why *why);
 /* Bytes that are not written. */
 size_t outputs_pending_bytes(const struct outputs *o);
 bool outputs_is_stuck(const struct outputs *o); /* no more results may be given now */
 bool outputs_order_full(const struct outputs *o);
 /* More can leave the order window without anything else happening. */
-bool outputs_ready(const struct outputs *o);
+bool outputs_ready(struct outputs *o);
 /* Descriptors to be polled for POLLOUT; returns how many. */
 size_t outputs_blocked_fds(const struct outputs *o, int fds[static OUTPUTS_WRITERS]);
 

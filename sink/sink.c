@@ -130,8 +130,29 @@ static void note_trouble(struct sink *s, enum error error, const struct why *why
         s->trouble.text[0] = '\0';
     }
     s->retry_at_ns = 0;
-    if (error)
+    if (error && outputs_store_failed(&s->outputs)) {
+        log_line("%s",
+                 why->text); /* nothing can be stored any more, and nobody may believe it is */
+        s->status = 255;
+        s->over = true;
+    } else if (error) {
         stop(s, why->text, now_ns);
+    }
+}
+
+/* All is written: now the store says that the job is over, and then the ventilator is told. */
+static void close_job(struct sink *s, uint64_t now_ns)
+{
+    const struct collector_counts *c = collector_counts(s->collector);
+    struct store_closing closing = {collector_total(s->collector), c->not_run, c->doubled,
+                                    c->workers};
+    struct why why;
+    enum error error = outputs_finish(&s->outputs, &closing, &why);
+    note_trouble(s, error, &why, now_ns);
+    if (error)
+        return;
+    s->flushing = false;
+    collector_flushed(s->collector, now_ns);
 }
 
 static void write_outputs(struct sink *s, uint64_t now_ns)
@@ -145,10 +166,22 @@ static void write_outputs(struct sink *s, uint64_t now_ns)
     collector_mark(s->collector, outputs_given(&s->outputs));
     collector_reached(s->collector, outputs_stored(&s->outputs));
     collector_set_order_full(s->collector, outputs_order_full(&s->outputs));
-    if (s->flushing && outputs_empty(&s->outputs)) {
-        s->flushing = false;
-        collector_flushed(s->collector, now_ns);
-    }
+    if (s->flushing && outputs_empty(&s->outputs))
+        close_job(s, now_ns);
+}
+
+/* ---- the store ---- */
+
+static bool begin_life(void *context, uint64_t incarnation)
+{
+    struct sink *s = context;
+    return outputs_begin_life(&s->outputs, incarnation) == ERR_NONE;
+}
+
+static size_t hashes(void *context, uint64_t from, struct hashed_task to[static HASHES_MAX])
+{
+    struct sink *s = context;
+    return outputs_hashes(&s->outputs, from, to);
 }
 
 /* ---- actions ---- */
@@ -313,20 +346,33 @@ static void make_collector(struct sink *s)
 {
     if (gethostname(s->host, sizeof s->host - 1))
         snprintf(s->host, sizeof s->host, "localhost");
+    const struct store_past *p = &s->outputs.past;
+    bool has_store = s->options->outputs.store;
+    struct collector_past past = {.stored = &p->stored,
+                                  .incarnation = p->incarnation,
+                                  .closed = p->closed,
+                                  .total = p->total,
+                                  .ok = p->ok,
+                                  .failed = p->failed,
+                                  .lost = p->lost,
+                                  .doubled = p->doubled};
     struct collector_options options = {.peer = {.instance = random_u64(),
                                                  .name = bytes_of("sink"),
                                                  .host = bytes_of(s->host),
                                                  .release = bytes_of(ZFARM_VERSION),
                                                  .pid = (uint64_t)getpid()},
-                                        .job = random_u64(),
+                                        .job = has_store ? p->job : random_u64(),
                                         .results = s->advertised,
                                         .wants = outputs_wants(&s->options->outputs),
-                                        .is_volatile = true,
+                                        .is_volatile = !has_store,
+                                        .past = has_store ? &past : NULL,
                                         .window_max_bytes = WINDOW_MAX,
                                         .give_up_ns = s->options->give_up_ns,
                                         .random_seed = random_u64(),
                                         .context = s,
-                                        .accept = accept};
+                                        .accept = accept,
+                                        .begin_life = has_store ? begin_life : NULL,
+                                        .hashes = has_store ? hashes : NULL};
     s->collector = collector_new(&options, s->began_ns);
 }
 
@@ -340,7 +386,9 @@ static enum error start(struct sink *s, struct why *why)
     signal(SIGXFSZ, SIG_IGN);
     enum error error = far_check(o->bind, ENDPOINT_BIND, o->insecure, why);
     error = error ? error : far_check(o->connect, ENDPOINT_CONNECT, o->insecure, why);
-    error = error ? error : outputs_open(&s->outputs, &o->outputs, why);
+    struct outputs_options outputs = o->outputs;
+    outputs.job = random_u64() >> 1; /* SQLite's numbers have a sign */
+    error = error ? error : outputs_open(&s->outputs, &outputs, why);
     error = error ? error : signals_open(&s->signals, (pid_t)o->parent, why);
     if (error)
         return error;

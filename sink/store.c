@@ -539,6 +539,15 @@ enum error store_commit(struct store *s, struct why *why)
     return ERR_NONE;
 }
 
+enum error store_commit_life(struct store *s, struct why *why)
+{
+    sqlite3_bind_int64(s->statements[REOPEN], 1, (int64_t)s->reopen);
+    enum error error = step(s, REOPEN, why); /* a statement alone is a transaction */
+    if (!error)
+        s->reopen = 0;
+    return error;
+}
+
 /* ---- reading ---- */
 
 bool store_get_file(struct store *s, struct store_file *file)
@@ -554,22 +563,19 @@ bool store_get_file(struct store *s, struct store_file *file)
     return found;
 }
 
-enum error store_hashes(struct store *s, uint64_t from, size_t most, struct seqset *tasks,
-                        struct hash *hashes, struct why *why)
+size_t store_hashes(struct store *s, uint64_t from, struct hashed_task to[static HASHES_MAX])
 {
     sqlite3_stmt *row = s->statements[GET_HASHES];
+    size_t count = 0;
     sqlite3_bind_int64(row, 1, (int64_t)from);
-    sqlite3_bind_int64(row, 2, (int64_t)most);
-    int rc;
-    for (size_t i = 0; (rc = sqlite3_step(row)) == SQLITE_ROW; i++) {
-        uint64_t seq = (uint64_t)sqlite3_column_int64(row, 0);
-        seqset_add(tasks, seq, seq);
-        bool known = sqlite3_column_bytes(row, 1) == 16;
-        hashes[i] = known ? hash_of_bytes(sqlite3_column_blob(row, 1)) : (struct hash){0};
+    sqlite3_bind_int64(row, 2, HASHES_MAX);
+    for (; sqlite3_step(row) == SQLITE_ROW; count++) {
+        to[count] = (struct hashed_task){.seq = (uint64_t)sqlite3_column_int64(row, 0)};
+        if (sqlite3_column_bytes(row, 1) == 16)
+            to[count].hash = hash_of_bytes(sqlite3_column_blob(row, 1));
     }
-    enum error error = rc == SQLITE_DONE ? ERR_NONE : failed(s, why);
     sqlite3_reset(row);
-    return error;
+    return count;
 }
 
 static struct bytes column(sqlite3_stmt *row, int at)

@@ -2,8 +2,8 @@
 #ifndef ZFARM_SINK_STORE_H
 #define ZFARM_SINK_STORE_H
 
-#include "common/result.h"
 #include "common/seqset.h"
+#include "common/wire.h"
 
 /* The store of --store FILE.db: every result of a job in a SQLite database that people can query
  * (docs/store.md has its schema), so that the sink may die and the job can be taken up again.
@@ -66,10 +66,12 @@ bool store_is_dirty(const struct store *store);
 /* ERR_DISK_FULL: no room; try again each second. ERR_IO: the store is no good any more. */
 enum error store_commit(struct store *store, struct why *why);
 
-/* Appends the numbers and hashes of at most `most` stored tasks from number `from` on, in order.
- * ERR_IO. */
-enum error store_hashes(struct store *store, uint64_t from, size_t most, struct seqset *tasks,
-                        struct hash *hashes, struct why *why);
+/* Commits what store_reopen has noted, and nothing else. */
+enum error store_commit_life(struct store *store, struct why *why);
+
+/* The hashes of at most HASHES_MAX stored tasks from number `from` on, in order; returns how many. If
+ * the store cannot be read there are none. */
+size_t store_hashes(struct store *store, uint64_t from, struct hashed_task to[static HASHES_MAX]);
 /* Reads the final result of a task back and hands it to `take`; false in *found if there is none.
  * Slices are valid during the call. ERR_IO. */
 enum error store_read(struct store *store, uint64_t seq,

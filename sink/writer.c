@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -32,6 +33,26 @@ enum error writer_open(struct writer *w, const char *path, struct why *why)
     if (fd < 0)
         return fail(why, ERR_IO, "cannot open %s for writing: %s", path, strerror(errno));
     init(w, fd, true, path);
+    return ERR_NONE;
+}
+
+enum error writer_continue(struct writer *w, const char *path, uint64_t length, struct why *why)
+{
+    struct stat st;
+    *w = (struct writer){.fd = -1};
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
+    if (fd < 0)
+        return fail(why, ERR_IO, "cannot open %s for writing: %s", path, strerror(errno));
+    init(w, fd, true, path);
+    if (fstat(fd, &st) || !w->plain || (uint64_t)st.st_size < length)
+        return fail(why, ERR_INVALID,
+                    "%s cannot be gone on with: the store says that %" PRIu64 " bytes of it were "
+                    "written; give another file, and all results are written there",
+                    path, length);
+    if (ftruncate(fd, (off_t)length) || lseek(fd, 0, SEEK_END) < 0)
+        return fail(why, ERR_IO, "cannot cut %s back to %" PRIu64 " bytes: %s", path, length,
+                    strerror(errno));
+    w->written = length;
     return ERR_NONE;
 }
 
@@ -154,4 +175,9 @@ uint64_t writer_written(const struct writer *w)
 uint64_t writer_end(const struct writer *w)
 {
     return w->written + writer_pending(w);
+}
+
+bool writer_is_plain(const struct writer *w)
+{
+    return w->plain;
 }

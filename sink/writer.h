@@ -36,6 +36,9 @@ struct writer {
 /* Creates or truncates the file `path`. ERR_IO: `why` says what to do, w is closed. Opening a FIFO
  * waits for its reader, as a shell's `>` does; everything else does not block. */
 enum error writer_open(struct writer *w, const char *path, struct why *why);
+/* Opens the file `path` to go on behind its first `length` bytes; what is behind them is cut off. ERR_IO
+ * as above; ERR_INVALID: it is shorter, or no file that can be cut. */
+enum error writer_continue(struct writer *w, const char *path, uint64_t length, struct why *why);
 /* Writes to a descriptor that stays the caller's (STDOUT_FILENO, "standard output"). */
 void writer_use(struct writer *w, int fd, const char *name);
 /* Frees all, pending bytes too, and closes what writer_open opened. Takes a zero-initialised one.
@@ -55,8 +58,10 @@ enum error writer_flush(struct writer *w, struct why *why);
 bool writer_blocked(const struct writer *w);
 int writer_fd(const struct writer *w);
 size_t writer_pending(const struct writer *w); /* bytes */
-/* Positions, in bytes since it was opened: of what has been written, and of the end of what was
- * put. */
+/* A regular file, whose length can be relied on. */
+bool writer_is_plain(const struct writer *w);
+/* Positions, in bytes since it was opened (writer_continue: from the file's beginning): of what has
+ * been written, and of the end of what was put. */
 uint64_t writer_written(const struct writer *w);
 uint64_t writer_end(const struct writer *w);
 

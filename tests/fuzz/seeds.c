@@ -103,6 +103,7 @@ static void save_messages(const char *directory)
     struct running_attempt running = {5, {1000, 1}};
     struct attempt_list list = {&running, 1, 1};
     struct gap gap = {20, 2};
+    struct hashed_task hashed = {5, {1, 2}};
     struct cancel_item cancelled = {5, {1000, 1}, 3};
     struct verdict_item judged = {RESULT_LOST, 4, 5, 3, {0}};
     struct peer peer = {1, bytes_of("name"), bytes_of("host"), bytes_of("0.1.0"), 99};
@@ -116,6 +117,7 @@ static void save_messages(const char *directory)
     SAVE(KIND_RETURNED, returned, {set, RETURNED_LEAVING});
     SAVE(KIND_STORED, stored_note, {7, set, &gap, 1, true});
     SAVE(KIND_CLOSED, closed, {9, 5, 1, 1, 2, 0});
+    SAVE(KIND_HASHES, hashes, {&hashed, 1, true});
     SAVE(KIND_WELCOME, worker_welcome,
          {500, 3000, bytes_of("5557"), 3, 7, bytes_of("tcp://h:1"), set, set});
     SAVE(KIND_WELCOME, sink_welcome, {500, 3000, 7, {1, 2}});

@@ -12,6 +12,11 @@ static void make_valid(const struct message *message, union decoded *m)
         for (size_t i = 0; i < verdict->count; i++)
             if (verdict->items[i].last < verdict->items[i].first)
                 verdict->items[i].last = verdict->items[i].first;
+    } else if (strcmp(message->name, "hashes") == 0) {
+        struct hashes *hashes = (struct hashes *)(void *)m;
+        for (size_t i = 0; i < hashes->count; i++)
+            hashes->items[i].seq =
+                i ? hashes->items[i - 1].seq + 1 : (hashes->items[0].seq >> 1) + 1;
     } else if (strcmp(message->name, "piece") == 0) {
         struct piece *piece = (struct piece *)(void *)m;
         piece->offset >>= 1;

@@ -82,6 +82,9 @@ FIELDS(stored_note, NUMBER(stored_note, epoch), FIELD(FIELD_RANGES, stored_note,
        FIELD(FIELD_BOOL, stored_note, order_full));
 FIELDS(closed, NUMBER(closed, total), NUMBER(closed, ok), NUMBER(closed, failed),
        NUMBER(closed, lost), NUMBER(closed, not_run), NUMBER(closed, doubled));
+FIELDS(hashed_task, FIELD(FIELD_SEQ, hashed_task, seq), FIELD(FIELD_HASH, hashed_task, hash));
+FIELDS(hashes, LIST(hashes, items, count, hashed_task, hashed_task_fields),
+       FIELD(FIELD_BOOL, hashes, last));
 FIELDS(worker_welcome, NUMBER(worker_welcome, heartbeat_ms), NUMBER(worker_welcome, limit_ms),
        FIELD(FIELD_OCTETS, worker_welcome, lanes), NUMBER(worker_welcome, wants),
        NUMBER(worker_welcome, epoch), FIELD(FIELD_OCTETS, worker_welcome, results),
@@ -118,7 +121,7 @@ static const struct message messages[] = {
     MESSAGE(stored_note), MESSAGE(closed),    MESSAGE(worker_welcome), MESSAGE(sink_welcome),
     MESSAGE(refuse),      MESSAGE(cancel),    MESSAGE(released),       MESSAGE(sink_news),
     MESSAGE(stop),        MESSAGE(verdict),   MESSAGE(status),         MESSAGE(done),
-    MESSAGE(piece),
+    MESSAGE(piece),       MESSAGE(hashes),
 };
 enum { MESSAGE_COUNT = sizeof messages / sizeof *messages };
 

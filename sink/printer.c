@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "sink/printer.h"
+
+void printer_free(struct printer *p)
+{
+    seqset_free(&p->waiting);
+    seqset_free(&p->not_run);
+}
+
+void printer_add(struct printer *p, const struct seqset *tasks)
+{
+    seqset_add_all(&p->waiting, tasks);
+    if (p->ordered && p->next > 1)
+        seqset_remove(&p->waiting, 1, p->next - 1); /* printed in an earlier life */
+}
+
+void printer_skip(struct printer *p, const struct seqset *tasks)
+{
+    seqset_add_all(&p->not_run, tasks);
+}
+
+static void pass_not_run(struct printer *p)
+{
+    struct range r;
+    while (seqset_next(&p->not_run, p->next, UINT64_MAX - 1, &r) && r.first == p->next)
+        p->next = r.last + 1;
+}
+
+bool printer_ready(struct printer *p)
+{
+    if (p->ordered)
+        pass_not_run(p);
+    return !seqset_empty(&p->waiting) && (!p->ordered || seqset_min(&p->waiting) == p->next);
+}
+
+enum error printer_turn(struct printer *p,
+                        void (*print)(void *context, const struct result *result), void *context,
+                        bool *printed, struct why *why)
+{
+    *printed = false;
+    if (!printer_ready(p))
+        return ERR_NONE;
+    uint64_t seq = seqset_min(&p->waiting);
+    enum error error = store_read(p->store, seq, print, context, printed, why);
+    if (error)
+        return error;
+    seqset_remove(&p->waiting, seq, seq);
+    p->next = seq + 1;
+    return ERR_NONE;
+}
