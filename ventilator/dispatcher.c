@@ -44,6 +44,7 @@ void dispatcher_destroy(struct dispatcher **dispatcher)
     index_free(&d->lane_tokens);
     index_free(&d->seen);
     ledger_free(&d->ledger);
+    audit_free(&d->audit);
     seqset_free(&d->queue);
     seqset_free(&d->lonely);
     seqset_free(&d->doomed);
@@ -222,6 +223,8 @@ void dispatcher_control_message(struct dispatcher *d, uint64_t connection, const
 
 bool dispatcher_may_read(const struct dispatcher *d)
 {
+    if (audit_reads(d))
+        return d->sink.ready && !dispatcher_is_over(d);
     return d->sink.ready && !d->sink.order_full && !d->input_ended && !dispatcher_is_over(d) &&
            seqset_empty(&d->queue) && d->ledger.bytes < d->options.queue_max_bytes &&
            d->ledger.read - d->ledger.stored.members < LEDGER_TASKS_MAX;
@@ -244,8 +247,19 @@ static bool may_look_ahead(const struct dispatcher *d)
 
 bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *bytes_max)
 {
-    d->target = dispatcher_may_read(d) ? handout_pick_for_input(d) : NULL;
+    d->target = NULL;
     *tasks_max = *bytes_max = 1;
+    if (audit_reads(d)) {
+        *tasks_max = dispatcher_may_read(d) ? audit_room(d) : 0;
+        *bytes_max = BATCH_BYTES_MAX;
+        if (*tasks_max == 0)
+            return false;
+        make_room(d);
+        d->asked = true;
+        return true;
+    }
+    if (dispatcher_may_read(d))
+        d->target = handout_pick_for_input(d);
     if (!dispatcher_may_read(d) || (!d->target && !may_look_ahead(d)))
         return false;
     if (d->target) {
@@ -269,12 +283,19 @@ void dispatcher_add_tasks(struct dispatcher *d, size_t tasks, uint64_t now_ns)
 {
     assert(tasks > 0);
     d->asked = false;
-    handout_new_tasks(d, d->target, tasks, now_ns);
+    if (audit_reads(d))
+        audit_take(d, tasks, now_ns);
+    else
+        handout_new_tasks(d, d->target, tasks, now_ns);
 }
 
 void dispatcher_add_too_large(struct dispatcher *d, uint64_t now_ns)
 {
     d->asked = false;
+    if (audit_reads(d)) {
+        audit_take_too_large(d, now_ns);
+        return;
+    }
     struct block *none = NULL;
     sinkside_judge(d, ledger_append(&d->ledger, 1, &none, 0)->first);
     d->turn_wanted = true;
@@ -285,6 +306,7 @@ void dispatcher_input_ended(struct dispatcher *d, uint64_t now_ns)
 {
     d->asked = false;
     d->input_ended = true;
+    audit_input_ended(d);
     d->turn_wanted = true;
     dispatcher_moved(d, now_ns);
 }
@@ -458,6 +480,10 @@ bool dispatcher_waits_for(const struct dispatcher *d, uint64_t now_ns, struct wh
     else if (now_ns > d->sink.heard_at_ns + d->options.limit_ns)
         fail(why, ERR_NONE, "the sink has been silent for %llu s: is it stopped, or its disk full?",
              seconds_since(d->sink.heard_at_ns, now_ns));
+    else if (audit_reads(d))
+        fail(why, ERR_NONE,
+             "the input is read again and compared with what is stored: %llu tasks so far",
+             (unsigned long long)d->ledger.read);
     else if (d->done_sent)
         fail(why, ERR_NONE, "the sink has everything and is to close the job");
     else if (d->session_count == 0)

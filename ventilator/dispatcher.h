@@ -37,6 +37,7 @@ struct dispatcher_options {
     const char *endpoint;    /* of control, named in sentences for people */
     struct hash fingerprint; /* of source and options */
     uint64_t total;          /* tasks in the input, if known; else 0 */
+    bool is_first;           /* no worker can be left of an earlier life: none is waited for */
 };
 
 enum dispatcher_action_kind {

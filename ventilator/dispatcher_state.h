@@ -3,6 +3,7 @@
 #define ZFARM_DISPATCHER_STATE_H
 
 #include "common/endpoint.h"
+#include "ventilator/audit.h"
 #include "ventilator/dispatcher.h"
 #include "ventilator/index.h"
 #include "ventilator/ledger.h"
@@ -14,6 +15,7 @@
  *     workers.c      workers: JOIN, WELCOME, what a session's end means for its tasks
  *     handout.c      who gets which task; recall
  *     sinkside.c     the sink: JOIN, STORED, verdicts, the end of the job
+ *     audit.c        a job that is taken up again: its input against what is stored
  */
 
 /* What was charged when a session ended, in case its worker comes back. */
@@ -53,6 +55,7 @@ struct dispatcher {
     uint64_t last_id; /* of sessions */
     uint64_t last_epoch;
     struct sinkside sink;
+    struct audit audit;
 
     struct session **sessions;
     size_t session_count;

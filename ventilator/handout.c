@@ -382,7 +382,7 @@ static void recall(struct dispatcher *d, uint64_t now_ns)
 
 void handout_turn(struct dispatcher *d, uint64_t now_ns)
 {
-    if (dispatcher_is_over(d) || !d->sink.ready)
+    if (dispatcher_is_over(d) || !d->sink.ready || audit_holds(d, now_ns))
         return;
     hand_out_lonely(d, now_ns);
     while (!seqset_empty(&d->queue)) {

@@ -76,6 +76,13 @@ struct entry *ledger_append(struct ledger *ledger, uint64_t count, struct block 
     return entry;
 }
 
+void ledger_pass(struct ledger *ledger, uint64_t last)
+{
+    assert(last > ledger->read);
+    seqset_add(&ledger->stored, ledger->read + 1, last);
+    ledger->read = last;
+}
+
 /* The first place whose last task is >= seq; ledger->end if there is none. */
 static size_t place_of(const struct ledger *ledger, uint64_t seq)
 {

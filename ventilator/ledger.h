@@ -77,6 +77,8 @@ void ledger_free(struct ledger *ledger);
 /* Appends `count` tasks with the next numbers. Takes over one hold of `*block` (may be NULL). */
 struct entry *ledger_append(struct ledger *ledger, uint64_t count, struct block **block,
                             size_t records_at);
+/* Tasks up to `last` that were stored in an earlier life: they have numbers and no entry. */
+void ledger_pass(struct ledger *ledger, uint64_t last);
 /* The entry that has the task, or NULL when it is stored or was never read. */
 struct entry *ledger_find(const struct ledger *ledger, uint64_t seq);
 /* The first entry with a task in first..last that is alive, or NULL. */

@@ -43,6 +43,7 @@ static const struct option_row rows[] = {
     {"task-max", NULL, OPTION_SIZE, AT(ventilator.task_max_bytes), "BYTES", .help = NULL, .min = 1,
      .max = 1 << 20},
     {"ready-fd", NULL, OPTION_COUNT, AT(ready_fd), "FD", .help = NULL, .min = 3, .max = 1 << 20},
+    {"first-life", NULL, OPTION_FLAG, AT(ventilator.is_first), .help = NULL},
     {"parent", NULL, OPTION_COUNT, AT(ventilator.parent), "PID", .help = NULL, .min = 1},
 };
 

@@ -41,8 +41,9 @@ static bool fits(struct dispatcher *d, uint64_t connection, struct frame_head he
                  const struct sink_join *join)
 {
     bool fresh = seqset_empty(&join->stored) && !(join->flags & SINK_CLOSED);
+    bool can_read_again = !(join->flags & SINK_VOLATILE) && d->ledger.read == 0;
     if (d->job == 0 || (d->job != head.job && seqset_empty(&d->ledger.stored))) {
-        if (fresh)
+        if (fresh || can_read_again)
             return true;
         dispatcher_refuse(d, connection, REFUSE_OTHER_JOB,
                           "this sink has results of another run of the ventilator; start a new "
@@ -60,6 +61,7 @@ static bool fits(struct dispatcher *d, uint64_t connection, struct frame_head he
     }
     struct seqset gone = {0};
     seqset_copy(&gone, &d->ledger.stored);
+    seqset_add_all(&gone, &d->audit.stored);
     seqset_remove_all(&gone, &join->stored);
     uint64_t lacking = gone.members, first = seqset_min(&gone);
     seqset_free(&gone);
@@ -101,9 +103,14 @@ static void tell_workers(struct dispatcher *d)
 static void adopt(struct dispatcher *d, uint64_t connection, const char *address,
                   struct frame_head head, const struct sink_join *join, uint64_t now_ns)
 {
+    d->sink.is_volatile = join->flags & SINK_VOLATILE;
     if (d->job != head.job) {
         workers_end_all(d, now_ns); /* their sessions are of a job that never was */
         d->job = head.job;
+        if (d->ledger.read == 0)
+            audit_begin(d, join, now_ns);
+    } else {
+        audit_note_stored(d, &join->stored);
     }
     if (d->sink.instance != join->peer.instance) {
         d->sink.epoch = ++d->last_epoch;
@@ -113,7 +120,6 @@ static void adopt(struct dispatcher *d, uint64_t connection, const char *address
     d->sink.session = ++d->last_id;
     d->sink.instance = join->peer.instance;
     d->sink.ready = false;
-    d->sink.is_volatile = join->flags & SINK_VOLATILE;
     d->sink.heard_at_ns = now_ns;
     d->sink.wants = join->wants & WANT_ALL;
     note_endpoint(d, join->results, address);
@@ -245,13 +251,17 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
         d->sink.ready = true;
         d->sink.known_session = d->sink.session;
         d->sink.order_full = m.order_full;
+        audit_note_stored(d, &m.tasks);
+        audit_withhold(d, &m.tasks);
         if (!d->settled) /* the sink drops what it is told not to wait for, and calls it stored */
             sinkside_stored(d, &m.tasks, now_ns);
         note_gaps(d, &m);
         if (first) {
             d->verdicts_again_ns = 0;
             d->done_sent = false;
-            workers_welcome_waiting(d, now_ns);
+            audit_ask_again(d);
+            if (!audit_reads(d))
+                workers_welcome_waiting(d, now_ns);
         }
     }
     stored_note_free(&m);
@@ -315,6 +325,8 @@ void sinkside_message(struct dispatcher *d, enum wire_kind kind, struct bytes bo
         heartbeat(d, body);
     else if (kind == KIND_STORED)
         stored_note(d, body, now_ns);
+    else if (kind == KIND_HASHES)
+        audit_hashes(d, body, now_ns);
     else if (kind == KIND_CLOSED && d->done_sent)
         closed(d, body, now_ns);
     else if (kind == KIND_LEAVE)
@@ -402,6 +414,8 @@ static bool anything_out(const struct dispatcher *d)
 
 static bool is_complete(const struct dispatcher *d)
 {
+    if (audit_reads(d) && !d->stopping)
+        return false;
     if (d->stopping) /* who was cut off a moment ago may come back with what it runs */
         return !anything_out(d) && d->obituary_count == 0;
     return d->input_ended && d->ledger.stored.members == d->ledger.read;

@@ -343,7 +343,8 @@ static void make_dispatcher(struct ventilator *v, size_t workers)
                                          .lanes = lanes,
                                          .endpoint = bound,
                                          .fingerprint = source_fingerprint(v->source),
-                                         .total = source_total(v->source)};
+                                         .total = source_total(v->source),
+                                         .is_first = v->options->is_first};
     v->dispatcher = dispatcher_new(&options, clock_now_ns());
     ready_tell(v->options->ready_fd, bound);
 }

@@ -19,6 +19,7 @@ struct ventilator_options {
     uint64_t heartbeat_ns;
     uint64_t give_up_ns;
     bool insecure;
+    bool is_first;   /* no worker can be left of an earlier life of this job */
     int ready_fd;    /* -1: nobody wants to know */
     uint64_t parent; /* the process with which it is to end; 0: it lives for itself */
     struct source_options source;

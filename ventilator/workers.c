@@ -159,6 +159,7 @@ void workers_end_all(struct dispatcher *d, uint64_t now_ns)
 struct truth {
     struct session *session;
     struct session *before; /* the session it continues, if that is still known */
+    bool is_of_earlier_life;
     struct seqset kill;
     struct seqset have;
 };
@@ -175,9 +176,10 @@ static bool adopt(struct dispatcher *d, struct truth *t, uint64_t seq, struct at
         story_remove_holder(story, t->before);
         session_forget(t->before, seq, seq);
     }
-    if (!story_add_holder(story, (struct holder){t->session, attempt, 0})) {
+    if (!story_add_holder(story, (struct holder){t->session, attempt, 0}))
         return false;
-    }
+    if (t->is_of_earlier_life)
+        audit_doubt(d, seq);
     handout_unqueue(d, seq, seq);
     session_has(t->session, seq, finished);
     workers_note_use(d, t->session);
@@ -274,7 +276,8 @@ static void take_in(struct dispatcher *d, uint64_t connection, struct frame_head
                     const struct worker_join *join, uint64_t now_ns)
 {
     bool ours = head.job == d->job && head.incarnation == d->options.incarnation;
-    struct truth t = {.before = replaced(d, join->peer.instance, connection)};
+    struct truth t = {.before = replaced(d, join->peer.instance, connection),
+                      .is_of_earlier_life = !ours && !d->sink.is_volatile};
     t.session = session_new(++d->last_id, connection, &join->peer, join->slots, now_ns);
     t.session->leaving = join->flags & WORKER_LEAVING;
     if (head.job == d->job) {
@@ -306,6 +309,20 @@ static void let_wait(struct dispatcher *d, uint64_t connection, struct bytes mes
     d->waiting[d->waiting_count++] = (struct waiting_join){connection, block_copy(message)};
 }
 
+/* Before there is a job, and while its input is read again. What a worker has from an earlier life must
+ * have been read to be known. */
+static bool must_wait(struct dispatcher *d, struct frame_head head, const struct worker_join *join)
+{
+    if (d->job == 0)
+        return true;
+    if (head.job != d->job || head.incarnation == d->options.incarnation || d->sink.is_volatile)
+        return audit_reads(d);
+    audit_want(d, seqset_max(&join->kept));
+    for (size_t i = 0; i < join->running.count; i++)
+        audit_want(d, join->running.items[i].seq);
+    return audit_reads(d);
+}
+
 void workers_join(struct dispatcher *d, uint64_t connection, struct frame_head head,
                   struct bytes message, struct bytes body, uint64_t now_ns)
 {
@@ -318,7 +335,7 @@ void workers_join(struct dispatcher *d, uint64_t connection, struct frame_head h
                !replaced(d, join.peer.instance, connection)) {
         dispatcher_refuse(d, connection, REFUSE_FULL,
                           "the ventilator has as many workers as --workers-max allows");
-    } else if (d->job == 0) {
+    } else if (must_wait(d, head, &join)) {
         let_wait(d, connection, message);
     } else {
         take_in(d, connection, head, &join, now_ns);
@@ -581,6 +598,8 @@ static bool is_gone(const struct dispatcher *d, const struct session *s, uint64_
 
 void workers_turn(struct dispatcher *d, uint64_t now_ns)
 {
+    if (d->waiting_count && d->job && d->sink.ready && !audit_reads(d))
+        workers_welcome_waiting(d, now_ns);
     for (size_t i = d->session_count; i-- > 0;)
         if (i < d->session_count && is_gone(d, d->sessions[i], now_ns)) {
             struct session *s = d->sessions[i];

@@ -192,7 +192,7 @@ static void hear(struct farm *f, struct farm_peer *p, struct block *block)
         cr_assert_eq(token_take(body, &p->token), ERR_NONE);
         buf_put_text(&p->heard, "HELLO");
     } else if (head.kind == KIND_AGAIN || head.kind == KIND_RECALL || head.kind == KIND_RESEND ||
-               head.kind == KIND_END || head.kind == KIND_ENDED) {
+               head.kind == KIND_END || head.kind == KIND_ENDED || head.kind == KIND_CHECK) {
         hear_number(p, wire_kind_name(head.kind), body);
     } else {
         buf_put_text(&p->heard, wire_kind_name(head.kind));

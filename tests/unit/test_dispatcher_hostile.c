@@ -217,9 +217,10 @@ static void sink_step(struct walk *k)
         if (had->count <= 1) { /* else its text is too long: it comes back when it is whole */
             if (had->count)
                 snprintf(stored, sizeof stored, "1-%llu", (unsigned long long)seqset_max(had));
-            sink_join(f, f->sink, JOB, 0, stored);
+            sink_join(f, f->sink, JOB, SINK_VOLATILE, stored);
         } else {
             struct sink_join m = {.peer = {.instance = f->sink->instance},
+                                  .flags = SINK_VOLATILE,
                                   .results = bytes_of("tcp://:5558"),
                                   .stored = *had};
             struct buf to = peer_message(f, f->sink, KIND_JOIN);

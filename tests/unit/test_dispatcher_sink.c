@@ -166,9 +166,9 @@ Test(dispatcher_sink, a_sink_with_results_of_another_run_is_refused)
     struct farm f = {0};
     struct dispatcher_options options = farm_options(1);
     farm_begin_bare(&f, &options);
-    sink_join(&f, sink_connect(&f, 500), JOB, 0, "1-3");
+    sink_join(&f, sink_connect(&f, 500), JOB, SINK_VOLATILE, "1-3");
     farm_expect(&f, f.sink, "REFUSE 4");
-    sink_join(&f, sink_connect(&f, 501), JOB, 0, "");
+    sink_join(&f, sink_connect(&f, 501), JOB, SINK_VOLATILE, "");
     farm_expect(&f, f.sink, "WELCOME epoch=1");
     farm_end(&f);
 }
