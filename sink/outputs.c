@@ -193,7 +193,6 @@ void outputs_accept(struct outputs *o, const struct result *result)
 
 void outputs_skip(struct outputs *o, const struct seqset *tasks)
 {
-    printer_skip(&o->printer, tasks);
     for (size_t i = 0; o->order && i < tasks->count; i++)
         order_skip(o->order, tasks->ranges[i].first, tasks->ranges[i].last);
 }

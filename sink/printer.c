@@ -4,7 +4,6 @@
 void printer_free(struct printer *p)
 {
     seqset_free(&p->waiting);
-    seqset_free(&p->not_run);
 }
 
 void printer_add(struct printer *p, const struct seqset *tasks)
@@ -14,22 +13,8 @@ void printer_add(struct printer *p, const struct seqset *tasks)
         seqset_remove(&p->waiting, 1, p->next - 1); /* printed in an earlier life */
 }
 
-void printer_skip(struct printer *p, const struct seqset *tasks)
+bool printer_ready(const struct printer *p)
 {
-    seqset_add_all(&p->not_run, tasks);
-}
-
-static void pass_not_run(struct printer *p)
-{
-    struct range r;
-    while (seqset_next(&p->not_run, p->next, UINT64_MAX - 1, &r) && r.first == p->next)
-        p->next = r.last + 1;
-}
-
-bool printer_ready(struct printer *p)
-{
-    if (p->ordered)
-        pass_not_run(p);
     return !seqset_empty(&p->waiting) && (!p->ordered || seqset_min(&p->waiting) == p->next);
 }
 

@@ -24,8 +24,17 @@
 #define KILL_NS (2 * NS_PER_S)
 #define RESTART_FIRST_NS (100 * NS_PER_MS)
 #define RESTART_MAX_NS (5 * NS_PER_S)
-/* A worker that has lived so long is started again without delay next time. */
+/* Who has lived so long is started again without delay next time. */
 #define RESTART_CALM_NS (10 * NS_PER_S)
+
+/* One of the three, which may be started again. */
+struct member {
+    struct process process;
+    bool restarts; /* if a signal kills it */
+    uint64_t started_ns;
+    uint64_t due_ns;   /* start it (again) then; NEVER: it runs, or is not to */
+    uint64_t delay_ns; /* the last one */
+};
 
 /* Who was started last, and has not said that it is ready. */
 enum stage { STARTING_VENTILATOR, STARTING_WORKER, STARTED };
@@ -36,11 +45,7 @@ struct farm {
     int signals_fd;
     enum stage stage;
     int ready_fd; /* of who is being started; -1: nobody is waited for */
-    struct process ventilator, worker, sink;
-    bool worker_wanted;
-    uint64_t worker_started_ns;
-    uint64_t worker_due_ns;   /* start it (again) then; NEVER: it runs, or is not to */
-    uint64_t worker_delay_ns; /* the last one */
+    struct member ventilator, worker, sink;
     unsigned interrupts;
     bool sink_ended;
     uint64_t end_by_ns; /* TERM to whoever is left then, KILL_NS later KILL */
@@ -88,12 +93,20 @@ static enum error start_ventilator(struct farm *f, struct why *why)
 {
     static const char *const endpoints[] = {"bind", "control", "lanes", "gate", NULL};
     /* On a terminal it has to stay in the foreground group, or its reads would stop it. */
-    struct process_io io = {.has_stdin = true, .same_group = isatty(STDIN_FILENO)};
-    enum error error = open_ready(f, &io.ready_fd, why);
+    struct process_io io = {.has_stdin = true, .same_group = isatty(STDIN_FILENO), .ready_fd = -1};
+    struct words arguments = {0};
+    bool first = f->stage == STARTING_VENTILATOR;
+    enum error error = first ? open_ready(f, &io.ready_fd, why) : ERR_NONE;
     if (error)
         return error;
-    error = start(f, &f->ventilator, "ventilator", &f->arguments->ventilator, endpoints, &io, why);
-    close(io.ready_fd);
+    if (first)
+        words_add(&arguments, "--first-life");
+    if (f->arguments->ventilator.count)
+        words_add_all(&arguments, f->arguments->ventilator.items);
+    error = start(f, &f->ventilator.process, "ventilator", &arguments, endpoints, &io, why);
+    words_free(&arguments);
+    if (io.ready_fd >= 0)
+        close(io.ready_fd);
     return error;
 }
 
@@ -101,22 +114,52 @@ static enum error start_sink(struct farm *f, struct why *why)
 {
     static const char *const endpoints[] = {"connect", "control", "bind", "results", NULL};
     struct process_io io = {.has_stdout = true, .ready_fd = -1};
-    return start(f, &f->sink, "sink", &f->arguments->sink, endpoints, &io, why);
+    return start(f, &f->sink.process, "sink", &f->arguments->sink, endpoints, &io, why);
 }
 
-static enum error start_worker(struct farm *f, uint64_t now_ns, struct why *why)
+static enum error start_worker(struct farm *f, struct why *why)
 {
     static const char *const endpoints[] = {"connect", "control", NULL};
     struct process_io io = {.ready_fd = -1};
-    f->worker_started_ns = now_ns;
-    f->worker_due_ns = NEVER;
     enum error error = f->stage < STARTED ? open_ready(f, &io.ready_fd, why) : ERR_NONE;
     if (error)
         return error;
-    error = start(f, &f->worker, "worker", &f->arguments->worker, endpoints, &io, why);
+    error = start(f, &f->worker.process, "worker", &f->arguments->worker, endpoints, &io, why);
     if (io.ready_fd >= 0)
         close(io.ready_fd);
     return error;
+}
+
+static enum error start_member(struct farm *f, struct member *m, uint64_t now_ns, struct why *why)
+{
+    m->started_ns = now_ns;
+    m->due_ns = NEVER;
+    if (m == &f->worker)
+        return start_worker(f, why);
+    return m == &f->sink ? start_sink(f, why) : start_ventilator(f, why);
+}
+
+/* It was killed; returns whether it is started again. */
+static bool start_later(struct member *m, int status, const char *name, uint64_t now_ns)
+{
+    if (!WIFSIGNALED(status) || !m->restarts)
+        return false;
+    bool calm = now_ns - m->started_ns > RESTART_CALM_NS;
+    m->delay_ns = calm || !m->delay_ns ? RESTART_FIRST_NS : m->delay_ns * 2;
+    if (m->delay_ns > RESTART_MAX_NS)
+        m->delay_ns = RESTART_MAX_NS;
+    m->due_ns = now_ns + m->delay_ns;
+    log_line("the %s was killed by signal %d; another one is started", name, WTERMSIG(status));
+    return true;
+}
+
+static void start_no_more(struct farm *f)
+{
+    struct member *all[] = {&f->worker, &f->ventilator, &f->sink};
+    for (size_t i = 0; i < 3; i++) {
+        all[i]->restarts = false;
+        all[i]->due_ns = NEVER;
+    }
 }
 
 /* ---- ending ---- */
@@ -124,10 +167,10 @@ static enum error start_worker(struct farm *f, uint64_t now_ns, struct why *why)
 static void interrupt_all(struct farm *f)
 {
     /* Two different signals, since two equal ones may arrive as one: the programs end at once. */
-    struct process *all[] = {&f->worker, &f->ventilator, &f->sink};
+    struct member *all[] = {&f->worker, &f->ventilator, &f->sink};
     for (size_t i = 0; i < 3; i++) {
-        process_signal(all[i], SIGTERM);
-        process_signal(all[i], SIGINT);
+        process_signal(&all[i]->process, SIGTERM);
+        process_signal(&all[i]->process, SIGINT);
     }
 }
 
@@ -135,9 +178,8 @@ static void interrupt_all(struct farm *f)
 static void stop_job(struct farm *f, uint64_t now_ns)
 {
     f->status = 255;
-    f->worker_wanted = false;
-    f->worker_due_ns = NEVER;
-    process_signal(&f->ventilator, SIGTERM);
+    start_no_more(f);
+    process_signal(&f->ventilator.process, SIGTERM);
     if (f->end_by_ns == NEVER)
         f->end_by_ns = now_ns + END_NS;
 }
@@ -151,10 +193,13 @@ static void on_signal(struct farm *f, const struct signalfd_siginfo *info, uint6
         /* A key on the terminal has reached a ventilator in our group already. */
         bool shared = info->ssi_code == SI_KERNEL && isatty(STDIN_FILENO);
         if (!shared)
-            process_signal(&f->ventilator, SIGTERM);
-        if (!f->ventilator.pid)
+            process_signal(&f->ventilator.process, SIGTERM);
+        if (!f->ventilator.process.pid) {
+            start_no_more(f);
             interrupt_all(f);
+        }
     } else {
+        start_no_more(f);
         interrupt_all(f);
         f->end_by_ns = now_ns;
     }
@@ -162,32 +207,22 @@ static void on_signal(struct farm *f, const struct signalfd_siginfo *info, uint6
 
 static void worker_ended(struct farm *f, int status, uint64_t now_ns)
 {
-    if (!f->worker_wanted || f->sink_ended)
+    if (f->sink_ended || start_later(&f->worker, status, "worker", now_ns))
         return;
-    if (WIFEXITED(status) && f->stage < STARTED) {
+    if (f->stage < STARTED) {
         f->status = 255;
-        f->worker_wanted = false;
-        process_signal(&f->ventilator, SIGNAL_END_NOW);
-        return;
+        process_signal(&f->ventilator.process, SIGNAL_END_NOW);
+    } else if (f->worker.restarts && WEXITSTATUS(status) != 0) {
+        stop_job(f, now_ns);
     }
-    if (WIFEXITED(status)) {
-        if (WEXITSTATUS(status) != 0)
-            stop_job(f, now_ns);
-        return;
-    }
-    bool calm = now_ns - f->worker_started_ns > RESTART_CALM_NS;
-    f->worker_delay_ns = calm || !f->worker_delay_ns ? RESTART_FIRST_NS : f->worker_delay_ns * 2;
-    if (f->worker_delay_ns > RESTART_MAX_NS)
-        f->worker_delay_ns = RESTART_MAX_NS;
-    f->worker_due_ns = now_ns + f->worker_delay_ns;
-    log_line("the worker was killed by signal %d; another one is started", WTERMSIG(status));
 }
 
 static void sink_ended(struct farm *f, int status, uint64_t now_ns)
 {
+    if (start_later(&f->sink, status, "sink", now_ns))
+        return;
     f->sink_ended = true;
-    f->worker_wanted = false;
-    f->worker_due_ns = NEVER;
+    start_no_more(f);
     if (WIFSIGNALED(status))
         log_line("the sink was killed by signal %d, and what it had not written is lost; run it "
                  "again",
@@ -200,7 +235,10 @@ static void sink_ended(struct farm *f, int status, uint64_t now_ns)
 
 static void ventilator_ended(struct farm *f, int status, uint64_t now_ns)
 {
-    process_signal(&f->worker, SIGTERM); /* if it came too late to be told that the job is over */
+    if (!f->sink_ended && start_later(&f->ventilator, status, "ventilator", now_ns))
+        return;
+    /* If the worker came too late to be told that the job is over. */
+    process_signal(&f->worker.process, SIGTERM);
     if (f->sink_ended)
         return;
     if (WIFSIGNALED(status))
@@ -210,7 +248,7 @@ static void ventilator_ended(struct farm *f, int status, uint64_t now_ns)
     bool failed = WIFSIGNALED(status) || WEXITSTATUS(status) == 255;
     if (failed) {
         f->status = 255;
-        f->worker_wanted = false;
+        start_no_more(f);
         f->end_by_ns = now_ns + (WIFSIGNALED(status) ? 0 : NS_PER_S);
     }
 }
@@ -219,14 +257,14 @@ static void reap(struct farm *f, uint64_t now_ns)
 {
     int status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-        if (pid == f->worker.pid) {
-            f->worker.pid = 0;
+        if (pid == f->worker.process.pid) {
+            f->worker.process.pid = 0;
             worker_ended(f, status, now_ns);
-        } else if (pid == f->sink.pid) {
-            f->sink.pid = 0;
+        } else if (pid == f->sink.process.pid) {
+            f->sink.process.pid = 0;
             sink_ended(f, status, now_ns);
-        } else if (pid == f->ventilator.pid) {
-            f->ventilator.pid = 0;
+        } else if (pid == f->ventilator.process.pid) {
+            f->ventilator.process.pid = 0;
             ventilator_ended(f, status, now_ns);
         }
     }
@@ -241,25 +279,21 @@ static void press_on(struct farm *f, uint64_t now_ns)
         f->end_by_ns = now_ns - KILL_NS; /* next time: KILL, after a wait */
         return;
     }
-    struct process *all[] = {&f->worker, &f->ventilator, &f->sink};
+    struct member *all[] = {&f->worker, &f->ventilator, &f->sink};
     for (size_t i = 0; i < 3; i++)
-        process_signal(all[i], SIGKILL);
+        process_signal(&all[i]->process, SIGKILL);
 }
 
 /* ---- the loop ---- */
 
-static bool anybody_left(const struct farm *f)
+static bool is_left(const struct member *m)
 {
-    return f->ventilator.pid || f->worker.pid || f->sink.pid || f->worker_due_ns != NEVER;
+    return m->process.pid || m->due_ns != NEVER;
 }
 
-/* Starts the next one, or knows that the farm stands. */
-static enum error start_next(struct farm *f, uint64_t now_ns, struct why *why)
+static bool anybody_left(const struct farm *f)
 {
-    if (f->stage++ == STARTING_WORKER)
-        return start_sink(f, why);
-    f->worker_wanted = true;
-    return start_worker(f, now_ns, why);
+    return is_left(&f->ventilator) || is_left(&f->worker) || is_left(&f->sink);
 }
 
 static void on_ready(struct farm *f, uint64_t now_ns)
@@ -268,30 +302,36 @@ static void on_ready(struct farm *f, uint64_t now_ns)
     bool ready = read(f->ready_fd, &letter, 1) == 1;
     close(f->ready_fd);
     f->ready_fd = -1;
-    if (!ready || f->interrupts || !f->ventilator.pid)
+    if (!ready || f->interrupts || !f->ventilator.process.pid)
         return; /* it has ended, or is about to: that says the rest */
+    struct member *next = f->stage++ == STARTING_WORKER ? &f->sink : &f->worker;
     struct why why;
-    if (start_next(f, now_ns, &why)) {
+    if (start_member(f, next, now_ns, &why)) {
         log_line("%s", why.text);
         stop_job(f, now_ns);
     }
 }
 
-static void restart_worker(struct farm *f, uint64_t now_ns)
+static void start_due(struct farm *f, struct member *m, uint64_t now_ns)
 {
     struct why why;
-    if (now_ns >= f->worker_due_ns && start_worker(f, now_ns, &why)) {
+    if (now_ns >= m->due_ns && start_member(f, m, now_ns, &why)) {
         log_line("%s", why.text);
         stop_job(f, now_ns);
     }
+}
+
+static uint64_t earliest(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
 }
 
 static int timeout_ms(const struct farm *f, uint64_t now_ns)
 {
-    uint64_t due_ns = f->worker_due_ns;
+    uint64_t due_ns = earliest(f->worker.due_ns, earliest(f->sink.due_ns, f->ventilator.due_ns));
     if (f->end_by_ns != NEVER) {
         uint64_t next_ns = f->end_by_ns > now_ns ? f->end_by_ns : now_ns + KILL_NS;
-        due_ns = next_ns < due_ns ? next_ns : due_ns;
+        due_ns = earliest(due_ns, next_ns);
     }
     if (due_ns == NEVER)
         return -1;
@@ -312,7 +352,9 @@ static void loop(struct farm *f)
         reap(f, now_ns);
         if (f->ready_fd >= 0 && items[1].revents)
             on_ready(f, now_ns);
-        restart_worker(f, now_ns);
+        start_due(f, &f->ventilator, now_ns);
+        start_due(f, &f->sink, now_ns);
+        start_due(f, &f->worker, now_ns);
         press_on(f, now_ns);
     }
 }
@@ -333,12 +375,17 @@ static enum error open_signals(struct farm *f, struct why *why)
 
 int farm_run(const struct farm_arguments *arguments)
 {
-    struct farm f = {
-        .arguments = arguments, .ready_fd = -1, .worker_due_ns = NEVER, .end_by_ns = NEVER};
+    struct farm f = {.arguments = arguments,
+                     .ready_fd = -1,
+                     .ventilator = {.restarts = arguments->has_store && arguments->can_read_again,
+                                    .due_ns = NEVER},
+                     .worker = {.restarts = true, .due_ns = NEVER},
+                     .sink = {.restarts = arguments->has_store, .due_ns = NEVER},
+                     .end_by_ns = NEVER};
     struct why why;
     enum error error = open_signals(&f, &why);
     error = error ? error : private_dir_make(&f.dir, &why);
-    error = error ? error : start_ventilator(&f, &why);
+    error = error ? error : start_member(&f, &f.ventilator, clock_now_ns(), &why);
     if (error) {
         log_line("%s", why.text);
         f.status = 255;

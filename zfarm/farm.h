@@ -2,6 +2,8 @@
 #ifndef ZFARM_FARM_H
 #define ZFARM_FARM_H
 
+#include <stdbool.h>
+
 #include "common/words.h"
 
 /* A farm of one ventilator, one worker and one sink on this machine, which talk over unix sockets
@@ -12,6 +14,7 @@
  * without a word more. All three end when this process dies. Who dies:
  *
  *     worker killed                           it is started again, after 0.1 to 5 s
+ *     sink or ventilator killed, with a store the same, if the input can be read again
  *     worker ends by itself before the sink   it has said why; the job is stopped, 255
  *     sink or ventilator first                the rest is stopped, 255
  *     sink with the job's status              the others follow; that is the status
@@ -21,6 +24,8 @@ struct farm_arguments {
     struct words ventilator; /* options and inputs */
     struct words worker;     /* options, "--" and COMMAND */
     struct words sink;       /* options */
+    bool has_store;          /* a sink that is killed can go on where it was */
+    bool can_read_again;     /* so can a ventilator, which finds the same input */
 };
 
 /* Runs it to its end and returns the exit status. */

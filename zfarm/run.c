@@ -2,6 +2,7 @@
 #include "zfarm/run.h"
 
 #include <stddef.h>
+#include <sys/stat.h>
 
 #include "common/cli.h"
 #include "common/log.h"
@@ -17,7 +18,7 @@ struct settings {
     struct words files;
     bool null, shell, dry_run, flag;
     uint64_t values, number;
-    const char *colsep, *replacement, *plugin, *text;
+    const char *colsep, *replacement, *plugin, *store, *text;
     struct jobs jobs;
     unsigned choice;
     uint64_t task_max_bytes;
@@ -49,7 +50,7 @@ static const struct option_row rows[] = {
      .choices = "text|jsonl", .children = SINK},
     {"joblog", NULL, OPTION_TEXT, AT(text), "FILE", .help = "log each task, as GNU parallel does",
      .children = SINK},
-    {"store", NULL, OPTION_TEXT, AT(text), "FILE.db",
+    {"store", NULL, OPTION_TEXT, AT(store), "FILE.db",
      .help = "keep results in a SQLite database, to go on with", .children = SINK},
     {"durability", NULL, OPTION_CHOICE, AT(choice), "normal|full", .help = NULL,
      .choices = "normal|full", .children = SINK},
@@ -100,7 +101,23 @@ static int show(const struct settings *s, char *const *words, size_t command)
     return status;
 }
 
-static int start(struct options *options, size_t command)
+/* Whether somebody who begins again finds the same input: values and files, but no pipe. */
+static bool can_read_again(const struct settings *s, char *const *words)
+{
+    struct inputs inputs = {0};
+    struct stat st;
+    for (size_t i = 0; i < s->files.count; i++)
+        inputs_add_file(&inputs, s->files.items[i]);
+    inputs_add_words(&inputs, words);
+    bool can = inputs.count > 0;
+    for (size_t i = 0; i < inputs.count; i++)
+        if (inputs.list[i].path)
+            can = can && stat(inputs.list[i].path, &st) == 0 && S_ISREG(st.st_mode);
+    inputs_free(&inputs);
+    return can;
+}
+
+static int start(const struct settings *s, struct options *options, size_t command)
 {
     struct farm_arguments arguments = {0};
     options_pass_on(options, VENTILATOR, &arguments.ventilator);
@@ -110,6 +127,8 @@ static int start(struct options *options, size_t command)
     words_add(&arguments.worker, "--");
     for (size_t i = 0; i < command; i++)
         words_add(&arguments.worker, options->words[i]);
+    arguments.has_store = s->store;
+    arguments.can_read_again = can_read_again(s, options->words + command);
     options_clear_environment();
     int status = farm_run(&arguments);
     words_free(&arguments.ventilator);
@@ -134,7 +153,7 @@ static int run(void *target, struct options *options)
         log_line("--dry-run shows commands, and --plugin runs none");
         return 255;
     }
-    return s->dry_run ? show(s, options->words, command) : start(options, command);
+    return s->dry_run ? show(s, options->words, command) : start(s, options, command);
 }
 
 int run_main(int argc, char **argv)

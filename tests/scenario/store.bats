@@ -1,0 +1,180 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MPL-2.0
+# With a store: whoever is killed, nothing is lost or run again, and a job can be taken up later.
+# shellcheck disable=SC2016,SC2154 # the quoted variables are the tasks' own; farm.bash sets others
+load helpers
+load farm
+
+# ran EXPECTED: each of these tasks ran once, says the log that they write.
+ran_once() { same <(sort -n log) <(printf '%s\n' "$@"); }
+
+# rows SQL: what sqlite3 says of the store.
+rows() { sqlite3 farm.db "$1"; }
+
+complete() {
+  local n=$1
+  same <(rows 'SELECT count(*), min(seq), max(seq) FROM result') <(echo "$n|1|$n")
+  same <(rows 'SELECT total, closed IS NOT NULL FROM job') <(echo "$n|1")
+}
+
+@test "an interrupted job goes on where it was, and runs nothing twice" {
+  seq 40 >tasks
+  start farm zfarm run -j2 -k -o out --store farm.db --shell 'echo {} >>log; sleep 0.1; echo {}' :::: tasks
+  wait_for 10 lines_reach log 10
+  send INT farm
+  ends farm 10 255
+  before=$(wc -l <log)
+  ((before < 40))
+  start farm zfarm run -j2 -k -o out --store farm.db --shell 'echo {} >>log; echo {}' :::: tasks
+  ends farm 20 0
+  ran_once {1..40}
+  same out tasks
+  complete 40
+  summary_is farm.err '40 tasks: 40 ok, 0 failed, 0 lost'
+}
+
+@test "a closed store with the same input runs nothing, and ends with its job's status" {
+  seq 5 >tasks
+  for _ in 1 2; do
+    start farm zfarm run -o out --store farm.db --shell 'echo {} >>log; echo {}; [ {} -lt 4 ]' :::: tasks
+    ends farm 20 2
+    summary_is farm.err '5 tasks: 3 ok, 2 failed, 0 lost'
+    ran_once {1..5}
+    one_each out 5
+  done
+}
+
+@test "a longer input goes on, a changed and a shorter one are refused" {
+  seq 5 >tasks
+  run_it() { start farm zfarm run -k -o out --store farm.db --shell 'echo {} >>log; echo {}' :::: tasks; }
+  run_it
+  ends farm 20 0
+  seq 8 >tasks
+  run_it
+  ends farm 20 0
+  ran_once {1..8}
+  same out tasks
+  complete 8
+  sed -i 's/^3$/three/' tasks
+  run_it
+  ends farm 20 255
+  says farm.err 'task 3 of the input (three) is not the one whose result is stored'
+  seq 6 >tasks
+  run_it
+  ends farm 20 255
+  says farm.err 'the input has 6 tasks, and a result of task 8 is stored'
+  ran_once {1..8}
+}
+
+@test "the sink of zfarm run is killed: another one goes on, in the order of the input" {
+  seq 200 >tasks
+  start farm zfarm run -j2 -k -o out --store farm.db --shell 'echo {} >>log; sleep 0.01; echo {}' :::: tasks
+  wait_for 10 lines_reach log 50
+  kill -KILL "$(child_of farm zfarm-sink)"
+  ends farm 30 0
+  says farm.err 'the sink was killed by signal 9; another one is started'
+  same out tasks
+  ran_once {1..200}
+  complete 200
+}
+
+@test "the ventilator of zfarm run is killed: another one reads again, and what runs is kept" {
+  seq 200 >tasks
+  start farm zfarm run -j2 -o out --store farm.db --shell 'echo {} >>log; sleep 0.01; echo {}' :::: tasks
+  wait_for 10 lines_reach log 50
+  kill -KILL "$(child_of farm zfarm-ventilator)"
+  ends farm 30 0
+  says farm.err 'the ventilator was killed by signal 9; another one is started'
+  one_each out 200
+  ran_once {1..200}
+  complete 200
+}
+
+@test "started by hand: ventilator and sink are killed and started again, the worker runs on" {
+  farm_places
+  seq 600 >tasks
+  start ventilator zfarm-ventilator --bind "$control" -a tasks
+  sink -k -o out --store farm.db
+  worker one -j2 --shell 'echo {} >>log; sleep 0.005; echo {}'
+  wait_for 10 lines_reach log 100
+  send KILL ventilator
+  ends ventilator 5 137
+  start ventilator zfarm-ventilator --bind "$control" -a tasks
+  wait_for 20 lines_reach log 300
+  send KILL sink
+  ends sink 5 137
+  sink -k -o out --store farm.db
+  ends sink 30 0
+  ends ventilator 10 0
+  ends one 10 0
+  same out tasks
+  ran_once {1..600}
+  complete 600
+}
+
+@test "a torn output is cut back to what is stored, and completed" {
+  seq 100 >tasks
+  start farm zfarm run -j2 -o out --joblog log.txt --store farm.db --shell 'echo {} >>log; sleep 0.02; echo {}' :::: tasks
+  wait_for 10 lines_reach log 30
+  kill -KILL "${pid_of[farm]}"
+  ends farm 5 137
+  wait_for 5 nothing_is_marked
+  echo torn >>out
+  echo torn >>log.txt
+  start farm zfarm run -j2 -o out --joblog log.txt --store farm.db --shell 'echo {}' :::: tasks
+  ends farm 30 0
+  one_each out 100
+  one_each <(tail -n +2 log.txt | cut -f1) 100
+  complete 100
+}
+
+@test "an output that was not there before gets what was stored before" {
+  seq 20 >tasks
+  start farm zfarm run -k -o out --store farm.db -a tasks echo
+  ends farm 20 0
+  for format in text jsonl; do
+    start farm zfarm run -k -o "other.$format" --format "$format" --store farm.db -a tasks echo
+    ends farm 20 0
+  done
+  same other.text tasks
+  same <(jq -r '.task' other.jsonl) tasks
+  same <(jq -cr '[.seq, .status, .exit, .attempts, .stdout]' other.jsonl | head -n 1) <(echo '[1,"ok",0,1,"1\n"]')
+}
+
+@test "failed tries are kept, and people can query it all" {
+  start farm zfarm run --retries 3 --store farm.db --shell 'echo out{}; echo err >&2; [ {} = a -o $ZFARM_ATTEMPT = 3 ]' ::: a b
+  ends farm 20 0
+  same <(rows 'SELECT seq, status, exit, attempts, task, stdout, stderr FROM result') \
+    <(printf '1|ok|0|1|a|outa\n|err\n\n2|ok|0|3|b|outb\n|err\n\n')
+  same <(rows 'SELECT seq, attempt, status, exit FROM attempt ORDER BY attempt') \
+    <(printf '2|1|failed|1\n2|2|failed|1\n')
+  same <(rows 'SELECT count(*) FROM failed') <(echo 0)
+}
+
+@test "a store that is in use, or is none, is refused with words" {
+  farm_places
+  sink --store farm.db
+  wait_for 10 test -s farm.db
+  start second zfarm-sink --connect "$control" --bind "tcp://127.0.0.1:$(free_ports 1)" --store farm.db
+  ends second 10 255
+  says second.err 'the store farm.db is in use by another sink'
+  echo 'this is a text and no database, long enough to be looked at' >text
+  start farm zfarm run --store text echo ::: 1
+  ends farm 20 255
+  says farm.err 'text is no store of zfarm'
+}
+
+@test "a full disk under the store is told, and the run goes on when there is room" {
+  mkdir small
+  unshare -rm true || skip "no mount namespaces here"
+  start run unshare -rm bash -c 'mount -t tmpfs -o size=400k none small || exit 99
+    head -c 200K /dev/zero >small/ballast
+    zfarm run -j1 --store small/farm.db --shell "head -c 30000 /dev/zero | tr \"\\0\" x; echo" ::: {1..20} >out 2>err &
+    while ! grep -qs "cannot write to the store" err; do sleep 0.02; done
+    mount -o remount,size=8m small; rm small/ballast; wait $!; status=$?
+    sqlite3 small/farm.db "SELECT count(*) FROM result" >count; exit $status'
+  ends run 30 0
+  says err 'there is room again'
+  same count <(echo 20)
+  (($(wc -l <out) == 20))
+}
