@@ -130,6 +130,7 @@ struct sink_join {
     uint64_t incarnation_max;
     struct bytes results; /* endpoint; the host may be missing: tcp://:5558 */
     uint64_t wants;       /* enum result_want */
+    uint64_t opening;     /* how often its store has been opened; 0: it has none */
 };
 
 /* Both kinds of JOIN begin with the role. ERR_MALFORMED for any other. */
@@ -217,6 +218,7 @@ struct hashed_task {
 
 /* The answer to CHECK: stored tasks in order, from the number that it named. */
 struct hashes {
+    uint64_t from;
     struct hashed_task *items;
     size_t count;
     bool last; /* there are no more */

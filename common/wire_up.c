@@ -124,6 +124,7 @@ void sink_join_put(struct buf *to, const struct sink_join *m)
     u64_put(to, m->incarnation_max);
     octets_put(to, m->results);
     varint_put(to, m->wants);
+    varint_put(to, m->opening);
 }
 
 enum error sink_join_take(struct bytes body, struct sink_join *m)
@@ -139,6 +140,7 @@ enum error sink_join_take(struct bytes body, struct sink_join *m)
     m->incarnation_max = fields_u64(&r);
     m->results = fields_octets(&r);
     m->wants = fields_number(&r);
+    m->opening = fields_number(&r);
     return fields_end(&r);
 }
 
@@ -300,6 +302,7 @@ enum error closed_take(struct bytes body, struct closed *m)
 
 void hashes_put(struct buf *to, const struct hashes *m)
 {
+    varint_put(to, m->from);
     varint_put(to, m->last);
     varint_put(to, m->count);
     for (size_t i = 0; i < m->count; i++) {
@@ -311,13 +314,14 @@ void hashes_put(struct buf *to, const struct hashes *m)
 enum error hashes_take(struct bytes body, struct hashes *m)
 {
     struct fields r = fields_of(body);
+    m->from = fields_seq(&r);
     m->last = fields_number(&r) & 1;
     m->count = fields_count(&r, 17);
     m->items = m->count ? xcalloc(m->count, sizeof *m->items) : NULL;
     for (size_t i = 0; i < m->count; i++) {
         m->items[i].seq = fields_seq(&r);
         m->items[i].hash = fields_hash(&r);
-        if (i && m->items[i].seq <= m->items[i - 1].seq)
+        if (m->items[i].seq < (i ? m->items[i - 1].seq + 1 : m->from))
             fields_fail(&r, ERR_MALFORMED);
     }
     return fields_end(&r);

@@ -24,6 +24,7 @@ static void remember(struct collector *c, const struct collector_past *past)
     c->counts.doubled = past->doubled;
     c->was_closed = past->closed;
     c->ending.total = past->total;
+    c->opening = past->opening;
 }
 
 struct collector *collector_new(const struct collector_options *options, uint64_t now_ns)
@@ -169,7 +170,7 @@ static void give_up(struct collector *c)
     fail(&why, ERR_CLOSED, "no ventilator%s%s for %" PRIu64 " s, so the job was given up",
          c->options.connect ? " at " : "", c->options.connect ? c->options.connect : "",
          c->options.give_up_ns / NS_PER_S);
-    if (c->ending.phase == ENDING_CLOSED)
+    if (c->ending.phase == ENDING_CLOSED || c->was_closed)
         collector_exit_by_counts(c);
     else
         collector_exit(c, 255, &why);

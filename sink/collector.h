@@ -34,7 +34,8 @@ struct collector_past {
     const struct seqset *stored;
     uint64_t incarnation; /* highest life of the ventilator */
     bool closed;
-    uint64_t total; /* of a closed job */
+    uint64_t total;   /* of a closed job */
+    uint64_t opening; /* how often the store has been opened, now included */
     uint64_t ok, failed, lost, doubled;
 };
 

@@ -54,7 +54,8 @@ static enum error take_refuse(struct collector *c, struct bytes body)
     int size = m.sentence.size < sizeof why.text ? (int)m.sentence.size : (int)sizeof why.text;
     fail(&why, ERR_INVALID, "the ventilator refused this sink: %.*s", size,
          size ? (const char *)m.sentence.data : "");
-    if (c->ending.phase == ENDING_CLOSED)
+    bool was_over = c->was_closed && m.reason == REFUSE_OVER; /* and this is what it left */
+    if (c->ending.phase == ENDING_CLOSED || was_over)
         collector_exit_by_counts(c);
     else
         collector_exit(c, 255, &why);

@@ -30,7 +30,8 @@ void collector_say_join(struct collector *c)
                           .stored = c->intake.stored,
                           .incarnation_max = c->membership.incarnation_max,
                           .results = bytes_of(c->options.results),
-                          .wants = c->options.wants};
+                          .wants = c->options.wants,
+                          .opening = c->opening};
     if (c->ending.phase == ENDING_CLOSED || c->was_closed) {
         m.flags |= SINK_CLOSED;
         m.total = c->ending.total;
@@ -74,7 +75,7 @@ void collector_say_closed(struct collector *c)
 
 void collector_say_hashes(struct collector *c, uint64_t from)
 {
-    struct hashes m = {.items = xcalloc(HASHES_MAX, sizeof *m.items)};
+    struct hashes m = {.from = from, .items = xcalloc(HASHES_MAX, sizeof *m.items)};
     struct buf message = {0};
     if (c->options.hashes)
         m.count = c->options.hashes(c->options.context, from, m.items);

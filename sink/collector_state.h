@@ -17,9 +17,10 @@ struct collector {
     struct membership membership;
     struct ending ending;
     struct outgoing outgoing;
-    bool gone;       /* EXIT was said */
-    bool stopping;   /* somebody wants an early end */
-    bool was_closed; /* in an earlier life, until a ventilator opens the job again */
+    bool gone;        /* EXIT was said */
+    bool stopping;    /* somebody wants an early end */
+    bool was_closed;  /* in an earlier life, until a ventilator opens the job again */
+    uint64_t opening; /* of the store; 0: there is none */
     bool order_full;
     bool order_told;     /* what the last note said of it */
     unsigned lacking;    /* DONEs in a row that named what never came */

@@ -352,6 +352,7 @@ static void make_collector(struct sink *s)
                                   .incarnation = p->incarnation,
                                   .closed = p->closed,
                                   .total = p->total,
+                                  .opening = p->opening,
                                   .ok = p->ok,
                                   .failed = p->failed,
                                   .lost = p->lost,

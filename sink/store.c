@@ -182,15 +182,24 @@ static enum error identify(struct store *s, uint64_t job, struct store_past *pas
     return ERR_NONE;
 }
 
-static enum error connect_to(struct store *s, enum store_durability durability, struct why *why)
+static enum error connect_to(struct store *s, struct why *why)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
     if (sqlite3_open_v2(s->path, &s->db, flags, NULL))
         return failed(s, why);
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_timeout(s->db, 1000); /* somebody who reads may hold it for a moment */
-    return durability == STORE_FULL ? run(s, "PRAGMA synchronous = FULL", why)
-                                    : run(s, "PRAGMA synchronous = NORMAL", why);
+    return run(s, "PRAGMA synchronous = FULL", why);
+}
+
+/* That it was opened once more survives a loss of power in any case: the ventilator tells by it which of
+ * two sinks is the later one. */
+static enum error count_opening(struct store *s, enum store_durability durability, struct why *why)
+{
+    enum error error = run(s, "UPDATE job SET opened = opened + 1", why);
+    if (!error && durability == STORE_NORMAL)
+        error = run(s, "PRAGMA synchronous = NORMAL", why);
+    return error;
 }
 
 static enum error prepare(struct store *s, struct why *why)
@@ -212,7 +221,7 @@ static enum error read_job(struct store *s, struct store_past *past, struct why 
 {
     sqlite3_stmt *row = NULL;
     static const char text[] =
-        "SELECT job, incarnation, closed IS NOT NULL, total, doubled FROM job";
+        "SELECT job, incarnation, closed IS NOT NULL, total, doubled, opened FROM job";
     if (sqlite3_prepare_v2(s->db, text, -1, &row, NULL))
         return failed(s, why);
     bool found = sqlite3_step(row) == SQLITE_ROW;
@@ -222,6 +231,7 @@ static enum error read_job(struct store *s, struct store_past *past, struct why 
         past->closed = sqlite3_column_int(row, 2);
         past->total = (uint64_t)sqlite3_column_int64(row, 3);
         past->doubled = (uint64_t)sqlite3_column_int64(row, 4);
+        past->opening = (uint64_t)sqlite3_column_int64(row, 5);
     }
     sqlite3_finalize(row);
     return found ? ERR_NONE
@@ -256,9 +266,10 @@ enum error store_open(struct store **store, const char *path, enum store_durabil
     *past = (struct store_past){0};
     s->path = xstrdup(path);
     enum error error = lock(s, why);
-    error = error ? error : connect_to(s, durability, why);
+    error = error ? error : connect_to(s, why);
     error = error ? error : identify(s, job, past, why);
     error = error ? error : prepare(s, why);
+    error = error ? error : count_opening(s, durability, why);
     error = error ? error : read_job(s, past, why);
     error = error ? error : read_results(s, past, why);
     if (error) {

@@ -25,7 +25,8 @@ struct store_past {
     uint64_t job;
     uint64_t incarnation; /* highest life of the ventilator */
     bool closed;
-    uint64_t total; /* of a closed job */
+    uint64_t total;   /* of a closed job */
+    uint64_t opening; /* how often it has been opened, now included */
     uint64_t ok, failed, lost, doubled;
     struct seqset stored;
 };

@@ -68,7 +68,7 @@ static void ask(struct dispatcher *d, uint64_t from)
     wire_begin(&m, KIND_CHECK, dispatcher_head(d, KIND_CHECK, d->sink.session));
     number_put(&m, from);
     dispatcher_send(d, d->sink.connection, &m);
-    d->audit.asked = true;
+    d->audit.asked = from;
 }
 
 /* Asks for what is needed next, if anything. */
@@ -85,7 +85,7 @@ static void ask_next(struct dispatcher *d)
 
 void audit_ask_again(struct dispatcher *d)
 {
-    d->audit.asked = false;
+    d->audit.asked = 0;
     ask_next(d);
 }
 
@@ -245,7 +245,7 @@ static void prove_some(struct dispatcher *d, const struct hashes *m, uint64_t no
             seqset_add(&proven, m->items[i].seq, m->items[i].seq);
     /* What is said to be stored and has no hash there is not stored: the next note will name it. */
     uint64_t last = m->count && !m->last ? m->items[m->count - 1].seq : UINT64_MAX - 1;
-    seqset_remove(&a->to_prove, seqset_min(&a->to_prove) ? seqset_min(&a->to_prove) : 1, last);
+    seqset_remove(&a->to_prove, m->from, last);
     seqset_remove_all(&a->unproven, &proven);
     sinkside_stored(d, &proven, now_ns);
     seqset_free(&proven);
@@ -255,15 +255,15 @@ void audit_hashes(struct dispatcher *d, struct bytes body, uint64_t now_ns)
 {
     struct audit *a = &d->audit;
     struct hashes m = {0};
-    if (hashes_take(body, &m) || !a->asked) {
+    if (hashes_take(body, &m) || m.from != a->asked) {
         d->dropped++;
         hashes_free(&m);
         return;
     }
-    a->asked = false;
+    a->asked = 0;
     if (!seqset_empty(&a->to_prove))
         prove_some(d, &m, now_ns);
-    if (!seqset_empty(&a->stored)) {
+    if (!seqset_empty(&a->stored) && m.from == d->ledger.read + 1) {
         free(a->hashes);
         a->hashes = m.items;
         a->hash_count = m.count;

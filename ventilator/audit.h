@@ -21,7 +21,7 @@ struct audit {
     size_t hash_count;
     size_t hash_at; /* of these, the first that is not compared */
     uint64_t known; /* all stored tasks up to here are in the answer, or before it */
-    bool asked;     /* CHECK is not answered */
+    uint64_t asked; /* CHECK from this task on is not answered; 0: none */
     uint64_t grace_until_ns;
     struct seqset unproven; /* brought by a worker from an earlier life */
     struct seqset to_prove; /* of these, what is said to be stored */

@@ -41,6 +41,7 @@ struct sinkside {
     bool ready; /* its first note has come: it has committed the incarnation */
     bool order_full;
     bool is_volatile;
+    uint64_t opening; /* of its store */
     uint64_t heard_at_ns;
     uint64_t absent_since_ns;
     uint64_t wants;

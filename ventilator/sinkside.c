@@ -119,6 +119,7 @@ static void adopt(struct dispatcher *d, uint64_t connection, const char *address
     d->sink.connection = connection;
     d->sink.session = ++d->last_id;
     d->sink.instance = join->peer.instance;
+    d->sink.opening = join->opening;
     d->sink.ready = false;
     d->sink.heard_at_ns = now_ns;
     d->sink.wants = join->wants & WANT_ALL;
@@ -137,14 +138,34 @@ static bool is_stale(const struct dispatcher *d, struct frame_head head,
            (head.incarnation != d->options.incarnation || head.session < d->sink.known_session);
 }
 
+/* One that opened the job's store later is no second one: the store is locked, so the sink that is
+ * connected has died, and its connection does not know yet. */
+static bool is_second(const struct dispatcher *d, uint64_t connection, struct frame_head head,
+                      const struct sink_join *join)
+{
+    bool is_next = head.job == d->job && join->opening > d->sink.opening;
+    return d->sink.connection && d->sink.connection != connection &&
+           d->sink.instance != join->peer.instance && !is_next;
+}
+
+/* What such a one says is stored was the truth once: its JOIN comes late, or its store is a copy. */
+static bool is_outdated(const struct dispatcher *d, struct frame_head head,
+                        const struct sink_join *join)
+{
+    return head.job == d->job && join->opening < d->sink.opening;
+}
+
 void sinkside_join(struct dispatcher *d, uint64_t connection, const char *address,
                    struct frame_head head, struct bytes body, uint64_t now_ns)
 {
     struct sink_join join = {0};
     if (sink_join_take(body, &join) || head.job == 0 || is_stale(d, head, &join))
         d->dropped++;
-    else if (d->sink.connection && d->sink.connection != connection &&
-             d->sink.instance != join.peer.instance)
+    else if (is_outdated(d, head, &join))
+        dispatcher_refuse(d, connection, REFUSE_RESULTS_GONE,
+                          "a sink has joined that opened the store of this job after this one; is "
+                          "this an older copy of it?");
+    else if (is_second(d, connection, head, &join))
         dispatcher_refuse(d, connection, REFUSE_SECOND_SINK,
                           "another sink is connected; a farm has one");
     else if (d->closed)
@@ -252,6 +273,8 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
         d->sink.known_session = d->sink.session;
         d->sink.order_full = m.order_full;
         audit_note_stored(d, &m.tasks);
+        if (first)
+            audit_ask_again(d);
         audit_withhold(d, &m.tasks);
         if (!d->settled) /* the sink drops what it is told not to wait for, and calls it stored */
             sinkside_stored(d, &m.tasks, now_ns);
@@ -259,9 +282,7 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
         if (first) {
             d->verdicts_again_ns = 0;
             d->done_sent = false;
-            audit_ask_again(d);
-            if (!audit_reads(d))
-                workers_welcome_waiting(d, now_ns);
+            workers_welcome_waiting(d, now_ns);
         }
     }
     stored_note_free(&m);
@@ -423,14 +444,16 @@ static bool is_complete(const struct dispatcher *d)
 
 static void send_done(struct dispatcher *d)
 {
-    struct done m = {.total = d->ledger.read,
+    /* Stopped while it read again: what is stored behind that is there all the same. */
+    uint64_t highest = seqset_max(&d->audit.stored);
+    struct done m = {.total = highest > d->ledger.read ? highest : d->ledger.read,
                      .flags = d->input_ended ? 0 : DONE_INPUT_CUT,
                      .workers = d->workers_seen};
     struct range gap;
-    for (uint64_t at = 1;
-         at <= d->ledger.read && seqset_next_gap(&d->ledger.stored, at, d->ledger.read, &gap);
+    for (uint64_t at = 1; at <= m.total && seqset_next_gap(&d->ledger.stored, at, m.total, &gap);
          at = gap.last + 1)
         seqset_add(&m.not_run, gap.first, gap.last);
+    seqset_remove_all(&m.not_run, &d->audit.stored);
     struct buf to = {0};
     wire_begin(&to, KIND_DONE, dispatcher_head(d, KIND_DONE, d->sink.session));
     done_put(&to, &m);

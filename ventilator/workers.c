@@ -309,18 +309,23 @@ static void let_wait(struct dispatcher *d, uint64_t connection, struct bytes mes
     d->waiting[d->waiting_count++] = (struct waiting_join){connection, block_copy(message)};
 }
 
-/* Before there is a job, and while its input is read again. What a worker has from an earlier life must
- * have been read to be known. */
-static bool must_wait(struct dispatcher *d, struct frame_head head, const struct worker_join *join)
+/* What a worker has from an earlier life must have been read to be known. */
+static void want_what_it_has(struct dispatcher *d, struct frame_head head,
+                             const struct worker_join *join)
 {
-    if (d->job == 0)
-        return true;
     if (head.job != d->job || head.incarnation == d->options.incarnation || d->sink.is_volatile)
-        return audit_reads(d);
+        return;
     audit_want(d, seqset_max(&join->kept));
     for (size_t i = 0; i < join->running.count; i++)
         audit_want(d, join->running.items[i].seq);
-    return audit_reads(d);
+}
+
+/* Before there is a job, and while its input is read again. */
+static bool must_wait(struct dispatcher *d, struct frame_head head, const struct worker_join *join)
+{
+    if (d->job)
+        want_what_it_has(d, head, join);
+    return !d->job || audit_reads(d);
 }
 
 void workers_join(struct dispatcher *d, uint64_t connection, struct frame_head head,
@@ -343,18 +348,38 @@ void workers_join(struct dispatcher *d, uint64_t connection, struct frame_head h
     worker_join_free(&join);
 }
 
+typedef void joined_fn(struct dispatcher *d, uint64_t connection, struct frame_head head,
+                       const struct worker_join *join, uint64_t now_ns);
+
+static void with_join(struct dispatcher *d, const struct waiting_join *w, joined_fn *call,
+                      uint64_t now_ns)
+{
+    struct frame_head head;
+    struct bytes body;
+    struct worker_join join = {0};
+    if (!frame_take(block_bytes(w->message), &head, &body) && !worker_join_take(body, &join))
+        call(d, w->connection, head, &join, now_ns);
+    worker_join_free(&join);
+}
+
+static void want(struct dispatcher *d, uint64_t connection, struct frame_head head,
+                 const struct worker_join *join, uint64_t now_ns)
+{
+    (void)connection, (void)now_ns;
+    want_what_it_has(d, head, join);
+}
+
 void workers_welcome_waiting(struct dispatcher *d, uint64_t now_ns)
 {
+    for (size_t i = 0; i < d->waiting_count; i++)
+        with_join(d, &d->waiting[i], want, now_ns);
+    if (audit_reads(d))
+        return;
     size_t count = d->waiting_count;
     d->waiting_count = 0;
     for (size_t i = 0; i < count; i++) { /* of two of one process, the later one stays */
         struct waiting_join w = d->waiting[i];
-        struct frame_head head;
-        struct bytes body;
-        struct worker_join join = {0};
-        if (!frame_take(block_bytes(w.message), &head, &body) && !worker_join_take(body, &join))
-            take_in(d, w.connection, head, &join, now_ns);
-        worker_join_free(&join);
+        with_join(d, &w, take_in, now_ns);
         block_release(&w.message);
     }
 }

@@ -22,6 +22,12 @@ static void close_it(struct slots *s, enum outlet_state then, uint64_t now_ns)
     enter(s, then, now_ns);
 }
 
+static void wait(struct slots *s, uint64_t until_ns, uint64_t now_ns)
+{
+    enter(s, OUTLET_WAITING, now_ns);
+    s->outlet.retry_ns = until_ns;
+}
+
 static void open_it(struct slots *s, uint64_t now_ns)
 {
     actions_open(&s->actions, SLOTS_OPEN_RESULTS, s->outlet.endpoint);
@@ -33,17 +39,19 @@ void outlet_aim(struct slots *s, uint64_t epoch, struct bytes endpoint, uint64_t
     struct outlet *o = &s->outlet;
     char text[ENDPOINT_MAX];
     slots_link_endpoint(s, s->options.results, endpoint, text);
-    bool same = epoch == o->epoch && strcmp(text, o->endpoint) == 0;
+    bool same = epoch == o->epoch && s->link.head.incarnation == o->incarnation &&
+                strcmp(text, o->endpoint) == 0;
     if (same && (o->state == OUTLET_UP || o->state == OUTLET_OPENING))
         return;
     close_it(s, OUTLET_CLOSED, now_ns);
     if (!same)
         o->down_ns = now_ns;
+    o->incarnation = s->link.head.incarnation;
     o->epoch = epoch;
     snprintf(o->endpoint, sizeof o->endpoint, "%s", text);
     backoff_reset(&o->backoff);
-    if (epoch)
-        open_it(s, now_ns);
+    if (epoch) /* it is opened in the turn: news of the one before may still come until then */
+        wait(s, now_ns, now_ns);
 }
 
 void slots_results_up(struct slots *s, uint64_t now_ns)
@@ -57,8 +65,8 @@ void slots_results_up(struct slots *s, uint64_t now_ns)
 
 static void fall(struct slots *s, uint64_t now_ns)
 {
-    close_it(s, OUTLET_WAITING, now_ns);
-    s->outlet.retry_ns = now_ns + backoff_next(&s->outlet.backoff);
+    close_it(s, OUTLET_CLOSED, now_ns);
+    wait(s, now_ns + backoff_next(&s->outlet.backoff), now_ns);
 }
 
 void slots_results_down(struct slots *s, uint64_t now_ns)

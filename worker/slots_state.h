@@ -70,7 +70,8 @@ enum outlet_state { OUTLET_CLOSED, OUTLET_OPENING, OUTLET_UP, OUTLET_WAITING };
 /* The results connection. */
 struct outlet {
     enum outlet_state state;
-    uint64_t epoch; /* 0: there is no sink */
+    uint64_t incarnation; /* of the ventilator that named the sink: each counts epochs anew */
+    uint64_t epoch;       /* 0: there is no sink */
     char endpoint[ENDPOINT_MAX];
     uint64_t since_ns; /* when the state was entered */
     uint64_t down_ns;  /* since when it has not been up */

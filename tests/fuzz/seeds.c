@@ -108,7 +108,7 @@ static void save_messages(const char *directory)
     struct verdict_item judged = {RESULT_LOST, 4, 5, 3, {0}};
     struct peer peer = {1, bytes_of("name"), bytes_of("host"), bytes_of("0.1.0"), 99};
     SAVE(KIND_JOIN, worker_join, {peer, 4, 0, {1, 2}, list, set});
-    SAVE(KIND_JOIN, sink_join, {peer, 7, 1, 9, {1, 2}, set, 1000, bytes_of("tcp://:1"), 3});
+    SAVE(KIND_JOIN, sink_join, {peer, 7, 1, 9, {1, 2}, set, 1000, bytes_of("tcp://:1"), 3, 2});
     SAVE(KIND_HEARTBEAT, heartbeat, {123456, set});
     SAVE(KIND_CREDIT, credit, {100, 1000000, 4});
     SAVE(KIND_CLAIM, token, {{1, 2, 3}});
@@ -117,7 +117,7 @@ static void save_messages(const char *directory)
     SAVE(KIND_RETURNED, returned, {set, RETURNED_LEAVING});
     SAVE(KIND_STORED, stored_note, {7, set, &gap, 1, true});
     SAVE(KIND_CLOSED, closed, {9, 5, 1, 1, 2, 0});
-    SAVE(KIND_HASHES, hashes, {&hashed, 1, true});
+    SAVE(KIND_HASHES, hashes, {5, &hashed, 1, true});
     SAVE(KIND_WELCOME, worker_welcome,
          {500, 3000, bytes_of("5557"), 3, 7, bytes_of("tcp://h:1"), set, set});
     SAVE(KIND_WELCOME, sink_welcome, {500, 3000, 7, {1, 2}});

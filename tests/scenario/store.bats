@@ -114,7 +114,8 @@ complete() {
 
 @test "a torn output is cut back to what is stored, and completed" {
   seq 100 >tasks
-  start farm zfarm run -j2 -o out --joblog log.txt --store farm.db --shell 'echo {} >>log; sleep 0.02; echo {}' :::: tasks
+  start farm zfarm run -j2 -o out --joblog log.txt --store farm.db --shell 'echo {} >>log; sleep 0.02; echo {}' \
+    :::: tasks
   wait_for 10 lines_reach log 30
   kill -KILL "${pid_of[farm]}"
   ends farm 5 137
@@ -142,7 +143,8 @@ complete() {
 }
 
 @test "failed tries are kept, and people can query it all" {
-  start farm zfarm run --retries 3 --store farm.db --shell 'echo out{}; echo err >&2; [ {} = a -o $ZFARM_ATTEMPT = 3 ]' ::: a b
+  start farm zfarm run --retries 3 --store farm.db \
+    --shell 'echo out{}; echo err >&2; [ {} = a -o $ZFARM_ATTEMPT = 3 ]' ::: a b
   ends farm 20 0
   same <(rows 'SELECT seq, status, exit, attempts, task, stdout, stderr FROM result') \
     <(printf '1|ok|0|1|a|outa\n|err\n\n2|ok|0|3|b|outb\n|err\n\n')

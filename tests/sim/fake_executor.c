@@ -94,7 +94,7 @@ static bool is_lonely(const struct fake_executor *e, const struct fake_slot *s)
 {
     const struct sim *sim = e->node->sim;
     return s->busy && s->at < s->assignment.count && !s->killed &&
-           sim->tap.alone[running(s)] == s->assignment.attempt.number &&
+           attempt_equal(sim->tap.alone[running(s)], s->assignment.attempt) &&
            !sim->model.truths[running(s)].finals;
 }
 

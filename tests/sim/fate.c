@@ -25,6 +25,9 @@ enum fault {
     FAULT_JOIN,
     FAULT_EXODUS, /* all workers are killed and new ones come */
     FAULT_SLOW,
+    FAULT_CRASH_SINK,
+    FAULT_CRASH_VENTILATOR,
+    FAULT_CRASH_BOTH,
     FAULTS
 };
 
@@ -54,6 +57,31 @@ void fate_kill_worker(struct node *worker, bool silent)
     node_kill(worker, silent);
     if (sim->healed_ns || rng_chance(&sim->fate, 80))
         sim_at(sim, some_ms(sim, 50, 2500), restart, worker, 0);
+}
+
+/* Whoever watches them starts them again, unless the other one has ended the job. */
+static void restart_server(void *context, uint64_t unused)
+{
+    (void)unused;
+    struct node *node = context;
+    struct sim *sim = node->sim;
+    struct node *other = node == sim->sink ? sim->ventilator : sim->sink;
+    if (node->up || node->exited)
+        return;
+    if (other->exited) {
+        node->exited = true;
+        node->status = other->status;
+    } else {
+        node_start(node);
+    }
+}
+
+static void kill_server(struct node *node)
+{
+    if (!node->up)
+        return;
+    node_kill(node, rng_chance(&node->sim->fate, 10));
+    sim_at(node->sim, some_ms(node->sim, 50, 2500), restart_server, node, 0);
 }
 
 static void exodus(struct sim *sim)
@@ -164,6 +192,9 @@ static const char *const names[FAULTS] = {
     [FAULT_JOIN] = "join",
     [FAULT_EXODUS] = "exodus",
     [FAULT_SLOW] = "slow",
+    [FAULT_CRASH_SINK] = "crash-sink",
+    [FAULT_CRASH_VENTILATOR] = "crash-ventilator",
+    [FAULT_CRASH_BOTH] = "crash-both",
 };
 
 static const enum fault choices[] = {
@@ -176,6 +207,16 @@ static const enum fault choices[] = {
     FAULT_ABORT,         FAULT_BREAK,         FAULT_NO_RESULTS,  FAULT_JOIN,
     FAULT_EXODUS,        FAULT_SLOW,
 };
+
+/* One in so many faults, where there is a store, kills who else would end the job. */
+enum { SERVER_FAULTS = 5 };
+
+static enum fault choose(struct sim *sim)
+{
+    if (sim->plan.has_store && rng_below(&sim->fate, SERVER_FAULTS) == 0)
+        return (enum fault)rng_between(&sim->fate, FAULT_CRASH_SINK, FAULT_CRASH_BOTH);
+    return choices[rng_below(&sim->fate, sizeof choices / sizeof *choices)];
+}
 
 static void process_fault(struct sim *sim, enum fault fault, struct node *worker)
 {
@@ -197,6 +238,10 @@ static void process_fault(struct sim *sim, enum fault fault, struct node *worker
         add_worker(sim);
     else if (fault == FAULT_EXODUS)
         exodus(sim);
+    if (fault == FAULT_CRASH_SINK || fault == FAULT_CRASH_BOTH)
+        kill_server(sim->sink);
+    if (fault == FAULT_CRASH_VENTILATOR || fault == FAULT_CRASH_BOTH)
+        kill_server(sim->ventilator);
 }
 
 static void network_fault(struct sim *sim, enum fault fault, struct node *worker)
@@ -230,7 +275,7 @@ static void strike(void *context, uint64_t unused)
 {
     (void)unused;
     struct sim *sim = context;
-    enum fault fault = choices[rng_below(&sim->fate, sizeof choices / sizeof *choices)];
+    enum fault fault = choose(sim);
     struct node *worker = some_worker(sim);
     if (sim->healed_ns)
         return;

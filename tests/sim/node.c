@@ -21,6 +21,8 @@ void node_free(struct node *node)
         node->class->stop(node);
     if (node->role == ROLE_NODE_WORKER)
         seqset_free(worker_node_had(node));
+    if (node->role == ROLE_NODE_SINK)
+        sink_node_free_disk(node);
     clear_inbox(node);
     free(node->inbox);
     free(node);
@@ -42,6 +44,8 @@ void node_start(struct node *node)
 static void end_process(struct node *node, bool abrupt, bool silent)
 {
     struct sim *sim = node->sim;
+    /* Nobody judges the sink by its heartbeats: TCP notices, some time. */
+    uint64_t late_ns = node->role == ROLE_NODE_SINK ? 6 * NS_PER_S : NEVER;
     node->class->stop(node);
     for (size_t i = 0; i < sim->cable_count; i++) {
         struct cable *c = sim->cables[i];
@@ -49,7 +53,7 @@ static void end_process(struct node *node, bool abrupt, bool silent)
             if (c->ends[end].node != node || c->ends[end].life != node->life)
                 continue;
             if (silent && !c->ends[end].shut) {
-                cable_cut(c, NEVER, NEVER);
+                cable_cut(c, late_ns, late_ns);
                 c->ends[end].shut = true;
             }
             cable_close(c, node, abrupt);

@@ -69,6 +69,7 @@ void node_tell(struct node *node, struct news news);
 /* The roles' own: */
 void ventilator_node_stop_job(struct node *node);
 void sink_node_stop_job(struct node *node);
+void sink_node_free_disk(struct node *node);
 void worker_node_drain(struct node *node);
 void worker_node_abort(struct node *node); /* and kill what runs */
 void worker_node_break(struct node *node); /* its executor cannot start anything any more */

@@ -114,6 +114,7 @@ static void make_options(struct plan *plan, struct rng *rng, enum flavour flavou
     plan->output_pauses = rng_chance(rng, 80) ? 0 : (unsigned)rng_between(rng, 1, 10);
     plan->order_max = rng_chance(rng, 70) ? 0 : rng_between(rng, 1, 20);
     plan->mixed_inbox = rng_chance(rng, 50);
+    plan->has_store = rng_chance(rng, 50);
 }
 
 static void make_network(struct plan *plan, struct rng *rng)

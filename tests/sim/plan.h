@@ -55,6 +55,7 @@ struct plan {
     uint64_t output_a_turn; /* bytes the sink can write in one go; 0: all */
     unsigned output_pauses; /* percent of its turns in which it can write nothing for a while */
     uint64_t order_max;     /* -k: results that may wait for an earlier one; 0: no order */
+    bool has_store;         /* sink and ventilator may be killed, and go on */
     bool mixed_inbox;       /* workers see news of different connections in order of arrival */
     unsigned faults;
     uint64_t faults_until_ns;

@@ -58,7 +58,7 @@ void sim_disturb(struct sim *sim, uint64_t for_ns)
 
 bool sim_is_calm(const struct sim *sim)
 {
-    return sim->now_ns > sim->disturbed_ns + CALM_NS && sim->ventilator->up;
+    return sim->now_ns > sim->disturbed_ns + CALM_NS && sim->ventilator->up && sim->sink->up;
 }
 
 struct node *sim_add_worker(struct sim *sim, unsigned slots)

@@ -32,6 +32,19 @@ void tap_death_is_seen(struct tap *tap, uint64_t life, size_t tasks)
         tap->suspect[seq] = tap->suspect[seq] || tap->died_with[seq] == life;
 }
 
+void tap_forget(struct tap *tap, size_t tasks)
+{
+    for (size_t i = 0; i < tap->session_count; i++) {
+        seqset_free(&tap->sessions[i].out);
+        tap->sessions[i] = (struct tap_session){0};
+    }
+    for (size_t seq = 0; seq <= tasks; seq++) {
+        tap->alone[seq] = (struct attempt){0};
+        tap->died_with[seq] = 0;
+        tap->suspect[seq] = false;
+    }
+}
+
 static struct tap_session *session_of(struct tap *tap, uint64_t id)
 {
     size_t count = tap->session_count;
@@ -155,7 +168,8 @@ static void put_body(struct buf *to, enum wire_kind kind, struct bytes body)
         put_join(to, body);
     else if (kind == KIND_CANCEL)
         put_cancel(to, body);
-    else if ((kind == KIND_RECALL || kind == KIND_AGAIN || kind == KIND_RESEND) &&
+    else if ((kind == KIND_CHECK || kind == KIND_RECALL || kind == KIND_AGAIN ||
+              kind == KIND_RESEND) &&
              !number_take(body, &number))
         buf_printf(to, " %" PRIu64, number);
     seqset_free(&set);
@@ -179,11 +193,11 @@ static void trace(const struct cable *c, const struct node *from, const struct f
 /* ---- rules ---- */
 
 /* A task that is likely to have killed a worker travels alone. */
-static void check_company(struct cable *c, const struct task_run *run)
+static void check_company(struct cable *c, uint64_t incarnation, const struct task_run *run)
 {
     struct sim *sim = c->sim;
     if (run->flags & TASK_ALONE)
-        sim->tap.alone[run->first] = run->number;
+        sim->tap.alone[run->first] = (struct attempt){incarnation, run->number};
     for (uint64_t seq = run->first; seq < run->first + run->count; seq++)
         if (sim->tap.suspect[seq] && !(run->flags & TASK_ALONE) && !sim->model.truths[seq].finals)
             sim_violation(sim, "task %" PRIu64 " is handed out in company after a death", seq);
@@ -200,7 +214,7 @@ static void check_credit(struct cable *c, const struct frame_head *head, struct 
         tasks += run.count;
         bytes += run.records.size;
         seqset_add(&sent, run.first, run.first + run.count - 1);
-        check_company(c, &run);
+        check_company(c, head->incarnation, &run);
     }
     seqset_add_all(&s->out, &sent);
     seqset_add_all(worker_node_had(c->ends[0].node), &sent);
@@ -339,6 +353,8 @@ void tap_sent(struct cable *c, const struct node *from, struct bytes message)
     }
     if (c->sim->traced)
         trace(c, from, &head, body);
+    if (c->kind != CABLE_RESULTS && c->ends[1].life != c->sim->ventilator->life)
+        return; /* to an earlier life of the ventilator */
     if (c->kind == CABLE_CONTROL && from == c->ends[0].node)
         check_client(c, from, &head, body);
     else if (c->kind == CABLE_CONTROL)

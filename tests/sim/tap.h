@@ -20,15 +20,17 @@ struct tap_session {
 struct tap {
     struct tap_session *sessions; /* by number */
     size_t session_count;
-    uint32_t *alone;     /* by task: number of the attempt that must run alone; 0: none */
-    uint64_t *died_with; /* by task: the process that died while it ran; 0: none */
-    bool *suspect;       /* by task: and the ventilator has seen both connections close */
-    struct seqset told;  /* tasks that the sink said were stored */
+    struct attempt *alone; /* by task: the attempt that must run alone; number 0: none */
+    uint64_t *died_with;   /* by task: the process that died while it ran; 0: none */
+    bool *suspect;         /* by task: and the ventilator has seen both connections close */
+    struct seqset told;    /* tasks that the sink said were stored */
     uint64_t joins;
 };
 
 void tap_init(struct tap *tap, size_t tasks);
 void tap_free(struct tap *tap);
+/* A new life of the ventilator: its sessions are counted anew, and it knows of no losses. */
+void tap_forget(struct tap *tap, size_t tasks);
 /* The ventilator sees at once that this process is gone. */
 void tap_death_is_seen(struct tap *tap, uint64_t life, size_t tasks);
 void tap_sent(struct cable *cable, const struct node *from, struct bytes message);

@@ -24,7 +24,8 @@ struct ventilator_node {
     struct node node; /* first */
     struct dispatcher *core;
     bool input_waits;
-    uint64_t stop_ns;
+    uint64_t read; /* of the input, in this life */
+    uint64_t lives;
     struct sight sights[SIM_WORKERS_MAX];
 };
 
@@ -37,7 +38,13 @@ static void start(struct node *node)
 {
     struct ventilator_node *v = of(node);
     const struct plan *plan = &node->sim->plan;
-    struct dispatcher_options options = {.incarnation = 1000,
+    memset(v->sights, 0, sizeof v->sights);
+    v->read = 0;
+    if (v->lives++)
+        tap_forget(&node->sim->tap, plan->task_count);
+    /* Its clock may have been set back: the store knows better. */
+    uint64_t clock = rng_chance(&node->sim->fate, 20) ? 500 : 1000;
+    struct dispatcher_options options = {.incarnation = clock + v->lives,
                                          .retries = plan->retries,
                                          .queue_max_bytes = plan->queue_max_bytes,
                                          .heartbeat_ns = 500 * NS_PER_MS,
@@ -180,12 +187,12 @@ static void take_news(struct ventilator_node *v)
 
 /* ---- the input ---- */
 
-static uint64_t comes_ns(const struct sim *sim)
+static uint64_t comes_ns(const struct ventilator_node *v)
 {
-    const struct plan *plan = &sim->plan;
-    uint64_t after_ns = sim->model.read < plan->task_count ? plan->tasks[sim->model.read].comes_ns
-                                                           : plan->input_ends_ns;
-    return sim->began_ns + after_ns;
+    const struct plan *plan = &v->node.sim->plan;
+    uint64_t after_ns =
+        v->read < plan->task_count ? plan->tasks[v->read].comes_ns : plan->input_ends_ns;
+    return v->node.sim->began_ns + after_ns;
 }
 
 /* Returns false when the source has nothing to give now. */
@@ -195,24 +202,25 @@ static bool take_tasks(struct ventilator_node *v, size_t tasks_max, size_t bytes
     struct model *model = &sim->model;
     struct buf *room = dispatcher_room(v->core);
     size_t taken = 0, begin = room->size;
-    for (; taken < tasks_max && model->read < sim->plan.task_count && comes_ns(sim) <= sim->now_ns;
+    for (; taken < tasks_max && v->read < sim->plan.task_count && comes_ns(v) <= sim->now_ns;
          taken++) {
-        const struct plan_task *task = &sim->plan.tasks[model->read];
+        const struct plan_task *task = &sim->plan.tasks[v->read];
         if (taken && (task->nature == NATURE_TOO_LARGE ||
                       room->size - begin + record_size(task->size) > bytes_max))
             break;
-        model->read++;
+        if (++v->read > model->read)
+            model->read = v->read;
         if (task->nature == NATURE_TOO_LARGE) {
             dispatcher_add_too_large(v->core, sim->now_ns);
             return true;
         }
-        record_put(room, model->read, task->size);
+        record_put(room, v->read, task->size);
     }
     if (taken) {
         dispatcher_add_tasks(v->core, taken, sim->now_ns);
         return true;
     }
-    v->input_waits = comes_ns(sim) > sim->now_ns;
+    v->input_waits = comes_ns(v) > sim->now_ns;
     if (!v->input_waits)
         dispatcher_input_ended(v->core, sim->now_ns);
     return false;
@@ -277,9 +285,11 @@ static void turn(struct node *node)
     if (!do_actions(v))
         return;
     ventilator_node_check(node);
+    if (audit_holds(v->core, node->sim->now_ns))
+        sim_disturb(node->sim, 0); /* nothing is handed out yet */
     node_wake(node, dispatcher_deadline(v->core) + rng_below(&node->sim->fate, NS_PER_MS));
     if (v->input_waits)
-        node_wake(node, comes_ns(node->sim) + rng_below(&node->sim->fate, NS_PER_MS));
+        node_wake(node, comes_ns(v) + rng_below(&node->sim->fate, NS_PER_MS));
 }
 
 /* ---- what is wrong with it ---- */
@@ -297,7 +307,7 @@ bool ventilator_node_has_tasks(struct node *node)
     bool may_read = d->sink.ready && !d->sink.order_full && !dispatcher_is_over(d) &&
                     d->ledger.bytes < d->options.queue_max_bytes;
     return (d->sink.ready && !seqset_empty(&d->queue)) ||
-           (may_read && sim->model.read < sim->plan.task_count && comes_ns(sim) <= sim->now_ns);
+           (may_read && of(node)->read < sim->plan.task_count && comes_ns(of(node)) <= sim->now_ns);
 }
 
 static size_t stories_bytes(const struct dispatcher *d)
@@ -314,7 +324,7 @@ void ventilator_node_check(struct node *node)
     const struct dispatcher *d = of(node)->core;
     uint64_t most = d->options.queue_max_bytes + BATCH_BYTES_MAX + node->sim->plan.largest + 1024;
     uint64_t bytes = d->ledger.bytes - stories_bytes(d);
-    if (bytes > most)
+    if (bytes > most && !audit_reads(d) && of(node)->lives == 1)
         sim_violation(node->sim, "G4: the ledger has %llu bytes of %llu", (unsigned long long)bytes,
                       (unsigned long long)most);
     if (d->ledger.stored.members > d->ledger.read)

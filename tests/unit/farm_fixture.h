@@ -81,6 +81,8 @@ void farm_check(const struct farm *f);
 struct farm_peer *sink_connect(struct farm *f, uint64_t instance);
 void sink_join(struct farm *f, struct farm_peer *p, uint64_t job, uint64_t flags,
                const char *stored);
+void sink_join_opened(struct farm *f, struct farm_peer *p, uint64_t job, uint64_t flags,
+                      const char *stored, uint64_t opening);
 void sink_note(struct farm *f, const char *stored);
 void sink_note_full(struct farm *f, const char *stored, bool order_full);
 void sink_closed(struct farm *f, uint64_t failed);

@@ -46,10 +46,17 @@ struct farm_peer *sink_connect(struct farm *f, uint64_t instance)
 void sink_join(struct farm *f, struct farm_peer *p, uint64_t job, uint64_t flags,
                const char *stored)
 {
+    sink_join_opened(f, p, job, flags, stored, 0);
+}
+
+void sink_join_opened(struct farm *f, struct farm_peer *p, uint64_t job, uint64_t flags,
+                      const char *stored, uint64_t opening)
+{
     struct sink_join m = {.peer = {.instance = p->instance},
                           .flags = flags,
                           .results = bytes_of("tcp://:5558"),
-                          .wants = 1};
+                          .wants = 1,
+                          .opening = opening};
     ranges_of(stored, &m.stored);
     p->job = job;
     struct buf to = peer_message(f, p, KIND_JOIN);

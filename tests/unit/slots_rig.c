@@ -244,6 +244,12 @@ void rig_forget(struct rig *r)
 
 /* ---- short cuts ---- */
 
+void rig_results_up(struct rig *r)
+{
+    rig_turn(r);
+    slots_results_up(r->s, r->now_ns);
+}
+
 void rig_rejoin(struct rig *r)
 {
     rig_pass(r, 3 * NS_PER_S); /* any back-off */
@@ -259,6 +265,6 @@ void rig_join(struct rig *r)
     slots_control_up(r->s, r->now_ns);
     v_welcome(r, (struct worker_welcome){0});
     v_hello(r);
-    slots_results_up(r->s, r->now_ns);
+    rig_results_up(r);
     rig_forget(r);
 }

@@ -45,6 +45,8 @@ void rig_forget(struct rig *r); /* what was said so far is of no interest */
 
 /* Start, JOIN, WELCOME, HELLO, CLAIM, and the results connection: nothing of it is to be expected.
  */
+/* The results connection, opened in a turn, is up. */
+void rig_results_up(struct rig *r);
 void rig_join(struct rig *r);
 void rig_rejoin(struct rig *r); /* from AWAY, with a new session */
 

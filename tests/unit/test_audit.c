@@ -14,13 +14,15 @@ static struct hash hash_of(uint64_t seq)
     return task_hash((struct task){false, {line, sizeof line}});
 }
 
-/* The store's answer to CHECK: the hashes of these tasks, and no more behind them. */
+/* The store's answer to CHECK from the first of these tasks on: their hashes, and no more behind
+ * them. */
 static void sink_hashes(struct farm *f, const char *tasks, uint64_t wrong)
 {
     struct seqset set = {0};
     struct hashed_task items[32];
-    struct hashes m = {items, 0, true};
+    struct hashes m = {.items = items, .last = true};
     ranges_of(tasks, &set);
+    m.from = seqset_min(&set);
     for (size_t i = 0; i < set.count; i++)
         for (uint64_t seq = set.ranges[i].first; seq <= set.ranges[i].last; seq++)
             items[m.count++] =
@@ -56,6 +58,20 @@ static void begin(struct farm *f, uint64_t input, const char *stored, bool is_fi
     store_joins(f, stored);
     farm_expect(f, f->sink, "WELCOME epoch=1");
     sink_note(f, stored);
+}
+
+/* A worker of the life before, which runs one task (0: none) and keeps the results of others. */
+static void old_worker_joins(struct farm *f, struct farm_peer *w, uint64_t runs, const char *kept)
+{
+    struct worker_join m = {.peer = {.instance = w->instance}, .slots = 2};
+    if (runs)
+        attempt_list_add(&m.running, runs, (struct attempt){INCARNATION - 1, 1});
+    ranges_of(kept, &m.kept);
+    struct buf to = {0};
+    wire_begin(&to, KIND_JOIN, (struct frame_head){KIND_JOIN, JOB, INCARNATION - 1, 9});
+    worker_join_put(&to, &m);
+    peer_send(f, w, &to);
+    worker_join_free(&m);
 }
 
 Test(audit, what_is_stored_is_compared_and_only_the_rest_is_handed_out)
@@ -119,7 +135,7 @@ Test(audit, a_task_that_is_too_large_was_so_before)
     farm_settle(&f);
     struct hashed_task items[] = {{1, hash_of(1)}, {2, {0, 0}}};
     struct buf to = peer_message(&f, f.sink, KIND_HASHES);
-    hashes_put(&to, &(struct hashes){items, 2, true});
+    hashes_put(&to, &(struct hashes){1, items, 2, true});
     peer_send(&f, f.sink, &to);
     struct farm_peer *w = worker_up(&f, 1, 5);
     farm_expect(&f, w, "TASKS 1: 3#1 last");
@@ -135,15 +151,7 @@ Test(audit, a_worker_that_has_run_on_waits_and_then_keeps_what_it_runs)
     farm_expect(&f, w, "WAIT");
     worker_control_dies(&f, w);
     worker_reconnect(&f, w);
-    /* It runs 4, and keeps the result of 3; both are of the earlier life. */
-    struct worker_join m = {.peer = {.instance = w->instance}, .slots = 2};
-    attempt_list_add(&m.running, 4, (struct attempt){INCARNATION - 1, 1});
-    ranges_of("3", &m.kept);
-    struct buf to = {0};
-    wire_begin(&to, KIND_JOIN, (struct frame_head){KIND_JOIN, JOB, INCARNATION - 1, 9});
-    worker_join_put(&to, &m);
-    peer_send(&f, w, &to);
-    worker_join_free(&m);
+    old_worker_joins(&f, w, 4, "3");
     sink_hashes(&f, "1-2", 0);
     farm_expect(&f, w, "WELCOME epoch=1");
     worker_open_lane(&f, w);
@@ -161,13 +169,7 @@ Test(audit, what_a_worker_brought_is_stored_when_its_hash_is_proven)
     begin(&f, 3, "1", true);
     farm_expect(&f, f.sink, "CHECK 1");
     struct farm_peer *w = worker_connect(&f, 2);
-    struct worker_join m = {.peer = {.instance = w->instance}, .slots = 2};
-    ranges_of("3", &m.kept);
-    struct buf to = {0};
-    wire_begin(&to, KIND_JOIN, (struct frame_head){KIND_JOIN, JOB, INCARNATION - 1, 9});
-    worker_join_put(&to, &m);
-    peer_send(&f, w, &to);
-    worker_join_free(&m);
+    old_worker_joins(&f, w, 0, "3");
     sink_hashes(&f, "1", 0);
     farm_expect(&f, w, "WAIT; WELCOME epoch=1");
     sink_note(&f, "3");
@@ -180,18 +182,46 @@ Test(audit, what_a_worker_brought_is_stored_when_its_hash_is_proven)
     farm_end(&f);
 }
 
+Test(audit, two_that_a_worker_brought_are_proven_together)
+{
+    struct farm f = {0};
+    begin(&f, 3, "", true);
+    struct farm_peer *w = worker_connect(&f, 2);
+    old_worker_joins(&f, w, 0, "1-2");
+    farm_settle(&f);
+    farm_settle(&f);
+    sink_note(&f, "1-2");
+    farm_expect(&f, f.sink, "CHECK 1");
+    sink_hashes(&f, "1-2", 0);
+    farm_settle(&f);
+    cr_assert_eq(dispatcher_counts(f.d).stored, 2);
+    farm_end(&f);
+}
+
+Test(audit, an_answer_to_another_question_is_not_taken_for_the_one_that_is_waited_for)
+{
+    struct farm f = {0};
+    begin(&f, 3, "", true);
+    struct farm_peer *w = worker_connect(&f, 2);
+    old_worker_joins(&f, w, 0, "1-2");
+    farm_settle(&f);
+    sink_note(&f, "1");
+    farm_expect(&f, f.sink, "CHECK 1");
+    sink_hashes(&f, "2", 0);
+    farm_settle(&f);
+    cr_assert_eq(dispatcher_counts(f.d).stored, 0);
+    sink_hashes(&f, "1", 0);
+    farm_settle(&f);
+    cr_assert_eq(dispatcher_counts(f.d).stored, 1);
+    farm_end(&f);
+}
+
 Test(audit, what_a_worker_brought_of_another_input_ends_it_with_words)
 {
     struct farm f = {0};
     begin(&f, 3, "", true);
     struct farm_peer *w = worker_connect(&f, 2);
-    struct worker_join m = {.peer = {.instance = w->instance}, .slots = 2};
-    ranges_of("2", &m.kept);
-    struct buf to = {0};
-    wire_begin(&to, KIND_JOIN, (struct frame_head){KIND_JOIN, JOB, INCARNATION - 1, 9});
-    worker_join_put(&to, &m);
-    peer_send(&f, w, &to);
-    worker_join_free(&m);
+    old_worker_joins(&f, w, 0, "2");
     farm_settle(&f);
     sink_note(&f, "2");
     farm_settle(&f);

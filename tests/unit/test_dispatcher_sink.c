@@ -67,6 +67,26 @@ Test(dispatcher_sink, a_second_sink_is_refused_while_the_first_is_connected)
     farm_end(&f);
 }
 
+Test(dispatcher_sink, a_sink_that_opened_the_store_later_follows_one_that_is_still_connected)
+{
+    struct farm f = {0};
+    struct dispatcher_options options = farm_options(1);
+    farm_begin_bare(&f, &options);
+    struct farm_peer *first = sink_connect(&f, 500);
+    sink_join_opened(&f, first, JOB, 0, "", 1);
+    farm_expect(&f, first, "WELCOME epoch=1");
+    struct farm_peer *second = sink_connect(&f, 501);
+    sink_join_opened(&f, second, JOB, 0, "", 2);
+    farm_expect(&f, second, "WELCOME epoch=2");
+    sink_join_opened(&f, first, JOB, 0, "", 1); /* it was under way for long */
+    farm_expect(&f, first, "REFUSE 5");
+    struct farm_peer *copy = sink_connect(&f, 502);
+    sink_join_opened(&f, copy, JOB, 0, "", 2);
+    farm_expect(&f, copy, "REFUSE 3");
+    cr_assert_not(f.exited);
+    farm_end(&f);
+}
+
 Test(dispatcher_sink, the_same_sink_keeps_its_epoch_over_a_new_connection)
 {
     struct farm f = {.input = 2};

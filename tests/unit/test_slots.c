@@ -28,7 +28,7 @@ Test(slots, a_worker_joins_by_control_then_lane_then_claim_and_asks_for_a_task_a
     rig_expect(&r, "lane+tcp://farm:5557 results+tcp://sink:5558");
     v_hello(&r);
     rig_expect(&r, "CLAIM");
-    slots_results_up(r.s, r.now_ns);
+    rig_results_up(&r);
     rig_expect(&r, "CREDIT 2/2");
     cr_assert_eq(r.credit.size_bytes, 8 << 20);
 }
@@ -40,7 +40,7 @@ Test(slots, nothing_is_asked_for_before_the_lane_is_claimed_and_the_sink_is_reac
     rig_turn(&r);
     slots_control_up(r.s, r.now_ns);
     v_welcome(&r, (struct worker_welcome){0});
-    slots_results_up(r.s, r.now_ns);
+    rig_results_up(&r);
     rig_forget(&r);
     rig_pass(&r, NS_PER_S);
     rig_expect(&r, "");
@@ -108,7 +108,7 @@ Test(slots, a_lane_without_hello_for_three_seconds_is_closed_and_joined_anew)
     rig_turn(&r);
     slots_control_up(r.s, r.now_ns);
     v_welcome(&r, (struct worker_welcome){0});
-    slots_results_up(r.s, r.now_ns);
+    rig_results_up(&r);
     rig_forget(&r);
     for (int i = 0; i < 29; i++) {
         v_heartbeat(&r, r.session);
@@ -178,7 +178,7 @@ Test(slots, another_job_kills_what_runs_and_drops_what_is_kept)
                                                           .epoch = 1});
     slots_control_message(r.s, buf_bytes(&message), r.now_ns);
     buf_free(&message);
-    rig_expect(&r, "CANCEL 1:2 lane+tcp://farm:5557");
+    rig_expect(&r, "CANCEL 1:2 lane+tcp://farm:5557 results- results+tcp://sink:5558");
     x_ok(&r, 1, 2); /* it had just finished: its result is nobody's */
     rig_expect(&r, "");
 }

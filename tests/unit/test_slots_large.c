@@ -78,7 +78,7 @@ Test(slots_large, a_new_connection_begins_the_large_result_anew)
     rig_expect(&r, "PIECE 1@0+1048576/3145729");
     slots_results_down(r.s, r.now_ns);
     rig_pass(&r, 150 * NS_PER_MS);
-    slots_results_up(r.s, r.now_ns);
+    rig_results_up(&r);
     slots_results_pending(r.s, (4 << 20) - 1);
     rig_expect(&r, "results- results+tcp://sink:5558 PIECE 1@0+1048576/3145729");
 }
@@ -99,7 +99,7 @@ Test(slots_large, it_is_kept_until_it_is_released)
     rig_expect(&r, "lane+tcp://farm:5557 PIECE 1@0+1048576/1048580 PIECE 1@1048576+4/1048580");
     v_released(&r, 1, 1);
     v_sink(&r, 2, "tcp://sink:5558");
-    slots_results_up(r.s, r.now_ns);
+    rig_results_up(&r);
     rig_expect(&r, "results- results+tcp://sink:5558 FINISHED 1");
 }
 
@@ -111,6 +111,6 @@ Test(slots_large, a_large_failure_that_is_not_final_is_sent_once)
     free(output);
     rig_expect(&r, "FAILED 1#1 PIECE 1@0+1048576/1048582 PIECE 1@1048576+6/1048582");
     v_sink(&r, 2, "tcp://sink:5558");
-    slots_results_up(r.s, r.now_ns);
+    rig_results_up(&r);
     rig_expect(&r, "results- results+tcp://sink:5558");
 }

@@ -71,12 +71,19 @@ Test(slots_work, history_is_sent_once_and_final_results_until_they_are_released)
     rig_expect(&r, "FINISHED 2 RESULTS 2/2 2");
     v_sink(&r, 2, "tcp://other:5558");
     rig_expect(&r, "results- results+tcp://other:5558");
-    slots_results_up(r.s, r.now_ns);
+    rig_results_up(&r);
     rig_expect(&r, "RESULTS 2/2 2"); /* it keeps its number */
-    v_released(&r, 2, 2);
     v_sink(&r, 3, "tcp://other:5558");
-    slots_results_up(r.s, r.now_ns);
+    slots_results_up(r.s, r.now_ns); /* of the connection that is to be closed now */
     rig_expect(&r, "results- results+tcp://other:5558");
+    rig_results_up(&r);
+    rig_expect(&r, "RESULTS 2/2 2");
+    v_released(&r, 2, 2);
+    v_sink(&r, 4, "tcp://other:5558");
+    rig_turn(&r);
+    rig_forget(&r);
+    rig_results_up(&r);
+    rig_expect(&r, "");
 }
 
 Test(slots_work, the_same_sink_over_a_new_control_connection_is_not_sent_anything_again)
@@ -148,7 +155,7 @@ Test(slots_work, a_lost_results_connection_is_made_again_and_everything_kept_sen
     struct why why;
     cr_assert(slots_waits_for(r.s, r.now_ns, &why));
     cr_assert(strstr(why.text, "tcp://sink:5558"), "%s", why.text);
-    slots_results_up(r.s, r.now_ns);
+    rig_results_up(&r);
     rig_expect(&r, "RESULTS 1/1 1 RESULTS 2/1 2");
     cr_assert_eq(r.credits, 1);
 }
@@ -361,7 +368,7 @@ Test(slots_work, what_the_sink_wants_back_is_in_the_results)
     slots_control_up(r.s, r.now_ns);
     v_welcome(&r, (struct worker_welcome){.wants = WANT_TASK | WANT_HASH | WANT_TIMES});
     v_hello(&r);
-    slots_results_up(r.s, r.now_ns);
+    rig_results_up(&r);
     v_tasks(&r, 1, 1, 0);
     rig_turn(&r);
     x_ok(&r, 0, 1);

@@ -14,9 +14,9 @@ static void make_valid(const struct message *message, union decoded *m)
                 verdict->items[i].last = verdict->items[i].first;
     } else if (strcmp(message->name, "hashes") == 0) {
         struct hashes *hashes = (struct hashes *)(void *)m;
+        hashes->from = (hashes->from >> 1) + 1;
         for (size_t i = 0; i < hashes->count; i++)
-            hashes->items[i].seq =
-                i ? hashes->items[i - 1].seq + 1 : (hashes->items[0].seq >> 1) + 1;
+            hashes->items[i].seq = i ? hashes->items[i - 1].seq + 1 : hashes->from;
     } else if (strcmp(message->name, "piece") == 0) {
         struct piece *piece = (struct piece *)(void *)m;
         piece->offset >>= 1;

@@ -70,7 +70,7 @@ FIELDS(sink_join, FIELD(FIELD_PEER, sink_join, peer), NUMBER(sink_join, epoch),
        NUMBER(sink_join, flags), NUMBER(sink_join, total),
        FIELD(FIELD_HASH, sink_join, fingerprint), FIELD(FIELD_RANGES, sink_join, stored),
        NUMBER(sink_join, incarnation_max), FIELD(FIELD_OCTETS, sink_join, results),
-       NUMBER(sink_join, wants));
+       NUMBER(sink_join, wants), NUMBER(sink_join, opening));
 FIELDS(heartbeat, NUMBER(heartbeat, clock_ns), FIELD(FIELD_RANGES, heartbeat, running));
 FIELDS(credit, NUMBER(credit, tasks), NUMBER(credit, size_bytes), NUMBER(credit, reserve));
 FIELDS(token, FIELD(FIELD_TOKEN, token, octets));
@@ -83,7 +83,8 @@ FIELDS(stored_note, NUMBER(stored_note, epoch), FIELD(FIELD_RANGES, stored_note,
 FIELDS(closed, NUMBER(closed, total), NUMBER(closed, ok), NUMBER(closed, failed),
        NUMBER(closed, lost), NUMBER(closed, not_run), NUMBER(closed, doubled));
 FIELDS(hashed_task, FIELD(FIELD_SEQ, hashed_task, seq), FIELD(FIELD_HASH, hashed_task, hash));
-FIELDS(hashes, LIST(hashes, items, count, hashed_task, hashed_task_fields),
+FIELDS(hashes, FIELD(FIELD_NUMBER, hashes, from),
+       LIST(hashes, items, count, hashed_task, hashed_task_fields),
        FIELD(FIELD_BOOL, hashes, last));
 FIELDS(worker_welcome, NUMBER(worker_welcome, heartbeat_ms), NUMBER(worker_welcome, limit_ms),
        FIELD(FIELD_OCTETS, worker_welcome, lanes), NUMBER(worker_welcome, wants),
