@@ -193,14 +193,17 @@ static void adopt_running(struct dispatcher *d, struct truth *t, const struct at
             seqset_add(&t->kill, list->items[i].seq, list->items[i].seq);
 }
 
-/* Kept results are the worker's proof, not ours: a number that was never read stays with him, and a
- * hostile range costs no more than the ledger is long. */
+/* Kept results are the worker's proof, not ours: what was not read (in this life there was no room
+ * for it, or it is not true) is let go, and a hostile range costs no more than the ledger is long. */
 static void adopt_kept(struct dispatcher *d, struct truth *t, const struct seqset *kept)
 {
     for (size_t i = 0; i < kept->count; i++) {
         struct range r = kept->ranges[i], stored;
-        if (r.last > d->ledger.read)
+        if (r.last > d->ledger.read) {
+            uint64_t next = d->ledger.read + 1;
+            seqset_add(&t->have, r.first > next ? r.first : next, r.last);
             r.last = d->ledger.read;
+        }
         for (uint64_t at = r.first; seqset_next(&d->ledger.stored, at, r.last, &stored);
              at = stored.last + 1)
             seqset_add(&t->have, stored.first, stored.last);

@@ -48,6 +48,7 @@ struct farm {
     struct member ventilator, worker, sink;
     unsigned interrupts;
     bool sink_ended;
+    int job_status;     /* of a ventilator that ended after its goodbye; -1: none has */
     uint64_t end_by_ns; /* TERM to whoever is left then, KILL_NS later KILL */
     int status;
 };
@@ -207,7 +208,8 @@ static void on_signal(struct farm *f, const struct signalfd_siginfo *info, uint6
 
 static void worker_ended(struct farm *f, int status, uint64_t now_ns)
 {
-    if (f->sink_ended || start_later(&f->worker, status, "worker", now_ns))
+    bool over = f->sink_ended || f->job_status >= 0;
+    if (over || start_later(&f->worker, status, "worker", now_ns))
         return;
     if (f->stage < STARTED) {
         f->status = 255;
@@ -219,18 +221,34 @@ static void worker_ended(struct farm *f, int status, uint64_t now_ns)
 
 static void sink_ended(struct farm *f, int status, uint64_t now_ns)
 {
-    if (start_later(&f->sink, status, "sink", now_ns))
+    bool over = f->job_status >= 0; /* then all is written */
+    if (!over && start_later(&f->sink, status, "sink", now_ns))
         return;
     f->sink_ended = true;
     start_no_more(f);
-    if (WIFSIGNALED(status))
+    if (WIFSIGNALED(status) && !over)
         log_line("the sink was killed by signal %d, and what it had not written is lost; run it "
                  "again",
                  WTERMSIG(status));
     int ended = WIFEXITED(status) ? WEXITSTATUS(status) : 255;
+    if (over)
+        ended = f->job_status;
     if (f->status == 0)
         f->status = ended;
     f->end_by_ns = now_ns + (ended == 255 && !f->interrupts ? 0 : END_NS);
+}
+
+/* The sink has said that everything is written; if it was killed after that, none is needed now. */
+static void job_ended(struct farm *f, int status, uint64_t now_ns)
+{
+    f->job_status = status;
+    f->end_by_ns = now_ns + END_NS;
+    if (f->sink.process.pid)
+        return;
+    f->sink_ended = true;
+    start_no_more(f);
+    if (f->status == 0)
+        f->status = status;
 }
 
 static void ventilator_ended(struct farm *f, int status, uint64_t now_ns)
@@ -250,6 +268,8 @@ static void ventilator_ended(struct farm *f, int status, uint64_t now_ns)
         f->status = 255;
         start_no_more(f);
         f->end_by_ns = now_ns + (WIFSIGNALED(status) ? 0 : NS_PER_S);
+    } else {
+        job_ended(f, WEXITSTATUS(status), now_ns);
     }
 }
 
@@ -381,6 +401,7 @@ int farm_run(const struct farm_arguments *arguments)
                                     .due_ns = NEVER},
                      .worker = {.restarts = true, .due_ns = NEVER},
                      .sink = {.restarts = arguments->has_store, .due_ns = NEVER},
+                     .job_status = -1,
                      .end_by_ns = NEVER};
     struct why why;
     enum error error = open_signals(&f, &why);

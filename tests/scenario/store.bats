@@ -180,3 +180,26 @@ complete() {
   same count <(echo 20)
   (($(wc -l <out) == 20))
 }
+
+# is_reaped: the stand-in for the ventilator has ended, and zfarm knows.
+is_reaped() { [[ -s pid && ! -e /proc/$(<pid) ]]; }
+
+# fake_farm: `zfarm` beside three stand-ins, whose sink is killed after the ventilator has ended well.
+fake_farm() {
+  mkdir fake
+  cp "$(command -v zfarm)" fake
+  mkfifo sink_is_there ventilator_is_gone
+  printf '#!/bin/sh\necho $$ >pid\necho >&3\nread line <sink_is_there\nexit 3\n' >fake/zfarm-ventilator
+  printf '#!/bin/sh\n(echo >&3) 2>/dev/null\nexec sleep 60\n' >fake/zfarm-worker
+  printf '#!/bin/sh\necho >sink_is_there\nread line <ventilator_is_gone\nkill -KILL $$\n' >fake/zfarm-sink
+  chmod +x fake/*
+}
+
+@test "a sink that is killed after the goodbye is not started again: the job is over, with its status" {
+  fake_farm
+  start farm fake/zfarm run --store farm.db echo ::: 1
+  wait_for 10 is_reaped
+  echo >ventilator_is_gone
+  ends farm 10 3
+  run ! grep -q 'another one' farm.err
+}

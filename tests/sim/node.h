@@ -85,6 +85,7 @@ uint64_t worker_node_leak(struct node *node);
 /* Whether tasks could be handed out and are not. */
 bool ventilator_node_has_tasks(struct node *node);
 /* Somebody is to have a worker of its own: others may wait. */
+uint64_t ventilator_node_has_read(struct node *node); /* the number of the last task */
 bool ventilator_node_holds_back(struct node *node);
 void ventilator_node_check(struct node *node);
 void sink_node_check_end(struct node *node);

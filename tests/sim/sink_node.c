@@ -108,8 +108,10 @@ static void accept(void *context, const struct result *result)
 static bool begin_life(void *context, uint64_t incarnation)
 {
     struct sink_node *s = context;
-    if (!s->node.sim->healed_ns && rng_chance(&s->node.sim->fate, 5))
-        return false; /* the disk is full just now */
+    if (!s->node.sim->healed_ns && rng_chance(&s->node.sim->fate, 5)) {
+        sim_disturb(s->node.sim, 4 * NS_PER_S); /* the disk is full just now */
+        return false;
+    }
     if (incarnation < s->disk.incarnation)
         sim_violation(s->node.sim, "the ventilator goes back from life %llu to %llu",
                       (unsigned long long)s->disk.incarnation, (unsigned long long)incarnation);

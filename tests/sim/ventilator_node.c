@@ -294,6 +294,11 @@ static void turn(struct node *node)
 
 /* ---- what is wrong with it ---- */
 
+uint64_t ventilator_node_has_read(struct node *node)
+{
+    return of(node)->core->ledger.read;
+}
+
 bool ventilator_node_holds_back(struct node *node)
 {
     const struct dispatcher *d = of(node)->core;

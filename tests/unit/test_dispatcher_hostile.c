@@ -46,13 +46,13 @@ Test(dispatcher_hostile, stored_beyond_what_was_read_stores_what_was_read)
     farm_end(&f);
 }
 
-Test(dispatcher_hostile, a_join_that_names_tasks_never_read_has_them_killed_or_ignored)
+Test(dispatcher_hostile, a_join_that_names_tasks_never_read_has_them_killed_or_let_go)
 {
     struct farm f = {.input = 1};
     farm_begin(&f, 1);
     struct farm_peer *w = worker_connect(&f, 2);
     worker_join(&f, w, JOB, "7,1000000000000", "2-1152921504606846976");
-    farm_expect(&f, w, "WELCOME epoch=1 kill=7,1000000000000");
+    farm_expect(&f, w, "WELCOME epoch=1 kill=7,1000000000000 have=2-1152921504606846976");
     struct farm_peer *other = worker_up(&f, 1, 1);
     farm_expect(&f, other, "TASKS 1: 1#1 last");
     farm_end(&f);
