@@ -335,6 +335,7 @@ struct status {
     uint64_t out; /* at workers, not stored */
     uint64_t flags;
     uint64_t workers;
+    struct hash executor; /* of the worker that joined last; zero: none has */
 };
 void status_put(struct buf *to, const struct status *m);
 enum error status_take(struct bytes body, struct status *m);

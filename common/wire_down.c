@@ -213,6 +213,7 @@ void status_put(struct buf *to, const struct status *m)
     const uint64_t numbers[] = {m->total, m->read, m->queued, m->out, m->flags, m->workers};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         varint_put(to, numbers[i]);
+    hash_put(to, m->executor);
 }
 
 enum error status_take(struct bytes body, struct status *m)
@@ -221,6 +222,7 @@ enum error status_take(struct bytes body, struct status *m)
     uint64_t *const numbers[] = {&m->total, &m->read, &m->queued, &m->out, &m->flags, &m->workers};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         *numbers[i] = fields_number(&r);
+    m->executor = fields_hash(&r);
     return fields_end(&r);
 }
 

@@ -33,6 +33,8 @@ static const struct option_row rows[] = {
      .help = "log each task, as GNU parallel does"},
     {"store", NULL, OPTION_TEXT, AT(sink.outputs.store), "FILE.db",
      .help = "keep results in a SQLite database, to go on with"},
+    {"retry-failed", NULL, OPTION_FLAG, AT(sink.outputs.retry_failed),
+     .help = "with --store: run again what failed"},
     {"durability", NULL, OPTION_CHOICE, AT(durability), "normal|full", .help = NULL,
      .choices = "normal|full"},
     {"bar", NULL, OPTION_SET, AT(sink.bar), .help = "show progress (--no-bar: never)", .number = 1},
@@ -73,6 +75,10 @@ static int run(void *target, struct options *options)
     struct settings *settings = target;
     if (options->word_count) {
         log_line("it takes no words besides options (here: %s)", options->words[0]);
+        return 255;
+    }
+    if (settings->sink.outputs.retry_failed && !settings->sink.outputs.store) {
+        log_line("--retry-failed needs --store FILE.db: there it finds what failed");
         return 255;
     }
     settings->sink.outputs.format = (enum output_format)settings->format;

@@ -96,6 +96,8 @@ enum error outputs_open(struct outputs *o, const struct outputs_options *options
     if (options->store)
         error =
             store_open(&o->store, options->store, options->durability, options->job, &o->past, why);
+    if (!error && options->retry_failed)
+        error = store_retry_failed(o->store, output_name(o), &o->past, why);
     error = error ? error : open_output(o, &continued, &next, why);
     if (!error && options->joblog)
         error = open_joblog(o, why);
@@ -370,6 +372,17 @@ enum error outputs_begin_life(struct outputs *o, uint64_t incarnation)
 size_t outputs_hashes(struct outputs *o, uint64_t from, struct hashed_task to[static HASHES_MAX])
 {
     return store_hashes(o->store, from, to);
+}
+
+bool outputs_note_executor(struct outputs *o, struct hash executor)
+{
+    static const struct hash none;
+    struct hash before = o->past.executor;
+    if (!o->store || hash_equal(executor, none) || hash_equal(executor, before))
+        return false;
+    o->past.executor = executor;
+    store_set_executor(o->store, executor);
+    return !hash_equal(before, none);
 }
 
 bool outputs_store_failed(const struct outputs *o)

@@ -32,7 +32,8 @@ struct outputs_options {
     const char *joblog; /* NULL: none */
     const char *store;  /* the database; NULL: none */
     enum store_durability durability;
-    uint64_t job; /* of a store that is made */
+    bool retry_failed; /* with a store: what failed is forgotten, to be run again */
+    uint64_t job;      /* of a store that is made */
     const char *tmpdir;
     uint64_t spool_max;
 };
@@ -97,6 +98,8 @@ bool outputs_empty(struct outputs *o); /* all is written */
 enum error outputs_begin_life(struct outputs *o, uint64_t incarnation);
 /* The hashes of stored tasks from `from` on; returns how many. */
 size_t outputs_hashes(struct outputs *o, uint64_t from, struct hashed_task to[static HASHES_MAX]);
+/* What the workers run. True: it is not what they ran when the store was last written. */
+bool outputs_note_executor(struct outputs *o, struct hash executor);
 bool outputs_store_failed(const struct outputs *o); /* for good: nothing more can be stored */
 /* The job is over and outputs_empty: says so in the store, if there is one. ERR_DISK_FULL: again each
  * second. */

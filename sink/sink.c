@@ -172,6 +172,14 @@ static void write_outputs(struct sink *s, uint64_t now_ns)
 
 /* ---- the store ---- */
 
+static void note_executor(struct sink *s)
+{
+    if (outputs_note_executor(&s->outputs, collector_counts(s->collector)->status.executor))
+        log_line("the workers run another COMMAND than the one whose results are in the store %s; "
+                 "what is stored is not run again",
+                 s->options->outputs.store);
+}
+
 static bool begin_life(void *context, uint64_t incarnation)
 {
     struct sink *s = context;
@@ -320,6 +328,7 @@ static void loop(struct sink *s)
         take_results(s, now_ns);
         write_outputs(s, now_ns);
         collector_turn(s->collector, now_ns);
+        note_executor(s);
         do_actions(s, now_ns);
         tell(s, now_ns);
         if (!s->over)

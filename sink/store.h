@@ -25,8 +25,9 @@ struct store_past {
     uint64_t job;
     uint64_t incarnation; /* highest life of the ventilator */
     bool closed;
-    uint64_t total;   /* of a closed job */
-    uint64_t opening; /* how often it has been opened, now included */
+    uint64_t total;       /* of a closed job */
+    uint64_t opening;     /* how often it has been opened, now included */
+    struct hash executor; /* what the workers ran; zero: not known */
     uint64_t ok, failed, lost, doubled;
     struct seqset stored;
 };
@@ -45,6 +46,11 @@ struct store;
  * a newer zfarm made it. ERR_IO, ERR_ACCESS. All with words; then nothing is changed. */
 enum error store_open(struct store **store, const char *path, enum store_durability durability,
                       uint64_t job, struct store_past *past, struct why *why);
+/* A new round of what failed: the results that are not ok become tries that were not final, the job is
+ * open again, and of the file `output` nothing was written. `past` follows. If none failed nothing
+ * changes. ERR_IO, ERR_DISK_FULL with words; then nothing is changed. */
+enum error store_retry_failed(struct store *store, const char *output, struct store_past *past,
+                              struct why *why);
 void store_past_free(struct store_past *past);
 /* What was not committed is gone. Takes NULL. */
 void store_close(struct store **store);
@@ -58,6 +64,8 @@ void store_set_file(struct store *store, const struct store_file *file);
 bool store_get_file(struct store *store, struct store_file *file);
 /* A ventilator has welcomed the sink: the job is open again, and of this life. */
 void store_reopen(struct store *store, uint64_t incarnation);
+/* The executor and COMMAND of the workers. */
+void store_set_executor(struct store *store, struct hash executor);
 struct store_closing {
     uint64_t total, not_run, doubled, workers;
 };

@@ -71,6 +71,7 @@ struct dispatcher {
     size_t obituary_count;
     struct index seen; /* instances that got a task */
     uint64_t workers_seen;
+    struct hash executor;   /* of the worker that joined last */
     size_t pick_from;       /* where among the sessions the search for an idle one begins */
     bool somebody_succeeds; /* some worker's last task did not fail, as of the last pick */
 

@@ -296,7 +296,8 @@ static void send_status(struct dispatcher *d)
                        .read = d->ledger.read,
                        .queued = d->queue.members + d->lonely.members + d->doomed.members,
                        .flags = d->input_ended ? STATUS_INPUT_ENDED : 0,
-                       .workers = d->session_count};
+                       .workers = d->session_count,
+                       .executor = d->executor};
     m.out = d->ledger.read - d->ledger.stored.members - m.queued;
     struct buf to = {0};
     wire_begin(&to, KIND_STATUS, dispatcher_head(d, KIND_STATUS, d->sink.session));
@@ -528,6 +529,7 @@ void sinkside_turn(struct dispatcher *d, uint64_t now_ns)
     give_up(d, now_ns);
     send_verdicts(d, now_ns);
     if (d->sink.ready && !d->done_sent && is_complete(d)) {
+        send_status(d);
         send_done(d);
         d->done_sent = true;
         d->settled = d->stopping;

@@ -283,6 +283,7 @@ static void take_in(struct dispatcher *d, uint64_t connection, struct frame_head
                       .is_of_earlier_life = !ours && !d->sink.is_volatile};
     t.session = session_new(++d->last_id, connection, &join->peer, join->slots, now_ns);
     t.session->leaving = join->flags & WORKER_LEAVING;
+    d->executor = join->executor;
     if (head.job == d->job) {
         adopt_running(d, &t, &join->running);
         adopt_kept(d, &t, &join->kept);

@@ -115,7 +115,14 @@ static enum error start_sink(struct farm *f, struct why *why)
 {
     static const char *const endpoints[] = {"connect", "control", "bind", "results", NULL};
     struct process_io io = {.has_stdout = true, .ready_fd = -1};
-    return start(f, &f->sink.process, "sink", &f->arguments->sink, endpoints, &io, why);
+    struct words arguments = {0};
+    if (f->arguments->retry_failed && !f->sink.delay_ns)
+        words_add(&arguments, "--retry-failed");
+    if (f->arguments->sink.count)
+        words_add_all(&arguments, f->arguments->sink.items);
+    enum error error = start(f, &f->sink.process, "sink", &arguments, endpoints, &io, why);
+    words_free(&arguments);
+    return error;
 }
 
 static enum error start_worker(struct farm *f, struct why *why)

@@ -25,6 +25,7 @@ struct farm_arguments {
     struct words worker;     /* options, "--" and COMMAND */
     struct words sink;       /* options */
     bool has_store;          /* a sink that is killed can go on where it was */
+    bool retry_failed;       /* told to the first sink alone */
     bool can_read_again;     /* so can a ventilator, which finds the same input */
 };
 

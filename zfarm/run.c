@@ -16,7 +16,7 @@ enum { VENTILATOR = 1, WORKER = 2, SINK = 4 };
  */
 struct settings {
     struct words files;
-    bool null, shell, dry_run, flag;
+    bool null, shell, dry_run, retry_failed, flag;
     uint64_t values, number;
     const char *colsep, *replacement, *plugin, *store, *text;
     struct jobs jobs;
@@ -52,6 +52,8 @@ static const struct option_row rows[] = {
      .children = SINK},
     {"store", NULL, OPTION_TEXT, AT(store), "FILE.db",
      .help = "keep results in a SQLite database, to go on with", .children = SINK},
+    {"retry-failed", NULL, OPTION_FLAG, AT(retry_failed),
+     .help = "with --store: run again what failed"},
     {"durability", NULL, OPTION_CHOICE, AT(choice), "normal|full", .help = NULL,
      .choices = "normal|full", .children = SINK},
     {"retries", NULL, OPTION_COUNT, AT(number), "N", .help = "tries of a task that fails (1)",
@@ -128,6 +130,7 @@ static int start(const struct settings *s, struct options *options, size_t comma
     for (size_t i = 0; i < command; i++)
         words_add(&arguments.worker, options->words[i]);
     arguments.has_store = s->store;
+    arguments.retry_failed = s->retry_failed;
     arguments.can_read_again = can_read_again(s, options->words + command);
     options_clear_environment();
     int status = farm_run(&arguments);
@@ -151,6 +154,10 @@ static int run(void *target, struct options *options)
     }
     if (s->dry_run && s->plugin) {
         log_line("--dry-run shows commands, and --plugin runs none");
+        return 255;
+    }
+    if (s->retry_failed && !s->store) {
+        log_line("--retry-failed needs --store FILE.db: there it finds what failed");
         return 255;
     }
     return s->dry_run ? show(s, options->words, command) : start(s, options, command);

@@ -127,7 +127,7 @@ static void save_messages(const char *directory)
     SAVE(KIND_SINK, sink_news, {7, bytes_of("tcp://h:1"), 3});
     SAVE(KIND_STOP, stop, {STOP_INTERRUPTED, 5});
     SAVE(KIND_VERDICT, verdict, {&judged, 1});
-    SAVE(KIND_STATUS, status, {9, 8, 1, 2, 1, 2});
+    SAVE(KIND_STATUS, status, {9, 8, 1, 2, 1, 2, {3, 4}});
     SAVE(KIND_DONE, done, {9, set, 1, 2});
     SAVE(KIND_PIECE, piece, {bytes_of("w"), 6, {1000, 1}, 1, 0, 3, bytes_of("\1\0")});
 }

@@ -44,6 +44,40 @@ complete() {
   done
 }
 
+@test "what failed is run again when that is asked for, and the output is of the last round" {
+  seq 5 >tasks
+  run_it() { start farm zfarm run -k -o out --joblog jobs --store farm.db "$@" :::: tasks; }
+  run_it --shell 'echo {} >>log; echo {}; [ {} != 2 ] && [ {} != 4 ]'
+  ends farm 20 2
+  run_it --retry-failed --shell 'echo {} >>log; echo again {}; [ {} != 4 ]'
+  ends farm 20 1
+  says farm.err 'the workers run another COMMAND'
+  summary_is farm.err '5 tasks: 4 ok, 1 failed, 0 lost'
+  same out <(printf '%s\n' 1 'again 2' 3 'again 4' 5)
+  ran_once 1 2 2 3 4 4 5
+  same <(tail -n +2 jobs | cut -f1 | sort -n) <(printf '%s\n' 1 2 2 3 4 4 5)
+  same <(rows 'SELECT seq, status FROM attempt ORDER BY seq') <(printf '2|failed\n4|failed\n')
+  run_it --retry-failed --shell 'echo {} >>log; echo at last {}'
+  ends farm 20 0
+  same out <(printf '%s\n' 1 'again 2' 3 'at last 4' 5)
+  run_it --retry-failed --shell 'echo {} >>log; echo never {}'
+  ends farm 20 0
+  ran_once 1 2 2 3 4 4 4 5
+  complete 5
+}
+
+@test "a new round is not begun again when its sink is killed" {
+  seq 100 >tasks
+  start farm zfarm run -o out --store farm.db false :::: tasks
+  ends farm 20 100
+  start farm zfarm run -j2 -o out --store farm.db --retry-failed --shell \
+    'echo {} >>log; sleep 0.02; exit 1' :::: tasks
+  wait_for 10 lines_reach log 50
+  kill -KILL "$(child_of farm zfarm-sink)"
+  ends farm 30 100
+  ran_once {1..100}
+}
+
 @test "a longer input goes on, a changed and a shorter one are refused" {
   seq 5 >tasks
   run_it() { start farm zfarm run -k -o out --store farm.db --shell 'echo {} >>log; echo {}' :::: tasks; }

@@ -115,6 +115,50 @@ Test(store, what_was_committed_is_there_again_and_what_was_not_is_not)
     store_close(&store);
 }
 
+Test(store, a_new_round_forgets_what_failed_and_keeps_it_as_tries)
+{
+    struct store_past past;
+    struct why why;
+    struct store *store = opened(&past);
+    put(store, 1, RESULT_OK, "a");
+    put(store, 2, RESULT_EXITED, "b");
+    put(store, 3, RESULT_LOST, "");
+    store_set_file(store, &(struct store_file){"out", 7, 0});
+    store_set_file(store, &(struct store_file){"log", 9, 0});
+    store_set_executor(store, (struct hash){1, 2});
+    store_finish(store, &(struct store_closing){.total = 3});
+    commit(store);
+    store = opened_again(&store, &past);
+    cr_assert(past.closed && past.executor.high == 1 && past.executor.low == 2);
+    cr_assert_eq(store_retry_failed(store, "out", &past, &why), ERR_NONE);
+    for (int i = 0; i < 2; i++) {
+        cr_assert(!past.closed && past.ok == 1 && past.failed == 0 && past.lost == 0);
+        cr_assert(seqset_has(&past.stored, 1) && past.stored.members == 1);
+        struct store_file out = {.name = "out"}, log = {.name = "log"};
+        cr_assert(!store_get_file(store, &out) && store_get_file(store, &log) && log.length == 9);
+        store = opened_again(&store, &past);
+    }
+    cr_assert_str_eq(query("SELECT group_concat(seq || status) FROM attempt"), "2failed,3lost");
+    cr_assert_eq(past.opening, 4);
+    store_past_free(&past);
+    store_close(&store);
+}
+
+Test(store, without_a_failure_there_is_no_new_round)
+{
+    struct store_past past;
+    struct why why;
+    struct store *store = opened(&past);
+    put(store, 1, RESULT_OK, "a");
+    store_finish(store, &(struct store_closing){.total = 1});
+    commit(store);
+    store = opened_again(&store, &past);
+    cr_assert_eq(store_retry_failed(store, "out", &past, &why), ERR_NONE);
+    cr_assert(past.closed && past.total == 1);
+    store_past_free(&past);
+    store_close(&store);
+}
+
 Test(store, people_can_query_it_while_it_is_written)
 {
     struct store_past past;

@@ -105,7 +105,8 @@ FIELDS(verdict_item, FIELD(FIELD_STATUS, verdict_item, status),
        NUMBER(verdict_item, tries), FIELD(FIELD_OCTETS, verdict_item, task));
 FIELDS(verdict, LIST(verdict, items, count, verdict_item, verdict_item_fields));
 FIELDS(status, NUMBER(status, total), NUMBER(status, read), NUMBER(status, queued),
-       NUMBER(status, out), NUMBER(status, flags), NUMBER(status, workers));
+       NUMBER(status, out), NUMBER(status, flags), NUMBER(status, workers),
+       FIELD(FIELD_HASH, status, executor));
 FIELDS(done, NUMBER(done, total), FIELD(FIELD_RANGES, done, not_run), NUMBER(done, flags),
        NUMBER(done, workers));
 FIELDS(piece, FIELD(FIELD_OCTETS, piece, worker), FIELD(FIELD_SEQ, piece, seq),
