@@ -111,10 +111,12 @@ one_after_the_other() {
   farm_places
   seq 2 >tasks
   ventilator tasks --retries 2
-  sink --format jsonl
-  worker bad -j1 --shell 'touch bad-runs; until [ -e good-is-done ]; do sleep 0.02; done; exit 1'
+  sink --format jsonl --bar
+  worker bad -j1 --shell 'touch bad-runs; until [ -e good-is-free ]; do sleep 0.02; done; exit 1'
   wait_for 10 test -e bad-runs
-  worker good -j1 --shell 'touch good-is-done; : {}'
+  worker good -j1 --shell ': {}'
+  wait_for 10 says sink.err '1/2 done, 1 running' # so the ventilator knows that good has finished
+  touch good-is-free
   ends sink 30 0
   ends ventilator 30 0
   same <(jq -c 'select(.final) | .worker' sink.out) <(printf '"good"\n"good"\n')

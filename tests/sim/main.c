@@ -10,10 +10,12 @@
 /* zfarm-sim --seed N [--trace]       one run, and how it went
  * zfarm-sim --seeds A-B              many; prints each that fails
  * zfarm-sim --fresh COUNT            many that nobody has tried; prints where they begin
+ * zfarm-sim --minutes M              fresh ones for that long
  * Several may follow each other. Ends with 1 if a run broke a promise. */
 static int usage(void)
 {
-    fprintf(stderr, "usage: zfarm-sim (--seed N [--trace] | --seeds A-B | --fresh COUNT) ...\n");
+    fprintf(stderr, "usage: zfarm-sim (--seed N [--trace] | --seeds A-B | --fresh COUNT | "
+                    "--minutes M) ...\n");
     return 255;
 }
 
@@ -28,12 +30,14 @@ static unsigned run_one(uint64_t seed, bool traced)
     return r.violation[0] != '\0';
 }
 
-static unsigned run_many(uint64_t first, uint64_t last)
+/* Seeds from first to last, or until the clock is there. */
+static unsigned run_many(uint64_t first, uint64_t last, uint64_t until_ns)
 {
     unsigned failed = 0;
     uint64_t began_ns = clock_now_ns(), tasks = 0, lost = 0, innocent = 0;
     double simulated_s = 0;
-    for (uint64_t seed = first; seed <= last; seed++) {
+    uint64_t seed = first;
+    for (; seed <= last && clock_now_ns() < until_ns; seed++) {
         struct sim_report r;
         sim_run(seed, false, &r);
         tasks += r.tasks;
@@ -49,8 +53,8 @@ static unsigned run_many(uint64_t first, uint64_t last)
     double took_s = (double)(clock_now_ns() - began_ns) / 1e9;
     printf("seeds %" PRIu64 "-%" PRIu64 ": %u failed; %" PRIu64 " tasks, %" PRIu64 " lost (%" PRIu64
            " innocent), %.0f s simulated in %.1f s, %.0f seeds/s\n",
-           first, last, failed, tasks, lost, innocent, simulated_s, took_s,
-           (double)(last - first + 1) / took_s);
+           first, seed - 1, failed, tasks, lost, innocent, simulated_s, took_s,
+           (double)(seed - first) / took_s);
     return failed;
 }
 
@@ -75,10 +79,13 @@ static bool take_words(int *argc, char ***argv, unsigned *failed)
         *failed += run_one(a, traced);
     } else if (strcmp(words[0], "--seeds") == 0 &&
                sscanf(words[1], "%" SCNu64 "-%" SCNu64, &a, &b) == 2 && a <= b) {
-        *failed += run_many(a, b);
+        *failed += run_many(a, b, NEVER);
     } else if (strcmp(words[0], "--fresh") == 0 && number(words[1], &a) && a) {
         b = clock_realtime_us() * 1000;
-        *failed += run_many(b, b + a - 1);
+        *failed += run_many(b, b + a - 1, NEVER);
+    } else if (strcmp(words[0], "--minutes") == 0 && number(words[1], &a) && a) {
+        b = clock_realtime_us() * 1000;
+        *failed += run_many(b, UINT64_MAX - 1, clock_now_ns() + a * 60 * NS_PER_S);
     } else {
         return false;
     }
