@@ -173,7 +173,8 @@ complete() {
   done
   same other.text tasks
   same <(jq -r '.task' other.jsonl) tasks
-  same <(jq -cr '[.seq, .status, .exit, .attempts, .stdout]' other.jsonl | head -n 1) <(printf '%s\n' '[1,"ok",0,1,"1\n"]')
+  same <(jq -cr '[.seq, .status, .exit, .attempts, .stdout]' other.jsonl | head -n 1) \
+    <(printf '%s\n' '[1,"ok",0,1,"1\n"]')
 }
 
 @test "failed tries are kept, and people can query it all" {

@@ -208,12 +208,9 @@ static const enum fault choices[] = {
     FAULT_EXODUS,        FAULT_SLOW,
 };
 
-/* One in so many faults, where there is a store, kills who else would end the job. */
-enum { SERVER_FAULTS = 5 };
-
 static enum fault choose(struct sim *sim)
 {
-    if (sim->plan.has_store && rng_below(&sim->fate, SERVER_FAULTS) == 0)
+    if (sim->plan.has_store && rng_chance(&sim->fate, sim->plan.server_faults))
         return (enum fault)rng_between(&sim->fate, FAULT_CRASH_SINK, FAULT_CRASH_BOTH);
     return choices[rng_below(&sim->fate, sizeof choices / sizeof *choices)];
 }

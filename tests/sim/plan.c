@@ -115,6 +115,7 @@ static void make_options(struct plan *plan, struct rng *rng, enum flavour flavou
     plan->order_max = rng_chance(rng, 70) ? 0 : rng_between(rng, 1, 20);
     plan->mixed_inbox = rng_chance(rng, 50);
     plan->has_store = rng_chance(rng, 50);
+    plan->server_faults = rng_chance(rng, 50) ? 20 : 70;
 }
 
 static void make_network(struct plan *plan, struct rng *rng)

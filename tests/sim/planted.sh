@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: MPL-2.0
 # A test of the simulator: plants the bugs of planted/*.patch, one at a time, into a copy of the
-# sources, and each must be found within so many seeds. Bugs can be named by their patches.
+# sources, and each must be found within so many seeds (10,000, a thousand at a time). Bugs can be
+# named by their patches. What it prints is TAP.
 #
 #   tests/sim/planted.sh [--seeds N] [NAME ...]
 set -eu
 
-seeds=3000
+seeds=10000
 if [ "${1:-}" = --seeds ]; then
     seeds=$2
     shift 2
@@ -21,18 +22,34 @@ mkdir "$copy/src"
 tar -C "$root" --exclude=.git --exclude='./build*' -cf - . | tar -C "$copy/src" -xf -
 meson setup "$copy/build" "$copy/src" >"$copy/log" 2>&1 || { cat "$copy/log"; exit 2; }
 
+# caught: says where, or fails.
+caught() {
+    from=1
+    while [ "$from" -lt "$seeds" ]; do
+        if ! "$copy/build/tests/sim/zfarm-sim" --seeds "$from-$((from + 999))" >"$copy/found"; then
+            head -n 1 "$copy/found"
+            return
+        fi
+        from=$((from + 1000))
+    done
+    return 1
+}
+
 missed=0
+number=0
+echo "1..$#"
 for bug; do
+    number=$((number + 1))
     name=$(basename "$bug" .patch)
     patch -s -d "$copy/src" -p1 <"$here/planted/$name.patch"
     ninja -C "$copy/build" tests/sim/zfarm-sim >"$copy/log" 2>&1 || { cat "$copy/log"; exit 2; }
-    if "$copy/build/tests/sim/zfarm-sim" --seeds "1-$seeds" >"$copy/found"; then
-        echo "$name: MISSED in $seeds seeds"
-        missed=$((missed + 1))
+    if where=$(caught); then
+        echo "ok $number $name: $where"
     else
-        caught=$(grep -c '^seed ' "$copy/found")
-        echo "$name: $caught of $seeds seeds, first $(head -n 1 "$copy/found")"
+        echo "not ok $number $name: not in $seeds seeds"
+        missed=$((missed + 1))
     fi
     patch -s -R -d "$copy/src" -p1 <"$here/planted/$name.patch"
 done
+echo "$((number - missed)) passed, $missed failed"
 [ "$missed" -eq 0 ]
