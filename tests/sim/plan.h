@@ -56,7 +56,7 @@ struct plan {
     unsigned output_pauses; /* percent of its turns in which it can write nothing for a while */
     uint64_t order_max;     /* -k: results that may wait for an earlier one; 0: no order */
     bool has_store;         /* sink and ventilator may be killed, and go on */
-    unsigned server_faults; /* percent of the faults that kill who without a store would end the job */
+    unsigned server_faults; /* percent of the faults, with a store, that kill sink or ventilator */
     bool mixed_inbox;       /* workers see news of different connections in order of arrival */
     unsigned faults;
     uint64_t faults_until_ns;
