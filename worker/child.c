@@ -4,11 +4,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -151,6 +153,24 @@ void child_init(struct child *child, struct children *children)
     stream_init(&child->err, child);
 }
 
+/* A script without #! is one for the shell, as execvp has it. */
+static int spawn_script(struct child *child, const struct child_spec *spec,
+                        const posix_spawn_file_actions_t *actions)
+{
+    static char shell[] = "/bin/sh";
+    size_t count = 0;
+    while (spec->argv[count])
+        count++;
+    char **argv = xcalloc(count + 2, sizeof *argv);
+    argv[0] = shell;
+    argv[1] = (char *)(uintptr_t)spec->path;
+    memcpy(argv + 2, spec->argv + 1, count * sizeof *argv);
+    int error = posix_spawn(&child->pid, shell, actions, &child->children->attributes, argv,
+                            spec->environment);
+    free(argv);
+    return error;
+}
+
 static int spawn(struct child *child, const struct child_spec *spec)
 {
     posix_spawn_file_actions_t actions;
@@ -169,6 +189,8 @@ static int spawn(struct child *child, const struct child_spec *spec)
     if (!error)
         error = posix_spawn(&child->pid, spec->path, &actions, &child->children->attributes,
                             spec->argv, spec->environment);
+    if (error == ENOEXEC)
+        error = spawn_script(child, spec, &actions);
     posix_spawn_file_actions_destroy(&actions);
     if (error)
         child->pid = 0;
@@ -267,4 +289,15 @@ void child_abandon(struct child *child)
     stream_close(&child->err);
     capture_free(&child->out.capture);
     capture_free(&child->err.capture);
+}
+
+void child_await_end(pid_t pid, uint64_t until_ns)
+{
+    int end = pidfd_open(pid, 0);
+    uint64_t now_ns = clock_now_ns();
+    struct pollfd poll_end = {.fd = end, .events = POLLIN};
+    if (end >= 0 && now_ns < until_ns)
+        poll(&poll_end, 1, (int)((until_ns - now_ns) / NS_PER_MS) + 1);
+    if (end >= 0)
+        close(end);
 }

@@ -75,7 +75,7 @@ struct child {
 
 /* What to start. Nothing is kept after the call. */
 struct child_spec {
-    const char *path; /* not searched on PATH */
+    const char *path; /* not searched on PATH; a script without #! is run by /bin/sh */
     char *const *argv;
     char *const *environment;
     int in;              /* -1: /dev/null */
@@ -87,7 +87,7 @@ struct child_spec {
 
 void child_init(struct child *child, struct children *children);
 /* Starts a child; none may be running in `child`. What the last one wrote is forgotten. Returns 0,
- * or the errno of what failed; then nothing runs. ENOENT, EACCES, ENOEXEC: the program; E2BIG: its
+ * or the errno of what failed; then nothing runs. ENOENT, EACCES: the program; E2BIG: its
  * arguments; EAGAIN, ENOMEM, EMFILE, ENFILE: the machine. The descriptors in `spec` stay the
  * caller's, who closes his copies of a child's end afterwards. */
 int child_start(struct child *child, const struct child_spec *spec);
@@ -105,5 +105,7 @@ void child_forget(struct child *child);
 /* Kills the group with KILL, closes everything and frees the captures; the process remains to be
  * reaped. For the end of an executor; `child` may be idle. */
 void child_abandon(struct child *child);
+/* Waits until the process has ended, which is then to be reaped, or the time is up. */
+void child_await_end(pid_t pid, uint64_t until_ns);
 
 #endif

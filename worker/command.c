@@ -102,7 +102,7 @@ static void finish_no_program(struct command *command, struct slot *slot, enum e
 static bool is_about_program(int error)
 {
     return error == ENOENT || error == EACCES || error == ENOTDIR || error == ELOOP ||
-           error == ENOEXEC || error == ETXTBSY || error == EPERM;
+           error == ETXTBSY || error == EPERM;
 }
 
 static void could_not_start(struct command *command, struct slot *slot, const char *program,
@@ -121,23 +121,6 @@ static void could_not_start(struct command *command, struct slot *slot, const ch
     }
 }
 
-/* A script without #! is one for the shell, as execvp has it. */
-static int start_script(struct slot *slot, struct child_spec *spec)
-{
-    size_t count = 0;
-    while (spec->argv[count])
-        count++;
-    char **argv = xcalloc(count + 2, sizeof *argv);
-    argv[0] = shell_path;
-    argv[1] = (char *)spec->path;
-    memcpy(argv + 2, spec->argv + 1, count * sizeof *argv);
-    spec->path = shell_path;
-    spec->argv = argv;
-    int error = child_start(&slot->child, spec);
-    free(argv);
-    return error;
-}
-
 static void start_program(struct command *command, struct slot *slot, const char *path,
                           char *const *argv)
 {
@@ -154,8 +137,6 @@ static void start_program(struct command *command, struct slot *slot, const char
         .timeout_ns = command->options->base.timeout_ns,
     };
     int error = child_start(&slot->child, &spec);
-    if (error == ENOEXEC)
-        error = start_script(slot, &spec);
     if (error)
         could_not_start(command, slot, path, error);
 }

@@ -28,6 +28,9 @@ static const struct option_row rows[] = {
      .help = "run by sh -c; without COMMAND the task is the line"},
     {"plugin", NULL, OPTION_TEXT, AT(worker.plugin), "FILE.so",
      .help = "call a C function instead of a command"},
+    {"coprocess", NULL, OPTION_FLAG, AT(worker.coprocess),
+     .help = "start COMMAND once a slot: a line in, a line out"},
+    {"null", "0", OPTION_FLAG, AT(worker.null), .help = "with --coprocess: NUL, not newline"},
     {"replace", "I", OPTION_TEXT, AT(worker.replacement), "STR",
      .help = "what the task replaces ({})"},
     {"timeout", NULL, OPTION_SECONDS, AT(worker.timeout_ns), "SECS",
@@ -82,6 +85,10 @@ static int run(void *target, struct options *options)
     }
     if (worker->plugin && worker->shell) {
         log_line("--plugin and --shell are two different ways to run a task; give one");
+        return 255;
+    }
+    if (worker->plugin && worker->coprocess) {
+        log_line("--plugin and --coprocess are two different ways to run a task; give one");
         return 255;
     }
     worker->words = options->words;

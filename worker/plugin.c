@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -96,18 +95,6 @@ static uint64_t running(const struct executor *executor, unsigned slot, uint64_t
     return plugin_slot_running(&of_const(executor)->slots[slot], since_ns);
 }
 
-/* Waits until the process has ended or the time is up. */
-static void wait_for_end(pid_t pid, uint64_t until_ns)
-{
-    int end = pidfd_open(pid, 0);
-    uint64_t now_ns = clock_now_ns();
-    struct pollfd poll_end = {.fd = end, .events = POLLIN};
-    if (end >= 0 && now_ns < until_ns)
-        poll(&poll_end, 1, (int)((until_ns - now_ns) / NS_PER_MS) + 1);
-    if (end >= 0)
-        close(end);
-}
-
 /* An idle child calls zfarm_destroy when its link is closed; the others are in the plugin's hands.
  */
 static void end_children(struct plugin *plugin)
@@ -122,7 +109,7 @@ static void end_children(struct plugin *plugin)
     for (unsigned i = 0; i < plugin->shared.options.slots; i++) {
         pid_t pid = plugin->slots[i].child.process.pid;
         if (pid)
-            wait_for_end(pid, until_ns);
+            child_await_end(pid, until_ns);
         plugin_slot_free(&plugin->slots[i]);
         if (pid)
             waitpid(pid, NULL, 0);

@@ -20,6 +20,7 @@
 #include "common/stall.h"
 #include "worker/command.h"
 #include "worker/guard.h"
+#include "worker/coprocess.h"
 #include "worker/plugin.h"
 #include "worker/scheduling.h"
 #include "worker/slots.h"
@@ -45,6 +46,7 @@ struct worker {
         struct executor_options base; /* first member of both others */
         struct command_options command;
         struct plugin_options plugin;
+        struct coprocess_options coprocess;
     } executor_options; /* must stay valid while the executor lives */
     struct executor *executor;
     struct slots *slots;
@@ -299,6 +301,16 @@ static enum error make_executor(struct worker *w, unsigned slots, struct why *wh
                                                              .patience_ns = PLUGIN_PATIENCE_NS};
         return plugin_new(&w->executor_options.plugin, &events, &w->executor, why);
     }
+    if (o->coprocess) {
+        w->executor_options.coprocess =
+            (struct coprocess_options){.base = base,
+                                       .words = o->words,
+                                       .shell = o->shell,
+                                       .null = o->null,
+                                       .guard = w->guard,
+                                       .patience_ns = PLUGIN_PATIENCE_NS};
+        return coprocess_new(&w->executor_options.coprocess, &events, &w->executor, why);
+    }
     w->executor_options.command = (struct command_options){.base = base,
                                                            .words = o->words,
                                                            .shell = o->shell,
@@ -311,7 +323,8 @@ static enum error make_executor(struct worker *w, unsigned slots, struct why *wh
 static struct hash executor_hash(const struct worker_options *o)
 {
     struct buf text = {0};
-    buf_printf(&text, "%s%c%d%c", o->plugin ? o->plugin : "", 0, o->shell, 0);
+    buf_printf(&text, "%s%c%d%d%d%c", o->plugin ? o->plugin : "", 0, o->shell, o->coprocess,
+               o->null, 0);
     for (char *const *word = o->words; word && *word; word++)
         buf_put(&text, *word, strlen(*word) + 1);
     XXH128_hash_t hash = XXH3_128bits(text.data, text.size);

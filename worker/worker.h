@@ -26,6 +26,8 @@ struct worker_options {
     bool insecure;
     bool shell;
     const char *plugin;      /* the file; NULL: commands */
+    bool coprocess;          /* COMMAND is started once a slot */
+    bool null;               /* and its lines end with NUL */
     const char *replacement; /* -I; NULL: {} */
     char *const *words;      /* COMMAND and its arguments, or the plugin's; NULL at the end */
 };

@@ -16,7 +16,7 @@ enum { VENTILATOR = 1, WORKER = 2, SINK = 4 };
  */
 struct settings {
     struct words files;
-    bool null, shell, dry_run, retry_failed, flag;
+    bool null, shell, coprocess, dry_run, retry_failed, flag;
     uint64_t values, number;
     const char *colsep, *replacement, *plugin, *store, *text;
     struct jobs jobs;
@@ -34,7 +34,7 @@ static const struct option_row rows[] = {
     {"arg-file", "a", OPTION_WORDS, AT(files), "FILE",
      .help = "read tasks from FILE, not stdin (also :::: FILE)", .children = VENTILATOR},
     {"null", "0", OPTION_FLAG, AT(null), .help = "tasks end with NUL, not newline",
-     .children = VENTILATOR},
+     .children = VENTILATOR | WORKER},
     {"max-args", "n", OPTION_COUNT, AT(values), "N", .help = "N values a task", .min = 1,
      .children = VENTILATOR},
     {"colsep", NULL, OPTION_TEXT, AT(colsep), "REGEX", .help = "split lines into {1} {2} ...",
@@ -43,6 +43,8 @@ static const struct option_row rows[] = {
      .children = WORKER},
     {"plugin", NULL, OPTION_TEXT, AT(plugin), "FILE.so",
      .help = "call a C function instead of a command", .children = WORKER},
+    {"coprocess", NULL, OPTION_FLAG, AT(coprocess),
+     .help = "start COMMAND once a slot: a line in, a line out", .children = WORKER},
     {"tag", NULL, OPTION_FLAG, AT(flag), .help = "begin each line with its task", .children = SINK},
     {"output", "o", OPTION_TEXT, AT(text), "FILE", .help = "write results to FILE, not stdout",
      .children = SINK},
@@ -144,7 +146,7 @@ static int run(void *target, struct options *options)
 {
     const struct settings *s = target;
     size_t command = inputs_command_count(options->words);
-    if (command == 0 && !s->shell && !s->plugin) {
+    if (command == 0 && !s->plugin && (s->coprocess || !s->shell)) {
         log_line("there is no COMMAND to run; try: zfarm run -- echo {} ::: a b c");
         return 255;
     }
@@ -152,8 +154,13 @@ static int run(void *target, struct options *options)
         log_line("--plugin and --shell are two different ways to run a task; give one");
         return 255;
     }
-    if (s->dry_run && s->plugin) {
-        log_line("--dry-run shows commands, and --plugin runs none");
+    if (s->plugin && s->coprocess) {
+        log_line("--plugin and --coprocess are two different ways to run a task; give one");
+        return 255;
+    }
+    if (s->dry_run && (s->plugin || s->coprocess)) {
+        log_line("--dry-run shows the commands of tasks, and with %s they have none",
+                 s->plugin ? "--plugin" : "--coprocess");
         return 255;
     }
     if (s->retry_failed && !s->store) {

@@ -1,0 +1,526 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "worker/coprocess_slot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "worker/environment.h"
+
+enum { START_TRIES = 3, LINES_MAX = 1 << 16 };
+
+static const uint64_t restart_first_ns = 100 * NS_PER_MS, restart_max_ns = 5 * NS_PER_S;
+static const uint64_t ahead_ns = 2 * NS_PER_MS; /* so much work is written ahead */
+static const uint64_t hint_ns = 5 * NS_PER_S;
+
+void coprocess_slot_init(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                         unsigned number)
+{
+    *slot = (struct coprocess_slot){.look_ns = NEVER,
+                                    .in = -1,
+                                    .out = -1,
+                                    .batch = {.slot = number, .events = &shared->events}};
+    child_init(&slot->process, &shared->children);
+    capture_init(&slot->answer);
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+void coprocess_slot_free(struct coprocess_slot *slot)
+{
+    child_abandon(&slot->process);
+    close_fd(&slot->in);
+    close_fd(&slot->out);
+    buf_free(&slot->lines);
+    capture_free(&slot->answer);
+    plugin_batch_free(&slot->batch);
+}
+
+void coprocess_slot_hang_up(struct coprocess_slot *slot)
+{
+    close_fd(&slot->in);
+}
+
+/* It is at a task: some were given to it and have not ended. */
+static bool is_busy(const struct coprocess_slot *slot)
+{
+    return slot->batch.assigned && slot->given > slot->batch.done;
+}
+
+/* ---- the end of a child ---- */
+
+static void give_up(struct coprocess_shared *shared, struct coprocess_slot *slot)
+{
+    slot->state = COPROCESS_BROKEN;
+    slot->look_ns = NEVER;
+    plugin_batch_return(&slot->batch);
+    if (shared->broken)
+        return;
+    shared->broken = true;
+    shared->events.broken(shared->events.context, slot->why.text);
+}
+
+static void start_later(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                        uint64_t now_ns)
+{
+    uint64_t delay_ns = restart_first_ns << (slot->failures < 8 ? slot->failures : 8);
+    slot->state = COPROCESS_DOWN;
+    slot->look_ns = now_ns + (delay_ns < restart_max_ns ? delay_ns : restart_max_ns);
+    if (++slot->failures >= START_TRIES && !slot->answered_ever)
+        give_up(shared, slot);
+}
+
+static void watch(const struct coprocess_shared *shared, struct coprocess_slot *slot, int fd,
+                  int operation, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data = {.ptr = slot}};
+    epoll_ctl(shared->epoll, operation, fd, &event);
+}
+
+static void kill_child(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                       enum coprocess_kill reason, uint64_t now_ns)
+{
+    if (slot->state != COPROCESS_UP)
+        return;
+    slot->state = COPROCESS_KILLED;
+    slot->killed = reason;
+    slot->killed_for = plugin_batch_next(&slot->batch);
+    slot->look_ns = NEVER;
+    watch(shared, slot, slot->out, EPOLL_CTL_DEL, 0);
+    close_fd(&slot->in);
+    child_kill(&slot->process, reason == COPROCESS_TIMEOUT ? CHILD_TIMED_OUT : CHILD_CANCELLED,
+               now_ns);
+}
+
+/* What its death means to the task that it was at. */
+static void judge(struct coprocess_slot *slot, int status, struct outcome *outcome)
+{
+    static const char silent[] =
+        "zfarm: the coprocess ended with status 0 before it had answered this task\n";
+    static const char closed[] = "zfarm: the coprocess closed its output in the middle of this task\n";
+    const char *words = "";
+    if (slot->killed == COPROCESS_TIMEOUT) {
+        outcome->status = RESULT_TIMED_OUT;
+    } else if (slot->killed == COPROCESS_TOO_LARGE) {
+        outcome->status = RESULT_OUTPUT_TOO_LARGE;
+        outcome->out = capture_take(&slot->answer);
+    } else if (slot->killed == COPROCESS_CLOSED && WIFSIGNALED(status)) { /* else it was ending */
+        outcome->status = RESULT_EXITED;
+        outcome->code = 255;
+        words = closed;
+    } else if (WIFSIGNALED(status)) {
+        outcome->status = RESULT_SIGNALED;
+        outcome->code = (unsigned)WTERMSIG(status);
+    } else {
+        outcome->status = RESULT_EXITED;
+        outcome->code = WEXITSTATUS(status) ? (unsigned)WEXITSTATUS(status) : 255;
+        words = WEXITSTATUS(status) ? "" : silent;
+    }
+    struct bytes err = bytes_of(words);
+    outcome->err = (struct output){.bytes = err, .fd = -1, .size = err.size};
+}
+
+static uint64_t wall_us(uint64_t then_ns, uint64_t now_ns)
+{
+    return clock_realtime_us() - (now_ns - then_ns) / NS_PER_US;
+}
+
+/* Ends the task that the dead child was at, if there is one and the death is about it. */
+static void charge(struct coprocess_slot *slot, int status, uint64_t now_ns)
+{
+    bool overtaken = slot->killed && slot->killed_for != plugin_batch_next(&slot->batch);
+    if (!is_busy(slot) || overtaken)
+        return;
+    struct outcome outcome = {.start_us = wall_us(slot->since_ns, now_ns),
+                              .duration_ns = now_ns - slot->since_ns,
+                              .out = {.fd = -1}};
+    judge(slot, status, &outcome);
+    plugin_batch_finish(&slot->batch, &outcome);
+}
+
+static void say_how_it_ended(const struct coprocess_shared *shared, struct coprocess_slot *slot,
+                             int status)
+{
+    static const char words[] = "before it had answered a task; it has to write one line for each "
+                                "that it reads, and to flush it";
+    if (slot->killed == COPROCESS_UNASKED)
+        fail(&slot->why, ERR_INVALID,
+             "%s wrote a line that nobody had asked for: it has to write exactly one for each that "
+             "it reads",
+             shared->path);
+    else if (WIFSIGNALED(status))
+        fail(&slot->why, ERR_IO, "%s was ended by signal %d %s", shared->path, WTERMSIG(status),
+             words);
+    else
+        fail(&slot->why, ERR_IO, "%s ended with status %d %s", shared->path, WEXITSTATUS(status),
+             words);
+}
+
+/* ---- starting one ---- */
+
+/* Our end does not block, the child's does. */
+static int open_pipe(int ends[static 2], int ours)
+{
+    if (pipe2(ends, O_CLOEXEC))
+        return errno;
+    return fcntl(ends[ours], F_SETFL, O_NONBLOCK) ? errno : 0;
+}
+
+static int spawn(struct coprocess_shared *shared, struct coprocess_slot *slot)
+{
+    int in[2] = {-1, -1}, out[2] = {-1, -1};
+    int error = open_pipe(in, 1);
+    error = error ? error : open_pipe(out, 0);
+    struct child_spec spec = {
+        .path = shared->path,
+        .argv = shared->argv,
+        .environment = environment_for_slot(shared->environment, slot->batch.slot + 1),
+        .in = in[0],
+        .out = out[1],
+        .err = STDERR_FILENO,
+        .extra = -1,
+    };
+    error = error ? error : child_start(&slot->process, &spec);
+    close_fd(&in[0]);
+    close_fd(&out[1]);
+    slot->in = in[1];
+    slot->out = out[0];
+    return error;
+}
+
+static void feed(struct coprocess_shared *shared, struct coprocess_slot *slot, uint64_t now_ns);
+
+void coprocess_slot_start_child(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                                uint64_t now_ns)
+{
+    slot->killed = COPROCESS_NOT_KILLED;
+    slot->answered = slot->waits = false;
+    slot->mean_ns = ahead_ns;
+    int error = spawn(shared, slot);
+    if (error) {
+        fail(&slot->why, ERR_IO, "cannot start %s: %s", shared->path, strerror(error));
+        close_fd(&slot->in);
+        close_fd(&slot->out);
+        start_later(shared, slot, now_ns);
+        return;
+    }
+    slot->state = COPROCESS_UP;
+    watch(shared, slot, slot->out, EPOLL_CTL_ADD, EPOLLIN);
+    feed(shared, slot, now_ns);
+}
+
+/* ---- tasks in ---- */
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* When a child that is at a task is to be looked at. */
+static void plan_look(const struct coprocess_shared *shared, struct coprocess_slot *slot)
+{
+    uint64_t timeout_ns = shared->options.timeout_ns, due_ns = NEVER;
+    if (!is_busy(slot)) {
+        slot->look_ns = NEVER;
+        return;
+    }
+    if (timeout_ns)
+        due_ns = slot->since_ns + timeout_ns;
+    if (slot->given < slot->batch.assignment.count)
+        due_ns = earlier(due_ns, slot->since_ns + shared->patience_ns);
+    if (!slot->answered_ever && !slot->hinted)
+        due_ns = earlier(due_ns, slot->since_ns + hint_ns);
+    if (plugin_batch_is_cancelled(&slot->batch, plugin_batch_next(&slot->batch)))
+        due_ns = 0;
+    slot->look_ns = due_ns;
+}
+
+/* How many may be with the child at once: what it does in ahead_ns. */
+static uint64_t window(const struct coprocess_slot *slot)
+{
+    uint64_t most = ahead_ns / (slot->mean_ns ? slot->mean_ns : 1);
+    return most ? most : 1;
+}
+
+static void flush(struct coprocess_shared *shared, struct coprocess_slot *slot)
+{
+    ssize_t written = 0;
+    if (slot->lines.size)
+        written = write(slot->in, slot->lines.data, slot->lines.size);
+    if (written > 0)
+        buf_drop_front(&slot->lines, (size_t)written);
+    /* One that reads no more is about to end, or answers what it has read. */
+    if (written < 0 && errno != EAGAIN)
+        buf_clear(&slot->lines);
+    bool waits = slot->lines.size > 0;
+    if (waits != slot->waits)
+        watch(shared, slot, slot->in, waits ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, EPOLLOUT);
+    slot->waits = waits;
+}
+
+static void finish_bad(const struct coprocess_shared *shared, struct coprocess_slot *slot)
+{
+    struct bytes words =
+        bytes_of(shared->end ? "zfarm: a line for the coprocess cannot be made of this task: it has "
+                               "more than one; see -0\n"
+                             : "zfarm: a record for the coprocess cannot be made of this task: it "
+                               "holds a NUL byte\n");
+    struct outcome outcome = {.status = RESULT_BAD_TASK,
+                              .start_us = clock_realtime_us(),
+                              .out = {.fd = -1},
+                              .err = {.bytes = words, .fd = -1, .size = words.size}};
+    plugin_batch_finish(&slot->batch, &outcome);
+}
+
+/* Makes the next task's line. Returns false when there can be none. */
+static bool put_line(const struct coprocess_shared *shared, struct coprocess_slot *slot)
+{
+    struct task task;
+    size_t at = slot->lines.size;
+    uint64_t seq = slot->batch.assignment.first + slot->given;
+    bool good = !task_take(&slot->rest, &task);
+    if (good)
+        task_join(task, &slot->lines);
+    size_t size = slot->lines.size - at;
+    good = good && !(size && memchr(slot->lines.data + at, shared->end, size)) &&
+           !plugin_batch_is_cancelled(&slot->batch, seq);
+    if (good)
+        buf_put_byte(&slot->lines, shared->end);
+    else
+        slot->lines.size = at;
+    return good;
+}
+
+/* Gives the child as many lines as it may have. One that cannot be given ends when its turn comes. */
+static void feed(struct coprocess_shared *shared, struct coprocess_slot *slot, uint64_t now_ns)
+{
+    struct plugin_batch *batch = &slot->batch;
+    uint64_t most = window(slot);
+    while (batch->assigned && slot->given < batch->assignment.count &&
+           slot->given - batch->done < most && slot->lines.size < LINES_MAX) {
+        struct bytes before = slot->rest;
+        bool idle = slot->given == batch->done;
+        if (put_line(shared, slot)) {
+            if (idle)
+                slot->since_ns = now_ns;
+            slot->given++;
+        } else if (idle) {
+            slot->given++;
+            finish_bad(shared, slot);
+        } else {
+            slot->rest = before;
+            break;
+        }
+    }
+    flush(shared, slot);
+    plan_look(shared, slot);
+}
+
+void coprocess_slot_assign(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                           const struct assignment *assignment, uint64_t now_ns)
+{
+    plugin_batch_assign(&slot->batch, assignment);
+    slot->given = 0;
+    slot->rest = assignment->records;
+    if (slot->state == COPROCESS_UP)
+        feed(shared, slot, now_ns);
+    else if (slot->state == COPROCESS_BROKEN)
+        plugin_batch_return(&slot->batch);
+}
+
+/* ---- answers out ---- */
+
+/* When a task began, and how long it took. */
+struct took {
+    uint64_t start_us, duration_ns;
+};
+
+static void finish(struct coprocess_slot *slot, struct output out, struct took took)
+{
+    struct outcome outcome = {.status = RESULT_OK,
+                              .start_us = took.start_us,
+                              .duration_ns = took.duration_ns,
+                              .out = out,
+                              .err = {.fd = -1}};
+    slot->answered = slot->answered_ever = true;
+    slot->failures = 0;
+    plugin_batch_finish(&slot->batch, &outcome);
+}
+
+static void keep(struct coprocess_shared *shared, struct coprocess_slot *slot, struct bytes bytes,
+                 uint64_t now_ns)
+{
+    struct why why;
+    if (bytes.size && capture_add(&slot->answer, &shared->limits, bytes, &why) != CAPTURE_WHOLE)
+        kill_child(shared, slot, COPROCESS_TOO_LARGE, now_ns);
+}
+
+static size_t count_lines(struct bytes bytes, uint8_t end)
+{
+    size_t count = 0;
+    const uint8_t *at = bytes.data, *last = bytes.data + bytes.size;
+    while (at < last && (at = memchr(at, end, (size_t)(last - at)))) {
+        count++;
+        at++;
+    }
+    return count;
+}
+
+/* One answer has come whole: this is its last part, with what ended it. */
+static void take_answer(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                        struct bytes part, struct took took, uint64_t now_ns)
+{
+    if (slot->answer.size || part.size > shared->limits.output_max) {
+        keep(shared, slot, part, now_ns);
+        if (slot->killed == COPROCESS_TOO_LARGE)
+            return;
+        struct output out = capture_take(&slot->answer);
+        finish(slot, out, took);
+        capture_reset(&slot->answer);
+        return;
+    }
+    finish(slot, (struct output){.bytes = part, .fd = -1, .size = part.size}, took);
+}
+
+/* The time since the last answer is shared by those that came together. */
+static void take_lines(struct coprocess_shared *shared, struct coprocess_slot *slot, size_t size,
+                       uint64_t now_ns)
+{
+    uint8_t *at = shared->chunk, *last = at + size;
+    size_t count = count_lines((struct bytes){at, size}, shared->end);
+    uint64_t each_ns = count ? (now_ns - slot->since_ns) / count : 0;
+    struct took took = {wall_us(now_ns - each_ns, now_ns), each_ns};
+    for (uint8_t *end; at < last && (end = memchr(at, shared->end, (size_t)(last - at)));) {
+        if (!is_busy(slot)) {
+            kill_child(shared, slot, COPROCESS_UNASKED, now_ns);
+            return;
+        }
+        *end = '\n';
+        take_answer(shared, slot, (struct bytes){at, (size_t)(end + 1 - at)}, took, now_ns);
+        at = end + 1;
+    }
+    keep(shared, slot, (struct bytes){at, (size_t)(last - at)}, now_ns);
+    if (!count)
+        return;
+    slot->mean_ns = (3 * slot->mean_ns + each_ns) / 4;
+    slot->since_ns = now_ns;
+}
+
+/* Takes what the child has written; returns false at the end of it. */
+static bool hear(struct coprocess_shared *shared, struct coprocess_slot *slot, uint64_t now_ns)
+{
+    ssize_t size;
+    do {
+        size = read(slot->out, shared->chunk, COPROCESS_CHUNK);
+        if (size > 0)
+            take_lines(shared, slot, (size_t)size, now_ns);
+    } while (size == COPROCESS_CHUNK && slot->killed != COPROCESS_UNASKED &&
+             slot->killed != COPROCESS_TOO_LARGE);
+    return size != 0;
+}
+
+void coprocess_slot_serve(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                          uint64_t now_ns)
+{
+    if (slot->state != COPROCESS_UP)
+        return;
+    if (!hear(shared, slot, now_ns))
+        kill_child(shared, slot, COPROCESS_CLOSED, now_ns);
+    if (slot->state == COPROCESS_UP)
+        feed(shared, slot, now_ns);
+}
+
+/* ---- looking, and the end ---- */
+
+static void hint(const struct coprocess_shared *shared, struct coprocess_slot *slot)
+{
+    slot->hinted = true;
+    log_line("%s has not answered its first line for %d s: it has to write one line for each that it "
+             "reads, and to flush it (python3 -u, awk's fflush (), sed -u, stdbuf -oL)",
+             shared->path, (int)(hint_ns / NS_PER_S));
+}
+
+/* What a child that is at a task is looked at for. */
+static void look(struct coprocess_shared *shared, struct coprocess_slot *slot, uint64_t now_ns)
+{
+    uint64_t timeout_ns = shared->options.timeout_ns, ran_ns = now_ns - slot->since_ns;
+    uint64_t next = plugin_batch_next(&slot->batch);
+    if (plugin_batch_is_cancelled(&slot->batch, next)) {
+        kill_child(shared, slot, COPROCESS_CANCEL, now_ns);
+        return;
+    }
+    if (timeout_ns && ran_ns >= timeout_ns) {
+        kill_child(shared, slot, COPROCESS_TIMEOUT, now_ns);
+        return;
+    }
+    if (ran_ns >= shared->patience_ns && slot->given < slot->batch.assignment.count)
+        plugin_batch_return_behind(&slot->batch, slot->batch.assignment.first + slot->given - 1);
+    if (ran_ns >= hint_ns && !slot->answered_ever && !slot->hinted)
+        hint(shared, slot);
+    plan_look(shared, slot);
+}
+
+void coprocess_slot_turn(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                         uint64_t now_ns)
+{
+    child_turn(&slot->process, now_ns);
+    if (slot->look_ns > now_ns)
+        return;
+    slot->look_ns = NEVER;
+    if (slot->state == COPROCESS_UP && is_busy(slot))
+        look(shared, slot, now_ns);
+    else if (slot->state == COPROCESS_DOWN)
+        coprocess_slot_start_child(shared, slot, now_ns);
+}
+
+void coprocess_slot_exited(struct coprocess_shared *shared, struct coprocess_slot *slot, int status,
+                           uint64_t now_ns)
+{
+    if (slot->killed != COPROCESS_UNASKED && slot->killed != COPROCESS_TOO_LARGE)
+        hear(shared, slot, now_ns);
+    child_exited(&slot->process);
+    close_fd(&slot->in);
+    close_fd(&slot->out);
+    buf_clear(&slot->lines);
+    say_how_it_ended(shared, slot, status);
+    charge(slot, status, now_ns);
+    capture_reset(&slot->answer);
+    plugin_batch_return(&slot->batch);
+    if (slot->killed == COPROCESS_UNASKED) {
+        give_up(shared, slot);
+    } else if (slot->answered || slot->killed == COPROCESS_CANCEL ||
+               slot->killed == COPROCESS_TIMEOUT) {
+        coprocess_slot_start_child(shared, slot, now_ns);
+    } else {
+        start_later(shared, slot, now_ns);
+    }
+}
+
+void coprocess_slot_cancel(struct coprocess_slot *slot, uint64_t seq, uint64_t now_ns)
+{
+    if (!plugin_batch_cancel(&slot->batch, seq))
+        return;
+    if (slot->state == COPROCESS_UP)
+        slot->look_ns = now_ns; /* the next turn kills the child if this is the task it is at */
+    else if (slot->state == COPROCESS_DOWN &&
+             slot->batch.cancelled.members == plugin_batch_left(&slot->batch))
+        plugin_batch_return(&slot->batch);
+}
+
+uint64_t coprocess_slot_running(const struct coprocess_slot *slot, uint64_t *since_ns)
+{
+    if (!is_busy(slot))
+        return 0;
+    *since_ns = slot->since_ns;
+    return plugin_batch_next(&slot->batch);
+}
