@@ -145,7 +145,7 @@ static void close_job(struct sink *s, uint64_t now_ns)
 {
     const struct collector_counts *c = collector_counts(s->collector);
     struct store_closing closing = {collector_total(s->collector), c->not_run, c->doubled,
-                                    c->workers};
+                                    c->workers, c->input_cut};
     struct why why;
     enum error error = outputs_finish(&s->outputs, &closing, &why);
     note_trouble(s, error, &why, now_ns);
