@@ -22,6 +22,7 @@ struct dispatcher *dispatcher_new(const struct dispatcher_options *options, uint
     d->options = *options;
     d->lanes = xstrdup(options->lanes);
     d->endpoint = xstrdup(options->endpoint);
+    d->random = options->random_seed;
     d->turned_at_ns = d->moved_at_ns = d->sink.absent_since_ns = now_ns;
     return d;
 }
@@ -47,6 +48,7 @@ void dispatcher_destroy(struct dispatcher **dispatcher)
     audit_free(&d->audit);
     seqset_free(&d->queue);
     seqset_free(&d->lonely);
+    delays_free(&d->delayed);
     seqset_free(&d->doomed);
     seqset_free(&d->judged);
     buf_free(&d->room);
@@ -435,7 +437,8 @@ uint64_t dispatcher_deadline(const struct dispatcher *d)
         return 0;
     if (d->flush_wanted && d->flushed_at_ns + FLUSH_NS < due_ns)
         due_ns = d->flushed_at_ns + FLUSH_NS;
-    return due_ns;
+    uint64_t retry_ns = delays_next_ns(&d->delayed);
+    return retry_ns < due_ns ? retry_ns : due_ns;
 }
 
 /* ---- what is waited for ---- */
@@ -462,6 +465,16 @@ static uint64_t a_running_task(const struct dispatcher *d, const struct session 
 static unsigned long long seconds_since(uint64_t then_ns, uint64_t now_ns)
 {
     return (now_ns - then_ns) / NS_PER_S;
+}
+
+static void say_delayed(const struct dispatcher *d, uint64_t now_ns, struct why *why)
+{
+    uint64_t due_ns = delays_next_ns(&d->delayed);
+    fail(why, ERR_NONE,
+         "%zu task%s failed and wait%s for the next try (--retry-delay), task %llu for %.1f s more",
+         d->delayed.count, d->delayed.count == 1 ? "" : "s", d->delayed.count == 1 ? "s" : "",
+         (unsigned long long)d->delayed.heap[0].seq,
+         due_ns > now_ns ? (double)(due_ns - now_ns) / (double)NS_PER_S : 0.0);
 }
 
 bool dispatcher_waits_for(const struct dispatcher *d, uint64_t now_ns, struct why *why)
@@ -492,6 +505,8 @@ bool dispatcher_waits_for(const struct dispatcher *d, uint64_t now_ns, struct wh
     else if (running)
         fail(why, ERR_NONE, "%llu tasks are out; task %llu runs on worker %s", left,
              (unsigned long long)running, where->name);
+    else if (d->delayed.count)
+        say_delayed(d, now_ns, why);
     else if (d->sink.order_full)
         fail(why, ERR_NONE, "the sink's order window is full: it waits for task %llu",
              (unsigned long long)(d->ledger.stored.count && d->ledger.stored.ranges[0].first == 1
@@ -502,8 +517,8 @@ bool dispatcher_waits_for(const struct dispatcher *d, uint64_t now_ns, struct wh
              (unsigned long long)d->ledger.read);
     else
         fail(why, ERR_NONE, "%llu tasks are not stored: %llu wait for a free slot of %zu worker%s",
-             left, (unsigned long long)(d->queue.members + d->lonely.members + d->doomed.members),
-             d->session_count, d->session_count == 1 ? "" : "s");
+             left, (unsigned long long)handout_waiting(d), d->session_count,
+             d->session_count == 1 ? "" : "s");
     return true;
 }
 

@@ -4,6 +4,7 @@
 
 #include "common/endpoint.h"
 #include "ventilator/audit.h"
+#include "ventilator/delays.h"
 #include "ventilator/dispatcher.h"
 #include "ventilator/index.h"
 #include "ventilator/ledger.h"
@@ -76,10 +77,12 @@ struct dispatcher {
 
     /* Every task in the ledger is in exactly one of these, or at one or more sessions. */
     struct ledger ledger;
-    struct seqset queue;  /* to be handed out */
-    struct seqset lonely; /* to be handed out, alone */
-    struct seqset doomed; /* three losses, not final yet */
-    struct seqset judged; /* VERDICT given, not stored yet */
+    struct seqset queue;   /* to be handed out */
+    struct seqset lonely;  /* to be handed out, alone */
+    struct delays delayed; /* to be handed out later: the last try failed */
+    struct seqset doomed;  /* three losses, not final yet */
+    struct seqset judged;  /* VERDICT given, not stored yet */
+    uint64_t random;       /* for the delays */
 
     struct buf room;        /* the batch that is being filled */
     struct session *target; /* whom it is for */
@@ -144,11 +147,14 @@ void workers_turn(struct dispatcher *d, uint64_t now_ns);
 void workers_free(struct dispatcher *d);
 
 /* handout.c */
-/* Puts a task that nobody has where it belongs: queue, lonely or doomed. */
+/* Puts a task that nobody has where it belongs: queue, lonely or doomed; what is delayed stays so. */
 void handout_queue(struct dispatcher *d, const struct story *story);
 void handout_unqueue(struct dispatcher *d, uint64_t first, uint64_t last);
 /* Takes the task away from the session; queued again if nobody else has it. Returns its story. */
 struct story *handout_take_back(struct dispatcher *d, struct session *s, uint64_t seq);
+/* A try of it failed there, and was not the last. */
+void handout_failed(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns);
+uint64_t handout_waiting(const struct dispatcher *d); /* tasks that nobody has and somebody will */
 void handout_turn(struct dispatcher *d, uint64_t now_ns);
 struct session *handout_pick_for_input(struct dispatcher *d);
 /* Numbers the tasks in d->room, notes them in the ledger and sends them to the session. */

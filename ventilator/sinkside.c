@@ -294,7 +294,7 @@ static void send_status(struct dispatcher *d)
 {
     struct status m = {.total = d->input_ended ? d->ledger.read : d->options.total,
                        .read = d->ledger.read,
-                       .queued = d->queue.members + d->lonely.members + d->doomed.members,
+                       .queued = handout_waiting(d),
                        .flags = d->input_ended ? STATUS_INPUT_ENDED : 0,
                        .workers = d->session_count};
     m.out = d->ledger.read - d->ledger.stored.members - m.queued;

@@ -516,11 +516,7 @@ static void failed(struct dispatcher *d, struct session *s, struct bytes body, u
             uint64_t seq = m.items[i].seq;
             if (!holds_attempt(d, s, seq, m.items[i].attempt))
                 continue;
-            struct story *story = handout_take_back(d, s, seq);
-            story->fails++;
-            story->avoid = s->instance;
-            s->fails_in_a_row++;
-            dispatcher_moved(d, now_ns);
+            handout_failed(d, s, seq, now_ns);
         }
     attempt_list_free(&m);
 }

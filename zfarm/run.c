@@ -56,6 +56,8 @@ static const struct option_row rows[] = {
      .choices = "normal|full", .children = SINK},
     {"retries", NULL, OPTION_COUNT, AT(number), "N", .help = "tries of a task that fails (1)",
      .min = 1, .max = 1000000, .children = VENTILATOR},
+    {"retry-delay", NULL, OPTION_SECONDS, AT(number), "SECS",
+     .help = "wait before the 2nd, doubled before each next (0)", .children = VENTILATOR},
     {"timeout", NULL, OPTION_SECONDS, AT(number), "SECS", .help = "kill a task that runs longer",
      .children = WORKER},
     {"dry-run", NULL, OPTION_FLAG, AT(dry_run), .help = "print the commands, run none"},

@@ -115,6 +115,8 @@ static void make_options(struct plan *plan, struct rng *rng, enum flavour flavou
     plan->order_max = rng_chance(rng, 70) ? 0 : rng_between(rng, 1, 20);
     plan->mixed_inbox = rng_chance(rng, 50);
     plan->has_store = rng_chance(rng, 50);
+    if (plan->retries > 1 && rng_chance(rng, 40))
+        plan->retry_delay_ns = rng_between(rng, 1, flavour == TINY ? 30 * NS_PER_MS : 3 * NS_PER_S);
 }
 
 static void make_network(struct plan *plan, struct rng *rng)

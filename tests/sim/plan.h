@@ -41,6 +41,7 @@ struct plan {
     size_t largest;   /* size of a task */
     uint64_t work_ns; /* what all tasks take, together */
     unsigned retries;
+    uint64_t retry_delay_ns; /* 0: none */
     uint64_t queue_max_bytes;
     uint64_t kept_max_bytes;
     uint64_t window_max_bytes;

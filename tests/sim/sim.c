@@ -184,7 +184,8 @@ static uint64_t time_limit(const struct sim *sim)
     const struct plan *plan = &sim->plan;
     bool done = sim->ventilator->exited && sim->sink->exited;
     return (sim->healed_ns ? sim->healed_ns : sim->now_ns) + PEACE_NS + (done ? GIVE_UP_NS : 0) +
-           plan->work_ns * (plan->retries + 2) + plan->input_ends_ns;
+           plan->work_ns * (plan->retries + 2) + plan->input_ends_ns +
+           plan->task_count * (plan->retry_delay_ns << plan->retries);
 }
 
 static void check_statuses(struct sim *sim)
