@@ -309,6 +309,7 @@ void dispatcher_input_ended(struct dispatcher *d, uint64_t now_ns)
     d->asked = false;
     d->input_ended = true;
     audit_input_ended(d);
+    sinkside_tell_status(d); /* now it is known how many tasks there are */
     d->turn_wanted = true;
     dispatcher_moved(d, now_ns);
 }
@@ -320,15 +321,20 @@ void dispatcher_input_failed(struct dispatcher *d, const char *why, uint64_t now
     dispatcher_stop(d, why, now_ns);
 }
 
+void dispatcher_begin_to_stop(struct dispatcher *d, uint64_t now_ns)
+{
+    d->stopping = true;
+    for (size_t i = 0; i < d->session_count; i++)
+        workers_lane_end(d, d->sessions[i]);
+    dispatcher_moved(d, now_ns);
+}
+
 void dispatcher_stop(struct dispatcher *d, const char *why, uint64_t now_ns)
 {
     if (d->stopping)
         return;
-    d->stopping = true;
     snprintf(d->stop_why.text, sizeof d->stop_why.text, "%s", why);
-    for (size_t i = 0; i < d->session_count; i++)
-        workers_lane_end(d, d->sessions[i]);
-    dispatcher_moved(d, now_ns);
+    dispatcher_begin_to_stop(d, now_ns);
     if (d->sink.instance == 0)
         dispatcher_exit(d, 255, "%s; no sink had joined, nothing was run", why);
 }

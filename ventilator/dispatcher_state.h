@@ -15,6 +15,7 @@
  *     dispatcher.c   events in, actions out, the order of a turn
  *     workers.c      workers: JOIN, WELCOME, what a session's end means for its tasks
  *     handout.c      who gets which task; recall
+ *     haltside.c     a job that the sink ends early
  *     sinkside.c     the sink: JOIN, STORED, verdicts, the end of the job
  *     audit.c        a job that is taken up again: its input against what is stored
  */
@@ -93,6 +94,7 @@ struct dispatcher {
     bool stopping;
     bool failed; /* the job ends with 255 */
     struct why stop_why;
+    struct halt halt; /* when is HALT_NEVER: not that way */
 
     bool done_sent;
     bool settled;    /* DONE has said what is not run: that is final, whoever comes back with it */
@@ -130,6 +132,7 @@ void dispatcher_exit(struct dispatcher *d, int status, const char *format, ...)
 void dispatcher_refuse(struct dispatcher *d, uint64_t connection, enum refuse_reason reason,
                        const char *sentence);
 void dispatcher_moved(struct dispatcher *d, uint64_t now_ns);
+void dispatcher_begin_to_stop(struct dispatcher *d, uint64_t now_ns);
 bool dispatcher_is_over(const struct dispatcher *d);  /* nothing more is handed out */
 bool dispatcher_may_read(const struct dispatcher *d); /* input, if somebody would take it */
 
@@ -160,6 +163,11 @@ struct session *handout_pick_for_input(struct dispatcher *d);
 /* Numbers the tasks in d->room, notes them in the ledger and sends them to the session. */
 void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, uint64_t now_ns);
 
+/* haltside.c */
+void haltside_take(struct dispatcher *d, struct bytes body, uint64_t now_ns); /* HALT */
+void haltside_tell(
+    struct dispatcher *d); /* a sink that has just joined, if that was decided before */
+
 /* sinkside.c */
 void sinkside_join(struct dispatcher *d, uint64_t connection, const char *address,
                    struct frame_head head, struct bytes body, uint64_t now_ns);
@@ -169,6 +177,7 @@ void sinkside_closed(struct dispatcher *d, uint64_t now_ns);
 /* The tasks are stored: out of queues and sessions, whose workers are told. */
 void sinkside_stored(struct dispatcher *d, const struct seqset *tasks, uint64_t now_ns);
 void sinkside_session_ended(struct dispatcher *d, uint64_t session);
+void sinkside_tell_status(struct dispatcher *d); /* if there is a sink */
 void sinkside_judge(struct dispatcher *d, uint64_t seq);
 void sinkside_turn(struct dispatcher *d, uint64_t now_ns);
 

@@ -169,7 +169,8 @@ static bool adopt(struct dispatcher *d, struct truth *t, uint64_t seq, struct at
                   bool finished)
 {
     struct entry *entry = ledger_find(&d->ledger, seq);
-    if (!entry || d->settled || (seqset_has(&d->judged, seq) && !finished))
+    bool unwanted = seqset_has(&d->judged, seq) || d->halt.when == HALT_NOW;
+    if (!entry || d->settled || (unwanted && !finished))
         return false;
     struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
     if (t->before) {

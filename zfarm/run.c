@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "common/cli.h"
+#include "common/halt_rule.h"
 #include "common/log.h"
 #include "zfarm/dry_run.h"
 #include "zfarm/farm.h"
@@ -22,6 +23,7 @@ struct settings {
     struct jobs jobs;
     unsigned choice;
     uint64_t task_max_bytes;
+    struct halt_rule halt;
 };
 
 #define AT(field) offsetof(struct settings, field)
@@ -60,6 +62,9 @@ static const struct option_row rows[] = {
      .help = "wait before the 2nd, doubled before each next (0)", .children = VENTILATOR},
     {"timeout", NULL, OPTION_SECONDS, AT(number), "SECS", .help = "kill a task that runs longer",
      .children = WORKER},
+    {"halt", NULL, OPTION_PARSED, AT(halt), "WHEN,WHY",
+     .help = "end early: now,fail=1; soon,done=10%; never", .parse = halt_rule_parse,
+     .children = SINK},
     {"dry-run", NULL, OPTION_FLAG, AT(dry_run), .help = "print the commands, run none"},
     {"replace", "I", OPTION_TEXT, AT(replacement), "STR", .help = NULL, .children = WORKER},
     {"bar", NULL, OPTION_SET, AT(choice), .help = NULL, .number = 1, .children = SINK},

@@ -150,6 +150,10 @@ static void make_faults(struct plan *plan, struct rng *rng)
     if (rng_chance(rng, 4))
         plan->stops_ns = rng_between(rng, 1, plan->faults_until_ns);
     plan->stop_at_sink = rng_chance(rng, 50);
+    if (rng_chance(rng, 8))
+        plan->halt = (struct halt_rule){.when = rng_chance(rng, 50) ? HALT_NOW : HALT_SOON,
+                                        .why = (enum halt_why)rng_below(rng, 3),
+                                        .count = rng_between(rng, 1, 1 + plan->task_count / 3)};
 }
 
 void plan_make(struct plan *plan, uint64_t seed)

@@ -143,6 +143,7 @@ static void put_body(struct buf *to, enum wire_kind kind, struct bytes body)
     struct finished finished = {0};
     struct returned returned = {0};
     struct released released = {0};
+    struct halt halt;
     struct attempt_list list = {0};
     struct results_head head;
     struct bytes runs;
@@ -169,6 +170,8 @@ static void put_body(struct buf *to, enum wire_kind kind, struct bytes body)
         put_welcome(to, body);
     else if (kind == KIND_JOIN)
         put_join(to, body);
+    else if (kind == KIND_HALT && !halt_take(body, &halt))
+        buf_printf(to, " %s by %" PRIu64, halt.when == HALT_NOW ? "now" : "soon", halt.seq);
     else if (kind == KIND_CANCEL)
         put_cancel(to, body);
     else if ((kind == KIND_CHECK || kind == KIND_RECALL || kind == KIND_AGAIN ||
