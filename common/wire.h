@@ -120,7 +120,11 @@ struct worker_join {
     struct seqset kept;
 };
 
-enum sink_join_flag { SINK_CLOSED = 1, SINK_VOLATILE = 2 /* without a store */ };
+enum sink_join_flag {
+    SINK_CLOSED = 1,
+    SINK_VOLATILE = 2,   /* without a store */
+    SINK_WANTS_TOTAL = 4 /* wants to know early how many tasks there are */
+};
 
 struct sink_join {
     struct peer peer;

@@ -36,6 +36,8 @@ void collector_say_join(struct collector *c)
         m.flags |= SINK_CLOSED;
         m.total = c->ending.total;
     }
+    if (c->halting.rule.percent)
+        m.flags |= SINK_WANTS_TOTAL;
     struct buf message = {0};
     begin(c, &message, KIND_JOIN);
     sink_join_put(&message, &m);

@@ -73,5 +73,9 @@ int ending_status(const struct ending *e, const struct collector_counts *counts,
         fail(why, ERR_CLOSED, "the input was not read to its end");
         return 255;
     }
+    if (!seqset_empty(&e->not_run)) {
+        fail(why, ERR_CLOSED, "the job was interrupted: not all tasks were run");
+        return 255;
+    }
     return halting_status(halting, counts->ok, bad);
 }

@@ -9,7 +9,8 @@
  * with. What a store has from before is not counted: the same command goes on with what was not run.
  *
  * A percentage is one of all tasks. How many these are is known from the start for :::, and otherwise
- * when the input has been read to its end; until then a percentage halts nothing. Statuses are those
+ * when the input has been read to its end, for which the ventilator reads ahead as far as --queue-max
+ * allows; until then a percentage halts nothing. Statuses are those
  * of GNU parallel. Embed it by value; starts as {.rule = ...}. */
 struct halting {
     struct halt_rule rule;

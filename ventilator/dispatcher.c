@@ -228,7 +228,8 @@ bool dispatcher_may_read(const struct dispatcher *d)
     if (audit_reads(d))
         return d->sink.ready && !dispatcher_is_over(d);
     return d->sink.ready && !d->sink.order_full && !d->input_ended && !dispatcher_is_over(d) &&
-           seqset_empty(&d->queue) && d->ledger.bytes < d->options.queue_max_bytes &&
+           (seqset_empty(&d->queue) || d->sink.wants_total) &&
+           d->ledger.bytes < d->options.queue_max_bytes &&
            d->ledger.read - d->ledger.stored.members < LEDGER_TASKS_MAX;
 }
 
@@ -241,10 +242,11 @@ static void make_room(struct dispatcher *d)
 }
 
 /* When everybody is gone and everything that was read is stored, one task is read all the same:
- * perhaps there is none, and the job is done. */
+ * perhaps there is none, and the job is done. What is read for a sink that wants to know how many
+ * there are waits in the queue. */
 static bool may_look_ahead(const struct dispatcher *d)
 {
-    return d->ledger.read == d->ledger.stored.members;
+    return d->sink.wants_total || d->ledger.read == d->ledger.stored.members;
 }
 
 bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *bytes_max)
@@ -260,10 +262,14 @@ bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *byt
         d->asked = true;
         return true;
     }
-    if (dispatcher_may_read(d))
+    if (dispatcher_may_read(d) && seqset_empty(&d->queue))
         d->target = handout_pick_for_input(d);
     if (!dispatcher_may_read(d) || (!d->target && !may_look_ahead(d)))
         return false;
+    if (d->sink.wants_total && !d->target) {
+        *tasks_max = BATCH_TASKS_MAX;
+        *bytes_max = BATCH_BYTES_MAX;
+    }
     if (d->target) {
         uint64_t tasks = session_ordinary_room(d->target);
         uint64_t granted = d->target->granted.size_bytes, sent = d->target->sent_bytes;

@@ -42,6 +42,7 @@ struct sinkside {
     uint64_t epoch;
     bool ready; /* its first note has come: it has committed the incarnation */
     bool order_full;
+    bool wants_total; /* the input is read ahead, until the queue is full */
     bool is_volatile;
     uint64_t opening; /* of its store */
     uint64_t heard_at_ns;

@@ -104,6 +104,7 @@ static void adopt(struct dispatcher *d, uint64_t connection, const char *address
                   struct frame_head head, const struct sink_join *join, uint64_t now_ns)
 {
     d->sink.is_volatile = join->flags & SINK_VOLATILE;
+    d->sink.wants_total = join->flags & SINK_WANTS_TOTAL;
     if (d->job != head.job) {
         workers_end_all(d, now_ns); /* their sessions are of a job that never was */
         d->job = head.job;

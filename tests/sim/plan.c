@@ -154,6 +154,10 @@ static void make_faults(struct plan *plan, struct rng *rng)
         plan->halt = (struct halt_rule){.when = rng_chance(rng, 50) ? HALT_NOW : HALT_SOON,
                                         .why = (enum halt_why)rng_below(rng, 3),
                                         .count = rng_between(rng, 1, 1 + plan->task_count / 3)};
+    if (plan->halt.when && rng_chance(rng, 30)) {
+        plan->halt.percent = true;
+        plan->halt.count = rng_between(rng, 1, 100);
+    }
 }
 
 void plan_make(struct plan *plan, uint64_t seed)

@@ -129,6 +129,41 @@ Test(dispatcher_halt, it_does_not_end_what_is_being_stopped_or_is_done)
     farm_end(&f);
 }
 
+Test(dispatcher_halt, for_a_sink_that_wants_to_know_how_many_tasks_there_are_it_reads_ahead)
+{
+    struct farm f = {.input = 5000};
+    struct dispatcher_options options = farm_options(1);
+    options.queue_max_bytes = 1 << 20;
+    farm_begin_bare(&f, &options);
+    f.input_waits = f.input_begins_late = false;
+    sink_join(&f, sink_connect(&f, 500), JOB, SINK_WANTS_TOTAL, "");
+    farm_turn(&f);
+    sink_note(&f, "");
+    farm_settle(&f);
+    cr_expect_eq(dispatcher_counts(f.d).read, 5000);
+    cr_expect(f.d->input_ended);
+    struct farm_peer *w = worker_up(&f, 2, 0);
+    worker_credit(&f, w, 3, 1000, 2);
+    farm_expect(&f, w, "TASKS 1: 1-3#1 last");
+    farm_end(&f);
+}
+
+Test(dispatcher_halt, it_reads_no_further_ahead_than_the_queue_is_long)
+{
+    struct farm f = {.input = 100000};
+    struct dispatcher_options options = farm_options(1);
+    options.queue_max_bytes = 1 << 17;
+    farm_begin_bare(&f, &options);
+    f.input_waits = f.input_begins_late = false;
+    sink_join(&f, sink_connect(&f, 500), JOB, SINK_WANTS_TOTAL, "");
+    farm_turn(&f);
+    sink_note(&f, "");
+    farm_settle(&f);
+    cr_expect_geq(dispatcher_counts(f.d).ledger_bytes, 1 << 17);
+    cr_expect_leq(dispatcher_counts(f.d).ledger_bytes, (1 << 17) + BATCH_BYTES_MAX + 1024);
+    farm_end(&f);
+}
+
 Test(dispatcher_halt, a_malformed_one_is_dropped)
 {
     struct farm f = {.input = 2};
