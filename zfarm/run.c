@@ -7,6 +7,7 @@
 #include "common/cli.h"
 #include "common/halt_rule.h"
 #include "common/log.h"
+#include "common/timeout.h"
 #include "zfarm/dry_run.h"
 #include "zfarm/farm.h"
 
@@ -24,6 +25,7 @@ struct settings {
     unsigned choice;
     uint64_t task_max_bytes;
     struct halt_rule halt;
+    struct timeout timeout;
 };
 
 #define AT(field) offsetof(struct settings, field)
@@ -60,7 +62,8 @@ static const struct option_row rows[] = {
      .min = 1, .max = 1000000, .children = VENTILATOR},
     {"retry-delay", NULL, OPTION_SECONDS, AT(number), "SECS",
      .help = "wait before the 2nd, doubled before each next (0)", .children = VENTILATOR},
-    {"timeout", NULL, OPTION_SECONDS, AT(number), "SECS", .help = "kill a task that runs longer",
+    {"timeout", NULL, OPTION_PARSED, AT(timeout), "SECS|N%",
+     .help = "kill a task that runs longer; N% of the median", .parse = timeout_parse,
      .children = WORKER},
     {"halt", NULL, OPTION_PARSED, AT(halt), "WHEN,WHY",
      .help = "end early: now,fail=1; soon,done=10%; never", .parse = halt_rule_parse,
