@@ -7,7 +7,8 @@ load farm
 
 @test "--halt now,fail=1 kills what runs, and ends with the status of the task that failed" {
   start farm zfarm run -j3 --halt now,fail=1 --joblog log.txt --shell \
-    'echo {} >>log; [ {} = 3 ] || exec sleep 300; while [ $(wc -l <log) -lt 3 ]; do sleep 0.02; done; exit 42' ::: {1..9}
+    'echo {} >>log; [ {} = 3 ] || exec sleep 300; until [ $(wc -l <log) = 3 ]; do sleep 0.02; done; exit 42' \
+    ::: {1..9}
   ends farm 10 42
   grep -qE '^9 tasks: 0 ok, 1 failed, 0 lost, 8 not run; 1 worker; .*; halted by task 3$' farm.err
   says farm.err 'halted by task 3: nothing more is begun, and what runs is killed'
