@@ -4,6 +4,7 @@
 
 #include "common/block.h"
 #include "common/error.h"
+#include "common/halt_rule.h"
 #include "common/result.h"
 #include "common/seqset.h"
 #include "common/task.h"
@@ -40,6 +41,7 @@ enum {
     X(KIND_STORED, 10)                                                                             \
     X(KIND_CLOSED, 11)                                                                             \
     X(KIND_HASHES, 12)                                                                             \
+    X(KIND_HALT, 13)                                                                               \
     X(KIND_WELCOME, 20)                                                                            \
     X(KIND_REFUSE, 21)                                                                             \
     X(KIND_AGAIN, 22)                                                                              \
@@ -118,7 +120,11 @@ struct worker_join {
     struct seqset kept;
 };
 
-enum sink_join_flag { SINK_CLOSED = 1, SINK_VOLATILE = 2 /* without a store */ };
+enum sink_join_flag {
+    SINK_CLOSED = 1,
+    SINK_VOLATILE = 2,   /* without a store */
+    SINK_WANTS_TOTAL = 4 /* wants to know early how many tasks there are */
+};
 
 struct sink_join {
     struct peer peer;
@@ -207,9 +213,20 @@ void stored_note_free(struct stored_note *m);
 
 struct closed {
     uint64_t total, ok, failed, lost, not_run, doubled;
+    uint64_t status; /* the job's exit status */
 };
 void closed_put(struct buf *to, const struct closed *m);
 enum error closed_take(struct bytes body, struct closed *m);
+
+/* The job ends early: from the sink that decides it, and from the ventilator to one that joins
+ * later. */
+struct halt {
+    enum halt_when when;
+    uint64_t seq;    /* the task that fired it */
+    uint64_t status; /* the job's exit status */
+};
+void halt_put(struct buf *to, const struct halt *m);
+enum error halt_take(struct bytes body, struct halt *m);
 
 struct hashed_task {
     uint64_t seq;

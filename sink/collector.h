@@ -51,6 +51,7 @@ struct collector_options {
     uint64_t window_max_bytes; /* accepted and not stored: above it no results are read */
     uint64_t give_up_ns;
     uint64_t random_seed;
+    struct halt_rule halt; /* when the job ends early */
     void *context;
     /* A result that counts (final, the first of its task), or the history of a try that failed (not
      * final). Its slices are valid during the call. */
@@ -119,7 +120,9 @@ bool collector_wants_results(const struct collector *c, uint64_t unstored_bytes)
 const struct collector_counts *collector_counts(const struct collector *c);
 const struct seqset *collector_stored(const struct collector *c);
 const struct seqset *collector_not_run(const struct collector *c); /* of DONE */
-uint64_t collector_total(const struct collector *c);               /* of DONE */
+/* What ended the job early, or is about to; `when` is HALT_NEVER if nothing did. */
+const struct halt *collector_halt(const struct collector *c);
+uint64_t collector_total(const struct collector *c); /* of DONE */
 
 uint64_t collector_moved_at(const struct collector *c);
 bool collector_waits_for(const struct collector *c, uint64_t now_ns, struct why *why);

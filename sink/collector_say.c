@@ -36,6 +36,8 @@ void collector_say_join(struct collector *c)
         m.flags |= SINK_CLOSED;
         m.total = c->ending.total;
     }
+    if (c->halting.rule.percent)
+        m.flags |= SINK_WANTS_TOTAL;
     struct buf message = {0};
     begin(c, &message, KIND_JOIN);
     sink_join_put(&message, &m);
@@ -59,14 +61,25 @@ void collector_say_leave(struct collector *c)
     send(c, &message);
 }
 
+void collector_say_halt(struct collector *c)
+{
+    struct buf message = {0};
+    begin(c, &message, KIND_HALT);
+    halt_put(&message, &c->halting.fired);
+    send(c, &message);
+    c->halt_told = true;
+}
+
 void collector_say_closed(struct collector *c)
 {
+    struct why why;
     struct closed m = {.total = c->ending.total,
                        .ok = c->counts.ok,
                        .failed = c->counts.failed,
                        .lost = c->counts.lost,
                        .not_run = c->counts.not_run,
-                       .doubled = c->counts.doubled};
+                       .doubled = c->counts.doubled,
+                       .status = (uint64_t)collector_status(c, &why)};
     struct buf message = {0};
     begin(c, &message, KIND_CLOSED);
     closed_put(&message, &m);

@@ -3,6 +3,7 @@
 #define ZFARM_COLLECTOR_STATE_H
 
 #include "sink/ending.h"
+#include "sink/halting.h"
 #include "sink/intake.h"
 #include "sink/membership.h"
 #include "sink/outgoing.h"
@@ -16,6 +17,8 @@ struct collector {
     struct intake intake;
     struct membership membership;
     struct ending ending;
+    struct halting halting;
+    bool halt_told; /* HALT was sent in this session */
     struct outgoing outgoing;
     bool gone;        /* EXIT was said */
     bool stopping;    /* somebody wants an early end */
@@ -37,6 +40,7 @@ enum error collector_take(struct collector *c, struct bytes message, uint64_t no
 void collector_say_join(struct collector *c);
 void collector_say_heartbeat(struct collector *c, uint64_t now_ns);
 void collector_say_leave(struct collector *c);
+void collector_say_halt(struct collector *c);
 void collector_say_closed(struct collector *c);
 void collector_say_hashes(struct collector *c, uint64_t from);
 /* What the intake has as news, and the gaps; an empty note if there is nothing. */
@@ -46,6 +50,7 @@ bool collector_has_news(const struct collector *c);
 /* Closes the connection and makes a new one after the back-off. */
 void collector_rejoin(struct collector *c, uint64_t now_ns);
 void collector_exit(struct collector *c, int status, const struct why *why);
+int collector_status(const struct collector *c, struct why *why); /* as ending_status */
 void collector_exit_by_counts(struct collector *c);
 
 #endif

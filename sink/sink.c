@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "sink/sink.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -50,6 +51,7 @@ struct sink {
     struct why trouble;   /* what cannot be written; empty if all is well */
     bool flushing;        /* the collector waits for everything to be written */
     bool cut;             /* a consumer gone or a signal: the status is 255 */
+    bool halt_said;
     unsigned signals_seen;
     bool over;
     int status;
@@ -250,6 +252,16 @@ static struct progress_numbers numbers(const struct sink *s)
                                      .workers = (unsigned)c->status.workers};
 }
 
+static void say_halt(struct sink *s)
+{
+    const struct halt *halt = collector_halt(s->collector);
+    if (halt->when == HALT_NEVER || s->halt_said)
+        return;
+    s->halt_said = true;
+    log_line("halted by task %" PRIu64 ": nothing more is begun, and what runs %s", halt->seq,
+             halt->when == HALT_NOW ? "is killed" : "may finish");
+}
+
 static void tell(struct sink *s, uint64_t now_ns)
 {
     struct why why;
@@ -261,6 +273,7 @@ static void tell(struct sink *s, uint64_t now_ns)
                  outputs_pending_bytes(&s->outputs));
     else if (due && collector_waits_for(s->collector, now_ns, &why))
         log_line("waiting: %s", why.text);
+    say_halt(s);
     struct progress_numbers n = numbers(s);
     progress_draw(&s->progress, &n, now_ns);
 }
@@ -278,14 +291,16 @@ static void sum_up(struct sink *s)
                               .reasons_hidden = text_reasons_hidden(&s->outputs.text),
                               .workers = (unsigned)c->workers,
                               .elapsed_ns = clock_now_ns() - s->began_ns,
-                              .stopped_early = c->input_cut};
+                              .stopped_early = c->input_cut,
+                              .halted_by = collector_halt(s->collector)->seq};
     struct buf line = {0};
     summary_put(&line, &summary);
     progress_clear(&s->progress);
     ssize_t ignored = write(STDERR_FILENO, line.data, line.size);
     (void)ignored;
     buf_free(&line);
-    s->status = s->status == 255 ? 255 : summary_exit_status(&summary, s->cut);
+    if (s->cut || summary_is_wrong(&summary))
+        s->status = 255;
 }
 
 /* ---- the loop ---- */
@@ -379,6 +394,7 @@ static void make_collector(struct sink *s)
                                         .window_max_bytes = WINDOW_MAX,
                                         .give_up_ns = s->options->give_up_ns,
                                         .random_seed = random_u64(),
+                                        .halt = s->options->halt,
                                         .context = s,
                                         .accept = accept,
                                         .begin_life = has_store ? begin_life : NULL,

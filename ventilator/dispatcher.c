@@ -22,6 +22,7 @@ struct dispatcher *dispatcher_new(const struct dispatcher_options *options, uint
     d->options = *options;
     d->lanes = xstrdup(options->lanes);
     d->endpoint = xstrdup(options->endpoint);
+    d->random = options->random_seed;
     d->turned_at_ns = d->moved_at_ns = d->sink.absent_since_ns = now_ns;
     return d;
 }
@@ -47,6 +48,7 @@ void dispatcher_destroy(struct dispatcher **dispatcher)
     audit_free(&d->audit);
     seqset_free(&d->queue);
     seqset_free(&d->lonely);
+    delays_free(&d->delayed);
     seqset_free(&d->doomed);
     seqset_free(&d->judged);
     buf_free(&d->room);
@@ -226,7 +228,8 @@ bool dispatcher_may_read(const struct dispatcher *d)
     if (audit_reads(d))
         return d->sink.ready && !dispatcher_is_over(d);
     return d->sink.ready && !d->sink.order_full && !d->input_ended && !dispatcher_is_over(d) &&
-           seqset_empty(&d->queue) && d->ledger.bytes < d->options.queue_max_bytes &&
+           (seqset_empty(&d->queue) || d->sink.wants_total) &&
+           d->ledger.bytes < d->options.queue_max_bytes &&
            d->ledger.read - d->ledger.stored.members < LEDGER_TASKS_MAX;
 }
 
@@ -239,10 +242,11 @@ static void make_room(struct dispatcher *d)
 }
 
 /* When everybody is gone and everything that was read is stored, one task is read all the same:
- * perhaps there is none, and the job is done. */
+ * perhaps there is none, and the job is done. What is read for a sink that wants to know how many
+ * there are waits in the queue. */
 static bool may_look_ahead(const struct dispatcher *d)
 {
-    return d->ledger.read == d->ledger.stored.members;
+    return d->sink.wants_total || d->ledger.read == d->ledger.stored.members;
 }
 
 bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *bytes_max)
@@ -258,10 +262,14 @@ bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *byt
         d->asked = true;
         return true;
     }
-    if (dispatcher_may_read(d))
+    if (dispatcher_may_read(d) && seqset_empty(&d->queue))
         d->target = handout_pick_for_input(d);
     if (!dispatcher_may_read(d) || (!d->target && !may_look_ahead(d)))
         return false;
+    if (d->sink.wants_total && !d->target) {
+        *tasks_max = BATCH_TASKS_MAX;
+        *bytes_max = BATCH_BYTES_MAX;
+    }
     if (d->target) {
         uint64_t tasks = session_ordinary_room(d->target);
         uint64_t granted = d->target->granted.size_bytes, sent = d->target->sent_bytes;
@@ -307,6 +315,7 @@ void dispatcher_input_ended(struct dispatcher *d, uint64_t now_ns)
     d->asked = false;
     d->input_ended = true;
     audit_input_ended(d);
+    sinkside_tell_status(d); /* now it is known how many tasks there are */
     d->turn_wanted = true;
     dispatcher_moved(d, now_ns);
 }
@@ -318,15 +327,20 @@ void dispatcher_input_failed(struct dispatcher *d, const char *why, uint64_t now
     dispatcher_stop(d, why, now_ns);
 }
 
+void dispatcher_begin_to_stop(struct dispatcher *d, uint64_t now_ns)
+{
+    d->stopping = true;
+    for (size_t i = 0; i < d->session_count; i++)
+        workers_lane_end(d, d->sessions[i]);
+    dispatcher_moved(d, now_ns);
+}
+
 void dispatcher_stop(struct dispatcher *d, const char *why, uint64_t now_ns)
 {
     if (d->stopping)
         return;
-    d->stopping = true;
     snprintf(d->stop_why.text, sizeof d->stop_why.text, "%s", why);
-    for (size_t i = 0; i < d->session_count; i++)
-        workers_lane_end(d, d->sessions[i]);
-    dispatcher_moved(d, now_ns);
+    dispatcher_begin_to_stop(d, now_ns);
     if (d->sink.instance == 0)
         dispatcher_exit(d, 255, "%s; no sink had joined, nothing was run", why);
 }
@@ -435,7 +449,8 @@ uint64_t dispatcher_deadline(const struct dispatcher *d)
         return 0;
     if (d->flush_wanted && d->flushed_at_ns + FLUSH_NS < due_ns)
         due_ns = d->flushed_at_ns + FLUSH_NS;
-    return due_ns;
+    uint64_t retry_ns = delays_next_ns(&d->delayed);
+    return retry_ns < due_ns ? retry_ns : due_ns;
 }
 
 /* ---- what is waited for ---- */
@@ -462,6 +477,16 @@ static uint64_t a_running_task(const struct dispatcher *d, const struct session 
 static unsigned long long seconds_since(uint64_t then_ns, uint64_t now_ns)
 {
     return (now_ns - then_ns) / NS_PER_S;
+}
+
+static void say_delayed(const struct dispatcher *d, uint64_t now_ns, struct why *why)
+{
+    uint64_t due_ns = delays_next_ns(&d->delayed);
+    fail(why, ERR_NONE,
+         "%zu task%s failed and wait%s for the next try (--retry-delay), task %llu for %.1f s more",
+         d->delayed.count, d->delayed.count == 1 ? "" : "s", d->delayed.count == 1 ? "s" : "",
+         (unsigned long long)d->delayed.heap[0].seq,
+         due_ns > now_ns ? (double)(due_ns - now_ns) / (double)NS_PER_S : 0.0);
 }
 
 bool dispatcher_waits_for(const struct dispatcher *d, uint64_t now_ns, struct why *why)
@@ -492,6 +517,8 @@ bool dispatcher_waits_for(const struct dispatcher *d, uint64_t now_ns, struct wh
     else if (running)
         fail(why, ERR_NONE, "%llu tasks are out; task %llu runs on worker %s", left,
              (unsigned long long)running, where->name);
+    else if (d->delayed.count)
+        say_delayed(d, now_ns, why);
     else if (d->sink.order_full)
         fail(why, ERR_NONE, "the sink's order window is full: it waits for task %llu",
              (unsigned long long)(d->ledger.stored.count && d->ledger.stored.ranges[0].first == 1
@@ -502,8 +529,8 @@ bool dispatcher_waits_for(const struct dispatcher *d, uint64_t now_ns, struct wh
              (unsigned long long)d->ledger.read);
     else
         fail(why, ERR_NONE, "%llu tasks are not stored: %llu wait for a free slot of %zu worker%s",
-             left, (unsigned long long)(d->queue.members + d->lonely.members + d->doomed.members),
-             d->session_count, d->session_count == 1 ? "" : "s");
+             left, (unsigned long long)handout_waiting(d), d->session_count,
+             d->session_count == 1 ? "" : "s");
     return true;
 }
 

@@ -28,6 +28,8 @@ struct dispatcher;
 struct dispatcher_options {
     uint64_t incarnation;
     unsigned retries;         /* tries in all, at least 1 */
+    uint64_t retry_delay_ns;  /* before the second try, see delays.h; 0: none */
+    uint64_t random_seed;     /* of the delays' jitter */
     uint64_t queue_max_bytes; /* of tasks that are not stored */
     uint64_t heartbeat_ns;    /* 500 ms */
     uint64_t limit_ns;        /* 3 s */

@@ -16,6 +16,7 @@
 #include "common/outbox.h"
 #include "common/poller.h"
 #include "common/private_dir.h"
+#include "common/random.h"
 #include "common/ready.h"
 #include "common/signals.h"
 #include "common/stall.h"
@@ -335,6 +336,8 @@ static void make_dispatcher(struct ventilator *v, size_t workers)
     net_bound(v->control, bound);
     struct dispatcher_options options = {.incarnation = clock_realtime_us(),
                                          .retries = (unsigned)v->options->retries,
+                                         .retry_delay_ns = v->options->retry_delay_ns,
+                                         .random_seed = random_u64(),
                                          .queue_max_bytes = v->options->queue_max_bytes,
                                          .heartbeat_ns = v->options->heartbeat_ns,
                                          .limit_ns = v->options->heartbeat_ns * 6,

@@ -169,7 +169,8 @@ static bool adopt(struct dispatcher *d, struct truth *t, uint64_t seq, struct at
                   bool finished)
 {
     struct entry *entry = ledger_find(&d->ledger, seq);
-    if (!entry || d->settled || (seqset_has(&d->judged, seq) && !finished))
+    bool unwanted = seqset_has(&d->judged, seq) || d->halt.when == HALT_NOW;
+    if (!entry || d->settled || (unwanted && !finished))
         return false;
     struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
     if (t->before) {
@@ -517,11 +518,7 @@ static void failed(struct dispatcher *d, struct session *s, struct bytes body, u
             uint64_t seq = m.items[i].seq;
             if (!holds_attempt(d, s, seq, m.items[i].attempt))
                 continue;
-            struct story *story = handout_take_back(d, s, seq);
-            story->fails++;
-            story->avoid = s->instance;
-            s->fails_in_a_row++;
-            dispatcher_moved(d, now_ns);
+            handout_failed(d, s, seq, now_ns);
         }
     attempt_list_free(&m);
 }

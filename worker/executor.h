@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "common/result.h"
+#include "common/timeout.h"
 
 /* What runs tasks: the one interface that the worker's shell knows of the command and the plugin
  * executor. An executor owns the children of `slots` slots and lives in the worker's one thread.
@@ -92,7 +93,7 @@ struct executor {
 /* What every executor is made with. */
 struct executor_options {
     unsigned slots;
-    uint64_t timeout_ns;    /* --timeout; 0: none */
+    struct timeout timeout; /* --timeout */
     uint64_t kill_after_ns; /* --kill-after: from TERM to KILL */
     uint64_t output_max;    /* --output-max: bytes a stream */
     const char *tmpdir;     /* where outputs above OUTPUT_MEMORY_MAX go */

@@ -94,11 +94,12 @@ static void plan_look(struct plugin_shared *shared, struct plugin_slot *slot, ui
                       uint64_t since_ns, uint64_t now_ns)
 {
     const struct plugin_batch *batch = &slot->batch;
-    uint64_t timeout_ns = shared->options.timeout_ns;
+    uint64_t timeout_ns = time_limit_ns(&shared->limit);
     uint64_t soon_ns = now_ns + LOOK_EVERY_MS * NS_PER_MS, due_ns = NEVER;
     if (batch->sent && timeout_ns)
         due_ns = at == plugin_batch_next(batch) ? since_ns + timeout_ns : soon_ns;
-    if (batch->sent && (plugin_batch_left(batch) > 1 || batch->cancelled.members))
+    bool may_change = shared->limit.timeout.percent; /* by what other slots finish */
+    if (batch->sent && (may_change || plugin_batch_left(batch) > 1 || batch->cancelled.members))
         due_ns = due_ns < soon_ns ? due_ns : soon_ns;
     slot->look_ns = due_ns;
 }
@@ -134,8 +135,8 @@ static enum result_status status_of(const struct plugin_result *result)
     return result->code ? RESULT_EXITED : RESULT_OK;
 }
 
-static void finish(struct plugin_slot *slot, const struct plugin_result *result, struct output out,
-                   struct output err)
+static void finish(struct plugin_shared *shared, struct plugin_slot *slot,
+                   const struct plugin_result *result, struct output out, struct output err)
 {
     enum result_status status = status_of(result);
     struct outcome outcome = {.status = status,
@@ -145,6 +146,8 @@ static void finish(struct plugin_slot *slot, const struct plugin_result *result,
                               .out = out,
                               .err = err};
     slot->ended_any = true;
+    if (status == RESULT_OK)
+        time_limit_note(&shared->limit, outcome.duration_ns);
     plugin_batch_finish(&slot->batch, &outcome);
 }
 
@@ -154,7 +157,7 @@ static struct output in_memory(struct bytes bytes)
 }
 
 /* Takes what the child has finished. False when the area holds nonsense. */
-static bool harvest(struct plugin_slot *slot)
+static bool harvest(struct plugin_shared *shared, struct plugin_slot *slot)
 {
     struct plugin_result result;
     struct bytes out, err;
@@ -162,12 +165,12 @@ static bool harvest(struct plugin_slot *slot)
     while ((taken = plugin_child_take(&slot->child, &result, &out, &err)) == TAKEN_RESULT) {
         if (!slot->batch.sent || plugin_child_sending(&slot->child))
             return false;
-        finish(slot, &result, in_memory(out), in_memory(err));
+        finish(shared, slot, &result, in_memory(out), in_memory(err));
     }
     return taken == TAKEN_NONE;
 }
 
-static void finish_large(struct plugin_slot *slot)
+static void finish_large(struct plugin_shared *shared, struct plugin_slot *slot)
 {
     struct plugin_child *child = &slot->child;
     if (child->kept != CAPTURE_WHOLE)
@@ -179,7 +182,7 @@ static void finish_large(struct plugin_slot *slot)
         buf_free(&line);
     }
     struct output out = capture_take(&child->out), err = capture_take(&child->err);
-    finish(slot, &child->large, out, err);
+    finish(shared, slot, &child->large, out, err);
     capture_reset(&child->out);
     capture_reset(&child->err);
 }
@@ -199,10 +202,10 @@ static void take_back(struct plugin_slot *slot, uint64_t at)
 /* Looks what a busy child has done, and whether it must be killed. */
 static void look(struct plugin_shared *shared, struct plugin_slot *slot, uint64_t now_ns)
 {
-    uint64_t timeout_ns = shared->options.timeout_ns, since_ns = 0;
+    uint64_t timeout_ns = time_limit_ns(&shared->limit), since_ns = 0;
     /* First where it is and then what is finished: so all that is before `at` is there. */
     uint64_t at = plugin_child_at(&slot->child, &since_ns);
-    bool sound = harvest(slot);
+    bool sound = harvest(shared, slot);
     uint64_t next = plugin_batch_next(&slot->batch);
     bool is_at_next = slot->batch.sent && at == next;
     since_ns = since_ns < now_ns ? since_ns : now_ns;
@@ -235,7 +238,7 @@ static void hear_starting(struct plugin_shared *shared, struct plugin_slot *slot
 static void hear_busy(struct plugin_shared *shared, struct plugin_slot *slot,
                       enum plugin_report_kind kind, uint64_t now_ns)
 {
-    bool sound = harvest(slot);
+    bool sound = harvest(shared, slot);
     if (sound && kind == PLUGIN_DONE && slot->batch.sent && slot->stopped)
         plugin_batch_return(&slot->batch); /* it came to a task just before that was taken back */
     if (sound && kind == PLUGIN_DONE && !slot->batch.sent) {
@@ -243,7 +246,7 @@ static void hear_busy(struct plugin_shared *shared, struct plugin_slot *slot,
     } else if (sound && kind == PLUGIN_FULL && slot->batch.sent) {
         send_order(shared, slot, &(struct plugin_order){.kind = PLUGIN_GO_ON}, (struct bytes){0});
     } else if (sound && kind == PLUGIN_LARGE && slot->batch.sent) {
-        finish_large(slot);
+        finish_large(shared, slot);
         send_order(shared, slot, &(struct plugin_order){.kind = PLUGIN_GO_ON}, (struct bytes){0});
     } else {
         kill_slot(shared, slot, KILL_NONSENSE);
@@ -298,7 +301,7 @@ static void charge(struct plugin_slot *slot, int status, uint64_t at, uint64_t s
 static void bury(struct plugin_shared *shared, struct plugin_slot *slot, int status,
                  uint64_t now_ns)
 {
-    if (slot->killed != KILL_NONSENSE && !harvest(slot)) {
+    if (slot->killed != KILL_NONSENSE && !harvest(shared, slot)) {
         slot->killed = KILL_NONSENSE;
         slot->killed_for = plugin_batch_next(&slot->batch);
     }

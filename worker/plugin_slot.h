@@ -4,6 +4,7 @@
 
 #include "worker/plugin_batch.h"
 #include "worker/plugin_child.h"
+#include "worker/time_limit.h"
 
 struct environment;
 
@@ -25,6 +26,7 @@ struct plugin_shared {
     struct executor_events events;
     struct children children;
     struct capture_limits limits;
+    struct time_limit limit;
     uint64_t patience_ns;            /* plugin.h */
     int epoll;                       /* its data are the slots */
     const char *program;             /* of a child */

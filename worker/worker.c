@@ -285,7 +285,7 @@ static enum error make_executor(struct worker *w, unsigned slots, struct why *wh
     const struct worker_options *o = w->options;
     struct executor_events events = {w, finished, returned, cancelled, broken};
     struct executor_options base = {.slots = slots,
-                                    .timeout_ns = o->timeout_ns,
+                                    .timeout = o->timeout,
                                     .kill_after_ns = o->kill_after_ns,
                                     .output_max = o->output_max_bytes,
                                     .tmpdir = o->tmpdir,

@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "common/cli.h"
+#include "common/halt_rule.h"
 #include "common/log.h"
+#include "common/timeout.h"
 #include "zfarm/dry_run.h"
 #include "zfarm/farm.h"
 
@@ -24,6 +26,8 @@ struct settings {
     struct jobs jobs;
     unsigned choice;
     uint64_t task_max_bytes;
+    struct halt_rule halt;
+    struct timeout timeout;
 };
 
 #define AT(field) offsetof(struct settings, field)
@@ -62,8 +66,14 @@ static const struct option_row rows[] = {
      .choices = "normal|full", .children = SINK},
     {"retries", NULL, OPTION_COUNT, AT(number), "N", .help = "tries of a task that fails (1)",
      .min = 1, .max = 1000000, .children = VENTILATOR},
-    {"timeout", NULL, OPTION_SECONDS, AT(number), "SECS", .help = "kill a task that runs longer",
+    {"retry-delay", NULL, OPTION_SECONDS, AT(number), "SECS",
+     .help = "wait before the 2nd, doubled before each next (0)", .children = VENTILATOR},
+    {"timeout", NULL, OPTION_PARSED, AT(timeout), "SECS|N%",
+     .help = "kill a task that runs longer; N% of the median", .parse = timeout_parse,
      .children = WORKER},
+    {"halt", NULL, OPTION_PARSED, AT(halt), "WHEN,WHY",
+     .help = "end early: now,fail=1; soon,done=10%; never", .parse = halt_rule_parse,
+     .children = SINK},
     {"dry-run", NULL, OPTION_FLAG, AT(dry_run), .help = "print the commands, run none"},
     {"replace", "I", OPTION_TEXT, AT(replacement), "STR", .help = NULL, .children = WORKER},
     {"bar", NULL, OPTION_SET, AT(choice), .help = NULL, .number = 1, .children = SINK},

@@ -116,7 +116,8 @@ static void save_messages(const char *directory)
     SAVE(KIND_FAILED, attempt_list, {&running, 1, 1});
     SAVE(KIND_RETURNED, returned, {set, RETURNED_LEAVING});
     SAVE(KIND_STORED, stored_note, {7, set, &gap, 1, true});
-    SAVE(KIND_CLOSED, closed, {9, 5, 1, 1, 2, 0});
+    SAVE(KIND_CLOSED, closed, {9, 5, 1, 1, 2, 0, 2});
+    SAVE(KIND_HALT, halt, {HALT_NOW, 5, 3});
     SAVE(KIND_HASHES, hashes, {5, &hashed, 1, true});
     SAVE(KIND_WELCOME, worker_welcome,
          {500, 3000, bytes_of("5557"), 3, 7, bytes_of("tcp://h:1"), set, set});

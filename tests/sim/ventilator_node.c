@@ -46,6 +46,8 @@ static void start(struct node *node)
     uint64_t clock = rng_chance(&node->sim->fate, 20) ? 500 : 1000;
     struct dispatcher_options options = {.incarnation = clock + v->lives,
                                          .retries = plan->retries,
+                                         .retry_delay_ns = plan->retry_delay_ns,
+                                         .random_seed = rng_next(&node->sim->fate),
                                          .queue_max_bytes = plan->queue_max_bytes,
                                          .heartbeat_ns = 500 * NS_PER_MS,
                                          .limit_ns = LIMIT_NS,

@@ -96,6 +96,14 @@ static void hear_done(struct farm_peer *p, struct bytes body)
     done_free(&m);
 }
 
+static void hear_halt(struct farm_peer *p, struct bytes body)
+{
+    struct halt m;
+    cr_assert_eq(halt_take(body, &m), ERR_NONE);
+    buf_printf(&p->heard, "HALT %s by %" PRIu64 " with %" PRIu64,
+               m.when == HALT_NOW ? "now" : "soon", m.seq, m.status);
+}
+
 static void hear_number(struct farm_peer *p, const char *name, struct bytes body)
 {
     uint64_t number;
@@ -184,6 +192,8 @@ static void hear(struct farm *f, struct farm_peer *p, struct block *block)
         hear_released(p, body);
     } else if (head.kind == KIND_VERDICT) {
         hear_verdict(p, body);
+    } else if (head.kind == KIND_HALT) {
+        hear_halt(p, body);
     } else if (head.kind == KIND_DONE) {
         hear_done(p, body);
     } else if (head.kind == KIND_TASKS) {

@@ -85,6 +85,7 @@ void sink_join_opened(struct farm *f, struct farm_peer *p, uint64_t job, uint64_
                       const char *stored, uint64_t opening);
 void sink_note(struct farm *f, const char *stored);
 void sink_note_full(struct farm *f, const char *stored, bool order_full);
+void sink_halts(struct farm *f, enum halt_when when, uint64_t seq, uint64_t status);
 void sink_closed(struct farm *f, uint64_t failed);
 
 /* Workers. */

@@ -83,9 +83,17 @@ void sink_note(struct farm *f, const char *stored)
     sink_note_full(f, stored, false);
 }
 
+void sink_halts(struct farm *f, enum halt_when when, uint64_t seq, uint64_t status)
+{
+    struct halt m = {when, seq, status};
+    struct buf to = peer_message(f, f->sink, KIND_HALT);
+    halt_put(&to, &m);
+    peer_send(f, f->sink, &to);
+}
+
 void sink_closed(struct farm *f, uint64_t failed)
 {
-    struct closed m = {.failed = failed};
+    struct closed m = {.failed = failed, .status = failed};
     struct buf to = peer_message(f, f->sink, KIND_CLOSED);
     closed_put(&to, &m);
     peer_send(f, f->sink, &to);

@@ -53,7 +53,8 @@ static inline void story_begin(struct story *s)
                                             .give_up_ns = 60 * NS_PER_S,
                                             .random_seed = 1,
                                             .context = s,
-                                            .accept = story_accept};
+                                            .accept = story_accept,
+                                            .halt = s->options.halt};
     s->now_ns = HOUR_S * NS_PER_S;
     s->incarnation = 1000;
     s->c = collector_new(&s->options, s->now_ns);
@@ -117,6 +118,14 @@ static inline void put_closed(struct buf *to, struct bytes body)
                m.total, m.ok, m.failed, m.lost, m.not_run);
 }
 
+static inline void put_halt(struct buf *to, struct bytes body)
+{
+    struct halt m;
+    cr_assert_eq(halt_take(body, &m), ERR_NONE);
+    buf_printf(to, "HALT %s by %" PRIu64 " with %" PRIu64, m.when == HALT_NOW ? "now" : "soon",
+               m.seq, m.status);
+}
+
 static inline void put_message(struct story *s, struct block *block)
 {
     struct frame_head head;
@@ -129,6 +138,8 @@ static inline void put_message(struct story *s, struct block *block)
         put_stored(&s->said, body);
     else if (head.kind == KIND_CLOSED)
         put_closed(&s->said, body);
+    else if (head.kind == KIND_HALT)
+        put_halt(&s->said, body);
     else
         buf_put_text(&s->said, wire_kind_name(head.kind));
     if (head.kind != KIND_JOIN)

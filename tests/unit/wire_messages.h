@@ -19,6 +19,7 @@ enum field_kind {
     FIELD_BOOL,
     FIELD_STATUS, /* enum result_status of a verdict */
     FIELD_REASON, /* enum returned_reason */
+    FIELD_WHEN,   /* enum halt_when of a HALT */
     FIELD_OCTETS,
     FIELD_RANGES,
     FIELD_HASH,
@@ -81,7 +82,9 @@ FIELDS(stored_note, NUMBER(stored_note, epoch), FIELD(FIELD_RANGES, stored_note,
        LIST(stored_note, gaps, gap_count, gap, gap_fields),
        FIELD(FIELD_BOOL, stored_note, order_full));
 FIELDS(closed, NUMBER(closed, total), NUMBER(closed, ok), NUMBER(closed, failed),
-       NUMBER(closed, lost), NUMBER(closed, not_run), NUMBER(closed, doubled));
+       NUMBER(closed, lost), NUMBER(closed, not_run), NUMBER(closed, doubled),
+       NUMBER(closed, status));
+FIELDS(halt, FIELD(FIELD_WHEN, halt, when), FIELD(FIELD_SEQ, halt, seq), NUMBER(halt, status));
 FIELDS(hashed_task, FIELD(FIELD_SEQ, hashed_task, seq), FIELD(FIELD_HASH, hashed_task, hash));
 FIELDS(hashes, FIELD(FIELD_NUMBER, hashes, from),
        LIST(hashes, items, count, hashed_task, hashed_task_fields),
@@ -123,7 +126,7 @@ static const struct message messages[] = {
     MESSAGE(stored_note), MESSAGE(closed),    MESSAGE(worker_welcome), MESSAGE(sink_welcome),
     MESSAGE(refuse),      MESSAGE(cancel),    MESSAGE(released),       MESSAGE(sink_news),
     MESSAGE(stop),        MESSAGE(verdict),   MESSAGE(status),         MESSAGE(done),
-    MESSAGE(piece),       MESSAGE(hashes),
+    MESSAGE(piece),       MESSAGE(hashes),    MESSAGE(halt),
 };
 enum { MESSAGE_COUNT = sizeof messages / sizeof *messages };
 
@@ -194,6 +197,9 @@ static inline void fill_field(uint8_t *at, const struct field *f, uint64_t *seed
         break;
     case FIELD_REASON:
         *(enum returned_reason *)(void *)at = (enum returned_reason)(random_next(seed) % 3);
+        break;
+    case FIELD_WHEN:
+        *(enum halt_when *)(void *)at = random_next(seed) % 2 ? HALT_SOON : HALT_NOW;
         break;
     case FIELD_OCTETS:
         *(struct bytes *)(void *)at = (struct bytes){random_octets, random_next(seed) % 200};
@@ -267,6 +273,7 @@ static inline bool same_field(const void *a, const void *b, const struct field *
         return memcmp(a, b, sizeof(bool)) == 0;
     case FIELD_STATUS:
     case FIELD_REASON:
+    case FIELD_WHEN:
         return memcmp(a, b, sizeof(int)) == 0;
     case FIELD_OCTETS:
         return bytes_equal(*(const struct bytes *)a, *(const struct bytes *)b);
