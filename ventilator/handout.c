@@ -19,6 +19,12 @@ enum {
 };
 #define RECALL_PAUSE_NS (50 * NS_PER_MS)
 
+static void handed_out(struct dispatcher *d, uint64_t now_ns)
+{
+    d->handed_at_ns = now_ns;
+    dispatcher_moved(d, now_ns);
+}
+
 void handout_unqueue(struct dispatcher *d, uint64_t first, uint64_t last)
 {
     seqset_remove(&d->queue, first, last);
@@ -272,7 +278,7 @@ void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, ui
     entry->home_batch = s->batch;
     session_sent(s, run.first, last, size_bytes);
     dispatcher_send_lane(d, s->lane, block);
-    dispatcher_moved(d, now_ns);
+    handed_out(d, now_ns);
 }
 
 /* ---- tasks that run alone ---- */
@@ -333,7 +339,7 @@ static void hand_out_lonely(struct dispatcher *d, uint64_t now_ns)
             return;
         if (session_unfinished(s) == 0) {
             send_alone(d, s, seqset_min(&d->lonely));
-            dispatcher_moved(d, now_ns);
+            handed_out(d, now_ns);
             continue;
         }
         s->reserved = true;
@@ -391,7 +397,7 @@ void handout_turn(struct dispatcher *d, uint64_t now_ns)
         if (!s)
             break;
         if (send_queued(d, s, candidates))
-            dispatcher_moved(d, now_ns);
+            handed_out(d, now_ns);
         else
             s->passed_over = true; /* nothing for it, or its byte credit is used up */
     }

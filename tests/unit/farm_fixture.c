@@ -337,7 +337,8 @@ struct dispatcher_options farm_options(unsigned retries)
                                        .give_up_ns = 60 * NS_PER_S,
                                        .workers_max = 1000,
                                        .lanes = "5557",
-                                       .endpoint = "tcp://127.0.0.1:5556"};
+                                       .endpoint = "tcp://127.0.0.1:5556",
+                                       .input = "standard input"};
 }
 
 void farm_begin_bare(struct farm *f, const struct dispatcher_options *options)

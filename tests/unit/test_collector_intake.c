@@ -305,7 +305,7 @@ Test(collector_intake, a_piece_for_which_the_disk_has_no_room_waits)
     setrlimit(RLIMIT_FSIZE, &small);
     w_piece(&s, 20, &large, 0, 90000);
     w_piece(&s, 20, &large, 90000, size - 90000);
-    story_expect(&s, "");
+    story_expect(&s, "STORED  no room");
     cr_assert_not(collector_wants_results(s.c, 0));
     struct why why;
     cr_assert(collector_waits_for(s.c, s.now_ns, &why));
