@@ -96,6 +96,20 @@ static void hear_done(struct farm_peer *p, struct bytes body)
     done_free(&m);
 }
 
+static void hear_because(struct farm_peer *p, struct bytes body)
+{
+    struct because m = {0};
+    cr_assert_eq(because_take(body, &m), ERR_NONE);
+    cr_assert_leq(m.count, BECAUSE_ITEMS_MAX);
+    for (size_t i = 0; i < m.count; i++) {
+        const struct because_item *item = &m.items[i];
+        put_set(&p->heard, "", &item->tasks);
+        buf_printf(&p->heard, "+%" PRIu64 ": %.*s\n", item->more, (int)item->sentence.size,
+                   (const char *)item->sentence.data);
+    }
+    because_free(&m);
+}
+
 static void hear_number(struct farm_peer *p, const char *name, struct bytes body)
 {
     uint64_t number;
@@ -184,6 +198,8 @@ static void hear(struct farm *f, struct farm_peer *p, struct block *block)
         hear_released(p, body);
     } else if (head.kind == KIND_VERDICT) {
         hear_verdict(p, body);
+    } else if (head.kind == KIND_BECAUSE) {
+        hear_because(p, body);
     } else if (head.kind == KIND_DONE) {
         hear_done(p, body);
     } else if (head.kind == KIND_TASKS) {
