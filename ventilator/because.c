@@ -168,8 +168,8 @@ static struct why slots_of(const struct dispatcher *d)
         fail(&why, ERR_NONE, "%s",
              d->session_count ? "no worker that is here takes tasks" : "no worker is there");
     else if (busy >= slots)
-        fail(&why, ERR_NONE, "no worker has a free slot: %llu worker%s, all %llu slots are busy",
-             (unsigned long long)open, plural(open), (unsigned long long)slots);
+        fail(&why, ERR_NONE, "no worker has a free slot: %llu worker%s with %llu slot%s",
+             (unsigned long long)open, plural(open), (unsigned long long)slots, plural(slots));
     else
         fail(&why, ERR_NONE, "%llu of %llu slots are free; their workers %s",
              (unsigned long long)(slots - busy), (unsigned long long)slots,

@@ -295,7 +295,7 @@ Test(because, what_is_queued_waits_for_a_slot)
     worker_runs(&f, b, "6-7");
     worker_returned(&f, a, "3-5", RETURNED_RECALL);
     farm_settle(&f);
-    EXPECT(&f, "3-5+0: queued; no worker has a free slot: 2 workers, all 4 slots are busy");
+    EXPECT(&f, "3-5+0: queued; no worker has a free slot: 2 workers with 4 slots");
     worker_dies(&f, a);
     worker_dies(&f, b);
     EXPECT(&f, "all workers are gone: start one with: zfarm-worker",
