@@ -13,11 +13,12 @@
 
 enum {
     STINTS_SHOWN = 8,       /* of a worker that runs more, all are one group */
-    NAME_SHOWN = 60,        /* bytes of a name that a peer made up */
-    LACKING_AFTER_MS = 1000 /* a worker that joined has its lane and its sink sooner than that */
+    NAME_SHOWN = 60   /* bytes of a name that a peer made up */
 };
+/* A worker that joined has its lane and its sink sooner than that. */
+#define LACKING_AFTER_NS (1 * NS_PER_S)
 /* Within that time the answer is the same one. */
-#define ANSWER_NS (100 * NS_PER_MS)
+#define SAME_ANSWER_NS (100 * NS_PER_MS)
 
 /* Sentences with their tasks. The items own their sentences. */
 struct list {
@@ -446,7 +447,7 @@ static void add_worker(const struct dispatcher *d, const struct session *s, uint
 {
     struct whereabouts at = whereabouts(s);
     uint64_t limit_ns = d->options.limit_ns;
-    bool is_new = now_ns < s->joined_at_ns + LACKING_AFTER_MS * NS_PER_MS;
+    bool is_new = now_ns < s->joined_at_ns + LACKING_AFTER_NS;
     if (s->half_closed_at_ns != NEVER)
         list_add(workers, NULL,
                  "worker %s: its %s connection is closed for %.1f s; its tasks go to others in "
@@ -576,7 +577,7 @@ void because_answer(struct dispatcher *d, uint64_t connection, uint64_t now_ns)
 {
     if (d->exited)
         return;
-    if (!d->because || now_ns >= d->because_at_ns + ANSWER_NS) {
+    if (!d->because || now_ns >= d->because_at_ns + SAME_ANSWER_NS) {
         block_release(&d->because);
         d->because = make_answer(d, now_ns);
         d->because_at_ns = now_ns;
