@@ -42,6 +42,7 @@ enum {
     X(KIND_CLOSED, 11)                                                                             \
     X(KIND_HASHES, 12)                                                                             \
     X(KIND_HALT, 13)                                                                               \
+    X(KIND_WHY, 14)                                                                                \
     X(KIND_WELCOME, 20)                                                                            \
     X(KIND_REFUSE, 21)                                                                             \
     X(KIND_AGAIN, 22)                                                                              \
@@ -56,6 +57,7 @@ enum {
     X(KIND_DONE, 31)                                                                               \
     X(KIND_ENDED, 32)                                                                              \
     X(KIND_CHECK, 33)                                                                              \
+    X(KIND_BECAUSE, 34)                                                                            \
     X(KIND_HELLO, 40)                                                                              \
     X(KIND_TASKS, 41)                                                                              \
     X(KIND_PIECE, 42)                                                                              \
@@ -148,9 +150,11 @@ void sink_join_put(struct buf *to, const struct sink_join *m);
 enum error sink_join_take(struct bytes body, struct sink_join *m);
 void sink_join_free(struct sink_join *m);
 
+enum { HEARTBEAT_RUNNING_MS = 1000 }; /* a task that has run for so long is named in heartbeats */
+
 struct heartbeat {
     uint64_t clock_ns;     /* the sender's; in the ventilator's answer the one that it heard last */
-    struct seqset running; /* for more than a second; from workers */
+    struct seqset running; /* for more than HEARTBEAT_RUNNING_MS; from workers */
 };
 void heartbeat_put(struct buf *to, const struct heartbeat *m);
 enum error heartbeat_take(struct bytes body, struct heartbeat *m);
@@ -200,12 +204,18 @@ struct gap {
     uint64_t batch; /* first that is missing */
 };
 
+enum stored_flag {
+    STORED_ORDER_FULL = 1, /* the order window is full: no more input */
+    STORED_UNREAD = 2,     /* whoever reads the output has taken nothing for a while */
+    STORED_NO_ROOM = 4     /* there is no room left to write */
+};
+
 struct stored_note {
     uint64_t epoch;
     struct seqset tasks; /* stored, or dropped as double */
     struct gap *gaps;
     size_t gap_count;
-    bool order_full;
+    uint64_t flags;
 };
 void stored_note_put(struct buf *to, const struct stored_note *m);
 enum error stored_note_take(struct bytes body, struct stored_note *m);
@@ -368,6 +378,21 @@ struct done {
 void done_put(struct buf *to, const struct done *m);
 enum error done_take(struct bytes body, struct done *m);
 void done_free(struct done *m);
+
+/* WHY has no body. This is its answer: what the unfinished tasks wait for. */
+struct because_item {
+    struct seqset tasks; /* the first ranges; none: it is about the whole job */
+    uint64_t more;       /* tasks that are not named */
+    struct bytes sentence;
+};
+struct because {
+    struct because_item *items;
+    size_t count;
+};
+enum { BECAUSE_ITEMS_MAX = 500, BECAUSE_RANGES_MAX = 16 };
+void because_put(struct buf *to, const struct because *m);
+enum error because_take(struct bytes body, struct because *m);
+void because_free(struct because *m);
 
 /* ---- lane ---- */
 

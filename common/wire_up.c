@@ -258,7 +258,7 @@ void stored_note_put(struct buf *to, const struct stored_note *m)
         u64_put(to, m->gaps[i].session);
         varint_put(to, m->gaps[i].batch);
     }
-    varint_put(to, m->order_full);
+    varint_put(to, m->flags);
 }
 
 enum error stored_note_take(struct bytes body, struct stored_note *m)
@@ -272,7 +272,7 @@ enum error stored_note_take(struct bytes body, struct stored_note *m)
         m->gaps[i].session = fields_u64(&r);
         m->gaps[i].batch = fields_number(&r);
     }
-    m->order_full = fields_number(&r) & 1;
+    m->flags = fields_number(&r);
     return fields_end(&r);
 }
 

@@ -10,7 +10,8 @@
 
 static const uint64_t note_interval_ns = 10 * NS_PER_MS;
 static const uint64_t slept_min_ns =
-    100 * NS_PER_MS; /* that late, the process itself did not run */
+    100 * NS_PER_MS;                              /* that late, the process itself did not run */
+static const uint64_t unread_after_ns = NS_PER_S; /* so long a reader may take nothing */
 static const uint64_t retry_interval_ns = NS_PER_S;
 
 static void remember(struct collector *c, const struct collector_past *past)
@@ -37,7 +38,7 @@ struct collector *collector_new(const struct collector_options *options, uint64_
     if (options->past)
         remember(c, options->past);
     c->due_ns = NEVER;
-    c->moved_ns = now_ns;
+    c->moved_ns = c->written_ns = now_ns;
     return c;
 }
 
@@ -152,6 +153,16 @@ void collector_flushed(struct collector *c, uint64_t now_ns)
         collector_say_stored(c, now_ns);
     if (c->membership.state == JOINED)
         collector_say_closed(c);
+}
+
+void collector_set_output(struct collector *c, enum collector_output output, uint64_t written_bytes,
+                          uint64_t now_ns)
+{
+    if (output != OUTPUT_BLOCKED || written_bytes != c->written_bytes)
+        c->written_ns = now_ns;
+    c->output = output;
+    c->written_bytes = written_bytes;
+    c->unread = now_ns >= c->written_ns + unread_after_ns;
 }
 
 void collector_stop(struct collector *c, uint64_t now_ns)

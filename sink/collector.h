@@ -104,6 +104,11 @@ void collector_results_message(struct collector *c, struct bytes message, uint64
 void collector_mark(struct collector *c, uint64_t position_bytes);
 void collector_reached(struct collector *c, uint64_t position_bytes);
 void collector_set_order_full(struct collector *c, bool full);
+/* How the output is doing, once a turn, and how much was written to it so far: the ventilator is told
+ * what holds it up. */
+enum collector_output { OUTPUT_FLOWS, OUTPUT_BLOCKED, OUTPUT_NO_ROOM };
+void collector_set_output(struct collector *c, enum collector_output output, uint64_t written_bytes,
+                          uint64_t now_ns);
 void collector_flushed(struct collector *c, uint64_t now_ns); /* answers COLLECTOR_FLUSH */
 
 /* First signal: asks the ventilator to stop, and goes on to CLOSED and a status of 255. Where no

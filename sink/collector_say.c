@@ -126,9 +126,16 @@ static void collect_gaps(struct collector *c, struct stored_note *note)
         note->gaps[note->gap_count++] = gap;
 }
 
+uint64_t collector_flags(const struct collector *c)
+{
+    bool no_room = c->output == OUTPUT_NO_ROOM || c->intake.stalled_count;
+    return (c->order_full ? STORED_ORDER_FULL : 0) | (c->unread ? STORED_UNREAD : 0) |
+           (no_room ? STORED_NO_ROOM : 0);
+}
+
 void collector_say_stored(struct collector *c, uint64_t now_ns)
 {
-    struct stored_note note = {.epoch = c->membership.epoch, .order_full = c->order_full};
+    struct stored_note note = {.epoch = c->membership.epoch, .flags = collector_flags(c)};
     collect_gaps(c, &note);
     do {
         struct buf message = {0};
@@ -139,7 +146,7 @@ void collector_say_stored(struct collector *c, uint64_t now_ns)
         note.gap_count = 0;
     } while (!seqset_empty(&c->intake.news));
     stored_note_free(&note);
-    c->order_told = c->order_full;
+    c->flags_told = note.flags;
     c->noted_ns = now_ns;
 }
 
@@ -147,7 +154,7 @@ bool collector_has_news(const struct collector *c)
 {
     return c->membership.state == JOINED &&
            (!seqset_empty(&c->intake.news) || c->intake.senders.has_gaps ||
-            c->order_told != c->order_full);
+            c->flags_told != collector_flags(c));
 }
 
 /* ---- to people ---- */

@@ -25,17 +25,23 @@ struct collector {
     bool was_closed;  /* in an earlier life, until a ventilator opens the job again */
     uint64_t opening; /* of the store; 0: there is none */
     bool order_full;
-    bool order_told;     /* what the last note said of it */
-    unsigned lacking;    /* DONEs in a row that named what never came */
-    uint64_t noted_ns;   /* when the last note was sent */
-    uint64_t retried_ns; /* when intake_retry was last called */
-    uint64_t due_ns;     /* what collector_deadline was at the end of the last turn */
+    enum collector_output output;
+    uint64_t written_bytes; /* to the output */
+    uint64_t written_ns;    /* when it last took something, or did not have to */
+    bool unread;            /* it has taken nothing for unread_after_ns */
+    uint64_t flags_told;    /* enum stored_flag: what the last note said */
+    unsigned lacking;       /* DONEs in a row that named what never came */
+    uint64_t noted_ns;      /* when the last note was sent */
+    uint64_t retried_ns;    /* when intake_retry was last called */
+    uint64_t due_ns;        /* what collector_deadline was at the end of the last turn */
     uint64_t moved_ns;
 };
 
 /* Takes a message that came on control. The error, if any, is that of a message to be dropped and
  * counted. */
 enum error collector_take(struct collector *c, struct bytes message, uint64_t now_ns);
+
+uint64_t collector_flags(const struct collector *c); /* enum stored_flag, of a note */
 
 void collector_say_join(struct collector *c);
 void collector_say_heartbeat(struct collector *c, uint64_t now_ns);

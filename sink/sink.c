@@ -157,6 +157,15 @@ static void close_job(struct sink *s, uint64_t now_ns)
     collector_flushed(s->collector, now_ns);
 }
 
+static void tell_output(struct sink *s, uint64_t now_ns)
+{
+    int fds[OUTPUTS_WRITERS];
+    enum collector_output output = s->trouble.text[0]                          ? OUTPUT_NO_ROOM
+                                   : outputs_blocked_fds(&s->outputs, fds) > 0 ? OUTPUT_BLOCKED
+                                                                               : OUTPUT_FLOWS;
+    collector_set_output(s->collector, output, outputs_written_bytes(&s->outputs), now_ns);
+}
+
 static void write_outputs(struct sink *s, uint64_t now_ns)
 {
     if (now_ns < s->retry_at_ns)
@@ -170,6 +179,7 @@ static void write_outputs(struct sink *s, uint64_t now_ns)
     collector_set_order_full(s->collector, outputs_order_full(&s->outputs));
     if (s->flushing && outputs_empty(&s->outputs))
         close_job(s, now_ns);
+    tell_output(s, now_ns);
 }
 
 /* ---- the store ---- */

@@ -44,6 +44,7 @@ static inline void codec_frees_nothing(void *m)
 }
 
 CODEC_FUNCTIONS(attempt_list, attempt_list_free)
+CODEC_FUNCTIONS(because, because_free)
 CODEC_FUNCTIONS(cancel, cancel_free)
 CODEC_FUNCTIONS(closed, codec_frees_nothing)
 CODEC_FUNCTIONS(credit, codec_frees_nothing)

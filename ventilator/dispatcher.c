@@ -23,6 +23,7 @@ struct dispatcher *dispatcher_new(const struct dispatcher_options *options, uint
     d->lanes = xstrdup(options->lanes);
     d->endpoint = xstrdup(options->endpoint);
     d->random = options->random_seed;
+    d->input = xstrdup(options->input);
     d->turned_at_ns = d->moved_at_ns = d->sink.absent_since_ns = now_ns;
     return d;
 }
@@ -55,6 +56,8 @@ void dispatcher_destroy(struct dispatcher **dispatcher)
     free(d->actions);
     free(d->lanes);
     free(d->endpoint);
+    free(d->input);
+    block_release(&d->because);
     free(d);
 }
 
@@ -92,11 +95,16 @@ bool dispatcher_next_action(struct dispatcher *d, struct dispatcher_action *acti
     return true;
 }
 
-void dispatcher_send(struct dispatcher *d, uint64_t connection, struct buf *message)
+void dispatcher_send_block(struct dispatcher *d, uint64_t connection, struct block *block)
 {
     struct dispatcher_action *action = push(d, DISPATCHER_SEND_CONTROL);
     action->connection = connection;
-    action->block = block_new(message);
+    action->block = block;
+}
+
+void dispatcher_send(struct dispatcher *d, uint64_t connection, struct buf *message)
+{
+    dispatcher_send_block(d, connection, block_new(message));
 }
 
 void dispatcher_send_lane(struct dispatcher *d, uint64_t lane, struct block *block)
@@ -203,12 +211,19 @@ void dispatcher_control_message(struct dispatcher *d, uint64_t connection, const
     enum error error = frame_take(message, &head, &body);
     if (error) {
         d->dropped++;
-        if (error == ERR_VERSION && head.kind == KIND_JOIN)
+        if (error == ERR_VERSION && (head.kind == KIND_JOIN || head.kind == KIND_WHY))
             refuse_version(d, connection, message);
         return;
     }
     if (head.kind == KIND_JOIN) {
         join(d, connection, address, head, message, body, now_ns);
+        return;
+    }
+    if (head.kind == KIND_WHY) {
+        if (body.size)
+            d->dropped++;
+        else
+            because_answer(d, connection, now_ns);
         return;
     }
     bool ours = head.job == d->job && head.incarnation == d->options.incarnation;
@@ -223,14 +238,18 @@ void dispatcher_control_message(struct dispatcher *d, uint64_t connection, const
 
 /* ---- input ---- */
 
+bool dispatcher_is_full(const struct dispatcher *d)
+{
+    return d->ledger.bytes >= d->options.queue_max_bytes ||
+           d->ledger.read - d->ledger.stored.members >= LEDGER_TASKS_MAX;
+}
+
 bool dispatcher_may_read(const struct dispatcher *d)
 {
     if (audit_reads(d))
         return d->sink.ready && !dispatcher_is_over(d);
     return d->sink.ready && !d->sink.order_full && !d->input_ended && !dispatcher_is_over(d) &&
-           (seqset_empty(&d->queue) || d->sink.wants_total) &&
-           d->ledger.bytes < d->options.queue_max_bytes &&
-           d->ledger.read - d->ledger.stored.members < LEDGER_TASKS_MAX;
+           (seqset_empty(&d->queue) || d->sink.wants_total) && !dispatcher_is_full(d);
 }
 
 static void make_room(struct dispatcher *d)
@@ -453,85 +472,11 @@ uint64_t dispatcher_deadline(const struct dispatcher *d)
     return retry_ns < due_ns ? retry_ns : due_ns;
 }
 
-/* ---- what is waited for ---- */
+/* ---- what it knows ---- */
 
 uint64_t dispatcher_moved_at(const struct dispatcher *d)
 {
     return d->moved_at_ns;
-}
-
-/* The longest running task, by what workers told; 0 if none runs for more than a second. */
-static uint64_t a_running_task(const struct dispatcher *d, const struct session **where)
-{
-    uint64_t lowest = 0;
-    for (size_t i = 0; i < d->session_count; i++) {
-        uint64_t seq = seqset_min(&d->sessions[i]->running);
-        if (seq && (!lowest || seq < lowest)) {
-            lowest = seq;
-            *where = d->sessions[i];
-        }
-    }
-    return lowest;
-}
-
-static unsigned long long seconds_since(uint64_t then_ns, uint64_t now_ns)
-{
-    return (now_ns - then_ns) / NS_PER_S;
-}
-
-static void say_delayed(const struct dispatcher *d, uint64_t now_ns, struct why *why)
-{
-    uint64_t due_ns = delays_next_ns(&d->delayed);
-    fail(why, ERR_NONE,
-         "%zu task%s failed and wait%s for the next try (--retry-delay), task %llu for %.1f s more",
-         d->delayed.count, d->delayed.count == 1 ? "" : "s", d->delayed.count == 1 ? "s" : "",
-         (unsigned long long)d->delayed.heap[0].seq,
-         due_ns > now_ns ? (double)(due_ns - now_ns) / (double)NS_PER_S : 0.0);
-}
-
-bool dispatcher_waits_for(const struct dispatcher *d, uint64_t now_ns, struct why *why)
-{
-    const struct session *where = NULL;
-    unsigned long long left = d->ledger.read - d->ledger.stored.members;
-    uint64_t running = a_running_task(d, &where);
-    if (d->closed || d->exited)
-        return false;
-    if (d->sink.instance == 0)
-        fail(why, ERR_NONE, "no sink has joined yet: start one with: zfarm-sink --connect %s",
-             d->endpoint);
-    else if (!d->sink.connection)
-        fail(why, ERR_NONE, "the sink is gone for %llu s; it is waited for",
-             seconds_since(d->sink.absent_since_ns, now_ns));
-    else if (now_ns > d->sink.heard_at_ns + d->options.limit_ns)
-        fail(why, ERR_NONE, "the sink has been silent for %llu s: is it stopped, or its disk full?",
-             seconds_since(d->sink.heard_at_ns, now_ns));
-    else if (audit_reads(d))
-        fail(why, ERR_NONE,
-             "the input is read again and compared with what is stored: %llu tasks so far",
-             (unsigned long long)d->ledger.read);
-    else if (d->done_sent)
-        fail(why, ERR_NONE, "the sink has everything and is to close the job");
-    else if (d->session_count == 0)
-        fail(why, ERR_NONE, "%s: start one with: zfarm-worker --connect %s",
-             d->workers_seen ? "all workers are gone" : "no worker has joined yet", d->endpoint);
-    else if (running)
-        fail(why, ERR_NONE, "%llu tasks are out; task %llu runs on worker %s", left,
-             (unsigned long long)running, where->name);
-    else if (d->delayed.count)
-        say_delayed(d, now_ns, why);
-    else if (d->sink.order_full)
-        fail(why, ERR_NONE, "the sink's order window is full: it waits for task %llu",
-             (unsigned long long)(d->ledger.stored.count && d->ledger.stored.ranges[0].first == 1
-                                      ? d->ledger.stored.ranges[0].last + 1
-                                      : 1));
-    else if (left == 0 && !d->input_ended)
-        fail(why, ERR_NONE, "all %llu tasks so far are done; more input is waited for",
-             (unsigned long long)d->ledger.read);
-    else
-        fail(why, ERR_NONE, "%llu tasks are not stored: %llu wait for a free slot of %zu worker%s",
-             left, (unsigned long long)handout_waiting(d), d->session_count,
-             d->session_count == 1 ? "" : "s");
-    return true;
 }
 
 struct dispatcher_counts dispatcher_counts(const struct dispatcher *d)

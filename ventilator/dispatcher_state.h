@@ -18,6 +18,7 @@
  *     haltside.c     a job that the sink ends early
  *     sinkside.c     the sink: JOIN, STORED, verdicts, the end of the job
  *     audit.c        a job that is taken up again: its input against what is stored
+ *     because.c      what each unfinished task waits for; the stall line
  */
 
 /* What was charged when a session ended, in case its worker comes back. */
@@ -43,6 +44,8 @@ struct sinkside {
     bool ready; /* its first note has come: it has committed the incarnation */
     bool order_full;
     bool wants_total; /* the input is read ahead, until the queue is full */
+    bool is_unread;   /* whoever reads its output takes nothing */
+    bool has_no_room; /* to write */
     bool is_volatile;
     uint64_t opening; /* of its store */
     uint64_t heard_at_ns;
@@ -55,6 +58,7 @@ struct dispatcher {
     struct dispatcher_options options;
     char *lanes;
     char *endpoint;
+    char *input;
     uint64_t job;
     uint64_t last_id; /* of sessions */
     uint64_t last_epoch;
@@ -113,6 +117,10 @@ struct dispatcher {
     uint64_t verdicts_again_ns;
     uint64_t waits_sent_ns; /* HEARTBEAT to those who wait for a sink */
     uint64_t moved_at_ns;
+    uint64_t handed_at_ns;  /* tasks were handed out; 0: never */
+    uint64_t stored_at_ns;  /* likewise stored */
+    struct block *because;  /* the last answer to WHY */
+    uint64_t because_at_ns; /* its time */
     uint64_t dropped;
 
     struct dispatcher_action *actions; /* a ring */
@@ -125,6 +133,8 @@ struct dispatcher {
 struct frame_head dispatcher_head(const struct dispatcher *d, enum wire_kind kind,
                                   uint64_t session);
 void dispatcher_send(struct dispatcher *d, uint64_t connection, struct buf *message);
+/* The same message to several: takes over one hold of `block`. */
+void dispatcher_send_block(struct dispatcher *d, uint64_t connection, struct block *block);
 void dispatcher_send_lane(struct dispatcher *d, uint64_t lane, struct block *block);
 void dispatcher_act(struct dispatcher *d, enum dispatcher_action_kind kind, uint64_t lane);
 void dispatcher_say(struct dispatcher *d, const char *format, ...)
@@ -137,6 +147,7 @@ void dispatcher_moved(struct dispatcher *d, uint64_t now_ns);
 void dispatcher_begin_to_stop(struct dispatcher *d, uint64_t now_ns);
 bool dispatcher_is_over(const struct dispatcher *d);  /* nothing more is handed out */
 bool dispatcher_may_read(const struct dispatcher *d); /* input, if somebody would take it */
+bool dispatcher_is_full(const struct dispatcher *d);  /* of tasks that are not stored */
 
 /* workers.c    */
 void workers_join(struct dispatcher *d, uint64_t connection, struct frame_head head,
@@ -169,6 +180,8 @@ void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, ui
 void haltside_take(struct dispatcher *d, struct bytes body, uint64_t now_ns); /* HALT */
 void haltside_tell(
     struct dispatcher *d); /* a sink that has just joined, if that was decided before */
+/* because.c */
+void because_answer(struct dispatcher *d, uint64_t connection, uint64_t now_ns); /* to WHY */
 
 /* sinkside.c */
 void sinkside_join(struct dispatcher *d, uint64_t connection, const char *address,

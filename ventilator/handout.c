@@ -19,6 +19,12 @@ enum {
 };
 #define RECALL_PAUSE_NS (50 * NS_PER_MS)
 
+static void handed_out(struct dispatcher *d, uint64_t now_ns)
+{
+    d->handed_at_ns = now_ns;
+    dispatcher_moved(d, now_ns);
+}
+
 void handout_unqueue(struct dispatcher *d, uint64_t first, uint64_t last)
 {
     seqset_remove(&d->queue, first, last);
@@ -324,7 +330,7 @@ void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, ui
     entry->home_batch = s->batch;
     session_sent(s, run.first, last, size_bytes);
     dispatcher_send_lane(d, s->lane, block);
-    dispatcher_moved(d, now_ns);
+    handed_out(d, now_ns);
 }
 
 /* ---- tasks that run alone ---- */
@@ -385,7 +391,7 @@ static void hand_out_lonely(struct dispatcher *d, uint64_t now_ns)
             return;
         if (session_unfinished(s) == 0) {
             send_alone(d, s, seqset_min(&d->lonely));
-            dispatcher_moved(d, now_ns);
+            handed_out(d, now_ns);
             continue;
         }
         s->reserved = true;
@@ -441,7 +447,7 @@ static void hand_out_queue(struct dispatcher *d, bool choosy, uint64_t now_ns)
         if (!s)
             break;
         if (send_queued(d, s, candidates, choosy))
-            dispatcher_moved(d, now_ns);
+            handed_out(d, now_ns);
         else
             passed_over = s->passed_over = true; /* nothing for it, or no byte credit */
     }

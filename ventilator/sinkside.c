@@ -180,7 +180,7 @@ void sinkside_closed(struct dispatcher *d, uint64_t now_ns)
 {
     d->sink.connection = 0;
     d->sink.ready = false;
-    d->sink.order_full = false;
+    d->sink.order_full = d->sink.is_unread = d->sink.has_no_room = false;
     d->sink.absent_since_ns = now_ns;
 }
 
@@ -247,6 +247,7 @@ void sinkside_stored(struct dispatcher *d, const struct seqset *tasks, uint64_t 
              at <= last && seqset_next_gap(&d->ledger.stored, at, last, &fresh);
              at = fresh.last + 1) {
             store_range(d, fresh.first, fresh.last);
+            d->stored_at_ns = now_ns;
             dispatcher_moved(d, now_ns);
         }
     }
@@ -289,7 +290,9 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
         bool first = !d->sink.ready;
         d->sink.ready = true;
         d->sink.known_session = d->sink.session;
-        d->sink.order_full = m.order_full;
+        d->sink.order_full = m.flags & STORED_ORDER_FULL;
+        d->sink.is_unread = m.flags & STORED_UNREAD;
+        d->sink.has_no_room = m.flags & STORED_NO_ROOM;
         audit_note_stored(d, &m.tasks);
         if (first)
             audit_ask_again(d);

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/beacon.h"
 #include "common/clock.h"
 #include "common/endpoint.h"
 #include "common/far.h"
@@ -345,10 +346,14 @@ static void make_dispatcher(struct ventilator *v, size_t workers)
                                          .workers_max = (unsigned)workers,
                                          .lanes = lanes,
                                          .endpoint = bound,
+                                         .input = source_name(v->source),
                                          .fingerprint = source_fingerprint(v->source),
                                          .total = source_total(v->source),
                                          .is_first = v->options->is_first};
     v->dispatcher = dispatcher_new(&options, clock_now_ns());
+    struct why why;
+    if (beacon_light(&v->dir, bound, (pid_t)v->options->parent, &why))
+        log_line("%s", why.text);
     ready_tell(v->options->ready_fd, bound);
 }
 

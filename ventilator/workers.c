@@ -293,6 +293,8 @@ static void take_in(struct dispatcher *d, uint64_t connection, struct frame_head
             seqset_add(&t.kill, join->running.items[i].seq, join->running.items[i].seq);
         seqset_add_all(&t.have, &join->kept);
     }
+    if (t.before)
+        session_runs_on(t.session, t.before);
     while (t.before) {
         workers_end(d, t.before, false, now_ns);
         t.before = replaced(d, join->peer.instance, connection);
@@ -426,13 +428,13 @@ void workers_lane_end(struct dispatcher *d, struct session *s)
     s->ended = true;
 }
 
-static void heartbeat(struct dispatcher *d, struct session *s, struct bytes body)
+static void heartbeat(struct dispatcher *d, struct session *s, struct bytes body, uint64_t now_ns)
 {
     struct heartbeat m = {0};
     if (heartbeat_take(body, &m)) {
         d->dropped++;
     } else {
-        seqset_copy(&s->running, &m.running);
+        session_runs(s, &m.running, HEARTBEAT_RUNNING_MS * NS_PER_MS, now_ns);
         struct heartbeat answer = {.clock_ns = m.clock_ns};
         struct buf to = {0};
         wire_begin(&to, KIND_HEARTBEAT, dispatcher_head(d, KIND_HEARTBEAT, s->id));
@@ -549,7 +551,7 @@ void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kin
 {
     s->heard_at_ns = now_ns;
     if (kind == KIND_HEARTBEAT)
-        heartbeat(d, s, body);
+        heartbeat(d, s, body, now_ns);
     else if (kind == KIND_CREDIT)
         credit(d, s, body);
     else if (kind == KIND_CLAIM)

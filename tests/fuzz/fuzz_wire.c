@@ -36,6 +36,7 @@ static const struct {
     {KIND_VERDICT, CODEC(verdict)},
     {KIND_STATUS, CODEC(status)},
     {KIND_DONE, CODEC(done)},
+    {KIND_BECAUSE, CODEC(because)},
     {KIND_PIECE, CODEC(piece)},
 };
 

@@ -131,7 +131,7 @@ static void put_stored(struct buf *to, struct bytes body)
         put_ranges(to, &m.tasks);
         for (size_t i = 0; i < m.gap_count; i++)
             buf_printf(to, " gap %" PRIu64 ":%" PRIu64, m.gaps[i].session, m.gaps[i].batch);
-        buf_put_text(to, m.order_full ? " order-full" : "");
+        buf_put_text(to, m.flags & STORED_ORDER_FULL ? " order-full" : "");
     }
     stored_note_free(&m);
 }

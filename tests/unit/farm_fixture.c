@@ -104,6 +104,20 @@ static void hear_halt(struct farm_peer *p, struct bytes body)
                m.when == HALT_NOW ? "now" : "soon", m.seq, m.status);
 }
 
+static void hear_because(struct farm_peer *p, struct bytes body)
+{
+    struct because m = {0};
+    cr_assert_eq(because_take(body, &m), ERR_NONE);
+    cr_assert_leq(m.count, BECAUSE_ITEMS_MAX);
+    for (size_t i = 0; i < m.count; i++) {
+        const struct because_item *item = &m.items[i];
+        put_set(&p->heard, "", &item->tasks);
+        buf_printf(&p->heard, "+%" PRIu64 ": %.*s\n", item->more, (int)item->sentence.size,
+                   (const char *)item->sentence.data);
+    }
+    because_free(&m);
+}
+
 static void hear_number(struct farm_peer *p, const char *name, struct bytes body)
 {
     uint64_t number;
@@ -194,6 +208,8 @@ static void hear(struct farm *f, struct farm_peer *p, struct block *block)
         hear_verdict(p, body);
     } else if (head.kind == KIND_HALT) {
         hear_halt(p, body);
+    } else if (head.kind == KIND_BECAUSE) {
+        hear_because(p, body);
     } else if (head.kind == KIND_DONE) {
         hear_done(p, body);
     } else if (head.kind == KIND_TASKS) {
@@ -347,7 +363,8 @@ struct dispatcher_options farm_options(unsigned retries)
                                        .give_up_ns = 60 * NS_PER_S,
                                        .workers_max = 1000,
                                        .lanes = "5557",
-                                       .endpoint = "tcp://127.0.0.1:5556"};
+                                       .endpoint = "tcp://127.0.0.1:5556",
+                                       .input = "standard input"};
 }
 
 void farm_begin_bare(struct farm *f, const struct dispatcher_options *options)

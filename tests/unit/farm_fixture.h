@@ -13,7 +13,7 @@
  *     "WELCOME epoch=1 kill=2 have=7-9; HELLO; TASKS 1: 1-4#1 last; CANCEL 3#1; RELEASED 1-3"
  *
  * A run of tasks is written as first-last#attempt, then try (from 2), `last` and `alone`. Answers
- * to heartbeats and STATUS are left out. Every batch is checked against the credit of whom it
+ * to heartbeats and STATUS are left out, and one to WHY is a line for each item: "1-3+0: sentence". Every batch is checked against the credit of whom it
  * reached.
  */
 

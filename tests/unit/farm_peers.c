@@ -67,7 +67,7 @@ void sink_join_opened(struct farm *f, struct farm_peer *p, uint64_t job, uint64_
 
 void sink_note_full(struct farm *f, const char *stored, bool order_full)
 {
-    struct stored_note m = {.epoch = f->epoch, .order_full = order_full};
+    struct stored_note m = {.epoch = f->epoch, .flags = order_full ? STORED_ORDER_FULL : 0};
     ranges_of(stored, &m.tasks);
     seqset_add_all(&f->stored, &m.tasks);
     for (size_t i = 0; i < FARM_PEERS; i++)

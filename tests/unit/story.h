@@ -104,7 +104,9 @@ static inline void put_stored(struct buf *to, struct bytes body)
     put_ranges(to, &m.tasks);
     for (size_t i = 0; i < m.gap_count; i++)
         buf_printf(to, " gap=%" PRIu64 ":%" PRIu64, m.gaps[i].session, m.gaps[i].batch);
-    buf_put_text(to, m.order_full ? " full" : "");
+    buf_put_text(to, m.flags & STORED_ORDER_FULL ? " full" : "");
+    buf_put_text(to, m.flags & STORED_UNREAD ? " unread" : "");
+    buf_put_text(to, m.flags & STORED_NO_ROOM ? " no room" : "");
     stored_note_free(&m);
 }
 

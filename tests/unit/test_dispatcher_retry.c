@@ -94,8 +94,8 @@ Test(dispatcher_retry, others_are_handed_out_meanwhile_and_people_are_told_until
     farm_settle(&f);
     struct why why;
     cr_assert(dispatcher_waits_for(f.d, f.now_ns, &why));
-    cr_expect(strstr(why.text, "1 task failed and waits for the next try"), "%s", why.text);
-    cr_expect(strstr(why.text, "task 1 for "), "%s", why.text);
+    cr_expect(strstr(why.text, "task 1: failed and waiting for the next try"), "%s", why.text);
+    cr_expect(strstr(why.text, "the first of them for "), "%s", why.text);
     f.input = 1;
     farm_expect(&f, w, "TASKS 2: 2#1");
     farm_end(&f);

@@ -79,8 +79,7 @@ FIELDS(finished, FIELD(FIELD_RANGES, finished, tasks), NUMBER(finished, failed))
 FIELDS(returned, FIELD(FIELD_RANGES, returned, tasks), FIELD(FIELD_REASON, returned, reason));
 FIELDS(gap, NUMBER(gap, session), NUMBER(gap, batch));
 FIELDS(stored_note, NUMBER(stored_note, epoch), FIELD(FIELD_RANGES, stored_note, tasks),
-       LIST(stored_note, gaps, gap_count, gap, gap_fields),
-       FIELD(FIELD_BOOL, stored_note, order_full));
+       LIST(stored_note, gaps, gap_count, gap, gap_fields), NUMBER(stored_note, flags));
 FIELDS(closed, NUMBER(closed, total), NUMBER(closed, ok), NUMBER(closed, failed),
        NUMBER(closed, lost), NUMBER(closed, not_run), NUMBER(closed, doubled),
        NUMBER(closed, status));
@@ -116,6 +115,10 @@ FIELDS(piece, FIELD(FIELD_OCTETS, piece, worker), FIELD(FIELD_SEQ, piece, seq),
        FIELD(FIELD_ATTEMPT, piece, attempt), FIELD(FIELD_NUMBER32, piece, tries),
        NUMBER(piece, offset), NUMBER(piece, total), FIELD(FIELD_OCTETS, piece, content));
 
+FIELDS(because_item, FIELD(FIELD_RANGES, because_item, tasks), NUMBER(because_item, more),
+       FIELD(FIELD_OCTETS, because_item, sentence));
+FIELDS(because, LIST(because, items, count, because_item, because_item_fields));
+
 #define MESSAGE(s)                                                                                 \
     {                                                                                              \
 #s, s##_fields, CODEC(s)                                                                   \
@@ -126,7 +129,7 @@ static const struct message messages[] = {
     MESSAGE(stored_note), MESSAGE(closed),    MESSAGE(worker_welcome), MESSAGE(sink_welcome),
     MESSAGE(refuse),      MESSAGE(cancel),    MESSAGE(released),       MESSAGE(sink_news),
     MESSAGE(stop),        MESSAGE(verdict),   MESSAGE(status),         MESSAGE(done),
-    MESSAGE(piece),       MESSAGE(hashes),    MESSAGE(halt),
+    MESSAGE(piece),       MESSAGE(hashes),    MESSAGE(halt),           MESSAGE(because),
 };
 enum { MESSAGE_COUNT = sizeof messages / sizeof *messages };
 
