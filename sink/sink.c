@@ -401,6 +401,7 @@ static void make_collector(struct sink *s)
                                         .wants = outputs_wants(&s->options->outputs),
                                         .is_volatile = !has_store,
                                         .past = has_store ? &past : NULL,
+                                        .tmpdir = s->options->outputs.tmpdir,
                                         .window_max_bytes = WINDOW_MAX,
                                         .give_up_ns = s->options->give_up_ns,
                                         .random_seed = random_u64(),
