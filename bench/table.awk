@@ -47,7 +47,7 @@ function print_table(  at, key, size) {
 
 function print_short(  at, of) {
   print "| | zfarm | against | ratio | better is |\n| --- | ---: | --- | ---: | --- |"
-  for (at = 1; at <= 4; at++) {
+  for (at = 1; at <= 5; at++) {
     of = work = "W" at
     split(row(of SUBSEP "zfarm"), cells, " [|] ")
     print "| " of " | " cells[1] (of == "W4" ? " s" : " tasks/s") " | " name[of, 1] " | " \

@@ -4,6 +4,7 @@
 
 #include "common/block.h"
 #include "common/error.h"
+#include "common/halt_rule.h"
 #include "common/result.h"
 #include "common/seqset.h"
 #include "common/task.h"
@@ -40,6 +41,8 @@ enum {
     X(KIND_STORED, 10)                                                                             \
     X(KIND_CLOSED, 11)                                                                             \
     X(KIND_HASHES, 12)                                                                             \
+    X(KIND_HALT, 13)                                                                               \
+    X(KIND_WHY, 14)                                                                                \
     X(KIND_WELCOME, 20)                                                                            \
     X(KIND_REFUSE, 21)                                                                             \
     X(KIND_AGAIN, 22)                                                                              \
@@ -54,6 +57,7 @@ enum {
     X(KIND_DONE, 31)                                                                               \
     X(KIND_ENDED, 32)                                                                              \
     X(KIND_CHECK, 33)                                                                              \
+    X(KIND_BECAUSE, 34)                                                                            \
     X(KIND_HELLO, 40)                                                                              \
     X(KIND_TASKS, 41)                                                                              \
     X(KIND_PIECE, 42)                                                                              \
@@ -118,7 +122,11 @@ struct worker_join {
     struct seqset kept;
 };
 
-enum sink_join_flag { SINK_CLOSED = 1, SINK_VOLATILE = 2 /* without a store */ };
+enum sink_join_flag {
+    SINK_CLOSED = 1,
+    SINK_VOLATILE = 2,   /* without a store */
+    SINK_WANTS_TOTAL = 4 /* wants to know early how many tasks there are */
+};
 
 struct sink_join {
     struct peer peer;
@@ -142,9 +150,11 @@ void sink_join_put(struct buf *to, const struct sink_join *m);
 enum error sink_join_take(struct bytes body, struct sink_join *m);
 void sink_join_free(struct sink_join *m);
 
+enum { HEARTBEAT_RUNNING_MS = 1000 }; /* a task that has run for so long is named in heartbeats */
+
 struct heartbeat {
     uint64_t clock_ns;     /* the sender's; in the ventilator's answer the one that it heard last */
-    struct seqset running; /* for more than a second; from workers */
+    struct seqset running; /* for more than HEARTBEAT_RUNNING_MS; from workers */
 };
 void heartbeat_put(struct buf *to, const struct heartbeat *m);
 enum error heartbeat_take(struct bytes body, struct heartbeat *m);
@@ -194,12 +204,18 @@ struct gap {
     uint64_t batch; /* first that is missing */
 };
 
+enum stored_flag {
+    STORED_ORDER_FULL = 1, /* the order window is full: no more input */
+    STORED_UNREAD = 2,     /* whoever reads the output has taken nothing for a while */
+    STORED_NO_ROOM = 4     /* there is no room left to write */
+};
+
 struct stored_note {
     uint64_t epoch;
     struct seqset tasks; /* stored, or dropped as double */
     struct gap *gaps;
     size_t gap_count;
-    bool order_full;
+    uint64_t flags;
 };
 void stored_note_put(struct buf *to, const struct stored_note *m);
 enum error stored_note_take(struct bytes body, struct stored_note *m);
@@ -207,9 +223,20 @@ void stored_note_free(struct stored_note *m);
 
 struct closed {
     uint64_t total, ok, failed, lost, not_run, doubled;
+    uint64_t status; /* the job's exit status */
 };
 void closed_put(struct buf *to, const struct closed *m);
 enum error closed_take(struct bytes body, struct closed *m);
+
+/* The job ends early: from the sink that decides it, and from the ventilator to one that joins
+ * later. */
+struct halt {
+    enum halt_when when;
+    uint64_t seq;    /* the task that fired it */
+    uint64_t status; /* the job's exit status */
+};
+void halt_put(struct buf *to, const struct halt *m);
+enum error halt_take(struct bytes body, struct halt *m);
 
 struct hashed_task {
     uint64_t seq;
@@ -351,6 +378,21 @@ struct done {
 void done_put(struct buf *to, const struct done *m);
 enum error done_take(struct bytes body, struct done *m);
 void done_free(struct done *m);
+
+/* WHY has no body. This is its answer: what the unfinished tasks wait for. */
+struct because_item {
+    struct seqset tasks; /* the first ranges; none: it is about the whole job */
+    uint64_t more;       /* tasks that are not named */
+    struct bytes sentence;
+};
+struct because {
+    struct because_item *items;
+    size_t count;
+};
+enum { BECAUSE_ITEMS_MAX = 500, BECAUSE_RANGES_MAX = 16 };
+void because_put(struct buf *to, const struct because *m);
+enum error because_take(struct bytes body, struct because *m);
+void because_free(struct because *m);
 
 /* ---- lane ---- */
 

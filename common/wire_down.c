@@ -248,3 +248,34 @@ void done_free(struct done *m)
 {
     seqset_free(&m->not_run);
 }
+
+void because_put(struct buf *to, const struct because *m)
+{
+    varint_put(to, m->count);
+    for (size_t i = 0; i < m->count; i++) {
+        ranges_put(to, &m->items[i].tasks);
+        varint_put(to, m->items[i].more);
+        octets_put(to, m->items[i].sentence);
+    }
+}
+
+enum error because_take(struct bytes body, struct because *m)
+{
+    struct fields r = fields_of(body);
+    m->count = fields_count(&r, 3);
+    m->items = m->count ? xcalloc(m->count, sizeof *m->items) : NULL;
+    for (size_t i = 0; i < m->count && !r.error; i++) {
+        fields_ranges(&r, &m->items[i].tasks);
+        m->items[i].more = fields_number(&r);
+        m->items[i].sentence = fields_octets(&r);
+    }
+    return fields_end(&r);
+}
+
+void because_free(struct because *m)
+{
+    for (size_t i = 0; i < m->count; i++)
+        seqset_free(&m->items[i].tasks);
+    free(m->items);
+    *m = (struct because){0};
+}

@@ -258,7 +258,7 @@ void stored_note_put(struct buf *to, const struct stored_note *m)
         u64_put(to, m->gaps[i].session);
         varint_put(to, m->gaps[i].batch);
     }
-    varint_put(to, m->order_full);
+    varint_put(to, m->flags);
 }
 
 enum error stored_note_take(struct bytes body, struct stored_note *m)
@@ -272,7 +272,7 @@ enum error stored_note_take(struct bytes body, struct stored_note *m)
         m->gaps[i].session = fields_u64(&r);
         m->gaps[i].batch = fields_number(&r);
     }
-    m->order_full = fields_number(&r) & 1;
+    m->flags = fields_number(&r);
     return fields_end(&r);
 }
 
@@ -286,7 +286,8 @@ void stored_note_free(struct stored_note *m)
 
 void closed_put(struct buf *to, const struct closed *m)
 {
-    const uint64_t numbers[] = {m->total, m->ok, m->failed, m->lost, m->not_run, m->doubled};
+    const uint64_t numbers[] = {m->total,   m->ok,      m->failed, m->lost,
+                                m->not_run, m->doubled, m->status};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         varint_put(to, numbers[i]);
 }
@@ -294,9 +295,29 @@ void closed_put(struct buf *to, const struct closed *m)
 enum error closed_take(struct bytes body, struct closed *m)
 {
     struct fields r = fields_of(body);
-    uint64_t *const numbers[] = {&m->total, &m->ok, &m->failed, &m->lost, &m->not_run, &m->doubled};
+    uint64_t *const numbers[] = {&m->total,   &m->ok,      &m->failed, &m->lost,
+                                 &m->not_run, &m->doubled, &m->status};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         *numbers[i] = fields_number(&r);
+    return fields_end(&r);
+}
+
+void halt_put(struct buf *to, const struct halt *m)
+{
+    varint_put(to, m->when);
+    varint_put(to, m->seq);
+    varint_put(to, m->status);
+}
+
+enum error halt_take(struct bytes body, struct halt *m)
+{
+    struct fields r = fields_of(body);
+    uint64_t when = fields_number(&r);
+    m->seq = fields_seq(&r);
+    m->status = fields_number(&r);
+    if (when != HALT_SOON && when != HALT_NOW)
+        fields_fail(&r, ERR_MALFORMED);
+    m->when = (enum halt_when)when;
     return fields_end(&r);
 }
 

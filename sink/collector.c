@@ -10,7 +10,8 @@
 
 static const uint64_t note_interval_ns = 10 * NS_PER_MS;
 static const uint64_t slept_min_ns =
-    100 * NS_PER_MS; /* that late, the process itself did not run */
+    100 * NS_PER_MS;                              /* that late, the process itself did not run */
+static const uint64_t unread_after_ns = NS_PER_S; /* so long a reader may take nothing */
 static const uint64_t retry_interval_ns = NS_PER_S;
 
 static void remember(struct collector *c, const struct collector_past *past)
@@ -31,12 +32,13 @@ struct collector *collector_new(const struct collector_options *options, uint64_
 {
     struct collector *c = xcalloc(1, sizeof *c);
     c->options = *options;
-    intake_init(&c->intake, options, &c->counts);
+    c->halting.rule = options->halt;
+    intake_init(&c->intake, options, &c->counts, &c->halting);
     membership_init(&c->membership, options->give_up_ns, options->random_seed, now_ns);
     if (options->past)
         remember(c, options->past);
     c->due_ns = NEVER;
-    c->moved_ns = now_ns;
+    c->moved_ns = c->written_ns = now_ns;
     return c;
 }
 
@@ -58,10 +60,15 @@ void collector_exit(struct collector *c, int status, const struct why *why)
     c->gone = true;
 }
 
+int collector_status(const struct collector *c, struct why *why)
+{
+    return ending_status(&c->ending, &c->counts, &c->halting, c->stopping, why);
+}
+
 void collector_exit_by_counts(struct collector *c)
 {
     struct why why = {0};
-    int status = ending_status(&c->ending, &c->counts, c->stopping, &why);
+    int status = collector_status(c, &why);
     collector_exit(c, status, &why);
 }
 
@@ -146,6 +153,16 @@ void collector_flushed(struct collector *c, uint64_t now_ns)
         collector_say_stored(c, now_ns);
     if (c->membership.state == JOINED)
         collector_say_closed(c);
+}
+
+void collector_set_output(struct collector *c, enum collector_output output, uint64_t written_bytes,
+                          uint64_t now_ns)
+{
+    if (output != OUTPUT_BLOCKED || written_bytes != c->written_bytes)
+        c->written_ns = now_ns;
+    c->output = output;
+    c->written_bytes = written_bytes;
+    c->unread = now_ns >= c->written_ns + unread_after_ns;
 }
 
 void collector_stop(struct collector *c, uint64_t now_ns)
@@ -250,6 +267,8 @@ void collector_turn(struct collector *c, uint64_t now_ns)
     turn_ending(c, now_ns);
     if (!c->gone)
         turn_membership(c, now_ns);
+    if (!c->gone && c->halting.fired.when && !c->halt_told && c->membership.state == JOINED)
+        collector_say_halt(c);
     if (!c->gone && collector_has_news(c) && now_ns >= c->noted_ns + note_interval_ns)
         collector_say_stored(c, now_ns);
     update_counts(c);
@@ -288,6 +307,11 @@ bool collector_wants_results(const struct collector *c, uint64_t unstored_bytes)
 const struct collector_counts *collector_counts(const struct collector *c)
 {
     return &c->counts;
+}
+
+const struct halt *collector_halt(const struct collector *c)
+{
+    return &c->halting.fired;
 }
 
 const struct seqset *collector_stored(const struct collector *c)

@@ -51,6 +51,7 @@ struct collector_options {
     uint64_t window_max_bytes; /* accepted and not stored: above it no results are read */
     uint64_t give_up_ns;
     uint64_t random_seed;
+    struct halt_rule halt; /* when the job ends early */
     void *context;
     /* A result that counts (final, the first of its task), or the history of a try that failed (not
      * final). Its slices are valid during the call. */
@@ -103,6 +104,11 @@ void collector_results_message(struct collector *c, struct bytes message, uint64
 void collector_mark(struct collector *c, uint64_t position_bytes);
 void collector_reached(struct collector *c, uint64_t position_bytes);
 void collector_set_order_full(struct collector *c, bool full);
+/* How the output is doing, once a turn, and how much was written to it so far: the ventilator is told
+ * what holds it up. */
+enum collector_output { OUTPUT_FLOWS, OUTPUT_BLOCKED, OUTPUT_NO_ROOM };
+void collector_set_output(struct collector *c, enum collector_output output, uint64_t written_bytes,
+                          uint64_t now_ns);
 void collector_flushed(struct collector *c, uint64_t now_ns); /* answers COLLECTOR_FLUSH */
 
 /* First signal: asks the ventilator to stop, and goes on to CLOSED and a status of 255. Where no
@@ -119,7 +125,9 @@ bool collector_wants_results(const struct collector *c, uint64_t unstored_bytes)
 const struct collector_counts *collector_counts(const struct collector *c);
 const struct seqset *collector_stored(const struct collector *c);
 const struct seqset *collector_not_run(const struct collector *c); /* of DONE */
-uint64_t collector_total(const struct collector *c);               /* of DONE */
+/* What ended the job early, or is about to; `when` is HALT_NEVER if nothing did. */
+const struct halt *collector_halt(const struct collector *c);
+uint64_t collector_total(const struct collector *c); /* of DONE */
 
 uint64_t collector_moved_at(const struct collector *c);
 bool collector_waits_for(const struct collector *c, uint64_t now_ns, struct why *why);

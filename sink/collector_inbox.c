@@ -38,6 +38,7 @@ static enum error take_welcome(struct collector *c, const struct frame_head *hea
     senders_untell(&c->intake.senders);
     seqset_copy(&c->intake.news, &c->intake.stored);
     collector_say_stored(c, now_ns); /* also when nothing is stored: it is the answer to WELCOME */
+    c->halt_told = false;
     if (c->stopping)
         collector_say_leave(c);
     c->moved_ns = now_ns;
@@ -100,6 +101,8 @@ static enum error take_done(struct collector *c, struct bytes body, uint64_t now
         ending_want(&c->ending, &m, &c->intake.stored);
         c->counts.workers = m.workers;
         c->counts.input_cut = m.flags & DONE_INPUT_CUT;
+        if (!c->counts.input_cut)
+            halting_total(&c->halting, m.total);
         if (ending_lacks(&c->ending, &c->intake.accepted))
             say_what_lacks(c, now_ns);
     }
@@ -114,6 +117,7 @@ static enum error take_status(struct collector *c, struct bytes body)
     if (error)
         return error;
     c->counts.status = status;
+    halting_total(&c->halting, status.total);
     if (status.workers > c->counts.workers)
         c->counts.workers = status.workers;
     return ERR_NONE;
@@ -148,6 +152,18 @@ static enum error take_stop(struct collector *c, struct bytes body)
     else if (!error)
         c->stopping = true; /* DONE will say what was not run */
     return error;
+}
+
+/* The sink before this one has decided it. */
+static enum error take_halt(struct collector *c, struct bytes body)
+{
+    struct halt m;
+    enum error error = halt_take(body, &m);
+    if (error || c->halting.fired.when)
+        return error;
+    c->halting.fired = m;
+    c->halt_told = true;
+    return ERR_NONE;
 }
 
 static enum error take_check(struct collector *c, struct bytes body)
@@ -203,6 +219,8 @@ static enum error take_joined(struct collector *c, const struct frame_head *head
         return take_ended(c, body);
     case KIND_CHECK:
         return take_check(c, body);
+    case KIND_HALT:
+        return take_halt(c, body);
     case KIND_AGAIN:
         return take_again(c, body, now_ns);
     case KIND_REFUSE:

@@ -36,6 +36,8 @@ void collector_say_join(struct collector *c)
         m.flags |= SINK_CLOSED;
         m.total = c->ending.total;
     }
+    if (c->halting.rule.percent)
+        m.flags |= SINK_WANTS_TOTAL;
     struct buf message = {0};
     begin(c, &message, KIND_JOIN);
     sink_join_put(&message, &m);
@@ -59,14 +61,25 @@ void collector_say_leave(struct collector *c)
     send(c, &message);
 }
 
+void collector_say_halt(struct collector *c)
+{
+    struct buf message = {0};
+    begin(c, &message, KIND_HALT);
+    halt_put(&message, &c->halting.fired);
+    send(c, &message);
+    c->halt_told = true;
+}
+
 void collector_say_closed(struct collector *c)
 {
+    struct why why;
     struct closed m = {.total = c->ending.total,
                        .ok = c->counts.ok,
                        .failed = c->counts.failed,
                        .lost = c->counts.lost,
                        .not_run = c->counts.not_run,
-                       .doubled = c->counts.doubled};
+                       .doubled = c->counts.doubled,
+                       .status = (uint64_t)collector_status(c, &why)};
     struct buf message = {0};
     begin(c, &message, KIND_CLOSED);
     closed_put(&message, &m);
@@ -113,9 +126,16 @@ static void collect_gaps(struct collector *c, struct stored_note *note)
         note->gaps[note->gap_count++] = gap;
 }
 
+uint64_t collector_flags(const struct collector *c)
+{
+    bool no_room = c->output == OUTPUT_NO_ROOM || c->intake.stalled_count;
+    return (c->order_full ? STORED_ORDER_FULL : 0) | (c->unread ? STORED_UNREAD : 0) |
+           (no_room ? STORED_NO_ROOM : 0);
+}
+
 void collector_say_stored(struct collector *c, uint64_t now_ns)
 {
-    struct stored_note note = {.epoch = c->membership.epoch, .order_full = c->order_full};
+    struct stored_note note = {.epoch = c->membership.epoch, .flags = collector_flags(c)};
     collect_gaps(c, &note);
     do {
         struct buf message = {0};
@@ -126,7 +146,7 @@ void collector_say_stored(struct collector *c, uint64_t now_ns)
         note.gap_count = 0;
     } while (!seqset_empty(&c->intake.news));
     stored_note_free(&note);
-    c->order_told = c->order_full;
+    c->flags_told = note.flags;
     c->noted_ns = now_ns;
 }
 
@@ -134,7 +154,7 @@ bool collector_has_news(const struct collector *c)
 {
     return c->membership.state == JOINED &&
            (!seqset_empty(&c->intake.news) || c->intake.senders.has_gaps ||
-            c->order_told != c->order_full);
+            c->flags_told != collector_flags(c));
 }
 
 /* ---- to people ---- */

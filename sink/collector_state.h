@@ -3,6 +3,7 @@
 #define ZFARM_COLLECTOR_STATE_H
 
 #include "sink/ending.h"
+#include "sink/halting.h"
 #include "sink/intake.h"
 #include "sink/membership.h"
 #include "sink/outgoing.h"
@@ -16,17 +17,23 @@ struct collector {
     struct intake intake;
     struct membership membership;
     struct ending ending;
+    struct halting halting;
+    bool halt_told; /* HALT was sent in this session */
     struct outgoing outgoing;
     bool gone;        /* EXIT was said */
     bool stopping;    /* somebody wants an early end */
     bool was_closed;  /* in an earlier life, until a ventilator opens the job again */
     uint64_t opening; /* of the store; 0: there is none */
     bool order_full;
-    bool order_told;     /* what the last note said of it */
-    unsigned lacking;    /* DONEs in a row that named what never came */
-    uint64_t noted_ns;   /* when the last note was sent */
-    uint64_t retried_ns; /* when intake_retry was last called */
-    uint64_t due_ns;     /* what collector_deadline was at the end of the last turn */
+    enum collector_output output;
+    uint64_t written_bytes; /* to the output */
+    uint64_t written_ns;    /* when it last took something, or did not have to */
+    bool unread;            /* it has taken nothing for unread_after_ns */
+    uint64_t flags_told;    /* enum stored_flag: what the last note said */
+    unsigned lacking;       /* DONEs in a row that named what never came */
+    uint64_t noted_ns;      /* when the last note was sent */
+    uint64_t retried_ns;    /* when intake_retry was last called */
+    uint64_t due_ns;        /* what collector_deadline was at the end of the last turn */
     uint64_t moved_ns;
 };
 
@@ -34,9 +41,12 @@ struct collector {
  * counted. */
 enum error collector_take(struct collector *c, struct bytes message, uint64_t now_ns);
 
+uint64_t collector_flags(const struct collector *c); /* enum stored_flag, of a note */
+
 void collector_say_join(struct collector *c);
 void collector_say_heartbeat(struct collector *c, uint64_t now_ns);
 void collector_say_leave(struct collector *c);
+void collector_say_halt(struct collector *c);
 void collector_say_closed(struct collector *c);
 void collector_say_hashes(struct collector *c, uint64_t from);
 /* What the intake has as news, and the gaps; an empty note if there is nothing. */
@@ -46,6 +56,7 @@ bool collector_has_news(const struct collector *c);
 /* Closes the connection and makes a new one after the back-off. */
 void collector_rejoin(struct collector *c, uint64_t now_ns);
 void collector_exit(struct collector *c, int status, const struct why *why);
+int collector_status(const struct collector *c, struct why *why); /* as ending_status */
 void collector_exit_by_counts(struct collector *c);
 
 #endif

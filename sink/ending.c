@@ -53,8 +53,8 @@ void ending_flush(struct ending *e, const struct seqset *accepted)
     seqset_remove_all(&e->not_run, accepted);
 }
 
-int ending_status(const struct ending *e, const struct collector_counts *counts, bool interrupted,
-                  struct why *why)
+int ending_status(const struct ending *e, const struct collector_counts *counts,
+                  const struct halting *halting, bool interrupted, struct why *why)
 {
     uint64_t bad = counts->failed + counts->lost;
     uint64_t known = counts->ok + bad + e->not_run.members;
@@ -67,9 +67,15 @@ int ending_status(const struct ending *e, const struct collector_counts *counts,
         fail(why, ERR_CLOSED, "the job was interrupted");
         return 255;
     }
+    if (halting->fired.when)
+        return halting->fired.status < 255 ? (int)halting->fired.status : 255;
     if (counts->input_cut) {
         fail(why, ERR_CLOSED, "the input was not read to its end");
         return 255;
     }
-    return bad > 100 ? 101 : (int)bad;
+    if (!seqset_empty(&e->not_run)) {
+        fail(why, ERR_CLOSED, "the job was interrupted: not all tasks were run");
+        return 255;
+    }
+    return halting_status(halting, counts->ok, bad);
 }

@@ -3,6 +3,7 @@
 #define ZFARM_ENDING_H
 
 #include "sink/collector.h"
+#include "sink/halting.h"
 
 /* The end of the job, as the sink goes through it:
  *
@@ -30,9 +31,9 @@ bool ending_complete(struct ending *e, const struct seqset *stored);
 bool ending_lacks(const struct ending *e, const struct seqset *accepted);
 void ending_flush(struct ending *e, const struct seqset *accepted);
 
-/* The status to exit with: how many tasks failed or were lost, 101 for more than 100; 255, and why,
- * if the job was interrupted or the counts do not add up. */
-int ending_status(const struct ending *e, const struct collector_counts *counts, bool interrupted,
-                  struct why *why);
+/* The status to exit with: what halting.h says; 255, and why, if the job was interrupted or the counts
+ * do not add up. */
+int ending_status(const struct ending *e, const struct collector_counts *counts,
+                  const struct halting *halting, bool interrupted, struct why *why);
 
 #endif

@@ -7,11 +7,12 @@
 #include "common/xalloc.h"
 
 void intake_init(struct intake *in, const struct collector_options *options,
-                 struct collector_counts *counts)
+                 struct collector_counts *counts, struct halting *halting)
 {
     *in = (struct intake){.context = options->context,
                           .accept = options->accept,
                           .counts = counts,
+                          .halting = halting,
                           .tmpdir = options->tmpdir ? options->tmpdir : "/tmp"};
     in->marks = xcalloc(INTAKE_MARKS_MAX, sizeof *in->marks);
 }
@@ -90,6 +91,8 @@ static void accept_result(struct intake *in, const struct result *r)
         in->counts->failed++;
     in->moved = true;
     in->accept(in->context, r);
+    if (r->final)
+        halting_result(in->halting, r, in->counts->status.total);
 }
 
 static bool is_over(const struct intake *in, uint64_t seq)

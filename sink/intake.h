@@ -3,6 +3,7 @@
 #define ZFARM_INTAKE_H
 
 #include "sink/collector.h"
+#include "sink/halting.h"
 #include "sink/senders.h"
 
 /* Which results the collector takes in, and which of them are stored.
@@ -27,6 +28,7 @@ struct intake {
     void *context;
     void (*accept)(void *context, const struct result *result);
     struct collector_counts *counts;
+    struct halting *halting; /* told of each final result that counts */
     const char *tmpdir;
     struct senders senders;
     struct seqset accepted; /* with a final result; stored ones too */
@@ -47,7 +49,7 @@ struct intake {
 };
 
 void intake_init(struct intake *in, const struct collector_options *options,
-                 struct collector_counts *counts);
+                 struct collector_counts *counts, struct halting *halting);
 void intake_free(struct intake *in);
 
 /* Each returns ERR_NONE, or an error if the message is to be dropped and counted; then nothing of

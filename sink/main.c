@@ -37,6 +37,8 @@ static const struct option_row rows[] = {
      .help = "with --store: run again what failed"},
     {"durability", NULL, OPTION_CHOICE, AT(durability), "normal|full", .help = NULL,
      .choices = "normal|full"},
+    {"halt", NULL, OPTION_PARSED, AT(sink.halt), "WHEN,WHY",
+     .help = "end early: now,fail=1; soon,done=10%; never", .parse = halt_rule_parse},
     {"bar", NULL, OPTION_SET, AT(sink.bar), .help = "show progress (--no-bar: never)", .number = 1},
     {"no-bar", NULL, OPTION_SET, AT(sink.bar), .help = NULL, .number = 2},
     {"insecure", NULL, OPTION_FLAG, AT(sink.insecure),

@@ -450,6 +450,11 @@ bool outputs_ready(struct outputs *o)
     return more && !o->broken && writer_pending(&o->out) < RELEASE_BYTES;
 }
 
+uint64_t outputs_written_bytes(const struct outputs *o)
+{
+    return writer_written(&o->out) + writer_written(&o->err) + writer_written(&o->joblog);
+}
+
 size_t outputs_blocked_fds(const struct outputs *o, int fds[static OUTPUTS_WRITERS])
 {
     const struct writer *writers[] = {&o->out, &o->err, &o->joblog};

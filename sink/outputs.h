@@ -110,6 +110,8 @@ bool outputs_is_stuck(const struct outputs *o); /* no more results may be given 
 bool outputs_order_full(const struct outputs *o);
 /* More can leave the order window without anything else happening. */
 bool outputs_ready(struct outputs *o);
+/* Bytes that were written to everything, so far. */
+uint64_t outputs_written_bytes(const struct outputs *o);
 /* Descriptors to be polled for POLLOUT; returns how many. */
 size_t outputs_blocked_fds(const struct outputs *o, int fds[static OUTPUTS_WRITERS]);
 

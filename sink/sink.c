@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "sink/sink.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -50,6 +51,7 @@ struct sink {
     struct why trouble;   /* what cannot be written; empty if all is well */
     bool flushing;        /* the collector waits for everything to be written */
     bool cut;             /* a consumer gone or a signal: the status is 255 */
+    bool halt_said;
     unsigned signals_seen;
     bool over;
     int status;
@@ -145,7 +147,7 @@ static void close_job(struct sink *s, uint64_t now_ns)
 {
     const struct collector_counts *c = collector_counts(s->collector);
     struct store_closing closing = {collector_total(s->collector), c->not_run, c->doubled,
-                                    c->workers};
+                                    c->workers, c->input_cut};
     struct why why;
     enum error error = outputs_finish(&s->outputs, &closing, &why);
     note_trouble(s, error, &why, now_ns);
@@ -153,6 +155,15 @@ static void close_job(struct sink *s, uint64_t now_ns)
         return;
     s->flushing = false;
     collector_flushed(s->collector, now_ns);
+}
+
+static void tell_output(struct sink *s, uint64_t now_ns)
+{
+    int fds[OUTPUTS_WRITERS];
+    enum collector_output output = s->trouble.text[0]                          ? OUTPUT_NO_ROOM
+                                   : outputs_blocked_fds(&s->outputs, fds) > 0 ? OUTPUT_BLOCKED
+                                                                               : OUTPUT_FLOWS;
+    collector_set_output(s->collector, output, outputs_written_bytes(&s->outputs), now_ns);
 }
 
 static void write_outputs(struct sink *s, uint64_t now_ns)
@@ -168,6 +179,7 @@ static void write_outputs(struct sink *s, uint64_t now_ns)
     collector_set_order_full(s->collector, outputs_order_full(&s->outputs));
     if (s->flushing && outputs_empty(&s->outputs))
         close_job(s, now_ns);
+    tell_output(s, now_ns);
 }
 
 /* ---- the store ---- */
@@ -250,6 +262,16 @@ static struct progress_numbers numbers(const struct sink *s)
                                      .workers = (unsigned)c->status.workers};
 }
 
+static void say_halt(struct sink *s)
+{
+    const struct halt *halt = collector_halt(s->collector);
+    if (halt->when == HALT_NEVER || s->halt_said)
+        return;
+    s->halt_said = true;
+    log_line("halted by task %" PRIu64 ": nothing more is begun, and what runs %s", halt->seq,
+             halt->when == HALT_NOW ? "is killed" : "may finish");
+}
+
 static void tell(struct sink *s, uint64_t now_ns)
 {
     struct why why;
@@ -261,6 +283,7 @@ static void tell(struct sink *s, uint64_t now_ns)
                  outputs_pending_bytes(&s->outputs));
     else if (due && collector_waits_for(s->collector, now_ns, &why))
         log_line("waiting: %s", why.text);
+    say_halt(s);
     struct progress_numbers n = numbers(s);
     progress_draw(&s->progress, &n, now_ns);
 }
@@ -278,14 +301,16 @@ static void sum_up(struct sink *s)
                               .reasons_hidden = text_reasons_hidden(&s->outputs.text),
                               .workers = (unsigned)c->workers,
                               .elapsed_ns = clock_now_ns() - s->began_ns,
-                              .stopped_early = c->input_cut};
+                              .stopped_early = c->input_cut,
+                              .halted_by = collector_halt(s->collector)->seq};
     struct buf line = {0};
     summary_put(&line, &summary);
     progress_clear(&s->progress);
     ssize_t ignored = write(STDERR_FILENO, line.data, line.size);
     (void)ignored;
     buf_free(&line);
-    s->status = s->status == 255 ? 255 : summary_exit_status(&summary, s->cut);
+    if (s->cut || summary_is_wrong(&summary))
+        s->status = 255;
 }
 
 /* ---- the loop ---- */
@@ -376,9 +401,11 @@ static void make_collector(struct sink *s)
                                         .wants = outputs_wants(&s->options->outputs),
                                         .is_volatile = !has_store,
                                         .past = has_store ? &past : NULL,
+                                        .tmpdir = s->options->outputs.tmpdir,
                                         .window_max_bytes = WINDOW_MAX,
                                         .give_up_ns = s->options->give_up_ns,
                                         .random_seed = random_u64(),
+                                        .halt = s->options->halt,
                                         .context = s,
                                         .accept = accept,
                                         .begin_life = has_store ? begin_life : NULL,

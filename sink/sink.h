@@ -2,6 +2,7 @@
 #ifndef ZFARM_SINK_H
 #define ZFARM_SINK_H
 
+#include "common/halt_rule.h"
 #include "sink/outputs.h"
 
 /* The sink's shell: sockets, clock, signals and outputs around the collector. */
@@ -10,6 +11,7 @@ struct sink_options {
     const char *bind;      /* of the results inbox */
     const char *advertise; /* host that workers are told; NULL: what `bind` says */
     uint64_t give_up_ns;
+    struct halt_rule halt;
     bool insecure;
     unsigned bar;    /* 0: when stderr is a terminal; 1: yes; 2: no */
     int ready_fd;    /* -1: nobody wants to know */

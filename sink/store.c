@@ -250,6 +250,7 @@ static enum error write_job(struct store *s, struct why *why)
         sqlite3_bind_int64(row, 3, (int64_t)s->closing.not_run);
         sqlite3_bind_int64(row, 4, (int64_t)s->closing.doubled);
         sqlite3_bind_int64(row, 5, (int64_t)s->closing.workers);
+        sqlite3_bind_int(row, 6, s->closing.input_cut);
         error = step(s, FINISH, why);
     }
     return error;
@@ -321,7 +322,7 @@ static struct bytes column(sqlite3_stmt *row, int at)
     return (struct bytes){data, (size_t)sqlite3_column_bytes(row, at)};
 }
 
-static enum result_status status_of_word(struct bytes word)
+enum result_status store_status(struct bytes word)
 {
     for (int i = 0; i < RESULT_STATUS_COUNT; i++)
         if (bytes_equal(word, bytes_of(result_status_word((enum result_status)i))))
@@ -333,7 +334,7 @@ static struct result result_of_row(sqlite3_stmt *row, uint64_t seq, struct buf *
 {
     struct result r = {.seq = seq,
                        .final = true,
-                       .status = status_of_word(column(row, 0)),
+                       .status = store_status(column(row, 0)),
                        .tries = (uint32_t)sqlite3_column_int64(row, 3),
                        .worker = column(row, 4),
                        .start_us = (uint64_t)(sqlite3_column_double(row, 5) * 1e6 + 0.5),

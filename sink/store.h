@@ -52,6 +52,8 @@ enum error store_open(struct store **store, const char *path, enum store_durabil
 enum error store_retry_failed(struct store *store, const char *output, struct store_past *past,
                               struct why *why);
 void store_past_free(struct store_past *past);
+/* Whether a sink has the store at `path` open; takes no lock. Not for who has it open with SQLite. */
+bool store_is_in_use(const char *path);
 /* What was not committed is gone. Takes NULL. */
 void store_close(struct store **store);
 
@@ -68,6 +70,7 @@ void store_reopen(struct store *store, uint64_t incarnation);
 void store_set_executor(struct store *store, struct hash executor);
 struct store_closing {
     uint64_t total, not_run, doubled, workers;
+    bool input_cut; /* the input was not read to its end */
 };
 void store_finish(struct store *store, const struct store_closing *closing);
 /* There is something to be committed. */

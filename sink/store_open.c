@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -28,7 +27,8 @@ static const char *const texts[STATEMENTS] = {
     [GET_FILE] = "SELECT length, next FROM file WHERE name = ?",
     [REOPEN] = "UPDATE job SET closed = NULL, total = NULL, incarnation = ?",
     [SET_EXECUTOR] = "UPDATE job SET executor = ?",
-    [FINISH] = "UPDATE job SET closed = ?, total = ?, not_run = ?, doubled = ?, workers = ?",
+    [FINISH] = "UPDATE job SET closed = ?, total = ?, not_run = ?, doubled = ?, workers = ?, "
+               "input_cut = ?",
     [GET_HASHES] = "SELECT seq, hash FROM result WHERE seq >= ? ORDER BY seq LIMIT ?",
     [GET_RESULT] = "SELECT status, exit, signal, attempts, worker, start, seconds, task, stdout, "
                    "stderr, record FROM result WHERE seq = ?",
@@ -69,13 +69,32 @@ static enum error run(struct store *s, const char *sql, struct why *why)
 
 /* ---- opening ---- */
 
+/* One byte far behind those that SQLite locks, and as an open file description's lock: so that it can
+ * be asked for without being taken, and other descriptors of the file may come and go. */
+static struct flock lock_byte(void)
+{
+    return (struct flock){
+        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = STORE_APPLICATION, .l_len = 1};
+}
+
+bool store_is_in_use(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct flock byte = lock_byte();
+    bool in_use = fd >= 0 && fcntl(fd, F_OFD_GETLK, &byte) == 0 && byte.l_type != F_UNLCK;
+    if (fd >= 0)
+        close(fd);
+    return in_use;
+}
+
 static enum error lock(struct store *s, struct why *why)
 {
+    struct flock byte = lock_byte();
     s->lock = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (s->lock < 0)
         return fail(why, errno == EACCES ? ERR_ACCESS : ERR_IO, "cannot open the store %s: %s",
                     s->path, strerror(errno));
-    if (flock(s->lock, LOCK_EX | LOCK_NB))
+    if (fcntl(s->lock, F_OFD_SETLK, &byte))
         return fail(why, ERR_IN_USE,
                     "the store %s is in use by another sink; end that one, or give "
                     "another file",
@@ -107,18 +126,15 @@ static enum error create(struct store *s, uint64_t job, struct why *why)
     return error;
 }
 
-/* Whose file is this? An empty one becomes a store. */
-static enum error identify(struct store *s, uint64_t job, struct store_past *past, struct why *why)
+enum error store_identify(struct store *s, bool *is_empty, struct why *why)
 {
     int64_t application = 0, version = 0, tables = 0;
     enum error error = number_of(s, "PRAGMA application_id", &application, why);
     error = error ? error : number_of(s, "PRAGMA user_version", &version, why);
     error = error ? error : number_of(s, "SELECT count(*) FROM sqlite_master", &tables, why);
-    if (error)
+    *is_empty = !error && tables == 0;
+    if (error || *is_empty)
         return error;
-    past->is_new = tables == 0;
-    if (past->is_new)
-        return create(s, job, why);
     if (application != STORE_APPLICATION)
         return fail(why, ERR_INVALID, "%s is no store of zfarm but another SQLite database",
                     s->path);
@@ -228,7 +244,9 @@ enum error store_open(struct store **store, const char *path, enum store_durabil
     s->path = xstrdup(path);
     enum error error = lock(s, why);
     error = error ? error : connect_to(s, why);
-    error = error ? error : identify(s, job, past, why);
+    error = error ? error : store_identify(s, &past->is_new, why);
+    if (!error && past->is_new)
+        error = create(s, job, why);
     error = error ? error : prepare(s, why);
     error = error ? error : count_opening(s, durability, why);
     error = error ? error : read_job(s, past, why);

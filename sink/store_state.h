@@ -7,7 +7,7 @@
 #include "sink/store.h"
 
 /* Shared by the parts of the store: store_open.c opens the file and knows what it has from before,
- * store.c writes and reads rows. */
+ * store.c writes and reads rows, store_view.c only reads. */
 enum { STORE_FILES_MAX = 2 };
 
 enum statement {
@@ -44,6 +44,9 @@ struct store {
 
 /* What SQLite says of the last call that failed. ERR_DISK_FULL: it may work later. */
 enum error store_failure(const struct store *s, struct why *why);
+/* Whose file is this? ERR_INVALID, ERR_VERSION, ERR_IO with words; an empty one may become a store. */
+enum error store_identify(struct store *s, bool *is_empty, struct why *why);
+enum result_status store_status(struct bytes word); /* RESULT_EXITED if there is no such word */
 struct hash store_hash(const uint8_t bytes[static 16]);
 
 #endif

@@ -22,16 +22,14 @@ void summary_put(struct buf *to, const struct summary *s)
     put_unless_0(to, ", %" PRIu64 " double", s->written_twice);
     buf_printf(to, "; %u %s; %.1f s; %.1f tasks/s", s->workers,
                s->workers == 1 ? "worker" : "workers", seconds, seconds > 0 ? done / seconds : 0);
+    put_unless_0(to, "; halted by task %" PRIu64, s->halted_by);
     if (s->stopped_early)
         buf_put_text(to, "; input not read to its end");
     put_unless_0(to, "; %" PRIu64 " reasons not shown", s->reasons_hidden);
     buf_put_byte(to, '\n');
 }
 
-int summary_exit_status(const struct summary *s, bool farm_failed)
+bool summary_is_wrong(const struct summary *s)
 {
-    if (farm_failed || s->missing || s->written_twice)
-        return 255;
-    uint64_t bad = s->failed + s->lost;
-    return bad > 100 ? 101 : (int)bad;
+    return s->missing || s->written_twice;
 }

@@ -17,6 +17,7 @@ struct summary {
     unsigned workers;        /* that took part */
     uint64_t elapsed_ns;
     bool stopped_early; /* the input was not read to its end */
+    uint64_t halted_by; /* the task that ended the job early (--halt); 0: none */
 };
 
 /* Appends the last line, with its newline:
@@ -24,12 +25,10 @@ struct summary {
  *     1000 tasks: 998 ok, 2 failed, 0 lost; 4 workers; 12.4 s; 80.6 tasks/s
  *
  * Behind "lost" come ", D not run", ", M missing" and ", D double" when they are not 0; at the end
- * "; input not read to its end" and "; N reasons not shown". */
+ * "; halted by task N", "; input not read to its end" and "; N reasons not shown". */
 void summary_put(struct buf *to, const struct summary *summary);
 
-/* 0 all ok; 1 to 100: that many failed or were lost; 101: more than 100. 255 if `farm_failed`: the
- * farm itself could not do its work, or was interrupted; also when something is missing or double.
- */
-int summary_exit_status(const struct summary *summary, bool farm_failed);
+/* Something is missing or double, which it never is unless zfarm is wrong. */
+bool summary_is_wrong(const struct summary *summary);
 
 #endif

@@ -44,11 +44,13 @@ static inline void codec_frees_nothing(void *m)
 }
 
 CODEC_FUNCTIONS(attempt_list, attempt_list_free)
+CODEC_FUNCTIONS(because, because_free)
 CODEC_FUNCTIONS(cancel, cancel_free)
 CODEC_FUNCTIONS(closed, codec_frees_nothing)
 CODEC_FUNCTIONS(credit, codec_frees_nothing)
 CODEC_FUNCTIONS(done, done_free)
 CODEC_FUNCTIONS(finished, finished_free)
+CODEC_FUNCTIONS(halt, codec_frees_nothing)
 CODEC_FUNCTIONS(hashes, hashes_free)
 CODEC_FUNCTIONS(heartbeat, heartbeat_free)
 CODEC_FUNCTIONS(piece, codec_frees_nothing)

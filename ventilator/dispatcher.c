@@ -22,6 +22,8 @@ struct dispatcher *dispatcher_new(const struct dispatcher_options *options, uint
     d->options = *options;
     d->lanes = xstrdup(options->lanes);
     d->endpoint = xstrdup(options->endpoint);
+    d->random = options->random_seed;
+    d->input = xstrdup(options->input);
     d->turned_at_ns = d->moved_at_ns = d->sink.absent_since_ns = now_ns;
     return d;
 }
@@ -47,12 +49,15 @@ void dispatcher_destroy(struct dispatcher **dispatcher)
     audit_free(&d->audit);
     seqset_free(&d->queue);
     seqset_free(&d->lonely);
+    delays_free(&d->delayed);
     seqset_free(&d->doomed);
     seqset_free(&d->judged);
     buf_free(&d->room);
     free(d->actions);
     free(d->lanes);
     free(d->endpoint);
+    free(d->input);
+    block_release(&d->because);
     free(d);
 }
 
@@ -90,11 +95,16 @@ bool dispatcher_next_action(struct dispatcher *d, struct dispatcher_action *acti
     return true;
 }
 
-void dispatcher_send(struct dispatcher *d, uint64_t connection, struct buf *message)
+void dispatcher_send_block(struct dispatcher *d, uint64_t connection, struct block *block)
 {
     struct dispatcher_action *action = push(d, DISPATCHER_SEND_CONTROL);
     action->connection = connection;
-    action->block = block_new(message);
+    action->block = block;
+}
+
+void dispatcher_send(struct dispatcher *d, uint64_t connection, struct buf *message)
+{
+    dispatcher_send_block(d, connection, block_new(message));
 }
 
 void dispatcher_send_lane(struct dispatcher *d, uint64_t lane, struct block *block)
@@ -201,12 +211,19 @@ void dispatcher_control_message(struct dispatcher *d, uint64_t connection, const
     enum error error = frame_take(message, &head, &body);
     if (error) {
         d->dropped++;
-        if (error == ERR_VERSION && head.kind == KIND_JOIN)
+        if (error == ERR_VERSION && (head.kind == KIND_JOIN || head.kind == KIND_WHY))
             refuse_version(d, connection, message);
         return;
     }
     if (head.kind == KIND_JOIN) {
         join(d, connection, address, head, message, body, now_ns);
+        return;
+    }
+    if (head.kind == KIND_WHY) {
+        if (body.size)
+            d->dropped++;
+        else
+            because_answer(d, connection, now_ns);
         return;
     }
     bool ours = head.job == d->job && head.incarnation == d->options.incarnation;
@@ -221,13 +238,18 @@ void dispatcher_control_message(struct dispatcher *d, uint64_t connection, const
 
 /* ---- input ---- */
 
+bool dispatcher_is_full(const struct dispatcher *d)
+{
+    return d->ledger.bytes >= d->options.queue_max_bytes ||
+           d->ledger.read - d->ledger.stored.members >= LEDGER_TASKS_MAX;
+}
+
 bool dispatcher_may_read(const struct dispatcher *d)
 {
     if (audit_reads(d))
         return d->sink.ready && !dispatcher_is_over(d);
     return d->sink.ready && !d->sink.order_full && !d->input_ended && !dispatcher_is_over(d) &&
-           seqset_empty(&d->queue) && d->ledger.bytes < d->options.queue_max_bytes &&
-           d->ledger.read - d->ledger.stored.members < LEDGER_TASKS_MAX;
+           (seqset_empty(&d->queue) || d->sink.wants_total) && !dispatcher_is_full(d);
 }
 
 static void make_room(struct dispatcher *d)
@@ -239,10 +261,11 @@ static void make_room(struct dispatcher *d)
 }
 
 /* When everybody is gone and everything that was read is stored, one task is read all the same:
- * perhaps there is none, and the job is done. */
+ * perhaps there is none, and the job is done. What is read for a sink that wants to know how many
+ * there are waits in the queue. */
 static bool may_look_ahead(const struct dispatcher *d)
 {
-    return d->ledger.read == d->ledger.stored.members;
+    return d->sink.wants_total || d->ledger.read == d->ledger.stored.members;
 }
 
 bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *bytes_max)
@@ -258,10 +281,14 @@ bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *byt
         d->asked = true;
         return true;
     }
-    if (dispatcher_may_read(d))
+    if (dispatcher_may_read(d) && seqset_empty(&d->queue))
         d->target = handout_pick_for_input(d);
     if (!dispatcher_may_read(d) || (!d->target && !may_look_ahead(d)))
         return false;
+    if (d->sink.wants_total && !d->target) {
+        *tasks_max = BATCH_TASKS_MAX;
+        *bytes_max = BATCH_BYTES_MAX;
+    }
     if (d->target) {
         uint64_t tasks = session_ordinary_room(d->target);
         uint64_t granted = d->target->granted.size_bytes, sent = d->target->sent_bytes;
@@ -307,6 +334,7 @@ void dispatcher_input_ended(struct dispatcher *d, uint64_t now_ns)
     d->asked = false;
     d->input_ended = true;
     audit_input_ended(d);
+    sinkside_tell_status(d); /* now it is known how many tasks there are */
     d->turn_wanted = true;
     dispatcher_moved(d, now_ns);
 }
@@ -318,15 +346,20 @@ void dispatcher_input_failed(struct dispatcher *d, const char *why, uint64_t now
     dispatcher_stop(d, why, now_ns);
 }
 
+void dispatcher_begin_to_stop(struct dispatcher *d, uint64_t now_ns)
+{
+    d->stopping = true;
+    for (size_t i = 0; i < d->session_count; i++)
+        workers_lane_end(d, d->sessions[i]);
+    dispatcher_moved(d, now_ns);
+}
+
 void dispatcher_stop(struct dispatcher *d, const char *why, uint64_t now_ns)
 {
     if (d->stopping)
         return;
-    d->stopping = true;
     snprintf(d->stop_why.text, sizeof d->stop_why.text, "%s", why);
-    for (size_t i = 0; i < d->session_count; i++)
-        workers_lane_end(d, d->sessions[i]);
-    dispatcher_moved(d, now_ns);
+    dispatcher_begin_to_stop(d, now_ns);
     if (d->sink.instance == 0)
         dispatcher_exit(d, 255, "%s; no sink had joined, nothing was run", why);
 }
@@ -435,76 +468,15 @@ uint64_t dispatcher_deadline(const struct dispatcher *d)
         return 0;
     if (d->flush_wanted && d->flushed_at_ns + FLUSH_NS < due_ns)
         due_ns = d->flushed_at_ns + FLUSH_NS;
-    return due_ns;
+    uint64_t retry_ns = delays_next_ns(&d->delayed);
+    return retry_ns < due_ns ? retry_ns : due_ns;
 }
 
-/* ---- what is waited for ---- */
+/* ---- what it knows ---- */
 
 uint64_t dispatcher_moved_at(const struct dispatcher *d)
 {
     return d->moved_at_ns;
-}
-
-/* The longest running task, by what workers told; 0 if none runs for more than a second. */
-static uint64_t a_running_task(const struct dispatcher *d, const struct session **where)
-{
-    uint64_t lowest = 0;
-    for (size_t i = 0; i < d->session_count; i++) {
-        uint64_t seq = seqset_min(&d->sessions[i]->running);
-        if (seq && (!lowest || seq < lowest)) {
-            lowest = seq;
-            *where = d->sessions[i];
-        }
-    }
-    return lowest;
-}
-
-static unsigned long long seconds_since(uint64_t then_ns, uint64_t now_ns)
-{
-    return (now_ns - then_ns) / NS_PER_S;
-}
-
-bool dispatcher_waits_for(const struct dispatcher *d, uint64_t now_ns, struct why *why)
-{
-    const struct session *where = NULL;
-    unsigned long long left = d->ledger.read - d->ledger.stored.members;
-    uint64_t running = a_running_task(d, &where);
-    if (d->closed || d->exited)
-        return false;
-    if (d->sink.instance == 0)
-        fail(why, ERR_NONE, "no sink has joined yet: start one with: zfarm-sink --connect %s",
-             d->endpoint);
-    else if (!d->sink.connection)
-        fail(why, ERR_NONE, "the sink is gone for %llu s; it is waited for",
-             seconds_since(d->sink.absent_since_ns, now_ns));
-    else if (now_ns > d->sink.heard_at_ns + d->options.limit_ns)
-        fail(why, ERR_NONE, "the sink has been silent for %llu s: is it stopped, or its disk full?",
-             seconds_since(d->sink.heard_at_ns, now_ns));
-    else if (audit_reads(d))
-        fail(why, ERR_NONE,
-             "the input is read again and compared with what is stored: %llu tasks so far",
-             (unsigned long long)d->ledger.read);
-    else if (d->done_sent)
-        fail(why, ERR_NONE, "the sink has everything and is to close the job");
-    else if (d->session_count == 0)
-        fail(why, ERR_NONE, "%s: start one with: zfarm-worker --connect %s",
-             d->workers_seen ? "all workers are gone" : "no worker has joined yet", d->endpoint);
-    else if (running)
-        fail(why, ERR_NONE, "%llu tasks are out; task %llu runs on worker %s", left,
-             (unsigned long long)running, where->name);
-    else if (d->sink.order_full)
-        fail(why, ERR_NONE, "the sink's order window is full: it waits for task %llu",
-             (unsigned long long)(d->ledger.stored.count && d->ledger.stored.ranges[0].first == 1
-                                      ? d->ledger.stored.ranges[0].last + 1
-                                      : 1));
-    else if (left == 0 && !d->input_ended)
-        fail(why, ERR_NONE, "all %llu tasks so far are done; more input is waited for",
-             (unsigned long long)d->ledger.read);
-    else
-        fail(why, ERR_NONE, "%llu tasks are not stored: %llu wait for a free slot of %zu worker%s",
-             left, (unsigned long long)(d->queue.members + d->lonely.members + d->doomed.members),
-             d->session_count, d->session_count == 1 ? "" : "s");
-    return true;
 }
 
 struct dispatcher_counts dispatcher_counts(const struct dispatcher *d)

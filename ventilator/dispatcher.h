@@ -28,6 +28,8 @@ struct dispatcher;
 struct dispatcher_options {
     uint64_t incarnation;
     unsigned retries;         /* tries in all, at least 1 */
+    uint64_t retry_delay_ns;  /* before the second try, see delays.h; 0: none */
+    uint64_t random_seed;     /* of the delays' jitter */
     uint64_t queue_max_bytes; /* of tasks that are not stored */
     uint64_t heartbeat_ns;    /* 500 ms */
     uint64_t limit_ns;        /* 3 s */
@@ -35,6 +37,7 @@ struct dispatcher_options {
     unsigned workers_max;
     const char *lanes;       /* told to workers: the gate's port, or an endpoint */
     const char *endpoint;    /* of control, named in sentences for people */
+    const char *input;       /* likewise: "standard input" */
     struct hash fingerprint; /* of source and options */
     uint64_t total;          /* tasks in the input, if known; else 0 */
     bool is_first;           /* no worker can be left of an earlier life: none is waited for */
@@ -61,7 +64,7 @@ struct dispatcher_action {
 struct dispatcher *dispatcher_new(const struct dispatcher_options *options, uint64_t now_ns);
 void dispatcher_destroy(struct dispatcher **d); /* takes NULL */
 
-/* What happened. Messages that are malformed, unknown or out of place are dropped and counted.
+/* What happened. WHY is answered to whoever asks (docs/protocol.md, 12). Messages that are malformed, unknown or out of place are dropped and counted.
  * `address` is the host that the connection comes from ("" if unknown): used when a sink's endpoint
  * has no host. */
 void dispatcher_control_message(struct dispatcher *d, uint64_t connection, const char *address,
@@ -92,6 +95,8 @@ uint64_t dispatcher_deadline(const struct dispatcher *d);
 bool dispatcher_next_action(struct dispatcher *d, struct dispatcher_action *action);
 
 uint64_t dispatcher_moved_at(const struct dispatcher *d);
+/* The foremost of what WHY is answered with: what holds up the job, in one sentence. False when it is
+ * over. */
 bool dispatcher_waits_for(const struct dispatcher *d, uint64_t now_ns, struct why *why);
 
 struct dispatcher_counts {

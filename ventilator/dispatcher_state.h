@@ -4,6 +4,7 @@
 
 #include "common/endpoint.h"
 #include "ventilator/audit.h"
+#include "ventilator/delays.h"
 #include "ventilator/dispatcher.h"
 #include "ventilator/index.h"
 #include "ventilator/ledger.h"
@@ -14,8 +15,10 @@
  *     dispatcher.c   events in, actions out, the order of a turn
  *     workers.c      workers: JOIN, WELCOME, what a session's end means for its tasks
  *     handout.c      who gets which task; recall
+ *     haltside.c     a job that the sink ends early
  *     sinkside.c     the sink: JOIN, STORED, verdicts, the end of the job
  *     audit.c        a job that is taken up again: its input against what is stored
+ *     because.c      what each unfinished task waits for; the stall line
  */
 
 /* What was charged when a session ended, in case its worker comes back. */
@@ -40,6 +43,9 @@ struct sinkside {
     uint64_t epoch;
     bool ready; /* its first note has come: it has committed the incarnation */
     bool order_full;
+    bool wants_total; /* the input is read ahead, until the queue is full */
+    bool is_unread;   /* whoever reads its output takes nothing */
+    bool has_no_room; /* to write */
     bool is_volatile;
     uint64_t opening; /* of its store */
     uint64_t heard_at_ns;
@@ -52,6 +58,7 @@ struct dispatcher {
     struct dispatcher_options options;
     char *lanes;
     char *endpoint;
+    char *input;
     uint64_t job;
     uint64_t last_id; /* of sessions */
     uint64_t last_epoch;
@@ -77,10 +84,12 @@ struct dispatcher {
 
     /* Every task in the ledger is in exactly one of these, or at one or more sessions. */
     struct ledger ledger;
-    struct seqset queue;  /* to be handed out */
-    struct seqset lonely; /* to be handed out, alone */
-    struct seqset doomed; /* three losses, not final yet */
-    struct seqset judged; /* VERDICT given, not stored yet */
+    struct seqset queue;   /* to be handed out */
+    struct seqset lonely;  /* to be handed out, alone */
+    struct delays delayed; /* to be handed out later: the last try failed */
+    struct seqset doomed;  /* three losses, not final yet */
+    struct seqset judged;  /* VERDICT given, not stored yet */
+    uint64_t random;       /* for the delays */
 
     struct buf room;        /* the batch that is being filled */
     struct session *target; /* whom it is for */
@@ -91,6 +100,7 @@ struct dispatcher {
     bool stopping;
     bool failed; /* the job ends with 255 */
     struct why stop_why;
+    struct halt halt; /* when is HALT_NEVER: not that way */
 
     bool done_sent;
     bool settled;    /* DONE has said what is not run: that is final, whoever comes back with it */
@@ -107,6 +117,10 @@ struct dispatcher {
     uint64_t verdicts_again_ns;
     uint64_t waits_sent_ns; /* HEARTBEAT to those who wait for a sink */
     uint64_t moved_at_ns;
+    uint64_t handed_at_ns;  /* tasks were handed out; 0: never */
+    uint64_t stored_at_ns;  /* likewise stored */
+    struct block *because;  /* the last answer to WHY */
+    uint64_t because_at_ns; /* its time */
     uint64_t dropped;
 
     struct dispatcher_action *actions; /* a ring */
@@ -119,6 +133,8 @@ struct dispatcher {
 struct frame_head dispatcher_head(const struct dispatcher *d, enum wire_kind kind,
                                   uint64_t session);
 void dispatcher_send(struct dispatcher *d, uint64_t connection, struct buf *message);
+/* The same message to several: takes over one hold of `block`. */
+void dispatcher_send_block(struct dispatcher *d, uint64_t connection, struct block *block);
 void dispatcher_send_lane(struct dispatcher *d, uint64_t lane, struct block *block);
 void dispatcher_act(struct dispatcher *d, enum dispatcher_action_kind kind, uint64_t lane);
 void dispatcher_say(struct dispatcher *d, const char *format, ...)
@@ -128,8 +144,10 @@ void dispatcher_exit(struct dispatcher *d, int status, const char *format, ...)
 void dispatcher_refuse(struct dispatcher *d, uint64_t connection, enum refuse_reason reason,
                        const char *sentence);
 void dispatcher_moved(struct dispatcher *d, uint64_t now_ns);
+void dispatcher_begin_to_stop(struct dispatcher *d, uint64_t now_ns);
 bool dispatcher_is_over(const struct dispatcher *d);  /* nothing more is handed out */
 bool dispatcher_may_read(const struct dispatcher *d); /* input, if somebody would take it */
+bool dispatcher_is_full(const struct dispatcher *d);  /* of tasks that are not stored */
 
 /* workers.c    */
 void workers_join(struct dispatcher *d, uint64_t connection, struct frame_head head,
@@ -145,15 +163,25 @@ void workers_turn(struct dispatcher *d, uint64_t now_ns);
 void workers_free(struct dispatcher *d);
 
 /* handout.c */
-/* Puts a task that nobody has where it belongs: queue, lonely or doomed. */
+/* Puts a task that nobody has where it belongs: queue, lonely or doomed; what is delayed stays so. */
 void handout_queue(struct dispatcher *d, const struct story *story);
 void handout_unqueue(struct dispatcher *d, uint64_t first, uint64_t last);
 /* Takes the task away from the session; queued again if nobody else has it. Returns its story. */
 struct story *handout_take_back(struct dispatcher *d, struct session *s, uint64_t seq);
+/* A try of it failed there, and was not the last. */
+void handout_failed(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns);
+uint64_t handout_waiting(const struct dispatcher *d); /* tasks that nobody has and somebody will */
 void handout_turn(struct dispatcher *d, uint64_t now_ns);
 struct session *handout_pick_for_input(struct dispatcher *d);
 /* Numbers the tasks in d->room, notes them in the ledger and sends them to the session. */
 void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, uint64_t now_ns);
+
+/* haltside.c */
+void haltside_take(struct dispatcher *d, struct bytes body, uint64_t now_ns); /* HALT */
+void haltside_tell(
+    struct dispatcher *d); /* a sink that has just joined, if that was decided before */
+/* because.c */
+void because_answer(struct dispatcher *d, uint64_t connection, uint64_t now_ns); /* to WHY */
 
 /* sinkside.c */
 void sinkside_join(struct dispatcher *d, uint64_t connection, const char *address,
@@ -164,6 +192,7 @@ void sinkside_closed(struct dispatcher *d, uint64_t now_ns);
 /* The tasks are stored: out of queues and sessions, whose workers are told. */
 void sinkside_stored(struct dispatcher *d, const struct seqset *tasks, uint64_t now_ns);
 void sinkside_session_ended(struct dispatcher *d, uint64_t session);
+void sinkside_tell_status(struct dispatcher *d); /* if there is a sink */
 void sinkside_judge(struct dispatcher *d, uint64_t seq);
 void sinkside_turn(struct dispatcher *d, uint64_t now_ns);
 

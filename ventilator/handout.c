@@ -19,16 +19,25 @@ enum {
 };
 #define RECALL_PAUSE_NS (50 * NS_PER_MS)
 
+static void handed_out(struct dispatcher *d, uint64_t now_ns)
+{
+    d->handed_at_ns = now_ns;
+    dispatcher_moved(d, now_ns);
+}
+
 void handout_unqueue(struct dispatcher *d, uint64_t first, uint64_t last)
 {
     seqset_remove(&d->queue, first, last);
     seqset_remove(&d->lonely, first, last);
+    delays_remove(&d->delayed, first, last);
     seqset_remove(&d->doomed, first, last);
 }
 
 void handout_queue(struct dispatcher *d, const struct story *story)
 {
     assert(story->holder_count == 0);
+    if (seqset_has(&d->delayed.tasks, story->seq))
+        return;
     handout_unqueue(d, story->seq, story->seq);
     if (seqset_has(&d->judged, story->seq))
         return; /* a worker had kept its result; the verdict stands */
@@ -48,6 +57,44 @@ struct story *handout_take_back(struct dispatcher *d, struct session *s, uint64_
     if (story->holder_count == 0)
         handout_queue(d, story);
     return story;
+}
+
+/* Notes the worker as the last one where it failed. */
+static void note_failed_at(struct story *story, uint64_t instance)
+{
+    size_t at = 0;
+    while (at < FAILED_AT_MAX - 1 && story->failed_at[at] && story->failed_at[at] != instance)
+        at++;
+    for (; at > 0; at--)
+        story->failed_at[at] = story->failed_at[at - 1];
+    story->failed_at[0] = instance;
+}
+
+void handout_failed(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns)
+{
+    struct story *story = handout_take_back(d, s, seq);
+    story->fails++;
+    note_failed_at(story, s->instance);
+    s->fails_in_a_row++;
+    dispatcher_moved(d, now_ns);
+    bool is_next = seqset_has(&d->queue, seq) || seqset_has(&d->lonely, seq);
+    if (!is_next || !d->options.retry_delay_ns)
+        return;
+    handout_unqueue(d, seq, seq);
+    delays_add(&d->delayed, seq,
+               now_ns + delay_after(d->options.retry_delay_ns, story->fails, &d->random));
+}
+
+static void end_delays(struct dispatcher *d, uint64_t now_ns)
+{
+    uint64_t seq;
+    while ((seq = delays_take(&d->delayed, now_ns)) != 0)
+        handout_queue(d, entry_story(ledger_find(&d->ledger, seq), seq));
+}
+
+uint64_t handout_waiting(const struct dispatcher *d)
+{
+    return d->queue.members + d->lonely.members + d->delayed.count + d->doomed.members;
 }
 
 static bool is_open(const struct dispatcher *d, const struct session *s)
@@ -189,14 +236,25 @@ static void parcel_send(struct parcel *p, struct dispatcher *d)
     buf_free(&p->records);
 }
 
-/* Whether another one could begin a task now, or at least as soon as this one: there goes what has
- * failed here. */
-static bool is_better_elsewhere(const struct dispatcher *d, const struct session *s)
+/* How lately it failed at the worker: 0 it did not, the more the later. */
+static size_t failed_lately(const struct story *story, const struct session *s)
 {
+    for (size_t i = 0; i < FAILED_AT_MAX && story->failed_at[i]; i++)
+        if (story->failed_at[i] == s->instance)
+            return FAILED_AT_MAX - i;
+    return 0;
+}
+
+/* Whether the task failed here, and another one where it did not, or longer ago, could begin it now,
+ * or at least as soon as this one. */
+static bool is_better_elsewhere(const struct dispatcher *d, const struct session *s,
+                                const struct story *story)
+{
+    size_t here = failed_lately(story, s);
     bool idles = session_unfinished(s) < s->slots;
-    for (size_t i = 0; i < d->session_count; i++) {
+    for (size_t i = 0; here && i < d->session_count; i++) {
         const struct session *other = d->sessions[i];
-        if (other != s && room_for(d, other, true) &&
+        if (failed_lately(story, other) < here && !other->passed_over && room_for(d, other, true) &&
             (!idles || session_unfinished(other) < other->slots))
             return true;
     }
@@ -218,14 +276,14 @@ static bool fits(const struct parcel *p, const struct story *story, size_t size_
     return tasks < s->granted.tasks && (first || bytes <= s->granted.size_bytes);
 }
 
-/* Sends the session a batch of what is queued; returns false if there is nothing for it. */
-static bool send_queued(struct dispatcher *d, struct session *s, uint64_t candidates)
+/* Sends the session a batch of what is queued, if `choosy` without what had better go elsewhere;
+ * returns false if there is nothing for it. */
+static bool send_queued(struct dispatcher *d, struct session *s, uint64_t candidates, bool choosy)
 {
     uint64_t most = (d->queue.members + candidates - 1) / candidates;
     uint64_t room = room_for(d, s, true);
     most = most < room ? most : room;
     most = most < BATCH_TASKS_MAX ? most : BATCH_TASKS_MAX;
-    bool better_elsewhere = candidates > 1 && is_better_elsewhere(d, s);
     struct parcel p;
     parcel_begin(&p, d, s);
     struct range r;
@@ -234,7 +292,7 @@ static bool send_queued(struct dispatcher *d, struct session *s, uint64_t candid
         struct entry *entry = ledger_find(&d->ledger, r.first);
         struct story *story = ledger_make_story(&d->ledger, entry, r.first, d->options.incarnation);
         struct bytes record = ledger_walk(&p.walk, entry, r.first);
-        if (story->avoid && story->avoid == s->instance && better_elsewhere)
+        if (choosy && candidates > 1 && is_better_elsewhere(d, s, story))
             continue;
         if (!fits(&p, story, record.size))
             break;
@@ -272,7 +330,7 @@ void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, ui
     entry->home_batch = s->batch;
     session_sent(s, run.first, last, size_bytes);
     dispatcher_send_lane(d, s->lane, block);
-    dispatcher_moved(d, now_ns);
+    handed_out(d, now_ns);
 }
 
 /* ---- tasks that run alone ---- */
@@ -333,7 +391,7 @@ static void hand_out_lonely(struct dispatcher *d, uint64_t now_ns)
             return;
         if (session_unfinished(s) == 0) {
             send_alone(d, s, seqset_min(&d->lonely));
-            dispatcher_moved(d, now_ns);
+            handed_out(d, now_ns);
             continue;
         }
         s->reserved = true;
@@ -380,22 +438,30 @@ static void recall(struct dispatcher *d, uint64_t now_ns)
     }
 }
 
-void handout_turn(struct dispatcher *d, uint64_t now_ns)
+static void hand_out_queue(struct dispatcher *d, bool choosy, uint64_t now_ns)
 {
-    if (dispatcher_is_over(d) || !d->sink.ready || audit_holds(d, now_ns))
-        return;
-    hand_out_lonely(d, now_ns);
+    bool passed_over = false;
     while (!seqset_empty(&d->queue)) {
         uint64_t candidates;
         struct session *s = pick_for_queue(d, &candidates);
         if (!s)
             break;
-        if (send_queued(d, s, candidates))
-            dispatcher_moved(d, now_ns);
+        if (send_queued(d, s, candidates, choosy))
+            handed_out(d, now_ns);
         else
-            s->passed_over = true; /* nothing for it, or its byte credit is used up */
+            passed_over = s->passed_over = true; /* nothing for it, or no byte credit */
     }
-    for (size_t i = 0; i < d->session_count; i++)
+    for (size_t i = 0; passed_over && i < d->session_count; i++)
         d->sessions[i]->passed_over = false;
+}
+
+void handout_turn(struct dispatcher *d, uint64_t now_ns)
+{
+    end_delays(d, now_ns);
+    if (dispatcher_is_over(d) || !d->sink.ready || audit_holds(d, now_ns))
+        return;
+    hand_out_lonely(d, now_ns);
+    hand_out_queue(d, true, now_ns);
+    hand_out_queue(d, false, now_ns); /* a better place is never waited for */
     recall(d, now_ns);
 }

@@ -18,7 +18,7 @@
  */
 struct session;
 
-enum { HOLDERS_MAX = 3 };
+enum { HOLDERS_MAX = 3, FAILED_AT_MAX = 4 };
 
 /* A session that has an attempt of a task. */
 struct holder {
@@ -32,8 +32,8 @@ struct story {
     uint32_t attempts; /* handed out so far */
     uint32_t fails;    /* tries that failed and were not final */
     uint32_t losses;
-    uint64_t avoid;       /* instance of the worker where it failed last; 0: none */
-    uint64_t judge_at_ns; /* with three losses: when they become final */
+    uint64_t failed_at[FAILED_AT_MAX]; /* instances of workers, the last one first; 0: none */
+    uint64_t judge_at_ns;              /* with three losses: when they become final */
     unsigned holder_count;
     struct holder holders[HOLDERS_MAX];
 };

@@ -17,7 +17,7 @@ struct session *session_new(uint64_t id, uint64_t connection, const struct peer 
     s->id = id;
     s->connection = connection;
     s->half_closed_at_ns = NEVER;
-    s->heard_at_ns = now_ns;
+    s->heard_at_ns = s->joined_at_ns = now_ns;
     s->instance = peer->instance;
     s->name = xasprintf("%.*s", (int)peer->name.size, (const char *)peer->name.data);
     s->host = xasprintf("%.*s", (int)peer->host.size, (const char *)peer->host.data);
@@ -29,10 +29,10 @@ void session_free(struct session *s)
 {
     seqset_free(&s->out);
     seqset_free(&s->finished);
-    seqset_free(&s->running);
     seqset_free(&s->release);
     buf_free(&s->cancel);
     free(s->order);
+    free(s->stints);
     free(s->name);
     free(s->host);
     free(s);
@@ -129,6 +129,58 @@ void session_forget(struct session *s, uint64_t first, uint64_t last)
     seqset_remove(&s->finished, first, last);
     if (s->alone >= first && s->alone <= last)
         s->alone = 0;
+}
+
+static void add_stint(struct session *s, uint64_t first, uint64_t last, uint64_t since_ns)
+{
+    struct stint *end = s->stint_count ? &s->stints[s->stint_count - 1] : NULL;
+    if (end && end->tasks.last + 1 == first && end->since_ns == since_ns) {
+        end->tasks.last = last;
+        return;
+    }
+    if ((s->stint_count & (s->stint_count - 1)) == 0) /* full: a power of two, or none */
+        s->stints =
+            xrealloc(s->stints, (s->stint_count ? 2 * s->stint_count : 1) * sizeof *s->stints);
+    s->stints[s->stint_count++] = (struct stint){{first, last}, since_ns};
+}
+
+/* Tasks that were named before keep their time. Names of what it does not have cost nothing. */
+void session_runs(struct session *s, const struct seqset *running, uint64_t long_ns,
+                  uint64_t now_ns)
+{
+    struct stint *old = s->stints;
+    size_t old_count = s->stint_count, at = 0;
+    s->stints = NULL;
+    s->stint_count = 0;
+    for (size_t i = 0; i < running->count; i++) {
+        struct range r;
+        for (uint64_t seq = running->ranges[i].first;
+             seq <= running->ranges[i].last &&
+             seqset_next(&s->out, seq, running->ranges[i].last, &r);
+             seq = r.last + 1)
+            while (r.first <= r.last) {
+                while (at < old_count && old[at].tasks.last < r.first)
+                    at++;
+                bool known = at < old_count && old[at].tasks.first <= r.first;
+                uint64_t last = r.last;
+                if (known && old[at].tasks.last < last)
+                    last = old[at].tasks.last;
+                else if (!known && at < old_count && old[at].tasks.first <= last)
+                    last = old[at].tasks.first - 1;
+                add_stint(s, r.first, last, known ? old[at].since_ns : now_ns - long_ns);
+                r.first = last + 1;
+            }
+    }
+    free(old);
+}
+
+void session_runs_on(struct session *s, struct session *before)
+{
+    free(s->stints);
+    s->stints = before->stints;
+    s->stint_count = before->stint_count;
+    before->stints = NULL;
+    before->stint_count = 0;
 }
 
 uint64_t session_unfinished(const struct session *s)

@@ -4,6 +4,12 @@
 
 #include "common/wire.h"
 
+/* Tasks that run since about the same time. */
+struct stint {
+    struct range tasks;
+    uint64_t since_ns;
+};
+
 /* One worker's membership, as the ventilator knows it: its two connections, what it was sent, what
  * it may still be sent. `out` is what it has and is not stored; `finished` is the part of it that
  * it reported done. */
@@ -14,6 +20,7 @@ struct session {
     bool lane_claimed;          /* once */
     uint64_t half_closed_at_ns; /* one of the two is closed; NEVER if not */
     uint64_t heard_at_ns;
+    uint64_t joined_at_ns;
 
     uint64_t instance;
     char *name;
@@ -27,7 +34,8 @@ struct session {
 
     struct seqset out;
     struct seqset finished;
-    struct seqset running; /* for more than a second, by its last heartbeat */
+    struct stint *stints; /* what runs for more than a second, by its last heartbeat */
+    size_t stint_count;
     struct seqset release; /* stored, to be passed on */
     struct buf cancel;     /* struct cancel_item, to be passed on */
     uint64_t resend_from;  /* results batch to ask for; 0: none */
@@ -58,6 +66,12 @@ void session_sent(struct session *s, uint64_t first, uint64_t last, size_t size_
 void session_has(struct session *s, uint64_t seq, bool finished);
 /* Forgets first..last: stored, returned, failed or cancelled. */
 void session_forget(struct session *s, uint64_t first, uint64_t last);
+
+/* Its heartbeat names these as running for so long. */
+void session_runs(struct session *s, const struct seqset *running, uint64_t long_ns,
+                  uint64_t now_ns);
+/* It is of the same process as `before`, and goes on with what ran there. */
+void session_runs_on(struct session *s, struct session *before);
 
 uint64_t session_unfinished(const struct session *s);
 /* Tasks that it has not begun, as far as one can tell. */

@@ -104,6 +104,7 @@ static void adopt(struct dispatcher *d, uint64_t connection, const char *address
                   struct frame_head head, const struct sink_join *join, uint64_t now_ns)
 {
     d->sink.is_volatile = join->flags & SINK_VOLATILE;
+    d->sink.wants_total = join->flags & SINK_WANTS_TOTAL;
     if (d->job != head.job) {
         workers_end_all(d, now_ns); /* their sessions are of a job that never was */
         d->job = head.job;
@@ -179,7 +180,7 @@ void sinkside_closed(struct dispatcher *d, uint64_t now_ns)
 {
     d->sink.connection = 0;
     d->sink.ready = false;
-    d->sink.order_full = false;
+    d->sink.order_full = d->sink.is_unread = d->sink.has_no_room = false;
     d->sink.absent_since_ns = now_ns;
 }
 
@@ -246,6 +247,7 @@ void sinkside_stored(struct dispatcher *d, const struct seqset *tasks, uint64_t 
              at <= last && seqset_next_gap(&d->ledger.stored, at, last, &fresh);
              at = fresh.last + 1) {
             store_range(d, fresh.first, fresh.last);
+            d->stored_at_ns = now_ns;
             dispatcher_moved(d, now_ns);
         }
     }
@@ -262,6 +264,23 @@ static void note_gaps(struct dispatcher *d, const struct stored_note *m)
     }
 }
 
+void sinkside_tell_status(struct dispatcher *d)
+{
+    if (!d->sink.ready)
+        return;
+    struct status m = {.total = d->input_ended ? d->ledger.read : d->options.total,
+                       .read = d->ledger.read,
+                       .queued = handout_waiting(d),
+                       .flags = d->input_ended ? STATUS_INPUT_ENDED : 0,
+                       .workers = d->session_count,
+                       .executor = d->executor};
+    m.out = d->ledger.read - d->ledger.stored.members - m.queued;
+    struct buf to = {0};
+    wire_begin(&to, KIND_STATUS, dispatcher_head(d, KIND_STATUS, d->sink.session));
+    status_put(&to, &m);
+    dispatcher_send(d, d->sink.connection, &to);
+}
+
 static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns)
 {
     struct stored_note m = {0};
@@ -271,7 +290,9 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
         bool first = !d->sink.ready;
         d->sink.ready = true;
         d->sink.known_session = d->sink.session;
-        d->sink.order_full = m.order_full;
+        d->sink.order_full = m.flags & STORED_ORDER_FULL;
+        d->sink.is_unread = m.flags & STORED_UNREAD;
+        d->sink.has_no_room = m.flags & STORED_NO_ROOM;
         audit_note_stored(d, &m.tasks);
         if (first)
             audit_ask_again(d);
@@ -282,6 +303,8 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
         if (first) {
             d->verdicts_again_ns = 0;
             d->done_sent = false;
+            sinkside_tell_status(d);
+            haltside_tell(d);
             workers_welcome_waiting(d, now_ns);
         }
     }
@@ -289,21 +312,6 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
 }
 
 /* ---- the other messages ---- */
-
-static void send_status(struct dispatcher *d)
-{
-    struct status m = {.total = d->input_ended ? d->ledger.read : d->options.total,
-                       .read = d->ledger.read,
-                       .queued = d->queue.members + d->lonely.members + d->doomed.members,
-                       .flags = d->input_ended ? STATUS_INPUT_ENDED : 0,
-                       .workers = d->session_count,
-                       .executor = d->executor};
-    m.out = d->ledger.read - d->ledger.stored.members - m.queued;
-    struct buf to = {0};
-    wire_begin(&to, KIND_STATUS, dispatcher_head(d, KIND_STATUS, d->sink.session));
-    status_put(&to, &m);
-    dispatcher_send(d, d->sink.connection, &to);
-}
 
 static void heartbeat(struct dispatcher *d, struct bytes body)
 {
@@ -316,7 +324,7 @@ static void heartbeat(struct dispatcher *d, struct bytes body)
         wire_begin(&to, KIND_HEARTBEAT, dispatcher_head(d, KIND_HEARTBEAT, d->sink.session));
         heartbeat_put(&to, &answer);
         dispatcher_send(d, d->sink.connection, &to);
-        send_status(d);
+        sinkside_tell_status(d);
     }
     heartbeat_free(&m);
 }
@@ -351,6 +359,8 @@ void sinkside_message(struct dispatcher *d, enum wire_kind kind, struct bytes bo
         audit_hashes(d, body, now_ns);
     else if (kind == KIND_CLOSED && d->done_sent)
         closed(d, body, now_ns);
+    else if (kind == KIND_HALT)
+        haltside_take(d, body, now_ns);
     else if (kind == KIND_LEAVE)
         dispatcher_stop(d, "the sink was asked to stop", now_ns);
     else
@@ -462,13 +472,19 @@ static void send_done(struct dispatcher *d)
     done_free(&m);
 }
 
+/* Not so when it was halted: that is an end as it was wished for. */
+static bool was_interrupted(const struct dispatcher *d)
+{
+    return d->failed || (d->stopping && d->halt.when == HALT_NEVER);
+}
+
 static void stop_workers(struct dispatcher *d)
 {
     for (size_t i = 0; i < d->session_count; i++) {
         struct session *s = d->sessions[i];
         if (!s->connection)
             continue;
-        struct stop m = {d->stopping ? STOP_INTERRUPTED : STOP_JOB_OVER, s->batch};
+        struct stop m = {was_interrupted(d) ? STOP_INTERRUPTED : STOP_JOB_OVER, s->batch};
         struct buf to = {0};
         wire_begin(&to, KIND_STOP, dispatcher_head(d, KIND_STOP, s->id));
         stop_put(&to, &m);
@@ -494,11 +510,10 @@ static void leave(struct dispatcher *d, uint64_t now_ns)
     }
     if (anybody_connected(d) && now_ns < d->leave_by_ns)
         return;
-    uint64_t bad = d->counts.failed + d->counts.lost;
-    if (d->failed || d->stopping)
+    if (was_interrupted(d))
         dispatcher_exit(d, 255, "%s", d->stop_why.text);
     else
-        dispatcher_exit(d, bad > 100 ? 101 : (int)bad, "%s", "");
+        dispatcher_exit(d, d->counts.status < 255 ? (int)d->counts.status : 255, "%s", "");
 }
 
 static void give_up(struct dispatcher *d, uint64_t now_ns)
@@ -529,7 +544,7 @@ void sinkside_turn(struct dispatcher *d, uint64_t now_ns)
     give_up(d, now_ns);
     send_verdicts(d, now_ns);
     if (d->sink.ready && !d->done_sent && is_complete(d)) {
-        send_status(d);
+        sinkside_tell_status(d);
         send_done(d);
         d->done_sent = true;
         d->settled = d->stopping;

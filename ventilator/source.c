@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/varint.h"
 #include "common/xalloc.h"
@@ -30,6 +31,7 @@ struct source {
     struct pending pending;
     uint64_t too_large_size;
     uint64_t total;
+    const char *name;
     struct hash fingerprint;
 };
 
@@ -50,6 +52,13 @@ static uint64_t total(const struct source *source)
 {
     uint64_t rows = combine_total(source->combine);
     return rows / source->values + (rows % source->values != 0);
+}
+
+static const char *name_of(const struct inputs *inputs)
+{
+    if (inputs->count > 1 || !inputs->list[0].path)
+        return "its inputs";
+    return strcmp(inputs->list[0].path, "-") == 0 ? "standard input" : inputs->list[0].path;
 }
 
 enum error source_open(struct source **source, const struct source_options *options,
@@ -74,6 +83,7 @@ enum error source_open(struct source **source, const struct source_options *opti
     s->values = options->values;
     s->task_max = options->task_max;
     s->total = total(s);
+    s->name = name_of(inputs);
     s->fingerprint = fingerprint(options, inputs);
     if (s->values == 1 && !s->has_colsep)
         s->lines = combine_only_reader(s->combine);
@@ -251,6 +261,11 @@ int source_fd(const struct source *source)
 uint64_t source_too_large_size(const struct source *source)
 {
     return source->too_large_size;
+}
+
+const char *source_name(const struct source *source)
+{
+    return source->name;
 }
 
 uint64_t source_total(const struct source *source)

@@ -47,6 +47,8 @@ enum source_state source_take(struct source *source, struct buf *records, size_t
 /* What SOURCE_WAIT waits for. */
 int source_fd(const struct source *source);
 uint64_t source_too_large_size(const struct source *source);
+/* What the tasks are read from, for people: "standard input", a file's name, or "its inputs". */
+const char *source_name(const struct source *source);
 /* How many tasks there will be in all, or 0 when only reading tells. */
 uint64_t source_total(const struct source *source);
 /* The same for two sources that make the same tasks of the same input: separator, -n, --colsep and

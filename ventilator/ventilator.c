@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/beacon.h"
 #include "common/clock.h"
 #include "common/endpoint.h"
 #include "common/far.h"
@@ -16,6 +17,7 @@
 #include "common/outbox.h"
 #include "common/poller.h"
 #include "common/private_dir.h"
+#include "common/random.h"
 #include "common/ready.h"
 #include "common/signals.h"
 #include "common/stall.h"
@@ -335,6 +337,8 @@ static void make_dispatcher(struct ventilator *v, size_t workers)
     net_bound(v->control, bound);
     struct dispatcher_options options = {.incarnation = clock_realtime_us(),
                                          .retries = (unsigned)v->options->retries,
+                                         .retry_delay_ns = v->options->retry_delay_ns,
+                                         .random_seed = random_u64(),
                                          .queue_max_bytes = v->options->queue_max_bytes,
                                          .heartbeat_ns = v->options->heartbeat_ns,
                                          .limit_ns = v->options->heartbeat_ns * 6,
@@ -342,10 +346,14 @@ static void make_dispatcher(struct ventilator *v, size_t workers)
                                          .workers_max = (unsigned)workers,
                                          .lanes = lanes,
                                          .endpoint = bound,
+                                         .input = source_name(v->source),
                                          .fingerprint = source_fingerprint(v->source),
                                          .total = source_total(v->source),
                                          .is_first = v->options->is_first};
     v->dispatcher = dispatcher_new(&options, clock_now_ns());
+    struct why why;
+    if (beacon_light(&v->dir, bound, (pid_t)v->options->parent, &why))
+        log_line("%s", why.text);
     ready_tell(v->options->ready_fd, bound);
 }
 

@@ -169,7 +169,8 @@ static bool adopt(struct dispatcher *d, struct truth *t, uint64_t seq, struct at
                   bool finished)
 {
     struct entry *entry = ledger_find(&d->ledger, seq);
-    if (!entry || d->settled || (seqset_has(&d->judged, seq) && !finished))
+    bool unwanted = seqset_has(&d->judged, seq) || d->halt.when == HALT_NOW;
+    if (!entry || d->settled || (unwanted && !finished))
         return false;
     struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
     if (t->before) {
@@ -292,6 +293,8 @@ static void take_in(struct dispatcher *d, uint64_t connection, struct frame_head
             seqset_add(&t.kill, join->running.items[i].seq, join->running.items[i].seq);
         seqset_add_all(&t.have, &join->kept);
     }
+    if (t.before)
+        session_runs_on(t.session, t.before);
     while (t.before) {
         workers_end(d, t.before, false, now_ns);
         t.before = replaced(d, join->peer.instance, connection);
@@ -425,13 +428,13 @@ void workers_lane_end(struct dispatcher *d, struct session *s)
     s->ended = true;
 }
 
-static void heartbeat(struct dispatcher *d, struct session *s, struct bytes body)
+static void heartbeat(struct dispatcher *d, struct session *s, struct bytes body, uint64_t now_ns)
 {
     struct heartbeat m = {0};
     if (heartbeat_take(body, &m)) {
         d->dropped++;
     } else {
-        seqset_copy(&s->running, &m.running);
+        session_runs(s, &m.running, HEARTBEAT_RUNNING_MS * NS_PER_MS, now_ns);
         struct heartbeat answer = {.clock_ns = m.clock_ns};
         struct buf to = {0};
         wire_begin(&to, KIND_HEARTBEAT, dispatcher_head(d, KIND_HEARTBEAT, s->id));
@@ -517,11 +520,7 @@ static void failed(struct dispatcher *d, struct session *s, struct bytes body, u
             uint64_t seq = m.items[i].seq;
             if (!holds_attempt(d, s, seq, m.items[i].attempt))
                 continue;
-            struct story *story = handout_take_back(d, s, seq);
-            story->fails++;
-            story->avoid = s->instance;
-            s->fails_in_a_row++;
-            dispatcher_moved(d, now_ns);
+            handout_failed(d, s, seq, now_ns);
         }
     attempt_list_free(&m);
 }
@@ -552,7 +551,7 @@ void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kin
 {
     s->heard_at_ns = now_ns;
     if (kind == KIND_HEARTBEAT)
-        heartbeat(d, s, body);
+        heartbeat(d, s, body, now_ns);
     else if (kind == KIND_CREDIT)
         credit(d, s, body);
     else if (kind == KIND_CLAIM)

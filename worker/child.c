@@ -220,6 +220,12 @@ int child_start(struct child *child, const struct child_spec *spec)
     return 0;
 }
 
+void child_limit(struct child *child, uint64_t timeout_ns)
+{
+    if (child->pid && !child->killed)
+        child->deadline_ns = child->started_ns + timeout_ns;
+}
+
 void child_kill(struct child *child, enum child_kill reason, uint64_t now_ns)
 {
     if (!child->pid || child->killed)

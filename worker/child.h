@@ -91,6 +91,8 @@ void child_init(struct child *child, struct children *children);
  * arguments; EAGAIN, ENOMEM, EMFILE, ENFILE: the machine. The descriptors in `spec` stay the
  * caller's, who closes his copies of a child's end afterwards. */
 int child_start(struct child *child, const struct child_spec *spec);
+/* From now on it may run so long in all, unless it is being killed already. */
+void child_limit(struct child *child, uint64_t timeout_ns);
 /* Sends TERM to the group, and KILL after kill_after_ns. `reason` is not CHILD_NOT_KILLED. A child
  * that is already being killed, or none: nothing happens. */
 void child_kill(struct child *child, enum child_kill reason, uint64_t now_ns);

@@ -15,6 +15,7 @@
 #include "worker/environment.h"
 #include "worker/guard.h"
 #include "worker/program.h"
+#include "worker/time_limit.h"
 
 static char shell_path[] = "/bin/sh";
 
@@ -34,6 +35,7 @@ struct command {
     char *path; /* NULL: each task names its program */
     struct environment *environment;
     struct children children;
+    struct time_limit limit;
     struct buf line; /* the last command line that was wanted, or a line for stderr */
     struct slot *slots;
 };
@@ -134,7 +136,7 @@ static void start_program(struct command *command, struct slot *slot, const char
         .out = -1,
         .err = -1,
         .extra = -1,
-        .timeout_ns = command->options->base.timeout_ns,
+        .timeout_ns = time_limit_ns(&command->limit),
     };
     int error = child_start(&slot->child, &spec);
     if (error)
@@ -217,6 +219,15 @@ static void set_status(struct outcome *outcome, enum child_kill killed, int stat
     }
 }
 
+/* What runs has the new limit as well, if there is one. */
+static void note_run_time(struct command *command, uint64_t duration_ns)
+{
+    if (!time_limit_note(&command->limit, duration_ns))
+        return;
+    for (unsigned i = 0; i < command->options->base.slots; i++)
+        child_limit(&command->slots[i].child, time_limit_ns(&command->limit));
+}
+
 static void finish(struct command *command, struct slot *slot, int status)
 {
     struct child *child = &slot->child;
@@ -231,6 +242,8 @@ static void finish(struct command *command, struct slot *slot, int status)
     };
     set_status(&outcome, child->killed, status);
     slot->busy = false;
+    if (outcome.status == RESULT_OK)
+        note_run_time(command, outcome.duration_ns);
     command->events.finished(command->events.context, &outcome);
 }
 
@@ -356,6 +369,7 @@ enum error command_new(const struct command_options *options, const struct execu
     }
     command->executor.class = &command_class;
     command->options = options;
+    command->limit.timeout = options->base.timeout;
     command->events = *events;
     const char *mark = options->guard ? guard_mark(options->guard) : NULL;
     command->environment = environment_new(options->base.worker, mark);

@@ -145,7 +145,8 @@ static enum error make_argv(struct coprocess *c, const struct coprocess_options 
                             struct why *why)
 {
     if (!options->words || !options->words[0])
-        return fail(why, ERR_INVALID, "--coprocess needs a COMMAND, which reads tasks line by line");
+        return fail(why, ERR_INVALID,
+                    "--coprocess needs a COMMAND, which reads tasks line by line");
     if (!options->shell) {
         words_add_all(&c->argv, options->words);
         return program_find(options->words[0], &c->path, why);
@@ -169,6 +170,7 @@ static enum error open_shared(struct coprocess_shared *shared,
 {
     *shared = (struct coprocess_shared){
         .options = options->base,
+        .limit = {.timeout = options->base.timeout},
         .events = *events,
         .limits = {.tmpdir = options->base.tmpdir, .output_max = options->base.output_max},
         .patience_ns = options->patience_ns,

@@ -24,10 +24,10 @@ struct guard;
  * more than output_max bytes in RESULT_OUTPUT_TOO_LARGE. */
 struct coprocess_options {
     struct executor_options base;
-    char *const *words; /* COMMAND and its arguments, ended by NULL; used as they are */
-    bool shell;         /* COMMAND is a command line for sh -c */
-    bool null;          /* lines end with NUL, not newline */
-    struct guard *guard; /* guard.h; NULL: none. Must outlive the executor */
+    char *const *words;   /* COMMAND and its arguments, ended by NULL; used as they are */
+    bool shell;           /* COMMAND is a command line for sh -c */
+    bool null;            /* lines end with NUL, not newline */
+    struct guard *guard;  /* guard.h; NULL: none. Must outlive the executor */
     uint64_t patience_ns; /* a task that runs so long has what stands behind it given back */
 };
 

@@ -17,6 +17,7 @@ enum { START_TRIES = 3, LINES_MAX = 1 << 16 };
 static const uint64_t restart_first_ns = 100 * NS_PER_MS, restart_max_ns = 5 * NS_PER_S;
 static const uint64_t ahead_ns = 2 * NS_PER_MS; /* so much work is written ahead */
 static const uint64_t hint_ns = 5 * NS_PER_S;
+static const uint64_t look_every_ns = 50 * NS_PER_MS;
 
 void coprocess_slot_init(struct coprocess_shared *shared, struct coprocess_slot *slot,
                          unsigned number)
@@ -43,7 +44,7 @@ void coprocess_slot_free(struct coprocess_slot *slot)
     close_fd(&slot->out);
     buf_free(&slot->lines);
     capture_free(&slot->answer);
-    plugin_batch_free(&slot->batch);
+    slot_batch_free(&slot->batch);
 }
 
 void coprocess_slot_hang_up(struct coprocess_slot *slot)
@@ -63,7 +64,7 @@ static void give_up(struct coprocess_shared *shared, struct coprocess_slot *slot
 {
     slot->state = COPROCESS_BROKEN;
     slot->look_ns = NEVER;
-    plugin_batch_return(&slot->batch);
+    slot_batch_return(&slot->batch);
     if (shared->broken)
         return;
     shared->broken = true;
@@ -94,7 +95,7 @@ static void kill_child(struct coprocess_shared *shared, struct coprocess_slot *s
         return;
     slot->state = COPROCESS_KILLED;
     slot->killed = reason;
-    slot->killed_for = plugin_batch_next(&slot->batch);
+    slot->killed_for = slot_batch_next(&slot->batch);
     slot->look_ns = NEVER;
     watch(shared, slot, slot->out, EPOLL_CTL_DEL, 0);
     close_fd(&slot->in);
@@ -107,7 +108,8 @@ static void judge(struct coprocess_slot *slot, int status, struct outcome *outco
 {
     static const char silent[] =
         "zfarm: the coprocess ended with status 0 before it had answered this task\n";
-    static const char closed[] = "zfarm: the coprocess closed its output in the middle of this task\n";
+    static const char closed[] =
+        "zfarm: the coprocess closed its output in the middle of this task\n";
     const char *words = "";
     if (slot->killed == COPROCESS_TIMEOUT) {
         outcome->status = RESULT_TIMED_OUT;
@@ -138,14 +140,14 @@ static uint64_t wall_us(uint64_t then_ns, uint64_t now_ns)
 /* Ends the task that the dead child was at, if there is one and the death is about it. */
 static void charge(struct coprocess_slot *slot, int status, uint64_t now_ns)
 {
-    bool overtaken = slot->killed && slot->killed_for != plugin_batch_next(&slot->batch);
+    bool overtaken = slot->killed && slot->killed_for != slot_batch_next(&slot->batch);
     if (!is_busy(slot) || overtaken)
         return;
     struct outcome outcome = {.start_us = wall_us(slot->since_ns, now_ns),
                               .duration_ns = now_ns - slot->since_ns,
                               .out = {.fd = -1}};
     judge(slot, status, &outcome);
-    plugin_batch_finish(&slot->batch, &outcome);
+    slot_batch_finish(&slot->batch, &outcome);
 }
 
 static void say_how_it_ended(const struct coprocess_shared *shared, struct coprocess_slot *slot,
@@ -227,20 +229,23 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 }
 
 /* When a child that is at a task is to be looked at. */
-static void plan_look(const struct coprocess_shared *shared, struct coprocess_slot *slot)
+static void plan_look(const struct coprocess_shared *shared, struct coprocess_slot *slot,
+                      uint64_t now_ns)
 {
-    uint64_t timeout_ns = shared->options.timeout_ns, due_ns = NEVER;
+    uint64_t timeout_ns = time_limit_ns(&shared->limit), due_ns = NEVER;
     if (!is_busy(slot)) {
         slot->look_ns = NEVER;
         return;
     }
     if (timeout_ns)
         due_ns = slot->since_ns + timeout_ns;
+    if (shared->limit.timeout.percent) /* what other slots finish may change it */
+        due_ns = earlier(due_ns, now_ns + look_every_ns);
     if (slot->given < slot->batch.assignment.count)
         due_ns = earlier(due_ns, slot->since_ns + shared->patience_ns);
     if (!slot->answered_ever && !slot->hinted)
         due_ns = earlier(due_ns, slot->since_ns + hint_ns);
-    if (plugin_batch_is_cancelled(&slot->batch, plugin_batch_next(&slot->batch)))
+    if (slot_batch_is_cancelled(&slot->batch, slot_batch_next(&slot->batch)))
         due_ns = 0;
     slot->look_ns = due_ns;
 }
@@ -270,16 +275,16 @@ static void flush(struct coprocess_shared *shared, struct coprocess_slot *slot)
 
 static void finish_bad(const struct coprocess_shared *shared, struct coprocess_slot *slot)
 {
-    struct bytes words =
-        bytes_of(shared->end ? "zfarm: a line for the coprocess cannot be made of this task: it has "
-                               "more than one; see -0\n"
-                             : "zfarm: a record for the coprocess cannot be made of this task: it "
-                               "holds a NUL byte\n");
+    struct bytes words = bytes_of(
+        shared->end ? "zfarm: a line for the coprocess cannot be made of this task: it has "
+                      "more than one; see -0\n"
+                    : "zfarm: a record for the coprocess cannot be made of this task: it "
+                      "holds a NUL byte\n");
     struct outcome outcome = {.status = RESULT_BAD_TASK,
                               .start_us = clock_realtime_us(),
                               .out = {.fd = -1},
                               .err = {.bytes = words, .fd = -1, .size = words.size}};
-    plugin_batch_finish(&slot->batch, &outcome);
+    slot_batch_finish(&slot->batch, &outcome);
 }
 
 /* Makes the next task's line. Returns false when there can be none. */
@@ -293,7 +298,7 @@ static bool put_line(const struct coprocess_shared *shared, struct coprocess_slo
         task_join(task, &slot->lines);
     size_t size = slot->lines.size - at;
     good = good && !(size && memchr(slot->lines.data + at, shared->end, size)) &&
-           !plugin_batch_is_cancelled(&slot->batch, seq);
+           !slot_batch_is_cancelled(&slot->batch, seq);
     if (good)
         buf_put_byte(&slot->lines, shared->end);
     else
@@ -304,7 +309,7 @@ static bool put_line(const struct coprocess_shared *shared, struct coprocess_slo
 /* Gives the child as many lines as it may have. One that cannot be given ends when its turn comes. */
 static void feed(struct coprocess_shared *shared, struct coprocess_slot *slot, uint64_t now_ns)
 {
-    struct plugin_batch *batch = &slot->batch;
+    struct slot_batch *batch = &slot->batch;
     uint64_t most = window(slot);
     while (batch->assigned && slot->given < batch->assignment.count &&
            slot->given - batch->done < most && slot->lines.size < LINES_MAX) {
@@ -323,19 +328,19 @@ static void feed(struct coprocess_shared *shared, struct coprocess_slot *slot, u
         }
     }
     flush(shared, slot);
-    plan_look(shared, slot);
+    plan_look(shared, slot, now_ns);
 }
 
 void coprocess_slot_assign(struct coprocess_shared *shared, struct coprocess_slot *slot,
                            const struct assignment *assignment, uint64_t now_ns)
 {
-    plugin_batch_assign(&slot->batch, assignment);
+    slot_batch_assign(&slot->batch, assignment);
     slot->given = 0;
     slot->rest = assignment->records;
     if (slot->state == COPROCESS_UP)
         feed(shared, slot, now_ns);
     else if (slot->state == COPROCESS_BROKEN)
-        plugin_batch_return(&slot->batch);
+        slot_batch_return(&slot->batch);
 }
 
 /* ---- answers out ---- */
@@ -345,7 +350,8 @@ struct took {
     uint64_t start_us, duration_ns;
 };
 
-static void finish(struct coprocess_slot *slot, struct output out, struct took took)
+static void finish(struct coprocess_shared *shared, struct coprocess_slot *slot, struct output out,
+                   struct took took)
 {
     struct outcome outcome = {.status = RESULT_OK,
                               .start_us = took.start_us,
@@ -354,7 +360,8 @@ static void finish(struct coprocess_slot *slot, struct output out, struct took t
                               .err = {.fd = -1}};
     slot->answered = slot->answered_ever = true;
     slot->failures = 0;
-    plugin_batch_finish(&slot->batch, &outcome);
+    time_limit_note(&shared->limit, took.duration_ns);
+    slot_batch_finish(&slot->batch, &outcome);
 }
 
 static void keep(struct coprocess_shared *shared, struct coprocess_slot *slot, struct bytes bytes,
@@ -385,11 +392,11 @@ static void take_answer(struct coprocess_shared *shared, struct coprocess_slot *
         if (slot->killed == COPROCESS_TOO_LARGE)
             return;
         struct output out = capture_take(&slot->answer);
-        finish(slot, out, took);
+        finish(shared, slot, out, took);
         capture_reset(&slot->answer);
         return;
     }
-    finish(slot, (struct output){.bytes = part, .fd = -1, .size = part.size}, took);
+    finish(shared, slot, (struct output){.bytes = part, .fd = -1, .size = part.size}, took);
 }
 
 /* The time since the last answer is shared by those that came together. */
@@ -445,17 +452,19 @@ void coprocess_slot_serve(struct coprocess_shared *shared, struct coprocess_slot
 static void hint(const struct coprocess_shared *shared, struct coprocess_slot *slot)
 {
     slot->hinted = true;
-    log_line("%s has not answered its first line for %d s: it has to write one line for each that it "
-             "reads, and to flush it (python3 -u, awk's fflush (), sed -u, stdbuf -oL)",
-             shared->path, (int)(hint_ns / NS_PER_S));
+    log_line(
+        "%s has not answered its first line for %d s: it has to write one line for each that it "
+        "reads, and to flush it (python3 -u, sed -u, stdbuf -oL, gawk and fflush (), mawk -W "
+        "interactive)",
+        shared->path, (int)(hint_ns / NS_PER_S));
 }
 
 /* What a child that is at a task is looked at for. */
 static void look(struct coprocess_shared *shared, struct coprocess_slot *slot, uint64_t now_ns)
 {
-    uint64_t timeout_ns = shared->options.timeout_ns, ran_ns = now_ns - slot->since_ns;
-    uint64_t next = plugin_batch_next(&slot->batch);
-    if (plugin_batch_is_cancelled(&slot->batch, next)) {
+    uint64_t timeout_ns = time_limit_ns(&shared->limit), ran_ns = now_ns - slot->since_ns;
+    uint64_t next = slot_batch_next(&slot->batch);
+    if (slot_batch_is_cancelled(&slot->batch, next)) {
         kill_child(shared, slot, COPROCESS_CANCEL, now_ns);
         return;
     }
@@ -464,10 +473,10 @@ static void look(struct coprocess_shared *shared, struct coprocess_slot *slot, u
         return;
     }
     if (ran_ns >= shared->patience_ns && slot->given < slot->batch.assignment.count)
-        plugin_batch_return_behind(&slot->batch, slot->batch.assignment.first + slot->given - 1);
+        slot_batch_return_behind(&slot->batch, slot->batch.assignment.first + slot->given - 1);
     if (ran_ns >= hint_ns && !slot->answered_ever && !slot->hinted)
         hint(shared, slot);
-    plan_look(shared, slot);
+    plan_look(shared, slot, now_ns);
 }
 
 void coprocess_slot_turn(struct coprocess_shared *shared, struct coprocess_slot *slot,
@@ -495,7 +504,7 @@ void coprocess_slot_exited(struct coprocess_shared *shared, struct coprocess_slo
     say_how_it_ended(shared, slot, status);
     charge(slot, status, now_ns);
     capture_reset(&slot->answer);
-    plugin_batch_return(&slot->batch);
+    slot_batch_return(&slot->batch);
     if (slot->killed == COPROCESS_UNASKED) {
         give_up(shared, slot);
     } else if (slot->answered || slot->killed == COPROCESS_CANCEL ||
@@ -508,13 +517,13 @@ void coprocess_slot_exited(struct coprocess_shared *shared, struct coprocess_slo
 
 void coprocess_slot_cancel(struct coprocess_slot *slot, uint64_t seq, uint64_t now_ns)
 {
-    if (!plugin_batch_cancel(&slot->batch, seq))
+    if (!slot_batch_cancel(&slot->batch, seq))
         return;
     if (slot->state == COPROCESS_UP)
         slot->look_ns = now_ns; /* the next turn kills the child if this is the task it is at */
     else if (slot->state == COPROCESS_DOWN &&
-             slot->batch.cancelled.members == plugin_batch_left(&slot->batch))
-        plugin_batch_return(&slot->batch);
+             slot->batch.cancelled.members == slot_batch_left(&slot->batch))
+        slot_batch_return(&slot->batch);
 }
 
 uint64_t coprocess_slot_running(const struct coprocess_slot *slot, uint64_t *since_ns)
@@ -522,5 +531,5 @@ uint64_t coprocess_slot_running(const struct coprocess_slot *slot, uint64_t *sin
     if (!is_busy(slot))
         return 0;
     *since_ns = slot->since_ns;
-    return plugin_batch_next(&slot->batch);
+    return slot_batch_next(&slot->batch);
 }

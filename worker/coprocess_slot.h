@@ -4,7 +4,8 @@
 
 #include "common/error.h"
 #include "worker/child.h"
-#include "worker/plugin_batch.h"
+#include "worker/slot_batch.h"
+#include "worker/time_limit.h"
 
 struct environment;
 
@@ -14,6 +15,7 @@ struct coprocess_shared {
     struct executor_events events;
     struct children children;
     struct capture_limits limits;
+    struct time_limit limit;
     uint64_t patience_ns; /* coprocess.h */
     int epoll;            /* its data are the slots */
     const char *path;     /* of COMMAND */
@@ -50,10 +52,10 @@ struct coprocess_slot {
     struct child process;
     int in, out; /* our ends of its pipes; -1: none */
     bool waits;  /* for room in its input */
-    struct plugin_batch batch;
-    uint32_t given;    /* tasks of the batch whose lines were made */
-    struct bytes rest; /* the records of the others */
-    struct buf lines;  /* made, and not written */
+    struct slot_batch batch;
+    uint32_t given;        /* tasks of the batch whose lines were made */
+    struct bytes rest;     /* the records of the others */
+    struct buf lines;      /* made, and not written */
     struct capture answer; /* the beginning of one that has not ended */
     uint64_t since_ns;     /* when it began with the task that it is at */
     uint64_t mean_ns;      /* what a task took, of late */

@@ -4,10 +4,12 @@
 
 #include <sys/types.h>
 
+#include "common/clock.h"
 #include "common/result.h"
+#include "common/timeout.h"
 
-/* What runs tasks: the one interface that the worker's shell knows of the command and the plugin
- * executor. An executor owns the children of `slots` slots and lives in the worker's one thread.
+/* What runs tasks: the one interface that the worker's shell knows of the command, the coprocess and
+ * the plugin executor. An executor owns the children of `slots` slots and lives in the worker's one thread.
  *
  * The life of a slot: it is free; `start` gives it an assignment of one or more tasks; each task of
  * the assignment then ends in exactly one of finished, returned or cancelled, in order; when all
@@ -92,7 +94,7 @@ struct executor {
 /* What every executor is made with. */
 struct executor_options {
     unsigned slots;
-    uint64_t timeout_ns;    /* --timeout; 0: none */
+    struct timeout timeout; /* --timeout */
     uint64_t kill_after_ns; /* --kill-after: from TERM to KILL */
     uint64_t output_max;    /* --output-max: bytes a stream */
     const char *tmpdir;     /* where outputs above OUTPUT_MEMORY_MAX go */
@@ -101,5 +103,7 @@ struct executor_options {
 };
 
 enum { OUTPUT_MEMORY_MAX = 1 << 20 };
+/* A task that runs for so long has what stands behind it in its slot given back. */
+#define PATIENCE_NS (50 * NS_PER_MS)
 
 #endif

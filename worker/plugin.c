@@ -198,6 +198,7 @@ static enum error open_shared(struct plugin_shared *shared, const struct plugin_
         .options = options->base,
         .events = *events,
         .limits = {.tmpdir = options->base.tmpdir, .output_max = options->base.output_max},
+        .limit = {.timeout = options->base.timeout},
         .patience_ns = options->patience_ns,
         .program = options->program};
     enum error error = children_open(&shared->children, &options->base, options->guard, why);

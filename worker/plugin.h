@@ -2,7 +2,6 @@
 #ifndef ZFARM_WORKER_PLUGIN_H
 #define ZFARM_WORKER_PLUGIN_H
 
-#include "common/clock.h"
 #include "common/error.h"
 #include "worker/executor.h"
 
@@ -29,8 +28,6 @@ struct plugin_options {
     struct guard *guard;  /* guard.h; NULL: none */
     uint64_t patience_ns; /* what stands behind a task that runs for longer is returned */
 };
-
-#define PLUGIN_PATIENCE_NS (50 * NS_PER_MS) /* unless a test wants another */
 
 /* Starts the children and waits until the first has loaded the plugin, so that a file which is none
  * is an error here, before any task is taken: usually some milliseconds, 10 s at most. It does not

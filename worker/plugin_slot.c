@@ -34,7 +34,7 @@ static void give_up(struct plugin_shared *shared, struct plugin_slot *slot)
 {
     slot->state = SLOT_BROKEN;
     slot->look_ns = NEVER;
-    plugin_batch_return(&slot->batch);
+    slot_batch_return(&slot->batch);
     if (shared->broken)
         return;
     shared->broken = true;
@@ -74,7 +74,7 @@ static void kill_slot(struct plugin_shared *shared, struct plugin_slot *slot,
                       enum plugin_kill reason)
 {
     slot->killed = reason;
-    slot->killed_for = plugin_batch_next(&slot->batch);
+    slot->killed_for = slot_batch_next(&slot->batch);
     slot->state = SLOT_KILLED;
     slot->look_ns = NEVER;
     watch_link(shared, slot, EPOLL_CTL_DEL);
@@ -93,12 +93,13 @@ static void send_order(struct plugin_shared *shared, struct plugin_slot *slot,
 static void plan_look(struct plugin_shared *shared, struct plugin_slot *slot, uint64_t at,
                       uint64_t since_ns, uint64_t now_ns)
 {
-    const struct plugin_batch *batch = &slot->batch;
-    uint64_t timeout_ns = shared->options.timeout_ns;
+    const struct slot_batch *batch = &slot->batch;
+    uint64_t timeout_ns = time_limit_ns(&shared->limit);
     uint64_t soon_ns = now_ns + LOOK_EVERY_MS * NS_PER_MS, due_ns = NEVER;
     if (batch->sent && timeout_ns)
-        due_ns = at == plugin_batch_next(batch) ? since_ns + timeout_ns : soon_ns;
-    if (batch->sent && (plugin_batch_left(batch) > 1 || batch->cancelled.members))
+        due_ns = at == slot_batch_next(batch) ? since_ns + timeout_ns : soon_ns;
+    bool may_change = shared->limit.timeout.percent; /* by what other slots finish */
+    if (batch->sent && (may_change || slot_batch_left(batch) > 1 || batch->cancelled.members))
         due_ns = due_ns < soon_ns ? due_ns : soon_ns;
     slot->look_ns = due_ns;
 }
@@ -134,8 +135,8 @@ static enum result_status status_of(const struct plugin_result *result)
     return result->code ? RESULT_EXITED : RESULT_OK;
 }
 
-static void finish(struct plugin_slot *slot, const struct plugin_result *result, struct output out,
-                   struct output err)
+static void finish(struct plugin_shared *shared, struct plugin_slot *slot,
+                   const struct plugin_result *result, struct output out, struct output err)
 {
     enum result_status status = status_of(result);
     struct outcome outcome = {.status = status,
@@ -145,7 +146,9 @@ static void finish(struct plugin_slot *slot, const struct plugin_result *result,
                               .out = out,
                               .err = err};
     slot->ended_any = true;
-    plugin_batch_finish(&slot->batch, &outcome);
+    if (status == RESULT_OK)
+        time_limit_note(&shared->limit, outcome.duration_ns);
+    slot_batch_finish(&slot->batch, &outcome);
 }
 
 static struct output in_memory(struct bytes bytes)
@@ -154,7 +157,7 @@ static struct output in_memory(struct bytes bytes)
 }
 
 /* Takes what the child has finished. False when the area holds nonsense. */
-static bool harvest(struct plugin_slot *slot)
+static bool harvest(struct plugin_shared *shared, struct plugin_slot *slot)
 {
     struct plugin_result result;
     struct bytes out, err;
@@ -162,12 +165,12 @@ static bool harvest(struct plugin_slot *slot)
     while ((taken = plugin_child_take(&slot->child, &result, &out, &err)) == TAKEN_RESULT) {
         if (!slot->batch.sent || plugin_child_sending(&slot->child))
             return false;
-        finish(slot, &result, in_memory(out), in_memory(err));
+        finish(shared, slot, &result, in_memory(out), in_memory(err));
     }
     return taken == TAKEN_NONE;
 }
 
-static void finish_large(struct plugin_slot *slot)
+static void finish_large(struct plugin_shared *shared, struct plugin_slot *slot)
 {
     struct plugin_child *child = &slot->child;
     if (child->kept != CAPTURE_WHOLE)
@@ -179,7 +182,7 @@ static void finish_large(struct plugin_slot *slot)
         buf_free(&line);
     }
     struct output out = capture_take(&child->out), err = capture_take(&child->err);
-    finish(slot, &child->large, out, err);
+    finish(shared, slot, &child->large, out, err);
     capture_reset(&child->out);
     capture_reset(&child->err);
 }
@@ -187,28 +190,28 @@ static void finish_large(struct plugin_slot *slot)
 /* Takes back what stands behind the task `at` that the child is at. */
 static void take_back(struct plugin_slot *slot, uint64_t at)
 {
-    struct plugin_batch *batch = &slot->batch;
-    if (plugin_batch_left(batch) == 1)
+    struct slot_batch *batch = &slot->batch;
+    if (slot_batch_left(batch) == 1)
         return;
     slot->stopped = true;
     uint64_t last = plugin_child_stop_at(&slot->child, at + 1);
-    if (last >= at && last - plugin_batch_next(batch) < plugin_batch_left(batch))
-        plugin_batch_return_behind(batch, last);
+    if (last >= at && last - slot_batch_next(batch) < slot_batch_left(batch))
+        slot_batch_return_behind(batch, last);
 }
 
 /* Looks what a busy child has done, and whether it must be killed. */
 static void look(struct plugin_shared *shared, struct plugin_slot *slot, uint64_t now_ns)
 {
-    uint64_t timeout_ns = shared->options.timeout_ns, since_ns = 0;
+    uint64_t timeout_ns = time_limit_ns(&shared->limit), since_ns = 0;
     /* First where it is and then what is finished: so all that is before `at` is there. */
     uint64_t at = plugin_child_at(&slot->child, &since_ns);
-    bool sound = harvest(slot);
-    uint64_t next = plugin_batch_next(&slot->batch);
+    bool sound = harvest(shared, slot);
+    uint64_t next = slot_batch_next(&slot->batch);
     bool is_at_next = slot->batch.sent && at == next;
     since_ns = since_ns < now_ns ? since_ns : now_ns;
     if (!sound || (slot->batch.sent && at > next))
         kill_slot(shared, slot, KILL_NONSENSE);
-    else if (is_at_next && plugin_batch_is_cancelled(&slot->batch, next))
+    else if (is_at_next && slot_batch_is_cancelled(&slot->batch, next))
         kill_slot(shared, slot, KILL_CANCEL);
     else if (is_at_next && timeout_ns && now_ns - since_ns >= timeout_ns)
         kill_slot(shared, slot, KILL_TIMEOUT);
@@ -235,15 +238,15 @@ static void hear_starting(struct plugin_shared *shared, struct plugin_slot *slot
 static void hear_busy(struct plugin_shared *shared, struct plugin_slot *slot,
                       enum plugin_report_kind kind, uint64_t now_ns)
 {
-    bool sound = harvest(slot);
+    bool sound = harvest(shared, slot);
     if (sound && kind == PLUGIN_DONE && slot->batch.sent && slot->stopped)
-        plugin_batch_return(&slot->batch); /* it came to a task just before that was taken back */
+        slot_batch_return(&slot->batch); /* it came to a task just before that was taken back */
     if (sound && kind == PLUGIN_DONE && !slot->batch.sent) {
         become_idle(shared, slot, now_ns);
     } else if (sound && kind == PLUGIN_FULL && slot->batch.sent) {
         send_order(shared, slot, &(struct plugin_order){.kind = PLUGIN_GO_ON}, (struct bytes){0});
     } else if (sound && kind == PLUGIN_LARGE && slot->batch.sent) {
-        finish_large(slot);
+        finish_large(shared, slot);
         send_order(shared, slot, &(struct plugin_order){.kind = PLUGIN_GO_ON}, (struct bytes){0});
     } else {
         kill_slot(shared, slot, KILL_NONSENSE);
@@ -275,7 +278,7 @@ bool plugin_slot_hear(struct plugin_shared *shared, struct plugin_slot *slot, ui
 static void charge(struct plugin_slot *slot, int status, uint64_t at, uint64_t since_ns,
                    uint64_t now_ns)
 {
-    uint64_t next = plugin_batch_next(&slot->batch);
+    uint64_t next = slot_batch_next(&slot->batch);
     /* It went on to another task between our look and our signal: this one can run again. */
     bool overtaken = slot->killed && slot->killed_for != next;
     if (!slot->batch.sent || overtaken || (at != next && slot->killed != KILL_NONSENSE))
@@ -291,16 +294,16 @@ static void charge(struct plugin_slot *slot, int status, uint64_t at, uint64_t s
     else
         plugin_death_by_itself(&outcome, status);
     slot->ended_any = true;
-    plugin_batch_finish(&slot->batch, &outcome);
+    slot_batch_finish(&slot->batch, &outcome);
 }
 
 /* Sorts out what a dead child has done, and starts the next. */
 static void bury(struct plugin_shared *shared, struct plugin_slot *slot, int status,
                  uint64_t now_ns)
 {
-    if (slot->killed != KILL_NONSENSE && !harvest(slot)) {
+    if (slot->killed != KILL_NONSENSE && !harvest(shared, slot)) {
         slot->killed = KILL_NONSENSE;
-        slot->killed_for = plugin_batch_next(&slot->batch);
+        slot->killed_for = slot_batch_next(&slot->batch);
     }
     if (!slot->why.text[0]) /* else the child has said it */
         plugin_death_in_words(&slot->why, shared->argv[PLUGIN_HOST_FILE], status,
@@ -311,7 +314,7 @@ static void bury(struct plugin_shared *shared, struct plugin_slot *slot, int sta
     slot->look_ns = now_ns;
     charge(slot, status, at, since_ns, now_ns);
     if (slot->batch.sent)
-        plugin_batch_return(&slot->batch);
+        slot_batch_return(&slot->batch);
     if (!slot->ended_any && slot->killed != KILL_CANCEL && slot->killed != KILL_TIMEOUT) {
         count_failure(shared, slot, now_ns);
         return;
@@ -331,22 +334,22 @@ void plugin_slot_exited(struct plugin_shared *shared, struct plugin_slot *slot, 
 void plugin_slot_assign(struct plugin_shared *shared, struct plugin_slot *slot,
                         const struct assignment *assignment, uint64_t now_ns)
 {
-    plugin_batch_assign(&slot->batch, assignment);
+    slot_batch_assign(&slot->batch, assignment);
     if (slot->state == SLOT_IDLE)
         send_batch(shared, slot, now_ns);
     else if (slot->state == SLOT_BROKEN)
-        plugin_batch_return(&slot->batch);
+        slot_batch_return(&slot->batch);
 }
 
 void plugin_slot_cancel(struct plugin_slot *slot, uint64_t seq, uint64_t now_ns)
 {
-    struct plugin_batch *batch = &slot->batch;
-    if (!plugin_batch_cancel(batch, seq))
+    struct slot_batch *batch = &slot->batch;
+    if (!slot_batch_cancel(batch, seq))
         return;
     if (batch->sent && slot->state == SLOT_BUSY)
         slot->look_ns = now_ns; /* the next turn kills the child if this is the task it is at */
     else if (!batch->sent && batch->cancelled.members == batch->assignment.count)
-        plugin_batch_return(batch);
+        slot_batch_return(batch);
 }
 
 void plugin_slot_flush(struct plugin_shared *shared, struct plugin_slot *slot)
@@ -368,14 +371,14 @@ void plugin_slot_turn(struct plugin_shared *shared, struct plugin_slot *slot, ui
 
 uint64_t plugin_slot_running(const struct plugin_slot *slot, uint64_t *since_ns)
 {
-    const struct plugin_batch *batch = &slot->batch;
+    const struct slot_batch *batch = &slot->batch;
     uint64_t at = slot->state == SLOT_BUSY ? plugin_child_at(&slot->child, since_ns) : 0;
-    uint64_t next = plugin_batch_next(batch);
-    return batch->sent && at >= next && at - next < plugin_batch_left(batch) ? at : 0;
+    uint64_t next = slot_batch_next(batch);
+    return batch->sent && at >= next && at - next < slot_batch_left(batch) ? at : 0;
 }
 
 void plugin_slot_free(struct plugin_slot *slot)
 {
     plugin_child_free(&slot->child);
-    plugin_batch_free(&slot->batch);
+    slot_batch_free(&slot->batch);
 }

@@ -2,8 +2,9 @@
 #ifndef ZFARM_PLUGIN_SLOT_H
 #define ZFARM_PLUGIN_SLOT_H
 
-#include "worker/plugin_batch.h"
+#include "worker/slot_batch.h"
 #include "worker/plugin_child.h"
+#include "worker/time_limit.h"
 
 struct environment;
 
@@ -25,6 +26,7 @@ struct plugin_shared {
     struct executor_events events;
     struct children children;
     struct capture_limits limits;
+    struct time_limit limit;
     uint64_t patience_ns;            /* plugin.h */
     int epoll;                       /* its data are the slots */
     const char *program;             /* of a child */
@@ -50,7 +52,7 @@ struct plugin_slot {
     enum plugin_slot_state state;
     uint64_t look_ns; /* when plugin_slot_turn is due, or NEVER */
     struct plugin_child child;
-    struct plugin_batch batch;
+    struct slot_batch batch;
     uint64_t wall_offset_us; /* from the monotonic clock to the time since 1970 */
     enum plugin_kill killed;
     uint64_t killed_for; /* the task that the reason is about */

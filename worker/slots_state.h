@@ -30,7 +30,7 @@ enum {
 #define LIMIT_NS (3 * NS_PER_S) /* before WELCOME has told another, and for a handshake */
 #define HEARTBEAT_NS (500 * NS_PER_MS)
 #define FLUSH_NS (20 * NS_PER_MS) /* a busy worker reports fifty times a second */
-#define LONG_RUNNING_NS NS_PER_S  /* from then on a task is named in heartbeats */
+#define LONG_RUNNING_NS (HEARTBEAT_RUNNING_MS * NS_PER_MS)
 #define PIECES_PENDING_MAX (UINT64_C(4) << 20)
 
 enum link_state {

@@ -287,7 +287,7 @@ static enum error make_executor(struct worker *w, unsigned slots, struct why *wh
     const struct worker_options *o = w->options;
     struct executor_events events = {w, finished, returned, cancelled, broken};
     struct executor_options base = {.slots = slots,
-                                    .timeout_ns = o->timeout_ns,
+                                    .timeout = o->timeout,
                                     .kill_after_ns = o->kill_after_ns,
                                     .output_max = o->output_max_bytes,
                                     .tmpdir = o->tmpdir,
@@ -298,17 +298,16 @@ static enum error make_executor(struct worker *w, unsigned slots, struct why *wh
                                                              .args = o->words,
                                                              .program = own_program,
                                                              .guard = w->guard,
-                                                             .patience_ns = PLUGIN_PATIENCE_NS};
+                                                             .patience_ns = PATIENCE_NS};
         return plugin_new(&w->executor_options.plugin, &events, &w->executor, why);
     }
     if (o->coprocess) {
-        w->executor_options.coprocess =
-            (struct coprocess_options){.base = base,
-                                       .words = o->words,
-                                       .shell = o->shell,
-                                       .null = o->null,
-                                       .guard = w->guard,
-                                       .patience_ns = PLUGIN_PATIENCE_NS};
+        w->executor_options.coprocess = (struct coprocess_options){.base = base,
+                                                                   .words = o->words,
+                                                                   .shell = o->shell,
+                                                                   .null = o->null,
+                                                                   .guard = w->guard,
+                                                                   .patience_ns = PATIENCE_NS};
         return coprocess_new(&w->executor_options.coprocess, &events, &w->executor, why);
     }
     w->executor_options.command = (struct command_options){.base = base,

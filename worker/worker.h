@@ -7,6 +7,7 @@
 
 #include "common/error.h"
 #include "common/jobs.h"
+#include "common/timeout.h"
 
 /* The worker's shell: sockets, clock, signals and children around the slots. */
 struct worker_options {
@@ -15,7 +16,7 @@ struct worker_options {
     const char *results; /* the same for where results go */
     const char *name;    /* NULL: HOST:PID */
     struct jobs jobs;
-    uint64_t timeout_ns;
+    struct timeout timeout;
     uint64_t kill_after_ns;
     uint64_t output_max_bytes;
     uint64_t give_up_ns;

@@ -77,6 +77,12 @@ static enum error start(struct farm *f, struct process *process, const char *nam
     return error;
 }
 
+/* Whether the ventilator has the terminal as its stdin. */
+static bool shares_terminal(const struct farm *f)
+{
+    return !f->arguments->spool && isatty(STDIN_FILENO);
+}
+
 /* Makes the pipe on which the next one says that it is ready; the writing end is the caller's. */
 static enum error open_ready(struct farm *f, int *writer, struct why *why)
 {
@@ -90,31 +96,40 @@ static enum error open_ready(struct farm *f, int *writer, struct why *why)
     return ERR_NONE;
 }
 
+static void close_if_open(int fd)
+{
+    if (fd > STDIN_FILENO)
+        close(fd);
+}
+
 static enum error start_ventilator(struct farm *f, struct why *why)
 {
     static const char *const endpoints[] = {"bind", "control", "lanes", "gate", NULL};
     /* On a terminal it has to stay in the foreground group, or its reads would stop it. */
-    struct process_io io = {.has_stdin = true, .same_group = isatty(STDIN_FILENO), .ready_fd = -1};
+    struct process_io io = {
+        .stdin_fd = STDIN_FILENO, .same_group = shares_terminal(f), .ready_fd = -1, .hold_fd = -1};
     struct words arguments = {0};
     bool first = f->stage == STARTING_VENTILATOR;
     enum error error = first ? open_ready(f, &io.ready_fd, why) : ERR_NONE;
-    if (error)
-        return error;
+    if (!error && f->arguments->spool)
+        error = input_spool_begin(f->arguments->spool, &io.stdin_fd, &io.hold_fd, why);
     if (first)
         words_add(&arguments, "--first-life");
     if (f->arguments->ventilator.count)
         words_add_all(&arguments, f->arguments->ventilator.items);
-    error = start(f, &f->ventilator.process, "ventilator", &arguments, endpoints, &io, why);
+    if (!error)
+        error = start(f, &f->ventilator.process, "ventilator", &arguments, endpoints, &io, why);
     words_free(&arguments);
-    if (io.ready_fd >= 0)
-        close(io.ready_fd);
+    close_if_open(io.ready_fd);
+    close_if_open(io.stdin_fd);
+    close_if_open(io.hold_fd);
     return error;
 }
 
 static enum error start_sink(struct farm *f, struct why *why)
 {
     static const char *const endpoints[] = {"connect", "control", "bind", "results", NULL};
-    struct process_io io = {.has_stdout = true, .ready_fd = -1};
+    struct process_io io = {.stdin_fd = -1, .has_stdout = true, .ready_fd = -1, .hold_fd = -1};
     struct words arguments = {0};
     if (f->arguments->retry_failed && !f->sink.delay_ns)
         words_add(&arguments, "--retry-failed");
@@ -128,7 +143,7 @@ static enum error start_sink(struct farm *f, struct why *why)
 static enum error start_worker(struct farm *f, struct why *why)
 {
     static const char *const endpoints[] = {"connect", "control", NULL};
-    struct process_io io = {.ready_fd = -1};
+    struct process_io io = {.stdin_fd = -1, .ready_fd = -1, .hold_fd = -1};
     enum error error = f->stage < STARTED ? open_ready(f, &io.ready_fd, why) : ERR_NONE;
     if (error)
         return error;
@@ -199,7 +214,7 @@ static void on_signal(struct farm *f, const struct signalfd_siginfo *info, uint6
     f->status = 255;
     if (f->interrupts++ == 0) {
         /* A key on the terminal has reached a ventilator in our group already. */
-        bool shared = info->ssi_code == SI_KERNEL && isatty(STDIN_FILENO);
+        bool shared = info->ssi_code == SI_KERNEL && shares_terminal(f);
         if (!shared)
             process_signal(&f->ventilator.process, SIGTERM);
         if (!f->ventilator.process.pid) {
@@ -323,9 +338,18 @@ static bool anybody_left(const struct farm *f)
     return is_left(&f->ventilator) || is_left(&f->worker) || is_left(&f->sink);
 }
 
+/* Whether piped input is read and handed on: while a ventilator may want it. */
+static bool spools(const struct farm *f)
+{
+    return f->arguments->spool && is_left(&f->ventilator) && !f->interrupts;
+}
+
 static void on_ready(struct farm *f, uint64_t now_ns)
 {
     char letter;
+    struct pollfd item = {.fd = f->ready_fd, .events = POLLIN};
+    if (f->ready_fd < 0 || poll(&item, 1, 0) <= 0)
+        return;
     bool ready = read(f->ready_fd, &letter, 1) == 1;
     close(f->ready_fd);
     f->ready_fd = -1;
@@ -356,6 +380,8 @@ static uint64_t earliest(uint64_t a, uint64_t b)
 static int timeout_ms(const struct farm *f, uint64_t now_ns)
 {
     uint64_t due_ns = earliest(f->worker.due_ns, earliest(f->sink.due_ns, f->ventilator.due_ns));
+    if (spools(f))
+        due_ns = earliest(due_ns, input_spool_deadline(f->arguments->spool));
     if (f->end_by_ns != NEVER) {
         uint64_t next_ns = f->end_by_ns > now_ns ? f->end_by_ns : now_ns + KILL_NS;
         due_ns = earliest(due_ns, next_ns);
@@ -365,20 +391,37 @@ static int timeout_ms(const struct farm *f, uint64_t now_ns)
     return due_ns <= now_ns ? 0 : (int)((due_ns - now_ns) / NS_PER_MS + 1);
 }
 
+static void turn_spool(struct farm *f, uint64_t now_ns)
+{
+    struct why why;
+    if (!spools(f) || !input_spool_turn(f->arguments->spool, now_ns, &why))
+        return;
+    log_line("%s", why.text);
+    stop_job(f, now_ns);
+}
+
+static void wait_for_events(const struct farm *f)
+{
+    struct pollfd items[2 + SPOOL_POLL_MAX] = {{.fd = f->signals_fd, .events = POLLIN},
+                                               {.fd = f->ready_fd, .events = POLLIN}};
+    size_t count = 2; /* poll passes over a descriptor below 0 */
+    if (spools(f))
+        count += input_spool_poll(f->arguments->spool, items + count);
+    poll(items, count, timeout_ms(f, clock_now_ns()));
+}
+
 static void loop(struct farm *f)
 {
     while (anybody_left(f)) {
-        struct pollfd items[] = {{.fd = f->signals_fd, .events = POLLIN},
-                                 {.fd = f->ready_fd, .events = POLLIN}};
-        poll(items, f->ready_fd >= 0 ? 2 : 1, timeout_ms(f, clock_now_ns()));
+        wait_for_events(f);
         uint64_t now_ns = clock_now_ns();
         struct signalfd_siginfo info;
         while (read(f->signals_fd, &info, sizeof info) == sizeof info)
             if (info.ssi_signo != SIGCHLD)
                 on_signal(f, &info, now_ns);
         reap(f, now_ns);
-        if (f->ready_fd >= 0 && items[1].revents)
-            on_ready(f, now_ns);
+        on_ready(f, now_ns);
+        turn_spool(f, now_ns);
         start_due(f, &f->ventilator, now_ns);
         start_due(f, &f->sink, now_ns);
         start_due(f, &f->worker, now_ns);
@@ -404,7 +447,8 @@ int farm_run(const struct farm_arguments *arguments)
 {
     struct farm f = {.arguments = arguments,
                      .ready_fd = -1,
-                     .ventilator = {.restarts = arguments->has_store && arguments->can_read_again,
+                     .ventilator = {.restarts = arguments->has_store &&
+                                                (arguments->can_read_again || arguments->spool),
                                     .due_ns = NEVER},
                      .worker = {.restarts = true, .due_ns = NEVER},
                      .sink = {.restarts = arguments->has_store, .due_ns = NEVER},

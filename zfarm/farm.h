@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "common/words.h"
+#include "zfarm/spool.h"
 
 /* A farm of one ventilator, one worker and one sink on this machine, which talk over unix sockets
  * in a private directory.
@@ -14,19 +15,20 @@
  * without a word more. All three end when this process dies. Who dies:
  *
  *     worker killed                           it is started again, after 0.1 to 5 s
- *     sink or ventilator killed, with a store the same, if the input can be read again
+ *     sink or ventilator killed, with a store the same, if the input can be read again or is spooled
  *     worker ends by itself before the sink   it has said why; the job is stopped, 255
  *     sink or ventilator first                the rest is stopped, 255
  *     sink with the job's status              the others follow; that is the status
  *
  * The first TERM or INT lets what runs finish, the second ends all at once. */
 struct farm_arguments {
-    struct words ventilator; /* options and inputs */
-    struct words worker;     /* options, "--" and COMMAND */
-    struct words sink;       /* options */
-    bool has_store;          /* a sink that is killed can go on where it was */
-    bool retry_failed;       /* told to the first sink alone */
-    bool can_read_again;     /* so can a ventilator, which finds the same input */
+    struct words ventilator;   /* options and inputs */
+    struct words worker;       /* options, "--" and COMMAND */
+    struct words sink;         /* options */
+    bool has_store;            /* a sink that is killed can go on where it was */
+    bool retry_failed;         /* told to the first sink alone */
+    bool can_read_again;       /* so can a ventilator, which finds the same input */
+    struct input_spool *spool; /* or gets it from here; NULL: it reads our stdin */
 };
 
 /* Runs it to its end and returns the exit status. */

@@ -4,11 +4,17 @@
 
 #include "common/log.h"
 #include "zfarm/run.h"
+#include "zfarm/verify.h"
+#include "zfarm/why.h"
 
 static const char help[] =
     "zfarm run [OPTION]... [--] COMMAND [ARG]... [::: VALUE...]\n"
     "    Runs COMMAND for each line of stdin, or each VALUE, on all cores.\n"
-    "zfarm run --help\n"
+    "zfarm verify [OPTION]... FILE.db [INPUT]\n"
+    "    Counts what the store of a job has: whether all is there, what is missing.\n"
+    "zfarm why [--connect ENDPOINT]\n"
+    "    Tells what each unfinished task of the farms that run here is waiting for.\n"
+    "zfarm run --help, zfarm verify --help, zfarm why --help\n"
     "    All options.\n"
     "\n"
     "A farm of several machines is made of three programs. Start one zfarm-ventilator\n"
@@ -17,7 +23,8 @@ static const char help[] =
     "\n"
     "Examples:\n"
     "  find . -name '*.log' | zfarm run -- gzip -9 {}\n"
-    "  zfarm run -j4 -k -- ping -c1 {} ::: alpha beta gamma\n";
+    "  zfarm run -j4 -k -- ping -c1 {} ::: alpha beta gamma\n"
+    "  zfarm verify farm.db tasks.txt\n";
 
 int main(int argc, char **argv)
 {
@@ -25,12 +32,17 @@ int main(int argc, char **argv)
     const char *word = argc > 1 ? argv[1] : "";
     if (strcmp(word, "run") == 0)
         return run_main(argc - 1, argv + 1);
+    if (strcmp(word, "verify") == 0)
+        return verify_main(argc - 1, argv + 1);
+    if (strcmp(word, "why") == 0)
+        return why_main(argc - 1, argv + 1);
     if (strcmp(word, "--help") == 0)
         return fputs(help, stdout) < 0;
     if (strcmp(word, "--version") == 0)
         return printf("zfarm %s\n", ZFARM_VERSION) < 0;
     if (word[0])
-        log_line("there is no command %s; it is: zfarm run [OPTION]... COMMAND (see zfarm --help)",
+        log_line("there is no command %s; there are zfarm run, zfarm verify and zfarm why (see "
+                 "zfarm --help)",
                  word);
     else
         fputs(help, stderr);

@@ -13,7 +13,7 @@
 
 extern char **environ;
 
-enum { READY_FD = 3 };
+enum { READY_FD = 3, HOLD_FD = 4 };
 
 enum error process_find(const char *name, char **path, struct why *why)
 {
@@ -40,12 +40,16 @@ enum error process_find(const char *name, char **path, struct why *why)
 
 static void redirect(posix_spawn_file_actions_t *actions, const struct process_io *io)
 {
-    if (!io->has_stdin)
+    if (io->stdin_fd < 0)
         posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    else if (io->stdin_fd != STDIN_FILENO)
+        posix_spawn_file_actions_adddup2(actions, io->stdin_fd, STDIN_FILENO);
     if (!io->has_stdout)
         posix_spawn_file_actions_adddup2(actions, STDERR_FILENO, STDOUT_FILENO);
     if (io->ready_fd >= 0)
         posix_spawn_file_actions_adddup2(actions, io->ready_fd, READY_FD);
+    if (io->hold_fd >= 0)
+        posix_spawn_file_actions_adddup2(actions, io->hold_fd, HOLD_FD);
 }
 
 static void reset_signals(posix_spawnattr_t *attributes, const struct process_io *io)

@@ -15,10 +15,11 @@ struct process {
 };
 
 struct process_io {
-    bool has_stdin;  /* else /dev/null */
+    int stdin_fd;    /* comes to the child as its stdin; -1: /dev/null */
     bool has_stdout; /* else stderr */
     bool same_group; /* stays in our process group (reads the terminal); else leads its own */
     int ready_fd;    /* comes to the child as descriptor 3; -1: none */
+    int hold_fd;     /* stays open in the child, as descriptor 4; -1: none */
 };
 
 /* The path of the program zfarm-NAME: beside this one, where both are installed; else where the

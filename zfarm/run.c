@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "zfarm/run.h"
 
+#include <signal.h>
 #include <stddef.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/cli.h"
+#include "common/halt_rule.h"
 #include "common/log.h"
+#include "common/timeout.h"
 #include "zfarm/dry_run.h"
 #include "zfarm/farm.h"
 
@@ -18,10 +22,12 @@ struct settings {
     struct words files;
     bool null, shell, coprocess, dry_run, retry_failed, flag;
     uint64_t values, number;
-    const char *colsep, *replacement, *plugin, *store, *text;
+    const char *colsep, *replacement, *plugin, *store, *spool, *text;
     struct jobs jobs;
     unsigned choice;
     uint64_t task_max_bytes;
+    struct halt_rule halt;
+    struct timeout timeout;
 };
 
 #define AT(field) offsetof(struct settings, field)
@@ -56,12 +62,20 @@ static const struct option_row rows[] = {
      .help = "keep results in a SQLite database, to go on with", .children = SINK},
     {"retry-failed", NULL, OPTION_FLAG, AT(retry_failed),
      .help = "with --store: run again what failed"},
+    {"spool", NULL, OPTION_TEXT, AT(spool), "DIR",
+     .help = "with --store: keep piped input in DIR, to go on with"},
     {"durability", NULL, OPTION_CHOICE, AT(choice), "normal|full", .help = NULL,
      .choices = "normal|full", .children = SINK},
     {"retries", NULL, OPTION_COUNT, AT(number), "N", .help = "tries of a task that fails (1)",
      .min = 1, .max = 1000000, .children = VENTILATOR},
-    {"timeout", NULL, OPTION_SECONDS, AT(number), "SECS", .help = "kill a task that runs longer",
+    {"retry-delay", NULL, OPTION_SECONDS, AT(number), "SECS",
+     .help = "wait before the 2nd, doubled before each next (0)", .children = VENTILATOR},
+    {"timeout", NULL, OPTION_PARSED, AT(timeout), "SECS|N%",
+     .help = "kill a task that runs longer; N% of the median", .parse = timeout_parse,
      .children = WORKER},
+    {"halt", NULL, OPTION_PARSED, AT(halt), "WHEN,WHY",
+     .help = "end early: now,fail=1; soon,done=10%; never", .parse = halt_rule_parse,
+     .children = SINK},
     {"dry-run", NULL, OPTION_FLAG, AT(dry_run), .help = "print the commands, run none"},
     {"replace", "I", OPTION_TEXT, AT(replacement), "STR", .help = NULL, .children = WORKER},
     {"bar", NULL, OPTION_SET, AT(choice), .help = NULL, .number = 1, .children = SINK},
@@ -88,17 +102,22 @@ static const struct option_table table = {
     .count = sizeof rows / sizeof *rows,
 };
 
+static struct source_options source_options(const struct settings *s, const struct inputs *inputs)
+{
+    return (struct source_options){.inputs = inputs,
+                                   .null = s->null,
+                                   .values = s->values,
+                                   .colsep = s->colsep,
+                                   .task_max = s->task_max_bytes};
+}
+
 static int show(const struct settings *s, char *const *words, size_t command)
 {
     struct inputs inputs = {0};
     for (size_t i = 0; i < s->files.count; i++)
         inputs_add_file(&inputs, s->files.items[i]);
     inputs_add_words(&inputs, words + command);
-    struct source_options source = {.inputs = &inputs,
-                                    .null = s->null,
-                                    .values = s->values,
-                                    .colsep = s->colsep,
-                                    .task_max = s->task_max_bytes};
+    struct source_options source = source_options(s, &inputs);
     int status =
         dry_run(&source, s->shell ? EXPAND_SHELL : EXPAND_DIRECT, words, command, s->replacement);
     inputs_free(&inputs);
@@ -121,6 +140,22 @@ static bool can_read_again(const struct settings *s, char *const *words)
     return can;
 }
 
+/* With --spool the input goes through this process. */
+static int run_spooled(const struct settings *s, struct farm_arguments *arguments)
+{
+    struct source_options source = source_options(s, NULL);
+    struct why why;
+    signal(SIGXFSZ, SIG_IGN);
+    if (input_spool_open(&arguments->spool, s->spool, STDIN_FILENO, &source, &why)) {
+        log_line("%s", why.text);
+        return 255;
+    }
+    int status = farm_run(arguments);
+    bool is_over = status != 255 && input_spool_is_whole(arguments->spool);
+    input_spool_close(&arguments->spool, is_over);
+    return status;
+}
+
 static int start(const struct settings *s, struct options *options, size_t command)
 {
     struct farm_arguments arguments = {0};
@@ -135,36 +170,43 @@ static int start(const struct settings *s, struct options *options, size_t comma
     arguments.retry_failed = s->retry_failed;
     arguments.can_read_again = can_read_again(s, options->words + command);
     options_clear_environment();
-    int status = farm_run(&arguments);
+    int status = s->spool ? run_spooled(s, &arguments) : farm_run(&arguments);
     words_free(&arguments.ventilator);
     words_free(&arguments.worker);
     words_free(&arguments.sink);
     return status;
 }
 
+/* Options that do not go together; NULL if all is well. */
+static const char *contradiction(const struct settings *s, char *const *inputs, size_t command)
+{
+    if (command == 0 && !s->plugin && (s->coprocess || !s->shell))
+        return "there is no COMMAND to run; try: zfarm run -- echo {} ::: a b c";
+    if (s->plugin && s->shell)
+        return "--plugin and --shell are two different ways to run a task; give one";
+    if (s->plugin && s->coprocess)
+        return "--plugin and --coprocess are two different ways to run a task; give one";
+    if (s->dry_run && s->plugin)
+        return "--dry-run shows commands, and --plugin runs none";
+    if (s->dry_run && s->coprocess)
+        return "--dry-run shows the command of each task, and --coprocess has one for all";
+    if (s->retry_failed && !s->store)
+        return "--retry-failed needs --store FILE.db: there it finds what failed";
+    if (s->spool && !s->store)
+        return "--spool needs --store FILE.db: it keeps the input, and the store the results";
+    if (s->spool && (s->files.count || *inputs))
+        return "--spool is for piped input; files and values (-a, ::::, :::) are there to be read "
+               "again: leave it out";
+    return NULL;
+}
+
 static int run(void *target, struct options *options)
 {
     const struct settings *s = target;
     size_t command = inputs_command_count(options->words);
-    if (command == 0 && !s->plugin && (s->coprocess || !s->shell)) {
-        log_line("there is no COMMAND to run; try: zfarm run -- echo {} ::: a b c");
-        return 255;
-    }
-    if (s->plugin && s->shell) {
-        log_line("--plugin and --shell are two different ways to run a task; give one");
-        return 255;
-    }
-    if (s->plugin && s->coprocess) {
-        log_line("--plugin and --coprocess are two different ways to run a task; give one");
-        return 255;
-    }
-    if (s->dry_run && (s->plugin || s->coprocess)) {
-        log_line("--dry-run shows the commands of tasks, and with %s they have none",
-                 s->plugin ? "--plugin" : "--coprocess");
-        return 255;
-    }
-    if (s->retry_failed && !s->store) {
-        log_line("--retry-failed needs --store FILE.db: there it finds what failed");
+    const char *why_not = contradiction(s, options->words + command, command);
+    if (why_not) {
+        log_line("%s", why_not);
         return 255;
     }
     return s->dry_run ? show(s, options->words, command) : start(s, options, command);

@@ -98,6 +98,7 @@ static void step(struct run *run)
         break;
     case 7:
         collector_set_order_full(c, next_octet(run) & 1);
+        collector_set_output(c, (enum collector_output)(next_octet(run) % 3), 0, run->now_ns);
         break;
     case 8:
         collector_flushed(c, run->now_ns);

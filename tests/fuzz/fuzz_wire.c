@@ -24,6 +24,7 @@ static const struct {
     {KIND_RETURNED, CODEC(returned)},
     {KIND_STORED, CODEC(stored_note)},
     {KIND_CLOSED, CODEC(closed)},
+    {KIND_HALT, CODEC(halt)},
     {KIND_HASHES, CODEC(hashes)},
     {KIND_WELCOME, CODEC(worker_welcome)},
     {KIND_WELCOME, CODEC(sink_welcome)},
@@ -35,6 +36,7 @@ static const struct {
     {KIND_VERDICT, CODEC(verdict)},
     {KIND_STATUS, CODEC(status)},
     {KIND_DONE, CODEC(done)},
+    {KIND_BECAUSE, CODEC(because)},
     {KIND_PIECE, CODEC(piece)},
 };
 

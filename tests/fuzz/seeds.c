@@ -106,6 +106,7 @@ static void save_messages(const char *directory)
     struct hashed_task hashed = {5, {1, 2}};
     struct cancel_item cancelled = {5, {1000, 1}, 3};
     struct verdict_item judged = {RESULT_LOST, 4, 5, 3, {0}};
+    struct because_item reason = {set, 3, bytes_of("queued")};
     struct peer peer = {1, bytes_of("name"), bytes_of("host"), bytes_of("0.1.0"), 99};
     SAVE(KIND_JOIN, worker_join, {peer, 4, 0, {1, 2}, list, set});
     SAVE(KIND_JOIN, sink_join, {peer, 7, 1, 9, {1, 2}, set, 1000, bytes_of("tcp://:1"), 3, 2});
@@ -115,8 +116,9 @@ static void save_messages(const char *directory)
     SAVE(KIND_FINISHED, finished, {set, 1});
     SAVE(KIND_FAILED, attempt_list, {&running, 1, 1});
     SAVE(KIND_RETURNED, returned, {set, RETURNED_LEAVING});
-    SAVE(KIND_STORED, stored_note, {7, set, &gap, 1, true});
-    SAVE(KIND_CLOSED, closed, {9, 5, 1, 1, 2, 0});
+    SAVE(KIND_STORED, stored_note, {7, set, &gap, 1, STORED_ORDER_FULL | STORED_NO_ROOM});
+    SAVE(KIND_CLOSED, closed, {9, 5, 1, 1, 2, 0, 2});
+    SAVE(KIND_HALT, halt, {HALT_NOW, 5, 3});
     SAVE(KIND_HASHES, hashes, {5, &hashed, 1, true});
     SAVE(KIND_WELCOME, worker_welcome,
          {500, 3000, bytes_of("5557"), 3, 7, bytes_of("tcp://h:1"), set, set});
@@ -129,6 +131,10 @@ static void save_messages(const char *directory)
     SAVE(KIND_VERDICT, verdict, {&judged, 1});
     SAVE(KIND_STATUS, status, {9, 8, 1, 2, 1, 2, {3, 4}});
     SAVE(KIND_DONE, done, {9, set, 1, 2});
+    SAVE(KIND_BECAUSE, because, {&reason, 1});
+    struct buf why = {0};
+    wire_begin(&why, KIND_WHY, head);
+    save(directory, "wire", "why", &why);
     SAVE(KIND_PIECE, piece, {bytes_of("w"), 6, {1000, 1}, 1, 0, 3, bytes_of("\1\0")});
 }
 

@@ -66,29 +66,3 @@ C
   one_each results 1000000
   peak_is_below 64
 }
-
-@test "with -k one task that never ends lets 199,999 others pass" {
-  cat >stuck.c <<'C'
-#include <unistd.h>
-#include <zfarm/plugin.h>
-ZFARM_PLUGIN;
-int zfarm_handle(void *state, const struct zfarm_task *task, struct zfarm_reply *out,
-                 struct zfarm_reply *err)
-{
-    (void)state, (void)err;
-    while (task->seq == 10 && access("go", F_OK))
-        usleep(10000);
-    zfarm_append(out, task->data, task->size);
-    zfarm_append(out, "\n", 1);
-    return 0;
-}
-C
-  plugin stuck
-  seq 200000 >tasks
-  start_reading tasks farm zfarm run -j2 -k --joblog log --plugin ./stuck.so
-  wait_for 60 lines_reach log 200000 # with its header
-  same farm.out <(seq 9)
-  touch go
-  ends farm 60 0
-  same farm.out tasks
-}

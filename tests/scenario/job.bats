@@ -128,6 +128,28 @@ one_after_the_other() {
   [[ $(jq -s 'sort_by(.seq) | map(.status) | join(" ")' farm.out) == '"timeout ok"' ]]
 }
 
+@test "--timeout N% kills what takes longer than that much of the median, commands and plugins" {
+  start farm zfarm run -j2 --timeout 1000% --format jsonl -- sleep {} ::: 60 0.1 0.1 0.1 0.1
+  ends farm 20 1
+  same <(jq -r 'select(.seq == 1) | .status' farm.out) <(echo timeout)
+  cat >slow.c <<'EOF'
+#include <stdlib.h>
+#include <unistd.h>
+#include <zfarm/plugin.h>
+ZFARM_PLUGIN;
+int zfarm_handle(void *state, const struct zfarm_task *task, struct zfarm_reply *out, struct zfarm_reply *err)
+{
+    (void)state, (void)out, (void)err;
+    usleep((useconds_t)(atof(task->data) * 1e6));
+    return 0;
+}
+EOF
+  plugin slow
+  start farm zfarm run -j2 --plugin ./slow.so --timeout 1000% --format jsonl ::: 60 0.1 0.1 0.1 0.1
+  ends farm 20 1
+  same <(jq -r 'select(.seq == 1) | .status' farm.out) <(echo timeout)
+}
+
 @test "a task's environment has its own variables and no option" {
   ZFARM_JOBS=1 start farm zfarm run --shell 'env | grep ^ZFARM_ | grep -v ^ZFARM_MARK= | sort; : {}' ::: a
   ends farm 20 0

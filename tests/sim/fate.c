@@ -76,6 +76,21 @@ static void restart_server(void *context, uint64_t unused)
     }
 }
 
+/* Whoever watches them knows that the job is over: a new life of the ventilator finds no sink. */
+static void end_lonely(void *context, uint64_t unused)
+{
+    (void)unused;
+    struct sim *sim = context;
+    if (sim->ventilator->up)
+        node_exit(sim->ventilator, sim->sink->status);
+}
+
+void fate_sink_ended(struct sim *sim)
+{
+    if (sim->plan.has_store)
+        sim_at(sim, 5 * NS_PER_S, end_lonely, sim, 0);
+}
+
 static void kill_server(struct node *node)
 {
     if (!node->up)

@@ -7,6 +7,8 @@
 /* What goes wrong, and that it stops going wrong. */
 void fate_begin(struct sim *sim);
 /* Kills the worker; as a rule, and always when the faults are over, it is started again. */
+/* With a store whoever started them all ends the ventilator, too, some seconds later. */
+void fate_sink_ended(struct sim *sim);
 void fate_kill_worker(struct node *worker, bool silent);
 
 #endif

@@ -186,6 +186,8 @@ const char *model_end(struct model *model)
 
 int model_status(const struct model *model)
 {
-    uint64_t bad = model->failed + model->lost;
+    uint64_t bad = model->failed + model->lost, all = bad + model->ok;
+    if (model->plan->halt.percent) /* that halted nothing */
+        return all ? (int)((bad * 100 + all - 1) / all) : 0;
     return bad > 100 ? 101 : (int)bad;
 }

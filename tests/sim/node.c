@@ -5,6 +5,7 @@
 
 #include "common/xalloc.h"
 #include "tests/sim/cable.h"
+#include "tests/sim/fate.h"
 
 static void clear_inbox(struct node *node)
 {
@@ -84,6 +85,8 @@ void node_exit(struct node *node, int status)
     node->exited = true;
     node->status = status;
     end_process(node, false, false);
+    if (node->role == ROLE_NODE_SINK)
+        fate_sink_ended(node->sim);
 }
 
 /* ---- turns ---- */

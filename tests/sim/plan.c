@@ -116,6 +116,8 @@ static void make_options(struct plan *plan, struct rng *rng, enum flavour flavou
     plan->mixed_inbox = rng_chance(rng, 50);
     plan->has_store = rng_chance(rng, 50);
     plan->server_faults = rng_chance(rng, 50) ? 20 : 70;
+    if (plan->retries > 1 && rng_chance(rng, 40))
+        plan->retry_delay_ns = rng_between(rng, 1, flavour == TINY ? 30 * NS_PER_MS : 3 * NS_PER_S);
 }
 
 static void make_network(struct plan *plan, struct rng *rng)
@@ -149,6 +151,14 @@ static void make_faults(struct plan *plan, struct rng *rng)
     if (rng_chance(rng, 4))
         plan->stops_ns = rng_between(rng, 1, plan->faults_until_ns);
     plan->stop_at_sink = rng_chance(rng, 50);
+    if (rng_chance(rng, 8))
+        plan->halt = (struct halt_rule){.when = rng_chance(rng, 50) ? HALT_NOW : HALT_SOON,
+                                        .why = (enum halt_why)rng_below(rng, 3),
+                                        .count = rng_between(rng, 1, 1 + plan->task_count / 3)};
+    if (plan->halt.when && rng_chance(rng, 30)) {
+        plan->halt.percent = true;
+        plan->halt.count = rng_between(rng, 1, 100);
+    }
 }
 
 void plan_make(struct plan *plan, uint64_t seed)

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/halt_rule.h"
+
 /* What a seed decides before anything runs: the input, the options, the network's manners, how much
  * goes wrong and until when. */
 enum { PLAN_WORKERS_MAX = 6, PLAN_TIMES_ALWAYS = 1000000 };
@@ -41,6 +43,7 @@ struct plan {
     size_t largest;   /* size of a task */
     uint64_t work_ns; /* what all tasks take, together */
     unsigned retries;
+    uint64_t retry_delay_ns; /* 0: none */
     uint64_t queue_max_bytes;
     uint64_t kept_max_bytes;
     uint64_t window_max_bytes;
@@ -60,7 +63,8 @@ struct plan {
     bool mixed_inbox;       /* workers see news of different connections in order of arrival */
     unsigned faults;
     uint64_t faults_until_ns;
-    uint64_t stops_ns; /* when somebody interrupts the job; 0: never */
+    struct halt_rule halt; /* --halt */
+    uint64_t stops_ns;     /* when somebody interrupts the job; 0: never */
     bool stop_at_sink;
 };
 

@@ -37,7 +37,9 @@ struct sim {
     uint64_t healed_ns;     /* from when on nothing goes wrong any more; 0: not yet */
     uint64_t disturbed_ns;  /* when something last was wrong */
     uint64_t slow_until_ns; /* the network is */
-    bool interrupted;
+    bool interrupted;       /* or halted */
+    bool halted;            /* by plan.halt */
+    int halted_status; /* which is then the job's, unless the sink dies before it has told it */
     uint64_t events;
     char violation[512]; /* the first; empty if there is none */
 };

@@ -173,6 +173,7 @@ static void start(struct node *node)
                                         .window_max_bytes = sim->plan.window_max_bytes,
                                         .give_up_ns = 60 * NS_PER_S,
                                         .random_seed = rng_next(&sim->fate),
+                                        .halt = sim->plan.halt,
                                         .context = s,
                                         .accept = accept,
                                         .begin_life = has_store ? begin_life : NULL,
@@ -382,11 +383,22 @@ static void do_action(struct sink_node *s, struct collector_action *action)
     }
 }
 
+static void note_halt(struct sink_node *s)
+{
+    const struct halt *halt = collector_halt(s->core);
+    struct sim *sim = s->node.sim;
+    if (halt->when == HALT_NEVER)
+        return;
+    sim->interrupted = sim->halted = true;
+    sim->halted_status = (int)halt->status;
+}
+
 static void turn(struct node *node)
 {
     struct sink_node *s = of(node);
     take_news(s);
     take_results(s);
+    note_halt(s);
     write_output(s);
     collector_turn(s->core, node->sim->now_ns);
     struct collector_action action;

@@ -12,7 +12,8 @@ void tap_init(struct tap *tap, size_t tasks)
 {
     *tap = (struct tap){.alone = xcalloc(tasks + 1, sizeof *tap->alone),
                         .died_with = xcalloc(tasks + 1, sizeof *tap->died_with),
-                        .suspect = xcalloc(tasks + 1, sizeof *tap->suspect)};
+                        .suspect = xcalloc(tasks + 1, sizeof *tap->suspect),
+                        .fails = xcalloc(tasks + 1, sizeof *tap->fails)};
 }
 
 void tap_free(struct tap *tap)
@@ -23,6 +24,7 @@ void tap_free(struct tap *tap)
     free(tap->alone);
     free(tap->died_with);
     free(tap->suspect);
+    free(tap->fails);
     seqset_free(&tap->told);
 }
 
@@ -42,6 +44,7 @@ void tap_forget(struct tap *tap, size_t tasks)
         tap->alone[seq] = (struct attempt){0};
         tap->died_with[seq] = 0;
         tap->suspect[seq] = false;
+        tap->fails[seq] = (struct tap_fails){0};
     }
 }
 
@@ -128,7 +131,7 @@ static void put_stored(struct buf *to, struct bytes body)
         put_ranges(to, &m.tasks);
         for (size_t i = 0; i < m.gap_count; i++)
             buf_printf(to, " gap %" PRIu64 ":%" PRIu64, m.gaps[i].session, m.gaps[i].batch);
-        buf_put_text(to, m.order_full ? " order-full" : "");
+        buf_put_text(to, m.flags & STORED_ORDER_FULL ? " order-full" : "");
     }
     stored_note_free(&m);
 }
@@ -140,6 +143,7 @@ static void put_body(struct buf *to, enum wire_kind kind, struct bytes body)
     struct finished finished = {0};
     struct returned returned = {0};
     struct released released = {0};
+    struct halt halt;
     struct attempt_list list = {0};
     struct results_head head;
     struct bytes runs;
@@ -166,6 +170,8 @@ static void put_body(struct buf *to, enum wire_kind kind, struct bytes body)
         put_welcome(to, body);
     else if (kind == KIND_JOIN)
         put_join(to, body);
+    else if (kind == KIND_HALT && !halt_take(body, &halt))
+        buf_printf(to, " %s by %" PRIu64, halt.when == HALT_NOW ? "now" : "soon", halt.seq);
     else if (kind == KIND_CANCEL)
         put_cancel(to, body);
     else if ((kind == KIND_CHECK || kind == KIND_RECALL || kind == KIND_AGAIN ||
@@ -203,6 +209,20 @@ static void check_company(struct cable *c, uint64_t incarnation, const struct ta
             sim_violation(sim, "task %" PRIu64 " is handed out in company after a death", seq);
 }
 
+/* What has failed waits before it is handed out again. */
+static void check_patience(struct sim *sim, const struct task_run *run)
+{
+    for (uint64_t seq = run->first; seq < run->first + run->count; seq++) {
+        const struct tap_fails *f = &sim->tap.fails[seq];
+        if (!f->count || sim->model.disturbed)
+            continue;
+        uint64_t least_ns = (sim->plan.retry_delay_ns << (f->count - 1)) / 2;
+        if (sim->now_ns < f->last_ns + least_ns)
+            sim_violation(sim, "task %" PRIu64 " failed and is handed out %.3f s later", seq,
+                          (double)(sim->now_ns - f->last_ns) / 1e9);
+    }
+}
+
 static void check_credit(struct cable *c, const struct frame_head *head, struct bytes runs)
 {
     struct tap_session *s = session_of(&c->sim->tap, head->session);
@@ -215,6 +235,7 @@ static void check_credit(struct cable *c, const struct frame_head *head, struct 
         bytes += run.records.size;
         seqset_add(&sent, run.first, run.first + run.count - 1);
         check_company(c, head->incarnation, &run);
+        check_patience(c->sim, &run);
     }
     seqset_add_all(&s->out, &sent);
     seqset_add_all(worker_node_had(c->ends[0].node), &sent);
@@ -296,8 +317,11 @@ static void note_failed(struct cable *c, const struct frame_head *head, struct b
     struct attempt_list m = {0};
     struct tap_session *s = session_of(&c->sim->tap, head->session);
     if (!attempt_list_take(body, &m))
-        for (size_t i = 0; i < m.count; i++)
+        for (size_t i = 0; i < m.count; i++) {
+            struct tap_fails *f = &c->sim->tap.fails[m.items[i].seq];
             seqset_remove(&s->out, m.items[i].seq, m.items[i].seq);
+            *f = (struct tap_fails){f->count + 1, c->sim->now_ns};
+        }
     attempt_list_free(&m);
 }
 

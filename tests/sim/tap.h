@@ -17,13 +17,20 @@ struct tap_session {
     struct seqset out; /* sent to it; not stored, returned or failed */
 };
 
+/* The tries of a task that were said to have failed. */
+struct tap_fails {
+    unsigned count;
+    uint64_t last_ns;
+};
+
 struct tap {
     struct tap_session *sessions; /* by number */
     size_t session_count;
-    struct attempt *alone; /* by task: the attempt that must run alone; number 0: none */
-    uint64_t *died_with;   /* by task: the process that died while it ran; 0: none */
-    bool *suspect;         /* by task: and the ventilator has seen both connections close */
-    struct seqset told;    /* tasks that the sink said were stored */
+    struct attempt *alone;   /* by task: the attempt that must run alone; number 0: none */
+    uint64_t *died_with;     /* by task: the process that died while it ran; 0: none */
+    bool *suspect;           /* by task: and the ventilator has seen both connections close */
+    struct tap_fails *fails; /* by task */
+    struct seqset told;      /* tasks that the sink said were stored */
     uint64_t joins;
 };
 

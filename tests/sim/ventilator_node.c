@@ -8,7 +8,8 @@
 #include "ventilator/dispatcher_state.h"
 
 /* The ventilator's shell, with its gate and its source. */
-enum { BATCHES_A_TURN = 64 };
+enum { BATCHES_A_TURN = 64, ASK_EVERY = 16 /* turns */ };
+#define ASKER UINT64_MAX /* a connection: of somebody who asks WHY */
 #define CLAIM_NS (5 * NS_PER_S)
 #define LIMIT_NS (3 * NS_PER_S)
 
@@ -26,6 +27,7 @@ struct ventilator_node {
     bool input_waits;
     uint64_t read; /* of the input, in this life */
     uint64_t lives;
+    uint64_t turns;
     struct sight sights[SIM_WORKERS_MAX];
 };
 
@@ -46,13 +48,16 @@ static void start(struct node *node)
     uint64_t clock = rng_chance(&node->sim->fate, 20) ? 500 : 1000;
     struct dispatcher_options options = {.incarnation = clock + v->lives,
                                          .retries = plan->retries,
+                                         .retry_delay_ns = plan->retry_delay_ns,
+                                         .random_seed = rng_next(&node->sim->fate),
                                          .queue_max_bytes = plan->queue_max_bytes,
                                          .heartbeat_ns = 500 * NS_PER_MS,
                                          .limit_ns = LIMIT_NS,
                                          .give_up_ns = 60 * NS_PER_S,
                                          .workers_max = 1000,
                                          .lanes = "5557",
-                                         .endpoint = "tcp://127.0.0.1:5556"};
+                                         .endpoint = "tcp://127.0.0.1:5556",
+                                         .input = "standard input"};
     v->core = dispatcher_new(&options, node->sim->now_ns);
 }
 
@@ -238,10 +243,52 @@ static void take_input(struct ventilator_node *v)
 
 /* ---- actions ---- */
 
+/* Every task that was read and is not stored must be in a group of the answer, and no other. */
+static void check_answer(struct ventilator_node *v, const struct block *block)
+{
+    const struct ledger *ledger = &v->core->ledger;
+    struct frame_head head;
+    struct bytes body;
+    struct because m = {0};
+    struct seqset named = {0};
+    uint64_t more = 0;
+    if (frame_take(block_bytes(block), &head, &body) || because_take(body, &m))
+        sim_violation(v->node.sim, "WHY is answered with what cannot be read");
+    for (size_t i = 0; i < m.count; i++) {
+        seqset_add_all(&named, &m.items[i].tasks);
+        more += m.items[i].more;
+    }
+    for (size_t i = 0; i < named.count; i++)
+        if (named.ranges[i].last > ledger->read ||
+            seqset_count_in(&ledger->stored, named.ranges[i].first, named.ranges[i].last))
+            sim_violation(v->node.sim, "WHY names task %llu, or one behind it, which is done",
+                          (unsigned long long)named.ranges[i].first);
+    if (named.members + more < ledger->read - ledger->stored.members)
+        sim_violation(v->node.sim, "WHY names %llu tasks, and %llu are not stored",
+                      (unsigned long long)(named.members + more),
+                      (unsigned long long)(ledger->read - ledger->stored.members));
+    seqset_free(&named);
+    because_free(&m);
+}
+
+static void ask_why(struct ventilator_node *v)
+{
+    struct buf message = {0};
+    wire_begin(&message, KIND_WHY, (struct frame_head){0});
+    dispatcher_control_message(v->core, ASKER, "", buf_bytes(&message), v->node.sim->now_ns);
+    buf_free(&message);
+}
+
 static void do_action(struct ventilator_node *v, struct dispatcher_action *action)
 {
     struct node *node = &v->node;
     bool control = action->kind == DISPATCHER_SEND_CONTROL;
+    if (control && action->connection == ASKER) {
+        if (v->core->because_at_ns == node->sim->now_ns) /* else it is an earlier answer again */
+            check_answer(v, action->block);
+        block_release(&action->block);
+        return;
+    }
     struct cable *c = find(node->sim, control ? action->connection : action->lane);
     switch (action->kind) {
     case DISPATCHER_SEND_CONTROL:
@@ -282,6 +329,8 @@ static void turn(struct node *node)
     take_news(v);
     dispatcher_turn(v->core, node->sim->now_ns);
     take_input(v);
+    if (++v->turns % ASK_EVERY == 0)
+        ask_why(v);
     if (!do_actions(v))
         return;
     ventilator_node_check(node);

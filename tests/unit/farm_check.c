@@ -58,6 +58,7 @@ static void check_task(const struct dispatcher *d, const struct entry *entry, ui
 {
     unsigned waits = seqset_has(&d->queue, seq);
     waits += seqset_has(&d->lonely, seq);
+    waits += seqset_has(&d->delayed.tasks, seq);
     waits += seqset_has(&d->doomed, seq);
     bool judged = seqset_has(&d->judged, seq);
     unsigned held = 0;
@@ -83,6 +84,8 @@ void farm_check(const struct farm *f)
     uint64_t alive = 0;
     check_set(&d->queue, &ledger->stored, ledger->read);
     check_set(&d->lonely, &ledger->stored, ledger->read);
+    check_set(&d->delayed.tasks, &ledger->stored, ledger->read);
+    cr_assert_eq(d->delayed.tasks.members, d->delayed.count);
     check_set(&d->doomed, &ledger->stored, ledger->read);
     check_set(&d->judged, &ledger->stored, ledger->read);
     for (size_t i = 0; i < d->session_count; i++)

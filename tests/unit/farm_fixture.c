@@ -96,6 +96,28 @@ static void hear_done(struct farm_peer *p, struct bytes body)
     done_free(&m);
 }
 
+static void hear_halt(struct farm_peer *p, struct bytes body)
+{
+    struct halt m;
+    cr_assert_eq(halt_take(body, &m), ERR_NONE);
+    buf_printf(&p->heard, "HALT %s by %" PRIu64 " with %" PRIu64,
+               m.when == HALT_NOW ? "now" : "soon", m.seq, m.status);
+}
+
+static void hear_because(struct farm_peer *p, struct bytes body)
+{
+    struct because m = {0};
+    cr_assert_eq(because_take(body, &m), ERR_NONE);
+    cr_assert_leq(m.count, BECAUSE_ITEMS_MAX);
+    for (size_t i = 0; i < m.count; i++) {
+        const struct because_item *item = &m.items[i];
+        put_set(&p->heard, "", &item->tasks);
+        buf_printf(&p->heard, "+%" PRIu64 ": %.*s\n", item->more, (int)item->sentence.size,
+                   (const char *)item->sentence.data);
+    }
+    because_free(&m);
+}
+
 static void hear_number(struct farm_peer *p, const char *name, struct bytes body)
 {
     uint64_t number;
@@ -184,6 +206,10 @@ static void hear(struct farm *f, struct farm_peer *p, struct block *block)
         hear_released(p, body);
     } else if (head.kind == KIND_VERDICT) {
         hear_verdict(p, body);
+    } else if (head.kind == KIND_HALT) {
+        hear_halt(p, body);
+    } else if (head.kind == KIND_BECAUSE) {
+        hear_because(p, body);
     } else if (head.kind == KIND_DONE) {
         hear_done(p, body);
     } else if (head.kind == KIND_TASKS) {
@@ -337,7 +363,8 @@ struct dispatcher_options farm_options(unsigned retries)
                                        .give_up_ns = 60 * NS_PER_S,
                                        .workers_max = 1000,
                                        .lanes = "5557",
-                                       .endpoint = "tcp://127.0.0.1:5556"};
+                                       .endpoint = "tcp://127.0.0.1:5556",
+                                       .input = "standard input"};
 }
 
 void farm_begin_bare(struct farm *f, const struct dispatcher_options *options)

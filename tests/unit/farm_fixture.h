@@ -13,7 +13,7 @@
  *     "WELCOME epoch=1 kill=2 have=7-9; HELLO; TASKS 1: 1-4#1 last; CANCEL 3#1; RELEASED 1-3"
  *
  * A run of tasks is written as first-last#attempt, then try (from 2), `last` and `alone`. Answers
- * to heartbeats and STATUS are left out. Every batch is checked against the credit of whom it
+ * to heartbeats and STATUS are left out, and one to WHY is a line for each item: "1-3+0: sentence". Every batch is checked against the credit of whom it
  * reached.
  */
 
@@ -85,6 +85,7 @@ void sink_join_opened(struct farm *f, struct farm_peer *p, uint64_t job, uint64_
                       const char *stored, uint64_t opening);
 void sink_note(struct farm *f, const char *stored);
 void sink_note_full(struct farm *f, const char *stored, bool order_full);
+void sink_halts(struct farm *f, enum halt_when when, uint64_t seq, uint64_t status);
 void sink_closed(struct farm *f, uint64_t failed);
 
 /* Workers. */

@@ -67,7 +67,7 @@ void sink_join_opened(struct farm *f, struct farm_peer *p, uint64_t job, uint64_
 
 void sink_note_full(struct farm *f, const char *stored, bool order_full)
 {
-    struct stored_note m = {.epoch = f->epoch, .order_full = order_full};
+    struct stored_note m = {.epoch = f->epoch, .flags = order_full ? STORED_ORDER_FULL : 0};
     ranges_of(stored, &m.tasks);
     seqset_add_all(&f->stored, &m.tasks);
     for (size_t i = 0; i < FARM_PEERS; i++)
@@ -83,9 +83,17 @@ void sink_note(struct farm *f, const char *stored)
     sink_note_full(f, stored, false);
 }
 
+void sink_halts(struct farm *f, enum halt_when when, uint64_t seq, uint64_t status)
+{
+    struct halt m = {when, seq, status};
+    struct buf to = peer_message(f, f->sink, KIND_HALT);
+    halt_put(&to, &m);
+    peer_send(f, f->sink, &to);
+}
+
 void sink_closed(struct farm *f, uint64_t failed)
 {
-    struct closed m = {.failed = failed};
+    struct closed m = {.failed = failed, .status = failed};
     struct buf to = peer_message(f, f->sink, KIND_CLOSED);
     closed_put(&to, &m);
     peer_send(f, f->sink, &to);

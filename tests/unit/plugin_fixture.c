@@ -117,7 +117,7 @@ struct fixture *launched(char *const *args)
 struct fixture *launched_impatient(void)
 {
     struct fixture *f = prepare(PLUGINS "/trouble.so");
-    f->options.patience_ns = PLUGIN_PATIENCE_NS;
+    f->options.patience_ns = PATIENCE_NS;
     launch(f);
     return f;
 }

@@ -53,7 +53,8 @@ static inline void story_begin(struct story *s)
                                             .give_up_ns = 60 * NS_PER_S,
                                             .random_seed = 1,
                                             .context = s,
-                                            .accept = story_accept};
+                                            .accept = story_accept,
+                                            .halt = s->options.halt};
     s->now_ns = HOUR_S * NS_PER_S;
     s->incarnation = 1000;
     s->c = collector_new(&s->options, s->now_ns);
@@ -103,7 +104,9 @@ static inline void put_stored(struct buf *to, struct bytes body)
     put_ranges(to, &m.tasks);
     for (size_t i = 0; i < m.gap_count; i++)
         buf_printf(to, " gap=%" PRIu64 ":%" PRIu64, m.gaps[i].session, m.gaps[i].batch);
-    buf_put_text(to, m.order_full ? " full" : "");
+    buf_put_text(to, m.flags & STORED_ORDER_FULL ? " full" : "");
+    buf_put_text(to, m.flags & STORED_UNREAD ? " unread" : "");
+    buf_put_text(to, m.flags & STORED_NO_ROOM ? " no room" : "");
     stored_note_free(&m);
 }
 
@@ -115,6 +118,14 @@ static inline void put_closed(struct buf *to, struct bytes body)
                "CLOSED %" PRIu64 ": %" PRIu64 " ok, %" PRIu64 " failed, %" PRIu64 " lost, %" PRIu64
                " not run",
                m.total, m.ok, m.failed, m.lost, m.not_run);
+}
+
+static inline void put_halt(struct buf *to, struct bytes body)
+{
+    struct halt m;
+    cr_assert_eq(halt_take(body, &m), ERR_NONE);
+    buf_printf(to, "HALT %s by %" PRIu64 " with %" PRIu64, m.when == HALT_NOW ? "now" : "soon",
+               m.seq, m.status);
 }
 
 static inline void put_message(struct story *s, struct block *block)
@@ -129,6 +140,8 @@ static inline void put_message(struct story *s, struct block *block)
         put_stored(&s->said, body);
     else if (head.kind == KIND_CLOSED)
         put_closed(&s->said, body);
+    else if (head.kind == KIND_HALT)
+        put_halt(&s->said, body);
     else
         buf_put_text(&s->said, wire_kind_name(head.kind));
     if (head.kind != KIND_JOIN)

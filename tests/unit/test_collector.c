@@ -280,6 +280,42 @@ Test(collector, a_full_order_window_is_told_when_it_changes)
     story_end(&s);
 }
 
+Test(collector, an_output_that_takes_nothing_for_a_second_is_told_and_one_that_is_slow_is_not)
+{
+    struct story s = {0};
+    story_join(&s);
+    for (uint64_t written = 0; written < 10; written++) { /* 1 s, a little each time */
+        story_pass(&s, 100);
+        collector_set_output(s.c, OUTPUT_BLOCKED, written, s.now_ns);
+        cr_assert_null(strstr(story_turn(&s), "unread"));
+    }
+    story_pass(&s, 900);
+    collector_set_output(s.c, OUTPUT_BLOCKED, 9, s.now_ns);
+    cr_assert_null(strstr(story_turn(&s), "unread"));
+    story_pass(&s, 100);
+    collector_set_output(s.c, OUTPUT_BLOCKED, 9, s.now_ns);
+    cr_assert(strstr(story_turn(&s), "STORED  unread"));
+    story_pass(&s, 10);
+    collector_set_output(s.c, OUTPUT_FLOWS, 10, s.now_ns);
+    story_expect(&s, "STORED ");
+    story_end(&s);
+}
+
+Test(collector, a_full_disk_is_told_and_that_there_is_room_again)
+{
+    struct story s = {0};
+    story_join(&s);
+    collector_set_output(s.c, OUTPUT_NO_ROOM, 5, s.now_ns);
+    story_expect(&s, "STORED  no room");
+    story_pass(&s, 10);
+    collector_set_order_full(s.c, true);
+    story_expect(&s, "STORED  full no room");
+    story_pass(&s, 10);
+    collector_set_output(s.c, OUTPUT_FLOWS, 5, s.now_ns);
+    story_expect(&s, "STORED  full");
+    story_end(&s);
+}
+
 Test(collector, what_makes_no_sense_is_dropped_and_counted)
 {
     struct story s = {0};

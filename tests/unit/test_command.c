@@ -208,7 +208,7 @@ Test(command, a_task_that_closes_its_streams_goes_on_and_costs_no_turns)
 Test(command, a_task_that_runs_out_of_time_is_ended_with_its_group)
 {
     struct farm farm = farm_of(true, NO_WORDS);
-    farm.options.base.timeout_ns = 200 * NS_PER_MS;
+    farm.options.base.timeout.ns = 200 * NS_PER_MS;
     cr_assert_eq(farm_open(&farm), ERR_NONE);
     struct ending *ending = farm_run(&farm, "echo begun; sleep 1000 & echo $!; wait");
     expect_status(ending, RESULT_TIMED_OUT, 0);
@@ -221,7 +221,7 @@ Test(command, a_task_that_runs_out_of_time_is_ended_with_its_group)
 Test(command, a_task_that_ignores_term_is_killed)
 {
     struct farm farm = farm_of(true, NO_WORDS);
-    farm.options.base.timeout_ns = 100 * NS_PER_MS;
+    farm.options.base.timeout.ns = 100 * NS_PER_MS;
     farm.options.base.kill_after_ns = 300 * NS_PER_MS;
     cr_assert_eq(farm_open(&farm), ERR_NONE);
     struct ending *ending = farm_run(&farm, "trap '' TERM; while :; do sleep 0.05; done");
@@ -231,13 +231,34 @@ Test(command, a_task_that_ignores_term_is_killed)
     farm_close(&farm);
 }
 
+/* The long one had begun before anybody knew how long tasks take. */
+Test(command, a_task_that_takes_more_than_percent_of_the_median_is_ended)
+{
+    struct farm farm = farm_of(true, NO_WORDS);
+    farm.options.base.timeout.percent = 400;
+    cr_assert_eq(farm_open(&farm), ERR_NONE);
+    farm_start(&farm, 1, "sleep 1000");
+    cr_expect_eq(farm.executor->class->deadline(farm.executor), NEVER);
+    for (unsigned i = 0; i < 2; i++) {
+        expect_status(farm_run(&farm, "sleep 0.1"), RESULT_OK, 0);
+        expect_status(farm_run(&farm, "exit 3"), RESULT_EXITED, 3); /* does not count */
+    }
+    cr_expect_eq(farm.executor->class->deadline(farm.executor), NEVER);
+    farm_start(&farm, 0, "sleep 0.1");
+    farm_await(&farm, 6);
+    expect_status(&farm.slots[1], RESULT_TIMED_OUT, 0);
+    cr_expect_geq(farm.slots[1].outcome.duration_ns, 390 * NS_PER_MS);
+    expect_status(farm_run(&farm, "sleep 0.1"), RESULT_OK, 0);
+    farm_close(&farm);
+}
+
 /* The pipe's end says that nobody of the group is left. */
 Test(command, what_ignores_term_in_the_group_of_a_timed_out_task_dies_with_it)
 {
     int held[2];
     cr_assert_eq(pipe2(held, 0), 0);
     struct farm farm = farm_of(true, NO_WORDS);
-    farm.options.base.timeout_ns = 300 * NS_PER_MS;
+    farm.options.base.timeout.ns = 300 * NS_PER_MS;
     cr_assert_eq(farm_open(&farm), ERR_NONE);
     farm_start(&farm, 0, "(trap '' TERM; while :; do sleep 1; done) & wait");
     close(held[1]);

@@ -311,7 +311,7 @@ Test(dispatcher_workers, after_an_own_freeze_who_has_just_spoken_has_no_more_tim
     farm_turn(&f);
     struct why why;
     cr_assert(dispatcher_waits_for(f.d, f.now_ns, &why));
-    cr_assert_not_null(strstr(why.text, "gone for 0 s"), "%s", why.text);
+    cr_assert_not_null(strstr(why.text, "gone for 0.0 s"), "%s", why.text);
     w->silent = true;
     farm_pass(&f, 3200);
     cr_assert_eq(dispatcher_counts(f.d).workers, 0);

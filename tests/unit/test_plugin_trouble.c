@@ -59,7 +59,7 @@ Test(plugin_trouble, a_plugin_that_calls_exit_is_a_failed_task_whatever_the_stat
 Test(plugin_trouble, a_task_that_runs_too_long_is_killed_and_those_around_it_are_not)
 {
     struct fixture *f = prepare(PLUGINS "/trouble.so");
-    f->options.base.timeout_ns = 200 * NS_PER_MS;
+    f->options.base.timeout.ns = 200 * NS_PER_MS;
     launch(f);
     run(f, 1, "echo\nsleep 3600\necho\necho");
     assert_finished(&f->ends[0], 1, RESULT_OK, 0);
@@ -68,6 +68,20 @@ Test(plugin_trouble, a_task_that_runs_too_long_is_killed_and_those_around_it_are
     assert_end(&f->ends[2], RETURNED, 3, 2);
     run(f, 3, "sleep 3600");
     assert_finished(&f->ends[0], 3, RESULT_TIMED_OUT, 0);
+    assert_works(f);
+    finish(f);
+}
+
+Test(plugin_trouble, a_task_that_takes_more_than_percent_of_the_median_is_killed)
+{
+    struct fixture *f = prepare(PLUGINS "/trouble.so");
+    f->options.base.timeout.percent = 1000000; /* of some microseconds */
+    launch(f);
+    run(f, 1, "echo\necho\necho\nsleep 3600");
+    assert_finished(&f->ends[2], 3, RESULT_OK, 0);
+    assert_finished(&f->ends[3], 4, RESULT_TIMED_OUT, 0);
+    run(f, 5, "sleep 3600");
+    assert_finished(&f->ends[0], 5, RESULT_TIMED_OUT, 0);
     assert_works(f);
     finish(f);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "sink/store.h"
+#include "sink/store_view.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>
@@ -319,6 +319,7 @@ Test(store, a_second_sink_is_refused)
     refused(ERR_IN_USE, "in use by another sink");
     store_past_free(&past);
     store_close(&store);
+    cr_assert_not(store_is_in_use(path));
     store = opened(&past);
     store_past_free(&past);
     store_close(&store);
@@ -377,6 +378,61 @@ Test(store, when_the_disk_is_full_all_waits_and_goes_on_later)
     free(large);
     store = opened_again(&store, &past);
     cr_assert(past.ok == 3 && seqset_has(&past.stored, 3));
+    store_past_free(&past);
+    store_close(&store);
+}
+
+static enum error view_of(struct store_view **view, struct store_job *job, struct why *why)
+{
+    enum error error = store_view_open(view, path, job, why);
+    cr_assert_eq(!error, *view != NULL);
+    return error;
+}
+
+Test(store, a_reader_sees_what_was_committed_and_changes_nothing)
+{
+    struct store_past past;
+    struct store *store = opened(&past);
+    put(store, 2, RESULT_OK, "");
+    put(store, 5, RESULT_LOST, "");
+    store_finish(store, &(struct store_closing){.total = 9, .not_run = 7, .input_cut = true});
+    commit(store);
+    put(store, 6, RESULT_OK, "not yet");
+    struct store_view *view;
+    struct store_job job;
+    struct store_row row;
+    struct why why = {""};
+    bool found;
+    cr_assert_eq(view_of(&view, &job, &why), ERR_NONE, "%s", why.text);
+    cr_assert(job.closed && job.total == 9 && job.not_run == 7 && job.input_cut);
+    commit(store);
+    struct task task = {false, bytes_of("line 2")};
+    cr_assert(!store_view_next(view, &row, &found, &why) && found);
+    cr_assert(row.seq == 2 && row.status == RESULT_OK && hash_equal(row.hash, task_hash(task)));
+    cr_assert(!store_view_next(view, &row, &found, &why) && found);
+    cr_assert(row.seq == 5 && row.status == RESULT_LOST);
+    cr_assert(!store_view_next(view, &row, &found, &why) && !found);
+    store_view_close(&view);
+    store_past_free(&past);
+    store_close(&store);
+    view_of(&view, &job, &why);
+    store_view_close(&view);
+    char log[128];
+    snprintf(log, sizeof log, "%s-wal", path);
+    cr_assert_neq(access(log, F_OK), 0, "nothing is left beside it");
+}
+
+/* It has to be another process: closing a descriptor of the file would end SQLite's locks here. */
+Test(store, that_a_sink_has_it_can_be_seen_from_outside)
+{
+    struct store_past past;
+    struct store *store = opened(&past);
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(store_is_in_use(path));
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1);
     store_past_free(&past);
     store_close(&store);
 }

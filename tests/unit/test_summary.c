@@ -49,15 +49,24 @@ Test(summary, one_is_singular_and_nothing_is_no_division)
            "0 tasks: 0 ok, 0 failed, 0 lost; 0 workers; 0.0 s; 0.0 tasks/s\n");
 }
 
-Test(summary, the_exit_status_counts_failures_up_to_101)
+Test(summary, a_job_that_was_halted_says_by_which_task)
 {
-    cr_assert_eq(summary_exit_status(&(struct summary){.ok = 5}, false), 0);
-    cr_assert_eq(summary_exit_status(&(struct summary){.failed = 2, .lost = 1}, false), 3);
-    cr_assert_eq(summary_exit_status(&(struct summary){.failed = 99, .lost = 1}, false), 100);
-    cr_assert_eq(summary_exit_status(&(struct summary){.failed = 101}, false), 101);
-    cr_assert_eq(summary_exit_status(&(struct summary){.failed = UINT64_C(1) << 32}, false), 101);
-    cr_assert_eq(summary_exit_status(&(struct summary){.not_run = 7}, false), 0);
-    cr_assert_eq(summary_exit_status(&(struct summary){.failed = 2}, true), 255);
-    cr_assert_eq(summary_exit_status(&(struct summary){.missing = 1}, false), 255);
-    cr_assert_eq(summary_exit_status(&(struct summary){.written_twice = 1}, false), 255);
+    expect(
+        &(struct summary){.tasks = 9,
+                          .ok = 3,
+                          .failed = 1,
+                          .not_run = 5,
+                          .workers = 1,
+                          .elapsed_ns = NS_PER_S,
+                          .halted_by = 4},
+        "9 tasks: 3 ok, 1 failed, 0 lost, 5 not run; 1 worker; 1.0 s; 4.0 tasks/s; halted by task "
+        "4\n");
+}
+
+Test(summary, what_is_missing_or_double_is_wrong_and_nothing_else)
+{
+    cr_assert_not(summary_is_wrong(&(struct summary){.ok = 5, .failed = 2, .lost = 1}));
+    cr_assert_not(summary_is_wrong(&(struct summary){.not_run = 7, .halted_by = 3}));
+    cr_assert(summary_is_wrong(&(struct summary){.missing = 1}));
+    cr_assert(summary_is_wrong(&(struct summary){.written_twice = 1}));
 }

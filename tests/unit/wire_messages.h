@@ -19,6 +19,7 @@ enum field_kind {
     FIELD_BOOL,
     FIELD_STATUS, /* enum result_status of a verdict */
     FIELD_REASON, /* enum returned_reason */
+    FIELD_WHEN,   /* enum halt_when of a HALT */
     FIELD_OCTETS,
     FIELD_RANGES,
     FIELD_HASH,
@@ -78,10 +79,11 @@ FIELDS(finished, FIELD(FIELD_RANGES, finished, tasks), NUMBER(finished, failed))
 FIELDS(returned, FIELD(FIELD_RANGES, returned, tasks), FIELD(FIELD_REASON, returned, reason));
 FIELDS(gap, NUMBER(gap, session), NUMBER(gap, batch));
 FIELDS(stored_note, NUMBER(stored_note, epoch), FIELD(FIELD_RANGES, stored_note, tasks),
-       LIST(stored_note, gaps, gap_count, gap, gap_fields),
-       FIELD(FIELD_BOOL, stored_note, order_full));
+       LIST(stored_note, gaps, gap_count, gap, gap_fields), NUMBER(stored_note, flags));
 FIELDS(closed, NUMBER(closed, total), NUMBER(closed, ok), NUMBER(closed, failed),
-       NUMBER(closed, lost), NUMBER(closed, not_run), NUMBER(closed, doubled));
+       NUMBER(closed, lost), NUMBER(closed, not_run), NUMBER(closed, doubled),
+       NUMBER(closed, status));
+FIELDS(halt, FIELD(FIELD_WHEN, halt, when), FIELD(FIELD_SEQ, halt, seq), NUMBER(halt, status));
 FIELDS(hashed_task, FIELD(FIELD_SEQ, hashed_task, seq), FIELD(FIELD_HASH, hashed_task, hash));
 FIELDS(hashes, FIELD(FIELD_NUMBER, hashes, from),
        LIST(hashes, items, count, hashed_task, hashed_task_fields),
@@ -113,6 +115,10 @@ FIELDS(piece, FIELD(FIELD_OCTETS, piece, worker), FIELD(FIELD_SEQ, piece, seq),
        FIELD(FIELD_ATTEMPT, piece, attempt), FIELD(FIELD_NUMBER32, piece, tries),
        NUMBER(piece, offset), NUMBER(piece, total), FIELD(FIELD_OCTETS, piece, content));
 
+FIELDS(because_item, FIELD(FIELD_RANGES, because_item, tasks), NUMBER(because_item, more),
+       FIELD(FIELD_OCTETS, because_item, sentence));
+FIELDS(because, LIST(because, items, count, because_item, because_item_fields));
+
 #define MESSAGE(s)                                                                                 \
     {                                                                                              \
 #s, s##_fields, CODEC(s)                                                                   \
@@ -123,7 +129,7 @@ static const struct message messages[] = {
     MESSAGE(stored_note), MESSAGE(closed),    MESSAGE(worker_welcome), MESSAGE(sink_welcome),
     MESSAGE(refuse),      MESSAGE(cancel),    MESSAGE(released),       MESSAGE(sink_news),
     MESSAGE(stop),        MESSAGE(verdict),   MESSAGE(status),         MESSAGE(done),
-    MESSAGE(piece),       MESSAGE(hashes),
+    MESSAGE(piece),       MESSAGE(hashes),    MESSAGE(halt),           MESSAGE(because),
 };
 enum { MESSAGE_COUNT = sizeof messages / sizeof *messages };
 
@@ -194,6 +200,9 @@ static inline void fill_field(uint8_t *at, const struct field *f, uint64_t *seed
         break;
     case FIELD_REASON:
         *(enum returned_reason *)(void *)at = (enum returned_reason)(random_next(seed) % 3);
+        break;
+    case FIELD_WHEN:
+        *(enum halt_when *)(void *)at = random_next(seed) % 2 ? HALT_SOON : HALT_NOW;
         break;
     case FIELD_OCTETS:
         *(struct bytes *)(void *)at = (struct bytes){random_octets, random_next(seed) % 200};
@@ -267,6 +276,7 @@ static inline bool same_field(const void *a, const void *b, const struct field *
         return memcmp(a, b, sizeof(bool)) == 0;
     case FIELD_STATUS:
     case FIELD_REASON:
+    case FIELD_WHEN:
         return memcmp(a, b, sizeof(int)) == 0;
     case FIELD_OCTETS:
         return bytes_equal(*(const struct bytes *)a, *(const struct bytes *)b);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#ifndef ZFARM_PLUGIN_BATCH_H
-#define ZFARM_PLUGIN_BATCH_H
+#ifndef ZFARM_SLOT_BATCH_H
+#define ZFARM_SLOT_BATCH_H
 
 #include "common/seqset.h"
 #include "worker/executor.h"
@@ -9,7 +9,7 @@
  * in exactly one event. An event comes after the batch is as it should be, since whoever gets it
  * may give the next assignment from inside. Zero-initialised, with `slot` and `events` set, is
  * free. Read the fields, change them by the functions. */
-struct plugin_batch {
+struct slot_batch {
     unsigned slot;
     const struct executor_events *events;
     bool assigned; /* there are tasks that have not ended */
@@ -19,21 +19,21 @@ struct plugin_batch {
     struct seqset cancelled; /* tasks of it that are to have no result */
 };
 
-void plugin_batch_free(struct plugin_batch *batch);
-void plugin_batch_assign(struct plugin_batch *batch, const struct assignment *assignment);
+void slot_batch_free(struct slot_batch *batch);
+void slot_batch_assign(struct slot_batch *batch, const struct assignment *assignment);
 /* The number of the first task that has not ended; one behind the last if all have. */
-uint64_t plugin_batch_next(const struct plugin_batch *batch);
-uint32_t plugin_batch_left(const struct plugin_batch *batch); /* tasks that have not ended */
+uint64_t slot_batch_next(const struct slot_batch *batch);
+uint32_t slot_batch_left(const struct slot_batch *batch); /* tasks that have not ended */
 /* The task `seq`, if it has not ended, will end in cancelled. Returns false if it is none of them.
  */
-bool plugin_batch_cancel(struct plugin_batch *batch, uint64_t seq);
-bool plugin_batch_is_cancelled(const struct plugin_batch *batch, uint64_t seq);
+bool slot_batch_cancel(struct slot_batch *batch, uint64_t seq);
+bool slot_batch_is_cancelled(const struct slot_batch *batch, uint64_t seq);
 /* The next task has ended: finished with this outcome, whose slot and seq are filled in; or
  * cancelled, and then files in the outcome are closed. */
-void plugin_batch_finish(struct plugin_batch *batch, struct outcome *outcome);
+void slot_batch_finish(struct slot_batch *batch, struct outcome *outcome);
 /* All that have not ended are returned, or cancelled. */
-void plugin_batch_return(struct plugin_batch *batch);
+void slot_batch_return(struct slot_batch *batch);
 /* The same for those behind `last`, which is one of them. The others go on. */
-void plugin_batch_return_behind(struct plugin_batch *batch, uint64_t last);
+void slot_batch_return_behind(struct slot_batch *batch, uint64_t last);
 
 #endif

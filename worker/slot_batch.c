@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "worker/plugin_batch.h"
+#include "worker/slot_batch.h"
 
 #include <assert.h>
 #include <unistd.h>
 
-void plugin_batch_free(struct plugin_batch *batch)
+void slot_batch_free(struct slot_batch *batch)
 {
     seqset_free(&batch->cancelled);
 }
 
-void plugin_batch_assign(struct plugin_batch *batch, const struct assignment *assignment)
+void slot_batch_assign(struct slot_batch *batch, const struct assignment *assignment)
 {
     assert(!batch->assigned && assignment->count && assignment->first);
     batch->assignment = *assignment;
@@ -17,36 +17,36 @@ void plugin_batch_assign(struct plugin_batch *batch, const struct assignment *as
     batch->done = 0;
 }
 
-uint64_t plugin_batch_next(const struct plugin_batch *batch)
+uint64_t slot_batch_next(const struct slot_batch *batch)
 {
     return batch->assignment.first + batch->done;
 }
 
-uint32_t plugin_batch_left(const struct plugin_batch *batch)
+uint32_t slot_batch_left(const struct slot_batch *batch)
 {
     return batch->assignment.count - batch->done;
 }
 
-bool plugin_batch_cancel(struct plugin_batch *batch, uint64_t seq)
+bool slot_batch_cancel(struct slot_batch *batch, uint64_t seq)
 {
-    uint64_t next = plugin_batch_next(batch);
-    if (!batch->assigned || seq < next || seq - next >= plugin_batch_left(batch))
+    uint64_t next = slot_batch_next(batch);
+    if (!batch->assigned || seq < next || seq - next >= slot_batch_left(batch))
         return false;
     seqset_add(&batch->cancelled, seq, seq);
     return true;
 }
 
-bool plugin_batch_is_cancelled(const struct plugin_batch *batch, uint64_t seq)
+bool slot_batch_is_cancelled(const struct slot_batch *batch, uint64_t seq)
 {
     return batch->cancelled.members && seqset_has(&batch->cancelled, seq);
 }
 
 /* The next `count` tasks have ended; the event is to follow. */
-static void advance(struct plugin_batch *batch, uint32_t count)
+static void advance(struct slot_batch *batch, uint32_t count)
 {
-    assert(count <= plugin_batch_left(batch));
+    assert(count <= slot_batch_left(batch));
     batch->done += count;
-    if (plugin_batch_left(batch))
+    if (slot_batch_left(batch))
         return;
     batch->assigned = batch->sent = false;
     seqset_clear(&batch->cancelled);
@@ -58,11 +58,11 @@ static void drop(struct output *output)
         close(output->fd);
 }
 
-void plugin_batch_finish(struct plugin_batch *batch, struct outcome *outcome)
+void slot_batch_finish(struct slot_batch *batch, struct outcome *outcome)
 {
     const struct executor_events *events = batch->events;
-    uint64_t seq = plugin_batch_next(batch);
-    bool cancelled = plugin_batch_is_cancelled(batch, seq);
+    uint64_t seq = slot_batch_next(batch);
+    bool cancelled = slot_batch_is_cancelled(batch, seq);
     advance(batch, 1);
     if (cancelled) {
         drop(&outcome->out);
@@ -77,7 +77,7 @@ void plugin_batch_finish(struct plugin_batch *batch, struct outcome *outcome)
 
 /* How many of the `left` tasks from `seq` on end in one event: those before the next that is
  * cancelled, which are returned; or one that is cancelled (*kept is false). */
-static uint32_t next_to_return(const struct plugin_batch *batch, uint64_t seq, uint32_t left,
+static uint32_t next_to_return(const struct slot_batch *batch, uint64_t seq, uint32_t left,
                                bool *kept)
 {
     struct range cancelled = {seq + left, seq + left};
@@ -86,7 +86,7 @@ static uint32_t next_to_return(const struct plugin_batch *batch, uint64_t seq, u
     return *kept ? (uint32_t)(cancelled.first - seq) : 1;
 }
 
-static void tell_returned(const struct plugin_batch *batch, uint64_t seq, uint32_t count, bool kept)
+static void tell_returned(const struct slot_batch *batch, uint64_t seq, uint32_t count, bool kept)
 {
     const struct executor_events *events = batch->events;
     if (kept)
@@ -95,12 +95,12 @@ static void tell_returned(const struct plugin_batch *batch, uint64_t seq, uint32
         events->cancelled(events->context, batch->slot, seq);
 }
 
-void plugin_batch_return(struct plugin_batch *batch)
+void slot_batch_return(struct slot_batch *batch)
 {
-    uint32_t left = batch->assigned ? plugin_batch_left(batch) : 0;
+    uint32_t left = batch->assigned ? slot_batch_left(batch) : 0;
     while (left) {
         bool kept;
-        uint64_t seq = plugin_batch_next(batch);
+        uint64_t seq = slot_batch_next(batch);
         uint32_t count = next_to_return(batch, seq, left, &kept);
         left -= count;
         advance(batch, count);
@@ -108,10 +108,10 @@ void plugin_batch_return(struct plugin_batch *batch)
     }
 }
 
-void plugin_batch_return_behind(struct plugin_batch *batch, uint64_t last)
+void slot_batch_return_behind(struct slot_batch *batch, uint64_t last)
 {
     uint64_t seq = last + 1;
-    assert(batch->assigned && last - plugin_batch_next(batch) < plugin_batch_left(batch));
+    assert(batch->assigned && last - slot_batch_next(batch) < slot_batch_left(batch));
     uint32_t stay = (uint32_t)(seq - batch->assignment.first);
     uint32_t left = batch->assignment.count - stay;
     batch->assignment.count = stay;

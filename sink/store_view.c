@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "sink/store_view.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/xalloc.h"
+#include "sink/store_state.h"
+
+struct store_view {
+    struct store store; /* path and db only; no lock */
+    sqlite3_stmt *rows;
+};
+
+/* A store that nobody has open, with no log beside it, is read as a file that does not change: else
+ * SQLite would leave two files behind, and could not read where it may not write. */
+static char *uri_of(const char *path, bool in_use)
+{
+    struct buf uri = {0};
+    char *log = xasprintf("%s-wal", path);
+    buf_put_text(&uri, "file:");
+    for (const char *at = path; *at; at++)
+        if (strchr("?#%", *at))
+            buf_printf(&uri, "%%%02x", (unsigned char)*at);
+        else
+            buf_put_byte(&uri, (uint8_t)*at);
+    if (!in_use && access(log, F_OK) != 0)
+        buf_put_text(&uri, "?immutable=1");
+    buf_put_byte(&uri, '\0');
+    free(log);
+    return (char *)uri.data;
+}
+
+static enum error failure(const struct store *s, struct why *why)
+{
+    int code = sqlite3_errcode(s->db) & 0xff;
+    if (code == SQLITE_CORRUPT)
+        return fail(why, ERR_INVALID, "the store %s is damaged: %s", s->path,
+                    sqlite3_errmsg(s->db));
+    if (code == SQLITE_BUSY)
+        return fail(why, ERR_IO,
+                    "cannot read the store %s: another program holds it locked; try "
+                    "again",
+                    s->path);
+    return store_failure(s, why);
+}
+
+static enum error connect_to(struct store *s, bool in_use, struct why *why)
+{
+    enum { WAIT_MS = 5000 };
+    if (access(s->path, R_OK))
+        return fail(why, errno == ENOENT ? ERR_NOT_FOUND : ERR_ACCESS,
+                    "cannot read the store %s: %s", s->path, strerror(errno));
+    char *uri = uri_of(s->path, in_use);
+    int rc = sqlite3_open_v2(uri, &s->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
+    free(uri);
+    if (rc)
+        return failure(s, why);
+    sqlite3_extended_result_codes(s->db, 1);
+    sqlite3_busy_timeout(s->db, WAIT_MS);
+    return sqlite3_exec(s->db, "BEGIN", NULL, NULL, NULL) ? failure(s, why) : ERR_NONE;
+}
+
+static enum error check_schema(struct store *s, struct why *why)
+{
+    bool is_empty = false;
+    enum error error = store_identify(s, &is_empty, why);
+    if (!error && is_empty)
+        return fail(why, ERR_INVALID, "%s is no store of zfarm: it is empty", s->path);
+    return error;
+}
+
+static enum error check_pages(struct store *s, struct why *why)
+{
+    sqlite3_stmt *row = NULL;
+    if (sqlite3_prepare_v2(s->db, "PRAGMA integrity_check(1)", -1, &row, NULL))
+        return failure(s, why);
+    int rc = sqlite3_step(row);
+    const char *text = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(row, 0) : NULL;
+    enum error error = ERR_NONE;
+    if (!text)
+        error = failure(s, why);
+    else if (strcmp(text, "ok") != 0)
+        error = fail(why, ERR_INVALID, "the store %s is damaged: %s", s->path, text);
+    sqlite3_finalize(row);
+    return error;
+}
+
+static enum error read_job(struct store *s, struct store_job *job, struct why *why)
+{
+    sqlite3_stmt *row = NULL;
+    static const char text[] =
+        "SELECT closed IS NOT NULL, total, not_run, input_cut, doubled FROM job";
+    if (sqlite3_prepare_v2(s->db, text, -1, &row, NULL))
+        return failure(s, why);
+    bool found = sqlite3_step(row) == SQLITE_ROW;
+    if (found) {
+        job->closed = sqlite3_column_int(row, 0);
+        job->total = (uint64_t)sqlite3_column_int64(row, 1);
+        job->not_run = (uint64_t)sqlite3_column_int64(row, 2);
+        job->input_cut = sqlite3_column_int(row, 3);
+        job->doubled = (uint64_t)sqlite3_column_int64(row, 4);
+    }
+    sqlite3_finalize(row);
+    return found ? ERR_NONE
+                 : fail(why, ERR_INVALID, "the store %s has no job in it: it is damaged", s->path);
+}
+
+enum error store_view_open(struct store_view **view, const char *path, struct store_job *job,
+                           struct why *why)
+{
+    struct store_view *v = xcalloc(1, sizeof *v);
+    struct store *s = &v->store;
+    *job = (struct store_job){.in_use = store_is_in_use(path)};
+    s->path = xstrdup(path);
+    enum error error = connect_to(s, job->in_use, why);
+    error = error ? error : check_schema(s, why);
+    error = error ? error : check_pages(s, why);
+    error = error ? error : read_job(s, job, why);
+    static const char text[] = "SELECT seq, status, hash FROM result ORDER BY seq";
+    if (!error && sqlite3_prepare_v2(s->db, text, -1, &v->rows, NULL))
+        error = failure(s, why);
+    *view = v;
+    if (error)
+        store_view_close(view);
+    return error;
+}
+
+enum error store_view_next(struct store_view *v, struct store_row *row, bool *found,
+                           struct why *why)
+{
+    int rc = sqlite3_step(v->rows);
+    *found = rc == SQLITE_ROW;
+    if (rc != SQLITE_ROW)
+        return rc == SQLITE_DONE ? ERR_NONE : failure(&v->store, why);
+    struct bytes word = {sqlite3_column_blob(v->rows, 1), (size_t)sqlite3_column_bytes(v->rows, 1)};
+    *row = (struct store_row){.seq = (uint64_t)sqlite3_column_int64(v->rows, 0),
+                              .status = store_status(word)};
+    if (sqlite3_column_bytes(v->rows, 2) == 16)
+        row->hash = store_hash(sqlite3_column_blob(v->rows, 2));
+    return ERR_NONE;
+}
+
+void store_view_close(struct store_view **view)
+{
+    struct store_view *v = *view;
+    *view = NULL;
+    if (!v)
+        return;
+    sqlite3_finalize(v->rows);
+    sqlite3_close(v->store.db);
+    free(v->store.path);
+    free(v);
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_SINK_STORE_VIEW_H
+#define ZFARM_SINK_STORE_VIEW_H
+
+#include "sink/store.h"
+
+/* A store (store.h) as a reader sees it who changes nothing, also while a sink writes it: one moment of
+ * it, from store_view_open to store_view_close. */
+struct store_view;
+
+struct store_job {
+    bool in_use;      /* a sink has it open */
+    bool closed;      /* it came to its end, and may have been stopped: */
+    uint64_t not_run; /* tasks that were read and not run */
+    bool input_cut;   /* the input was not read to its end */
+    uint64_t total;   /* of a closed job: the tasks that were read */
+    uint64_t doubled; /* results of a task that had one; dropped */
+};
+
+/* A final result, as far as it is counted. */
+struct store_row {
+    uint64_t seq;
+    enum result_status status;
+    struct hash hash; /* zero: not known */
+};
+
+/* Opens it and looks at every page (PRAGMA integrity_check), which takes its time. ERR_NOT_FOUND,
+ * ERR_ACCESS; ERR_INVALID: it is no store, or damaged; ERR_VERSION: a newer zfarm made it; ERR_IO. All
+ * with words; then `*view` is NULL. */
+enum error store_view_open(struct store_view **view, const char *path, struct store_job *job,
+                           struct why *why);
+/* The next result by number; false in *found behind the last. ERR_IO. */
+enum error store_view_next(struct store_view *view, struct store_row *row, bool *found,
+                           struct why *why);
+void store_view_close(struct store_view **view); /* takes NULL */
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "plugin_fixture.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "worker/coprocess.h"
+
+TestSuite(coprocess, .timeout = 60);
+
+static struct coprocess_options options;
+static char *words[2];
+
+/* A fixture for a coprocess that is this shell script; change `options`, then begin. */
+static struct fixture *scripted(char *script)
+{
+    struct fixture *f = prepare(NULL);
+    signal(SIGPIPE, SIG_IGN);
+    words[0] = script;
+    options = (struct coprocess_options){
+        .base = f->options.base, .words = words, .shell = true, .patience_ns = NEVER};
+    return f;
+}
+
+static void begin(struct fixture *f)
+{
+    struct why why = {""};
+    cr_assert_eq(coprocess_new(&options, &f->events, &f->executor, &why), ERR_NONE, "%s", why.text);
+}
+
+static struct fixture *begun(char *script)
+{
+    struct fixture *f = scripted(script);
+    begin(f);
+    return f;
+}
+
+/* Answers <x> for x; `die` ends it with 3, `kill` by a signal, `end` with 0, `slow` takes a minute. */
+static char moody[] =
+    "while read -r x; do case $x in die) exit 3 ;; kill) kill -9 $$ ;; end) exit 0 ;; "
+    "slow) sleep 60 ;; esac; echo \"<$x>\"; done";
+
+static void assert_answer(const struct end *end, uint64_t seq, const char *text)
+{
+    assert_finished(end, seq, RESULT_OK, 0);
+    cr_assert(is_text(&end->out, text), "%.*s", (int)end->out.size, (char *)end->out.data);
+}
+
+Test(coprocess, a_line_in_is_a_line_out_in_the_same_order)
+{
+    struct fixture *f = begun(moody);
+    run(f, 1, "a\nb\n\nc d");
+    assert_answer(&f->ends[0], 1, "<a>\n");
+    assert_answer(&f->ends[1], 2, "<b>\n");
+    assert_answer(&f->ends[2], 3, "<>\n");
+    assert_answer(&f->ends[3], 4, "<c d>\n");
+    finish(f);
+}
+
+Test(coprocess, it_is_started_once_for_many_tasks)
+{
+    struct fixture *f = begun("n=0; while read -r x; do n=$((n + 1)); echo $n; done");
+    for (uint64_t first = 1; first < 3000; first += 1000) {
+        char text[2001];
+        for (size_t i = 0; i < 1000; i++)
+            memcpy(text + 2 * i, "x\n", 3);
+        run(f, first, text);
+        for (uint64_t i = 0; i < 1000; i++)
+            cr_assert_eq(f->ends[i].seq, first + i);
+    }
+    assert_answer(&f->ends[999], 3000, "3000\n");
+    finish(f);
+}
+
+static void costs_one(const char *task, enum result_status status, unsigned code,
+                      const char *words_of)
+{
+    struct fixture *f = begun(moody);
+    char text[32];
+    snprintf(text, sizeof text, "a\n%s\nb\nc", task);
+    run(f, 1, text);
+    assert_answer(&f->ends[0], 1, "<a>\n");
+    assert_finished(&f->ends[1], 2, status, code);
+    cr_assert(*words_of ? has_text(&f->ends[1].err, words_of) : f->ends[1].err.size == 0);
+    assert_end(&f->ends[2], RETURNED, 3, 2);
+    run(f, 3, "b\nc");
+    assert_answer(&f->ends[1], 4, "<c>\n");
+    finish(f);
+}
+
+Test(coprocess, one_that_ends_costs_the_task_that_it_was_at_and_is_started_anew)
+{
+    costs_one("die", RESULT_EXITED, 3, "");
+    costs_one("kill", RESULT_SIGNALED, SIGKILL, "");
+    costs_one("end", RESULT_EXITED, 255, "ended with status 0 before");
+}
+
+Test(coprocess, one_that_closes_its_output_is_killed_with_words)
+{
+    struct fixture *f = begun("read -r x; exec >&-; sleep 60");
+    run(f, 1, "a");
+    assert_finished(&f->ends[0], 1, RESULT_EXITED, 255);
+    cr_assert(has_text(&f->ends[0].err, "closed its output"));
+    finish(f);
+}
+
+Test(coprocess, a_task_past_its_time_is_killed_and_costs_no_other)
+{
+    struct fixture *f = scripted(moody);
+    options.base.timeout.ns = 200 * NS_PER_MS;
+    begin(f);
+    run(f, 1, "a\nslow\nb");
+    assert_answer(&f->ends[0], 1, "<a>\n");
+    assert_finished(&f->ends[1], 2, RESULT_TIMED_OUT, 0);
+    assert_end(&f->ends[2], RETURNED, 3, 1);
+    run(f, 3, "b");
+    assert_answer(&f->ends[0], 3, "<b>\n");
+    finish(f);
+}
+
+Test(coprocess, a_cancelled_task_has_no_result_whether_it_runs_or_waits)
+{
+    struct fixture *f = begun(moody);
+    assign(f, 1, "slow\na\nb");
+    while (!f->executor->class->running(f->executor, 0, &(uint64_t){0}))
+        turn(f);
+    f->executor->class->cancel(f->executor, 0, 2, clock_now_ns());
+    f->executor->class->cancel(f->executor, 0, 1, clock_now_ns());
+    f->executor->class->cancel(f->executor, 0, 9, clock_now_ns());
+    run_until_ended(f, 3);
+    assert_end(&f->ends[0], CANCELLED, 1, 1);
+    assert_end(&f->ends[1], CANCELLED, 2, 1);
+    assert_end(&f->ends[2], RETURNED, 3, 1);
+    run(f, 3, "b");
+    assert_answer(&f->ends[0], 3, "<b>\n");
+    finish(f);
+}
+
+Test(coprocess, what_stands_behind_a_long_task_is_given_back)
+{
+    struct fixture *f = scripted("while read -r x; do sleep 0.$x; echo $x; done");
+    options.patience_ns = 50 * NS_PER_MS;
+    begin(f);
+    run(f, 1, "5\n0\n0");
+    assert_end(&f->ends[0], RETURNED, 2, 2);
+    assert_answer(&f->ends[1], 1, "5\n");
+    finish(f);
+}
+
+Test(coprocess, a_task_of_two_lines_is_a_bad_one_unless_lines_end_with_nul)
+{
+    struct fixture *f = begun("cat");
+    task_put_line(&f->records, bytes_of("one"));
+    task_put_line(&f->records, bytes_of("two\nlines"));
+    task_put_line(&f->records, bytes_of("three"));
+    give(f, 0, 1, 3);
+    run_until_ended(f, 3);
+    assert_answer(&f->ends[0], 1, "one\n");
+    assert_finished(&f->ends[1], 2, RESULT_BAD_TASK, 0);
+    cr_assert(has_text(&f->ends[1].err, "see -0"));
+    assert_answer(&f->ends[2], 3, "three\n");
+    finish(f);
+    f = scripted("cat");
+    options.null = true;
+    begin(f);
+    task_put_line(&f->records, bytes_of("two\nlines"));
+    give(f, 0, 1, 1);
+    run_until_ended(f, 1);
+    assert_answer(&f->ends[0], 1, "two\nlines\n");
+    finish(f);
+}
+
+Test(coprocess, a_line_that_nobody_asked_for_ends_it)
+{
+    struct fixture *f = begun("while read -r x; do echo $x; echo more; done");
+    run(f, 1, "a");
+    assert_answer(&f->ends[0], 1, "a\n");
+    run_until_broken(f);
+    cr_assert(strstr(f->broken, "wrote a line that nobody had asked for"), "%s", f->broken);
+    finish(f);
+}
+
+Test(coprocess, one_that_never_answers_is_given_up_with_words)
+{
+    struct fixture *f = begun("exit 7");
+    run_until_broken(f);
+    cr_assert(strstr(f->broken, "ended with status 7 before it had answered a task"), "%s",
+              f->broken);
+    finish(f);
+}
+
+Test(coprocess, a_long_answer_goes_to_a_file_and_too_long_a_one_fails)
+{
+    struct fixture *f = begun("while read -r x; do head -c $x /dev/zero | tr '\\0' x; echo; done");
+    run(f, 1, "2000000");
+    assert_finished(&f->ends[0], 1, RESULT_OK, 0);
+    cr_assert(f->ends[0].out_in_file && f->ends[0].out.size == 2000001);
+    run(f, 2, "5000000");
+    assert_finished(&f->ends[0], 2, RESULT_OUTPUT_TOO_LARGE, 0);
+    cr_assert_eq(f->ends[0].out.size, 4 << 20);
+    run(f, 3, "5");
+    assert_answer(&f->ends[0], 3, "xxxxx\n");
+    finish(f);
+}
+
+Test(coprocess, without_a_command_or_a_program_it_is_refused)
+{
+    struct fixture *f = scripted(NULL);
+    struct why why;
+    cr_assert_eq(coprocess_new(&options, &f->events, &f->executor, &why), ERR_INVALID);
+    words[0] = "no-such-program";
+    options.shell = false;
+    cr_assert_eq(coprocess_new(&options, &f->events, &f->executor, &why), ERR_NOT_FOUND);
+    words[0] = "cat";
+    begin(f);
+    run(f, 1, "a");
+    assert_answer(&f->ends[0], 1, "a\n");
+    finish(f);
+}

@@ -1,0 +1,597 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/xalloc.h"
+#include "ventilator/dispatcher_state.h"
+
+/* What each unfinished task waits for, in sentences: the answer to WHY, whose foremost sentence is
+ * the stall line (docs/protocol.md, 12). */
+
+enum {
+    STINTS_SHOWN = 8, /* of a worker that runs more, all are one group */
+    NAME_SHOWN = 60   /* bytes of a name that a peer made up */
+};
+/* A worker that joined has its lane and its sink sooner than that. */
+#define LACKING_AFTER_NS (1 * NS_PER_S)
+/* Within that time the answer is the same one. */
+#define SAME_ANSWER_NS (100 * NS_PER_MS)
+
+/* Sentences with their tasks. The items own their sentences. */
+struct list {
+    struct because_item *items;
+    size_t count;
+    size_t capacity;
+};
+
+struct reasons {
+    struct list job;     /* what holds up all of it; the foremost first */
+    struct list workers; /* that lack something */
+    struct list running; /* tasks that are known to run */
+    struct list waiting; /* all others */
+    struct list input;   /* one */
+};
+
+/* ---- lists ---- */
+
+static void list_grow(struct list *list)
+{
+    if (list->count < list->capacity)
+        return;
+    list->capacity = list->capacity ? list->capacity * 2 : 16;
+    list->items = xrealloc(list->items, list->capacity * sizeof *list->items);
+}
+
+static void list_add(struct list *list, const struct seqset *tasks, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* `tasks` may be NULL: none. */
+static void list_add(struct list *list, const struct seqset *tasks, const char *format, ...)
+{
+    struct why why;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why.text, sizeof why.text, format, args);
+    va_end(args);
+    list_grow(list);
+    struct because_item *item = &list->items[list->count++];
+    *item = (struct because_item){.sentence = bytes_of(xstrdup(why.text))};
+    if (!tasks)
+        return;
+    for (size_t i = 0; i < tasks->count && i < BECAUSE_RANGES_MAX; i++)
+        seqset_add(&item->tasks, tasks->ranges[i].first, tasks->ranges[i].last);
+    item->more = tasks->members - item->tasks.members;
+}
+
+static void list_free(struct list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        free((void *)list->items[i].sentence.data);
+        seqset_free(&list->items[i].tasks);
+    }
+    free(list->items);
+}
+
+static void list_move(struct list *to, struct list *from)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        list_grow(to);
+        to->items[to->count++] = from->items[i];
+    }
+    from->count = 0;
+}
+
+static int by_first_task(const void *a, const void *b)
+{
+    uint64_t first = seqset_min(&((const struct because_item *)a)->tasks);
+    uint64_t other = seqset_min(&((const struct because_item *)b)->tasks);
+    return (first > other) - (first < other);
+}
+
+static void list_sort(struct list *list)
+{
+    if (list->count)
+        qsort(list->items, list->count, sizeof *list->items, by_first_task);
+}
+
+/* ---- words ---- */
+
+static double seconds(uint64_t from_ns, uint64_t to_ns)
+{
+    return to_ns > from_ns ? (double)(to_ns - from_ns) / (double)NS_PER_S : 0;
+}
+
+struct whereabouts {
+    char text[2 * NAME_SHOWN + 2];
+};
+
+static struct whereabouts whereabouts(const struct session *s)
+{
+    struct whereabouts at;
+    bool named = strncmp(s->name, s->host, strlen(s->host)) == 0; /* "host:pid", if nobody chose */
+    snprintf(at.text, sizeof at.text, "%.*s%s%.*s", NAME_SHOWN, s->name, named ? "" : "@",
+             named ? 0 : NAME_SHOWN, s->host);
+    return at;
+}
+
+static const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
+static bool is_sink_silent(const struct dispatcher *d, uint64_t now_ns)
+{
+    return now_ns > d->sink.heard_at_ns + d->options.limit_ns;
+}
+
+/* Why a result that was made is not stored. */
+static struct why storing(const struct dispatcher *d, uint64_t now_ns)
+{
+    struct why why;
+    if (!d->sink.connection)
+        fail(&why, ERR_NONE, "the sink is gone");
+    else if (is_sink_silent(d, now_ns))
+        fail(&why, ERR_NONE, "the sink is silent");
+    else if (d->sink.has_no_room)
+        fail(&why, ERR_NONE, "the sink has no room left to write");
+    else if (d->sink.is_unread)
+        fail(&why, ERR_NONE, "the sink's output is not being read");
+    else if (d->stored_at_ns)
+        fail(&why, ERR_NONE, "the sink stored something %.1f s ago",
+             seconds(d->stored_at_ns, now_ns));
+    else
+        fail(&why, ERR_NONE, "the sink has stored nothing so far");
+    return why;
+}
+
+/* ---- groups of tasks ---- */
+
+/* What those in the queue wait for, when it is the workers. */
+static struct why slots_of(const struct dispatcher *d)
+{
+    struct why why;
+    uint64_t open = 0, slots = 0, busy = 0, made = 0;
+    for (size_t i = 0; i < d->session_count; i++) {
+        const struct session *s = d->sessions[i];
+        if (!s->lane || !s->connection || s->ended || s->leaving)
+            continue;
+        uint64_t unfinished = session_unfinished(s);
+        bool full = unfinished > s->slots || s->alone || s->reserved;
+        open++;
+        slots += s->slots;
+        busy += full ? s->slots : unfinished;
+        made += s->finished.members;
+    }
+    if (open == 0)
+        fail(&why, ERR_NONE, "%s",
+             d->session_count ? "no worker that is here takes tasks" : "no worker is there");
+    else if (busy >= slots)
+        fail(&why, ERR_NONE, "no worker has a free slot: %llu worker%s with %llu slot%s",
+             (unsigned long long)open, plural(open), (unsigned long long)slots, plural(slots));
+    else
+        fail(&why, ERR_NONE, "%llu of %llu slots are free; their workers %s",
+             (unsigned long long)(slots - busy), (unsigned long long)slots,
+             made ? "ask for more when their results are stored" : "are to ask for more");
+    return why;
+}
+
+/* What those in the queue wait for. */
+static struct why queueing(const struct dispatcher *d, uint64_t now_ns)
+{
+    struct why why;
+    if (dispatcher_is_over(d))
+        fail(&why, ERR_NONE, "they are not run any more");
+    else if (!d->sink.ready)
+        fail(&why, ERR_NONE, "nothing is handed out without a sink");
+    else if (audit_reads(d))
+        fail(&why, ERR_NONE, "nothing is handed out before the input is compared");
+    else if (audit_holds(d, now_ns))
+        fail(&why, ERR_NONE, "workers of before have %.1f s more to say what they run",
+             seconds(now_ns, d->audit.grace_until_ns));
+    else
+        why = slots_of(d);
+    return why;
+}
+
+static void add_queue(const struct dispatcher *d, uint64_t now_ns, struct list *groups)
+{
+    struct why why = queueing(d, now_ns);
+    if (seqset_empty(&d->queue))
+        return;
+    if (d->handed_at_ns)
+        list_add(groups, &d->queue, "queued; %s; tasks were handed out %.1f s ago", why.text,
+                 seconds(d->handed_at_ns, now_ns));
+    else
+        list_add(groups, &d->queue, "queued; %s", why.text);
+}
+
+/* Who is kept free for the next task that must be alone. */
+static struct why keeping_free(const struct dispatcher *d)
+{
+    struct why why;
+    fail(&why, ERR_NONE, d->session_count ? "none can take it now" : "none is there");
+    for (size_t i = 0; i < d->session_count; i++)
+        if (d->sessions[i]->reserved) {
+            uint64_t left = session_unfinished(d->sessions[i]);
+            fail(&why, ERR_NONE, "%s gets nothing else and has %llu task%s left to do",
+                 whereabouts(d->sessions[i]).text, (unsigned long long)left, plural(left));
+        }
+    return why;
+}
+
+static const struct story *story_of(const struct dispatcher *d, uint64_t seq)
+{
+    return entry_story(ledger_find(&d->ledger, seq), seq);
+}
+
+static void add_lonely(const struct dispatcher *d, struct list *groups)
+{
+    struct seqset once = {0}, twice = {0};
+    struct range r;
+    for (uint64_t at = 1; seqset_next(&d->lonely, at, UINT64_MAX - 1, &r); at = r.first + 1)
+        seqset_add(story_of(d, r.first)->losses == 1 ? &once : &twice, r.first, r.first);
+    struct why why = keeping_free(d);
+    if (!seqset_empty(&once))
+        list_add(groups, &once,
+                 "waiting for a worker that it can have for itself (one worker died with it): %s",
+                 why.text);
+    if (!seqset_empty(&twice))
+        list_add(groups, &twice,
+                 "waiting for a worker that it can have for itself (two workers died with it): %s",
+                 why.text);
+    seqset_free(&once);
+    seqset_free(&twice);
+}
+
+static void add_delayed(const struct dispatcher *d, uint64_t now_ns, struct list *groups)
+{
+    if (d->delayed.count)
+        list_add(
+            groups, &d->delayed.tasks,
+            "failed and waiting for the next try (--retry-delay), the first of them for %.1f s "
+            "more",
+            seconds(now_ns, delays_next_ns(&d->delayed)));
+}
+
+static void add_doomed(const struct dispatcher *d, uint64_t now_ns, struct list *groups)
+{
+    uint64_t last_ns = 0;
+    struct range r;
+    for (uint64_t at = 1; seqset_next(&d->doomed, at, UINT64_MAX - 1, &r); at = r.first + 1)
+        if (story_of(d, r.first)->judge_at_ns > last_ns)
+            last_ns = story_of(d, r.first)->judge_at_ns;
+    if (!seqset_empty(&d->doomed))
+        list_add(groups, &d->doomed,
+                 "three workers died with it: lost in %.1f s, unless one of them comes back",
+                 seconds(now_ns, last_ns));
+}
+
+static void add_judged(const struct dispatcher *d, uint64_t now_ns, struct list *groups)
+{
+    struct seqset lost = {0}, large = {0};
+    struct range r;
+    for (uint64_t at = 1; seqset_next(&d->judged, at, UINT64_MAX - 1, &r); at = r.first + 1)
+        seqset_add(ledger_find(&d->ledger, r.first)->block ? &lost : &large, r.first, r.first);
+    struct why why = storing(d, now_ns);
+    if (!seqset_empty(&lost))
+        list_add(groups, &lost, "lost, since three workers died with it; not stored yet: %s",
+                 why.text);
+    if (!seqset_empty(&large))
+        list_add(groups, &large, "failed, longer than --task-max; not stored yet: %s", why.text);
+    seqset_free(&lost);
+    seqset_free(&large);
+}
+
+/* The tasks of a stint that still run, as far as is known. */
+static void still_running(const struct session *s, const struct stint *stint, struct seqset *to)
+{
+    struct range r;
+    seqset_clear(to);
+    for (uint64_t at = stint->tasks.first;
+         at <= stint->tasks.last && seqset_next(&s->out, at, stint->tasks.last, &r);
+         at = r.last + 1)
+        seqset_add(to, r.first, r.last);
+    seqset_remove_all(to, &s->finished);
+}
+
+/* Adds what runs to `running`. */
+static void add_stints(const struct session *s, uint64_t now_ns, struct list *groups,
+                       struct seqset *running)
+{
+    struct seqset tasks = {0};
+    uint64_t first_ns = NEVER, last_ns = 0;
+    bool each = s->stint_count <= STINTS_SHOWN;
+    for (size_t i = 0; i < s->stint_count; i++) {
+        const struct stint *stint = &s->stints[i];
+        still_running(s, stint, &tasks);
+        if (seqset_empty(&tasks))
+            continue;
+        seqset_add_all(running, &tasks);
+        first_ns = stint->since_ns < first_ns ? stint->since_ns : first_ns;
+        last_ns = stint->since_ns > last_ns ? stint->since_ns : last_ns;
+        if (each)
+            list_add(groups, &tasks, "running %son %s for %.1f s",
+                     seqset_has(&tasks, s->alone) ? "alone " : "", whereabouts(s).text,
+                     seconds(stint->since_ns, now_ns));
+    }
+    if (!each && !seqset_empty(running))
+        list_add(groups, running, "running on %s for %.1f to %.1f s", whereabouts(s).text,
+                 seconds(last_ns, now_ns), seconds(first_ns, now_ns));
+    seqset_free(&tasks);
+}
+
+/* Those that the worker has and of which it has said nothing. */
+static void add_begun_or_not(const struct session *s, const struct seqset *tasks, uint64_t running,
+                             struct list *groups)
+{
+    struct whereabouts at = whereabouts(s);
+    if (s->ended)
+        list_add(groups, tasks, "at %s, which finishes what it has begun and gives back the rest",
+                 at.text);
+    else if (running >= s->slots)
+        list_add(groups, tasks,
+                 "at %s, behind what runs there: its %llu slot%s busy; who has a free one gets it",
+                 at.text, (unsigned long long)s->slots, s->slots == 1 ? " is" : "s are");
+    else
+        list_add(groups, tasks, "at %s, begun within the last second or about to be", at.text);
+}
+
+static void add_session(const struct dispatcher *d, const struct session *s, uint64_t now_ns,
+                        struct reasons *r)
+{
+    struct seqset rest = {0}, running = {0};
+    add_stints(s, now_ns, &r->running, &running);
+    if (!seqset_empty(&s->finished))
+        list_add(&r->waiting, &s->finished, "result made by %s, not stored yet: %s",
+                 whereabouts(s).text, storing(d, now_ns).text);
+    seqset_copy(&rest, &s->out);
+    seqset_remove_all(&rest, &s->finished);
+    seqset_remove_all(&rest, &running);
+    if (!seqset_empty(&rest))
+        add_begun_or_not(s, &rest, running.members, &r->waiting);
+    seqset_free(&rest);
+    seqset_free(&running);
+}
+
+/* ---- what the whole job lacks ---- */
+
+static void add_sink(const struct dispatcher *d, uint64_t now_ns, struct list *job)
+{
+    double left_s = seconds(now_ns, d->sink.absent_since_ns + d->options.give_up_ns);
+    if (d->sink.instance == 0)
+        list_add(
+            job, NULL,
+            "no sink has joined yet: start one with: zfarm-sink --connect %s; given up in %.0f "
+            "s",
+            d->endpoint, left_s);
+    else if (!d->sink.connection)
+        list_add(job, NULL, "the sink is gone for %.1f s; it is waited for, given up in %.0f s",
+                 seconds(d->sink.absent_since_ns, now_ns), left_s);
+    else if (is_sink_silent(d, now_ns))
+        list_add(job, NULL, "the sink has been silent for %.1f s: is it stopped, or its disk hung?",
+                 seconds(d->sink.heard_at_ns, now_ns));
+    else if (!d->sink.ready)
+        list_add(job, NULL, "the sink has joined, and is to say what it has stored");
+    if (d->sink.has_no_room)
+        list_add(job, NULL,
+                 "the sink has no room left to write: make room, it tries again each second");
+    if (d->sink.is_unread)
+        list_add(job, NULL, "the sink's output is not being read: it goes on when its reader does");
+}
+
+static void add_audit(const struct dispatcher *d, struct list *job)
+{
+    if (d->sink.ready && audit_reads(d))
+        list_add(job, NULL,
+                 "the input is read again and compared with what is stored: %llu tasks so far",
+                 (unsigned long long)d->ledger.read);
+}
+
+/* Where the task is that -k waits for: the lowest that is not stored. */
+static void add_order(const struct dispatcher *d, const struct reasons *r, struct list *job)
+{
+    struct range lowest;
+    if (!d->sink.order_full || !seqset_next_gap(&d->ledger.stored, 1, UINT64_MAX - 1, &lowest))
+        return;
+    const struct list *lists[] = {&r->running, &r->waiting};
+    for (size_t i = 0; i < 2; i++)
+        for (size_t j = 0; j < lists[i]->count; j++) {
+            const struct because_item *item = &lists[i]->items[j];
+            if (!seqset_has(&item->tasks, lowest.first))
+                continue;
+            list_add(job, NULL, "the order window (-k) is full: it waits for task %llu: %.*s",
+                     (unsigned long long)lowest.first, (int)item->sentence.size,
+                     (const char *)item->sentence.data);
+            return;
+        }
+    list_add(job, NULL, "the order window (-k) is full: it waits for task %llu",
+             (unsigned long long)lowest.first);
+}
+
+static void add_job(const struct dispatcher *d, uint64_t now_ns, struct reasons *r)
+{
+    add_sink(d, now_ns, &r->job);
+    add_audit(d, &r->job);
+    if (d->done_sent)
+        list_add(&r->job, NULL, "all is stored: the sink is to write it out and close the job");
+    else if (d->session_count == 0 && d->waiting_count == 0)
+        list_add(&r->job, NULL, "%s: start one with: zfarm-worker --connect %s",
+                 d->workers_seen ? "all workers are gone" : "no worker has joined yet",
+                 d->endpoint);
+    else if (d->waiting_count)
+        list_add(&r->job, NULL, "%zu worker%s joined, and wait%s to be taken in", d->waiting_count,
+                 d->waiting_count == 1 ? " has" : "s have", d->waiting_count == 1 ? "s" : "");
+    add_order(d, r, &r->job);
+}
+
+static void add_input(const struct dispatcher *d, struct list *input)
+{
+    unsigned long long unstored = d->ledger.read - d->ledger.stored.members;
+    if (d->stopping)
+        list_add(input, NULL, "input: not read on, the job is being stopped (%s)",
+                 d->stop_why.text);
+    else if (d->input_ended)
+        list_add(input, NULL, "input: read to its end");
+    else if (!d->sink.ready)
+        list_add(input, NULL, "input: read when a sink is there");
+    else if (d->sink.order_full)
+        list_add(input, NULL, "input: read on when the order window has room");
+    else if (dispatcher_is_full(d))
+        list_add(input, NULL,
+                 "input: read on when something is stored: %llu tasks of %zu bytes are not "
+                 "(--queue-max)",
+                 unstored, d->ledger.bytes);
+    else if (d->dry || d->asked)
+        list_add(input, NULL, "input: waits for more of %s, which is not at its end", d->input);
+    else
+        list_add(input, NULL, "input: read on when a worker asks for more tasks");
+}
+
+/* ---- what a worker lacks ---- */
+
+static void add_worker(const struct dispatcher *d, const struct session *s, uint64_t now_ns,
+                       struct list *workers)
+{
+    struct whereabouts at = whereabouts(s);
+    uint64_t limit_ns = d->options.limit_ns;
+    bool is_new = now_ns < s->joined_at_ns + LACKING_AFTER_NS;
+    if (s->half_closed_at_ns != NEVER)
+        list_add(workers, NULL,
+                 "worker %s: its %s connection is closed for %.1f s; its tasks go to others in "
+                 "%.1f s, unless it joins again",
+                 at.text, s->connection ? "lane's" : "control",
+                 seconds(s->half_closed_at_ns, now_ns),
+                 seconds(now_ns, s->half_closed_at_ns + limit_ns));
+    else if (now_ns > s->heard_at_ns + 2 * d->options.heartbeat_ns)
+        list_add(workers, NULL,
+                 "worker %s: silent for %.1f s; its tasks go to others in %.1f s, unless it speaks",
+                 at.text, seconds(s->heard_at_ns, now_ns),
+                 seconds(now_ns, s->heard_at_ns + limit_ns));
+    else if (s->leaving)
+        list_add(workers, NULL, "worker %s: is leaving, and gets no more tasks", at.text);
+    else if (!s->lane_claimed && !is_new)
+        list_add(workers, NULL,
+                 "worker %s: joined %.1f s ago and has not reached its lane, %s%s: can it connect "
+                 "there?",
+                 at.text, seconds(s->joined_at_ns, now_ns),
+                 d->lanes[0] >= '0' && d->lanes[0] <= '9' ? "port " : "", d->lanes);
+    else if (!s->granted.tasks && !s->granted.reserve && !is_new)
+        list_add(workers, NULL,
+                 "worker %s: joined %.1f s ago and takes nothing before it has reached the sink, "
+                 "%s%s: can it connect there?",
+                 at.text, seconds(s->joined_at_ns, now_ns),
+                 d->sink.results[0] >= '0' && d->sink.results[0] <= '9' ? "port " : "",
+                 d->sink.results);
+}
+
+/* ---- all of it ---- */
+
+static void collect(const struct dispatcher *d, uint64_t now_ns, struct reasons *r)
+{
+    add_queue(d, now_ns, &r->waiting);
+    add_lonely(d, &r->waiting);
+    add_delayed(d, now_ns, &r->waiting);
+    add_doomed(d, now_ns, &r->waiting);
+    add_judged(d, now_ns, &r->waiting);
+    for (size_t i = 0; i < d->session_count; i++) {
+        add_session(d, d->sessions[i], now_ns, r);
+        add_worker(d, d->sessions[i], now_ns, &r->workers);
+    }
+    list_sort(&r->running);
+    list_sort(&r->waiting);
+    add_job(d, now_ns, r);
+    add_input(d, &r->input);
+}
+
+static void reasons_free(struct reasons *r)
+{
+    list_free(&r->job);
+    list_free(&r->workers);
+    list_free(&r->running);
+    list_free(&r->waiting);
+    list_free(&r->input);
+}
+
+bool dispatcher_waits_for(const struct dispatcher *d, uint64_t now_ns, struct why *why)
+{
+    struct reasons r = {0};
+    if (d->closed || d->exited)
+        return false;
+    collect(d, now_ns, &r);
+    const struct list *by_weight[] = {&r.job, &r.running, &r.workers, &r.waiting, &r.input};
+    size_t at = 0;
+    while (by_weight[at]->count == 0)
+        at++;
+    const struct because_item *item = &by_weight[at]->items[0];
+    uint64_t left = d->ledger.read - d->ledger.stored.members, first = seqset_min(&item->tasks);
+    int size = (int)item->sentence.size;
+    const char *sentence = (const char *)item->sentence.data;
+    if (first)
+        fail(why, ERR_NONE, "%llu task%s not stored; task %llu: %.*s", (unsigned long long)left,
+             left == 1 ? " is" : "s are", (unsigned long long)first, size, sentence);
+    else
+        fail(why, ERR_NONE, "%.*s", size, sentence);
+    reasons_free(&r);
+    return true;
+}
+
+static void add_head(const struct dispatcher *d, uint64_t now_ns, struct list *head)
+{
+    if (d->closed)
+        list_add(head, NULL, "the job is over, the workers are told");
+    list_add(head, NULL, "%llu task%s read, %llu stored, %llu not; nothing has moved for %.1f s",
+             (unsigned long long)d->ledger.read, plural(d->ledger.read),
+             (unsigned long long)d->ledger.stored.members,
+             (unsigned long long)(d->ledger.read - d->ledger.stored.members),
+             seconds(d->moved_at_ns, now_ns));
+}
+
+/* What is more than an answer holds is counted in its last sentence. */
+static void cut(struct list *all)
+{
+    size_t gone = 0;
+    while (all->count > BECAUSE_ITEMS_MAX - 1) {
+        struct because_item *last = &all->items[--all->count];
+        free((void *)last->sentence.data);
+        seqset_free(&last->tasks);
+        gone++;
+    }
+    if (gone)
+        list_add(all, NULL, "%zu groups more, behind these, are not shown", gone);
+}
+
+static struct block *make_answer(const struct dispatcher *d, uint64_t now_ns)
+{
+    struct reasons r = {0};
+    struct list all = {0};
+    struct buf to = {0};
+    collect(d, now_ns, &r);
+    add_head(d, now_ns, &all);
+    list_move(&all, &r.input);
+    list_move(&all, &r.job);
+    list_move(&all, &r.workers);
+    list_move(&r.waiting, &r.running);
+    list_sort(&r.waiting);
+    list_move(&all, &r.waiting);
+    cut(&all);
+    wire_begin(&to, KIND_BECAUSE, dispatcher_head(d, KIND_BECAUSE, 0));
+    because_put(&to, &(struct because){all.items, all.count});
+    list_free(&all);
+    reasons_free(&r);
+    return block_new(&to);
+}
+
+void because_answer(struct dispatcher *d, uint64_t connection, uint64_t now_ns)
+{
+    if (d->exited)
+        return;
+    if (!d->because || now_ns >= d->because_at_ns + SAME_ANSWER_NS) {
+        block_release(&d->because);
+        d->because = make_answer(d, now_ns);
+        d->because_at_ns = now_ns;
+    }
+    dispatcher_send_block(d, connection, block_hold(d->because));
+}

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "zfarm/verify.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "common/cli.h"
+#include "common/log.h"
+#include "sink/store_view.h"
+#include "zfarm/tasks.h"
+
+enum { SHOWN_MAX = 60 };
+
+struct settings {
+    struct words files;
+    bool null, prints_missing;
+    uint64_t values, task_max_bytes;
+    const char *colsep;
+};
+
+#define AT(field) offsetof(struct settings, field)
+
+static const struct option_row rows[] = {
+    {"missing", NULL, OPTION_FLAG, AT(prints_missing),
+     .help = "print the tasks of INPUT without a result"},
+    {"arg-file", "a", OPTION_WORDS, AT(files), "FILE", .help = "read tasks from FILE, as INPUT"},
+    {"null", "0", OPTION_FLAG, AT(null), .help = "tasks end with NUL, not newline"},
+    {"max-args", "n", OPTION_COUNT, AT(values), "N", .help = "N values a task", .min = 1},
+    {"colsep", NULL, OPTION_TEXT, AT(colsep), "REGEX", .help = "split lines into {1} {2} ..."},
+    {"task-max", NULL, OPTION_SIZE, AT(task_max_bytes), "BYTES", .help = NULL, .min = 1,
+     .max = 1 << 20},
+};
+
+static const struct option_table table = {
+    .program = "zfarm",
+    .usage = "zfarm verify [OPTION]... FILE.db [INPUT] [::: VALUE...] [:::: FILE...]\n"
+             "Counts what the store FILE.db has; with the job's INPUT (- is stdin), and the\n"
+             "options that split it, each task is compared, too. Ends with 0 if all is there,\n"
+             "with 1 if something is missing or different or the job is not over, with 255 if\n"
+             "it cannot tell.\n",
+    .more = "Examples:\n"
+            "  zfarm verify farm.db tasks.txt\n"
+            "  zfarm verify --missing farm.db tasks.txt | zfarm run -- gzip -9 {}\n",
+    .rows = rows,
+    .count = sizeof rows / sizeof *rows,
+};
+
+/* Numbers and the first of them. */
+struct count {
+    uint64_t tasks, first;
+};
+
+struct audit {
+    const struct settings *settings;
+    bool has_input;
+    struct store_job job;
+    struct store_view *view;
+    struct store_row row; /* the next that is not compared */
+    bool has_row;
+    bool knows_given;
+    uint64_t given; /* tasks; at least, if it is not known */
+    uint64_t results, by_status[RESULT_STATUS_COUNT];
+    struct count missing, doubled, differing, beyond;
+    struct buf shown; /* the first task of the input that differs */
+};
+
+static void count(struct count *c, uint64_t seq, uint64_t tasks)
+{
+    if (tasks && !c->tasks)
+        c->first = seq;
+    c->tasks += tasks;
+}
+
+/* ---- walking ---- */
+
+/* The next result, of another task than the one before. */
+static enum error next_row(struct audit *a, struct why *why)
+{
+    enum error error;
+    uint64_t before = a->has_row ? a->row.seq : 0;
+    while (!(error = store_view_next(a->view, &a->row, &a->has_row, why)) && a->has_row &&
+           a->row.seq == before)
+        count(&a->doubled, before, 1);
+    if (!error && a->has_row) {
+        a->results++;
+        a->by_status[a->row.status]++;
+    }
+    return error;
+}
+
+/* Ready to be read again: with -n the values one by one, as they came; columns behind a tab. */
+static void print_missing(const struct audit *a, uint64_t seq, const struct task *task)
+{
+    if (!task) {
+        log_line("task %" PRIu64 " has no result and is not printed: it is longer than --task-max",
+                 seq);
+        return;
+    }
+    char end = a->settings->null ? '\0' : '\n';
+    size_t at = 0;
+    struct bytes arg;
+    for (bool first = true; task_next_arg(*task, &at, &arg); first = false) {
+        if (!first)
+            putchar(a->settings->colsep ? '\t' : end);
+        fwrite(arg.data, 1, arg.size, stdout);
+    }
+    putchar(end);
+}
+
+static void compare(struct audit *a, uint64_t seq, const struct task *task)
+{
+    struct hash none = {0};
+    if (hash_equal(a->row.hash, none) ||
+        (task && hash_equal(a->row.hash, task_hash(*task)))) /* or it was never known */
+        return;
+    if (!a->differing.tasks) {
+        if (task)
+            task_join(*task, &a->shown);
+        else
+            buf_put_text(&a->shown, "longer than --task-max");
+    }
+    count(&a->differing, seq, 1);
+}
+
+static enum error take_task(void *context, uint64_t seq, const struct task *task, struct why *why)
+{
+    struct audit *a = context;
+    a->given = seq;
+    if (a->has_row && a->row.seq == seq) {
+        compare(a, seq, task);
+        return next_row(a, why);
+    }
+    count(&a->missing, seq, 1);
+    if (a->settings->prints_missing)
+        print_missing(a, seq, task);
+    return ERR_NONE;
+}
+
+/* Without an input the store itself says how many there should be: if the job is closed. */
+static enum error walk_store(struct audit *a, struct why *why)
+{
+    enum error error = ERR_NONE;
+    uint64_t total = a->job.closed ? a->job.total : UINT64_MAX, next = 1;
+    for (; !error && a->has_row && a->row.seq <= total; error = next_row(a, why)) {
+        count(&a->missing, next, a->row.seq - next);
+        next = a->row.seq + 1;
+    }
+    a->knows_given = a->job.closed;
+    a->given = a->job.closed ? total : next - 1;
+    count(&a->missing, next, a->given + 1 - next);
+    return error;
+}
+
+static enum error walk(struct audit *a, const struct source_options *source, struct why *why)
+{
+    enum error error = next_row(a, why);
+    if (!error && a->has_input) {
+        error = tasks_read(source, take_task, a, why);
+        a->knows_given = true;
+    } else if (!error) {
+        error = walk_store(a, why);
+    }
+    for (; !error && a->has_row; error = next_row(a, why))
+        count(&a->beyond, a->row.seq, 1);
+    return error;
+}
+
+/* ---- telling ---- */
+
+static void tell_results(const struct audit *a, FILE *to)
+{
+    fprintf(to, "results: %" PRIu64, a->results);
+    const char *before = " (";
+    for (int i = 0; i < RESULT_STATUS_COUNT; i++)
+        if (a->by_status[i] || i == RESULT_OK || i == RESULT_EXITED || i == RESULT_LOST) {
+            fprintf(to, "%s%" PRIu64 " %s", before, a->by_status[i],
+                    result_status_word((enum result_status)i));
+            before = ", ";
+        }
+    fputs(")\n", to);
+}
+
+static void tell_count(FILE *to, const char *name, struct count c)
+{
+    fprintf(to, "%s: %" PRIu64, name, c.tasks);
+    if (c.tasks)
+        fprintf(to, ", the first is task %" PRIu64, c.first);
+}
+
+static void tell_differing(const struct audit *a, FILE *to)
+{
+    if (!a->has_input)
+        return;
+    tell_count(to, "differing", a->differing);
+    int size = a->shown.size < SHOWN_MAX ? (int)a->shown.size : SHOWN_MAX;
+    if (a->differing.tasks)
+        fprintf(to, ", which is %.*s in the input", size, size ? (const char *)a->shown.data : "");
+    fputc('\n', to);
+}
+
+static void tell_closed(const struct audit *a, FILE *to)
+{
+    if (!a->job.closed)
+        fputs(a->job.in_use ? "closed: no, the job is still running\n"
+                            : "closed: no, the job was interrupted; the same command goes on\n",
+              to);
+    else if (a->job.not_run)
+        fprintf(to, "closed: yes, it was stopped and %" PRIu64 " tasks were not run\n",
+                a->job.not_run);
+    else if (a->job.input_cut && !a->has_input)
+        fputs("closed: yes, it was stopped and its input not read to the end\n", to);
+    else if (a->has_input && a->job.total != a->given)
+        fprintf(to, "closed: yes, with %" PRIu64 " tasks\n", a->job.total);
+    else
+        fputs("closed: yes\n", to);
+}
+
+static bool is_complete(const struct audit *a)
+{
+    bool whole = a->has_input ? a->given == a->job.total : !a->job.input_cut;
+    return a->job.closed && whole && !a->job.not_run && !a->missing.tasks && !a->doubled.tasks &&
+           !a->differing.tasks && !a->beyond.tasks;
+}
+
+static void tell(const struct audit *a, FILE *to)
+{
+    fprintf(to, "given: %s%" PRIu64 " tasks%s\n", a->knows_given ? "" : "at least ", a->given,
+            a->has_input ? " in the input" : "");
+    tell_results(a, to);
+    tell_count(to, "missing", a->missing);
+    tell_count(to, "\ndouble", a->doubled);
+    if (a->job.closed)
+        fprintf(to, " (late attempts dropped: %" PRIu64 ")", a->job.doubled);
+    fputc('\n', to);
+    tell_differing(a, to);
+    if (a->beyond.tasks) {
+        tell_count(to, "behind the end", a->beyond);
+        fputc('\n', to);
+    }
+    tell_closed(a, to);
+    fputs(is_complete(a) ? "all is there\n" : "not all is there\n", to);
+}
+
+/* ---- from beginning to end ---- */
+
+static int verify(const struct settings *s, const char *path, const struct inputs *inputs)
+{
+    struct audit a = {.settings = s, .has_input = inputs->count > 0};
+    struct source_options source = {.inputs = inputs,
+                                    .null = s->null,
+                                    .values = s->values,
+                                    .colsep = s->colsep,
+                                    .task_max = s->task_max_bytes};
+    struct why why;
+    enum error error = store_view_open(&a.view, path, &a.job, &why);
+    error = error ? error : walk(&a, &source, &why);
+    store_view_close(&a.view);
+    if (!error && !a.job.in_use && store_is_in_use(path))
+        error =
+            fail(&why, ERR_IN_USE, "a sink has opened the store %s meanwhile; run it again", path);
+    if (error)
+        log_line("%s", why.text);
+    else
+        tell(&a, s->prints_missing ? stderr : stdout);
+    buf_free(&a.shown);
+    return fflush(stdout) || error ? 255 : !is_complete(&a);
+}
+
+static int run(void *target, struct options *options)
+{
+    const struct settings *s = target;
+    struct inputs inputs = {0};
+    size_t count = inputs_command_count(options->words);
+    if (count < 1 || count > 2) {
+        log_line("it takes a store and at most one INPUT: zfarm verify FILE.db [INPUT]");
+        return 255;
+    }
+    for (size_t i = 0; i < s->files.count; i++)
+        inputs_add_file(&inputs, s->files.items[i]);
+    if (count == 2)
+        inputs_add_file(&inputs, options->words[1]);
+    inputs_add_words(&inputs, options->words + count);
+    int status = 255;
+    if (s->prints_missing && !inputs.count)
+        log_line("--missing needs the job's input: zfarm verify --missing FILE.db INPUT");
+    else
+        status = verify(s, options->words[0], &inputs);
+    inputs_free(&inputs);
+    return status;
+}
+
+int verify_main(int argc, char **argv)
+{
+    struct settings settings = {.values = 1, .task_max_bytes = 1 << 20};
+    int status = cli_main(&table, &settings, argc, argv, run);
+    words_free(&settings.files);
+    return status;
+}

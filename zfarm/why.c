@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "zfarm/why.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "common/beacon.h"
+#include "common/cli.h"
+#include "common/clock.h"
+#include "common/connection.h"
+#include "common/far.h"
+#include "common/log.h"
+#include "common/wire.h"
+
+/* All that are asked together have so long to answer. */
+#define ANSWER_NS (3 * NS_PER_S)
+enum {
+    ASKED_AT_ONCE = POLLER_MAX / 2, /* two descriptors each */
+    DESCRIPTORS_WANTED = 256,
+    COMMAND_SHOWN = 100 /* bytes of a command line */
+};
+
+struct settings {
+    const char *connect;
+    bool insecure;
+};
+
+#define AT(field) offsetof(struct settings, field)
+
+static const struct option_row rows[] = {
+    {"connect", NULL, OPTION_TEXT, AT(connect), "ENDPOINT",
+     .help = "ask the ventilator there, not all on this machine"},
+    {"insecure", NULL, OPTION_FLAG, AT(insecure), .help = "ask beyond this machine, unencrypted"},
+};
+
+static const struct option_table table = {
+    .program = "zfarm",
+    .usage = "zfarm why [OPTION]...\n"
+             "Tells of each unfinished task where it is, for how long, and what would let it go\n"
+             "on: for every farm that you have on this machine.\n",
+    .more = "Ends with 0 if all have answered, with 1 if there is none, else with 255.\n"
+            "\n"
+            "Examples:\n"
+            "  zfarm why\n"
+            "  zfarm why --connect tcp://10.0.0.1:5556 --insecure\n",
+    .rows = rows,
+    .count = sizeof rows / sizeof *rows,
+};
+
+/* A ventilator that is asked. */
+struct asked {
+    const struct beacon *at;
+    struct connection control;
+    bool answered;
+    bool over; /* it has answered, or cannot */
+    struct why why;
+    struct buf text; /* the answer, as it is printed */
+};
+
+/* ---- text ---- */
+
+/* Names that peers made up are in it: nothing may move the cursor or change colours. */
+static void put_clean(struct buf *to, struct bytes text)
+{
+    for (size_t i = 0; i < text.size; i++)
+        buf_put_byte(to, text.data[i] < ' ' || text.data[i] == 127 ? '?' : text.data[i]);
+}
+
+/* "tasks 1-3, 7 and 12 more (16): " */
+static void put_tasks(struct buf *to, const struct because_item *item)
+{
+    uint64_t count = item->tasks.members + item->more;
+    for (size_t i = 0; i < item->tasks.count; i++) {
+        struct range r = item->tasks.ranges[i];
+        buf_printf(to, "%s%" PRIu64, i ? ", " : count == 1 ? "task " : "tasks ", r.first);
+        if (r.last > r.first)
+            buf_printf(to, "-%" PRIu64, r.last);
+    }
+    if (item->more)
+        buf_printf(to, " and %" PRIu64 " more", item->more);
+    if (count > 1)
+        buf_printf(to, " (%" PRIu64 ")", count);
+    if (count)
+        buf_put_text(to, ": ");
+}
+
+static void put_answer(struct buf *to, const struct because *m)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        buf_put_text(to, "  ");
+        put_tasks(to, &m->items[i]);
+        put_clean(to, m->items[i].sentence);
+        buf_put_byte(to, '\n');
+    }
+}
+
+/* What was called, with blanks between its words. */
+static void put_command(struct buf *to, pid_t pid)
+{
+    char path[32];
+    uint8_t words[COMMAND_SHOWN];
+    snprintf(path, sizeof path, "/proc/%ld/cmdline", (long)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, words, sizeof words) : 0;
+    if (fd >= 0)
+        close(fd);
+    bool cut = size == sizeof words;
+    while (size > 0 && words[size - 1] == '\0')
+        size--;
+    for (ssize_t i = 0; i < size; i++)
+        if (words[i] == '\0')
+            words[i] = ' ';
+    if (size > 0)
+        put_clean(to, (struct bytes){words, (size_t)size});
+    buf_put_text(to, cut ? "..." : "");
+}
+
+static void put_head(struct buf *to, const struct beacon *at)
+{
+    pid_t pid = at->parent ? at->parent : at->pid;
+    if (pid) {
+        put_command(to, pid);
+        buf_printf(to, " (process %ld, at %s):\n", (long)pid, at->endpoint);
+    } else {
+        buf_printf(to, "the ventilator at %s:\n", at->endpoint);
+    }
+}
+
+/* ---- asking ---- */
+
+static void ask(struct asked *a)
+{
+    struct buf message = {0};
+    wire_begin(&message, KIND_WHY, (struct frame_head){0});
+    struct block *block = block_new(&message);
+    connection_send(&a->control, &block);
+}
+
+static void take_answer(struct asked *a, struct bytes message)
+{
+    struct frame_head head;
+    struct bytes body;
+    struct because because = {0};
+    struct refuse refuse;
+    enum error error = frame_take(message, &head, &body);
+    if ((error == ERR_VERSION || !error) && head.kind == KIND_REFUSE) {
+        fail(&a->why, ERR_VERSION, "the ventilator at %s is of another release of zfarm",
+             a->at->endpoint);
+        if (!error && !refuse_take(body, &refuse))
+            fail(&a->why, ERR_VERSION, "%.*s", (int)refuse.sentence.size,
+                 (const char *)refuse.sentence.data);
+        a->over = true;
+    } else if (!error && head.kind == KIND_BECAUSE && !because_take(body, &because)) {
+        put_answer(&a->text, &because);
+        a->answered = a->over = true;
+    }
+    because_free(&because);
+}
+
+static void turn(struct asked *a)
+{
+    enum connection_event event = connection_turn(&a->control);
+    if (event == CONNECTION_UP)
+        ask(a);
+    struct block *message;
+    while ((message = connection_receive(&a->control))) {
+        take_answer(a, block_bytes(message));
+        block_release(&message);
+    }
+    connection_flush(&a->control);
+    if (event == CONNECTION_DOWN && !a->over) {
+        fail(&a->why, ERR_CLOSED, "there is no ventilator at %s", a->at->endpoint);
+        a->over = true;
+    }
+}
+
+static void begin(struct asked *a, const struct beacon *at)
+{
+    *a = (struct asked){.at = at};
+    a->over = connection_open(&a->control, NET_CONTROL_CLIENT, at->endpoint, &a->why) != ERR_NONE;
+}
+
+/* Asks them all and waits until each has answered or the time is over. */
+static void converse(struct asked *all, size_t count)
+{
+    uint64_t due_ns = clock_now_ns() + ANSWER_NS;
+    for (bool waits = true; waits && clock_now_ns() < due_ns;) {
+        struct poller poller = {0};
+        waits = false;
+        for (size_t i = 0; i < count; i++) {
+            if (all[i].over)
+                continue;
+            turn(&all[i]);
+            connection_poll(&all[i].control, &poller);
+            waits |= !all[i].over;
+        }
+        if (waits)
+            poller_wait(&poller, due_ns);
+    }
+}
+
+/* Prints what it said; returns the exit status. */
+static int finish(struct asked *a)
+{
+    bool told = a->control.told_up;
+    connection_close(&a->control, 0);
+    if (a->answered) {
+        struct buf head = {0};
+        put_head(&head, a->at);
+        bool written = fwrite(head.data, 1, head.size, stdout) == head.size &&
+                       fwrite(a->text.data, 1, a->text.size, stdout) == a->text.size;
+        buf_free(&head);
+        buf_free(&a->text);
+        return written ? 0 : 255;
+    }
+    if (!a->over)
+        fail(&a->why, ERR_CLOSED, "the ventilator at %s does not %s within %d s; is it %s?",
+             a->at->endpoint, told ? "answer" : "let itself be reached",
+             (int)(ANSWER_NS / NS_PER_S),
+             told ? "stopped, or of an older release" : "stopped, or behind a firewall");
+    log_line("%s", a->why.text);
+    return 255;
+}
+
+static int ask_all(const struct beacon *items, size_t count)
+{
+    int status = 0;
+    net_start(DESCRIPTORS_WANTED);
+    for (size_t at = 0; at < count; at += ASKED_AT_ONCE) {
+        struct asked all[ASKED_AT_ONCE];
+        size_t some = count - at < ASKED_AT_ONCE ? count - at : ASKED_AT_ONCE;
+        for (size_t i = 0; i < some; i++)
+            begin(&all[i], &items[at + i]);
+        converse(all, some);
+        for (size_t i = 0; i < some; i++) {
+            if (at + i && printf("\n") < 0)
+                status = 255;
+            int one = finish(&all[i]);
+            status = one ? one : status;
+        }
+    }
+    if (fflush(stdout))
+        status = 255;
+    net_end(NET_END_LIMIT_MS, status);
+    return status;
+}
+
+static int ask_one(const struct settings *s)
+{
+    struct beacon beacon = {0};
+    struct endpoint endpoint;
+    struct why why;
+    enum error error = endpoint_parse(s->connect, ENDPOINT_CONNECT, &endpoint, &why);
+    error = error ? error : far_allowed(s->connect, s->insecure, &why);
+    if (error) {
+        log_line("%s", why.text);
+        return 255;
+    }
+    endpoint_format(&endpoint, beacon.endpoint);
+    return ask_all(&beacon, 1);
+}
+
+static int run(void *target, struct options *options)
+{
+    const struct settings *s = target;
+    struct beacons found = {0};
+    int status = 1;
+    if (options->word_count) {
+        log_line("why takes no word (here: %s); see zfarm why --help", options->words[0]);
+        return 255;
+    }
+    if (s->connect)
+        return ask_one(s);
+    beacons_find(&found);
+    if (found.count)
+        status = ask_all(found.items, found.count);
+    else
+        log_line("you have no farm on this machine; ask another one with: zfarm why --connect "
+                 "tcp://HOST:PORT");
+    beacons_free(&found);
+    return status;
+}
+
+int why_main(int argc, char **argv)
+{
+    struct settings settings = {0};
+    return cli_main(&table, &settings, argc, argv, run);
+}
