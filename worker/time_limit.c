@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "worker/time_limit.h"
 
+#include <assert.h>
+
 /* Below LIMIT_PARTS ns each has its own; above, the upper bits say which. */
 static unsigned length_of(uint64_t ns)
 {
@@ -14,6 +16,7 @@ static uint64_t middle_of(unsigned length)
 {
     if (length < LIMIT_PARTS)
         return length;
+    assert(length < LIMIT_LENGTHS);
     unsigned shift = length / LIMIT_PARTS - 1;
     uint64_t from_ns = (uint64_t)(LIMIT_PARTS + length % LIMIT_PARTS) << shift;
     return from_ns + (UINT64_C(1) << shift) / 2;

@@ -135,7 +135,7 @@ gaps() { awk 'NR > 1 { printf "%d\n", ($1 - last) * 1000 } { last = $1 }' log; }
   ventilator <(echo x) --retries 2 --retry-delay 1h
   sink
   worker one -j1 --shell 'exit 3'
-  wait_for 10 says ventilator.err 'waiting: 1 task failed and waits for the next try (--retry-delay), task 1 for '
+  wait_for 10 says ventilator.err 'task 1: failed and waiting for the next try (--retry-delay), the first'
   send TERM ventilator
   ends sink 10 255
   ends ventilator 10 255

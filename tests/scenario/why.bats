@@ -91,8 +91,11 @@ why_ends() {
   soon "no sink has joined yet: start one with: zfarm-sink --connect $control; given up in "
   head -n1 why.out | grep -qF "(process ${pid_of[ventilator]}, at $control)"
   sink
-  soon "no worker has joined yet: start one with: zfarm-worker --connect $control"
-  run ! says why.out 'no sink'
+  sink_is_seen() {
+    why_says "no worker has joined yet: start one with: zfarm-worker --connect $control" &&
+      ! says why.out 'no sink'
+  }
+  wait_for 15 sink_is_seen
   why_says 'no worker has joined yet' --connect "$control"
   wait_for 10 says ventilator.err 'waiting: no worker has joined yet: start one with: zfarm-worker'
   worker one -j1 -- echo
