@@ -343,7 +343,8 @@ struct verdict_item {
     uint64_t first;
     uint64_t last;
     uint64_t tries;
-    struct bytes task; /* record, or empty */
+    struct bytes task;    /* record, or empty */
+    struct bytes workers; /* text: the names of those that died with it */
 };
 struct verdict {
     struct verdict_item *items;

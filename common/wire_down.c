@@ -175,6 +175,7 @@ void verdict_put(struct buf *to, const struct verdict *m)
         varint_put(to, item->last);
         varint_put(to, item->tries);
         octets_put(to, item->task);
+        octets_put(to, item->workers);
     }
 }
 
@@ -185,6 +186,7 @@ static void read_verdict_item(struct fields *r, struct verdict_item *item)
     item->last = fields_seq(r);
     item->tries = fields_number(r);
     item->task = fields_octets(r);
+    item->workers = fields_octets(r);
     if (status != RESULT_LOST && status != RESULT_TASK_TOO_LARGE)
         fields_fail(r, ERR_MALFORMED);
     item->status = (enum result_status)status;
@@ -195,7 +197,7 @@ static void read_verdict_item(struct fields *r, struct verdict_item *item)
 enum error verdict_take(struct bytes body, struct verdict *m)
 {
     struct fields r = fields_of(body);
-    m->count = fields_count(&r, 5);
+    m->count = fields_count(&r, 6);
     m->items = m->count ? xcalloc(m->count, sizeof *m->items) : NULL;
     for (size_t i = 0; i < m->count && !r.error; i++)
         read_verdict_item(&r, &m->items[i]);

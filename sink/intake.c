@@ -306,10 +306,15 @@ static enum error check_verdict(const struct verdict *m)
 
 static void take_verdict(struct intake *in, uint64_t incarnation, const struct verdict_item *item)
 {
+    struct buf words = {0};
+    if (item->workers.size)
+        buf_printf(&words, "zfarm: workers that died with it: %.*s\n", (int)item->workers.size,
+                   (const char *)item->workers.data);
     struct result r = {.attempt = {.incarnation = incarnation},
                        .tries = (uint32_t)item->tries,
                        .status = item->status,
                        .final = true,
+                       .err = buf_bytes(&words),
                        .task = item->task};
     for (r.seq = item->first; r.seq <= item->last; r.seq++) {
         if (!is_over(in, r.seq)) {
@@ -319,6 +324,7 @@ static void take_verdict(struct intake *in, uint64_t incarnation, const struct v
             seqset_add(&in->news, r.seq, r.seq);
         }
     }
+    buf_free(&words);
 }
 
 enum error intake_verdict(struct intake *in, const struct frame_head *head, struct bytes body)

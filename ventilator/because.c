@@ -104,19 +104,6 @@ static double seconds(uint64_t from_ns, uint64_t to_ns)
     return to_ns > from_ns ? (double)(to_ns - from_ns) / (double)NS_PER_S : 0;
 }
 
-struct whereabouts {
-    char text[2 * NAME_SHOWN + 2];
-};
-
-static struct whereabouts whereabouts(const struct session *s)
-{
-    struct whereabouts at;
-    bool named = strncmp(s->name, s->host, strlen(s->host)) == 0; /* "host:pid", if nobody chose */
-    snprintf(at.text, sizeof at.text, "%.*s%s%.*s", NAME_SHOWN, s->name, named ? "" : "@",
-             named ? 0 : NAME_SHOWN, s->host);
-    return at;
-}
-
 static const char *plural(uint64_t count)
 {
     return count == 1 ? "" : "s";
@@ -217,7 +204,7 @@ static struct why keeping_free(const struct dispatcher *d)
         if (d->sessions[i]->reserved) {
             uint64_t left = session_unfinished(d->sessions[i]);
             fail(&why, ERR_NONE, "%s gets nothing else and has %llu task%s left to do",
-                 whereabouts(d->sessions[i]).text, (unsigned long long)left, plural(left));
+                 session_whereabouts(d->sessions[i]).text, (unsigned long long)left, plural(left));
         }
     return why;
 }
@@ -314,11 +301,11 @@ static void add_stints(const struct session *s, uint64_t now_ns, struct list *gr
         last_ns = stint->since_ns > last_ns ? stint->since_ns : last_ns;
         if (each)
             list_add(groups, &tasks, "running %son %s for %.1f s",
-                     seqset_has(&tasks, s->alone) ? "alone " : "", whereabouts(s).text,
+                     seqset_has(&tasks, s->alone) ? "alone " : "", session_whereabouts(s).text,
                      seconds(stint->since_ns, now_ns));
     }
     if (!each && !seqset_empty(running))
-        list_add(groups, running, "running on %s for %.1f to %.1f s", whereabouts(s).text,
+        list_add(groups, running, "running on %s for %.1f to %.1f s", session_whereabouts(s).text,
                  seconds(last_ns, now_ns), seconds(first_ns, now_ns));
     seqset_free(&tasks);
 }
@@ -327,7 +314,7 @@ static void add_stints(const struct session *s, uint64_t now_ns, struct list *gr
 static void add_begun_or_not(const struct session *s, const struct seqset *tasks, uint64_t running,
                              struct list *groups)
 {
-    struct whereabouts at = whereabouts(s);
+    struct whereabouts at = session_whereabouts(s);
     if (s->ended)
         list_add(groups, tasks, "at %s, which finishes what it has begun and gives back the rest",
                  at.text);
@@ -346,7 +333,7 @@ static void add_session(const struct dispatcher *d, const struct session *s, uin
     add_stints(s, now_ns, &r->running, &running);
     if (!seqset_empty(&s->finished))
         list_add(&r->waiting, &s->finished, "result made by %s, not stored yet: %s",
-                 whereabouts(s).text, storing(d, now_ns).text);
+                 session_whereabouts(s).text, storing(d, now_ns).text);
     seqset_copy(&rest, &s->out);
     seqset_remove_all(&rest, &s->finished);
     seqset_remove_all(&rest, &running);
@@ -455,7 +442,7 @@ static void add_input(const struct dispatcher *d, struct list *input)
 static void add_worker(const struct dispatcher *d, const struct session *s, uint64_t now_ns,
                        struct list *workers)
 {
-    struct whereabouts at = whereabouts(s);
+    struct whereabouts at = session_whereabouts(s);
     uint64_t limit_ns = d->options.limit_ns;
     bool is_new = now_ns < s->joined_at_ns + LACKING_AFTER_NS;
     if (s->half_closed_at_ns != NEVER)

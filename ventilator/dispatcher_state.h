@@ -18,6 +18,7 @@
  *     haltside.c     a job that the sink ends early
  *     sinkside.c     the sink: JOIN, STORED, verdicts, the end of the job
  *     audit.c        a job that is taken up again: its input against what is stored
+ *     losses.c       workers that died, and what is charged to the tasks that they had
  *     because.c      what each unfinished task waits for; the stall line
  */
 
@@ -76,7 +77,8 @@ struct dispatcher {
     size_t waiting_count;
     struct obituary *obituaries;
     size_t obituary_count;
-    struct index seen; /* instances that got a task */
+    struct index deaths; /* task -> struct deaths of losses.c */
+    struct index seen;   /* instances that got a task */
     uint64_t workers_seen;
     struct hash executor;   /* of the worker that joined last */
     size_t pick_from;       /* where among the sessions the search for an idle one begins */
@@ -180,6 +182,19 @@ void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, ui
 void haltside_take(struct dispatcher *d, struct bytes body, uint64_t now_ns); /* HALT */
 void haltside_tell(
     struct dispatcher *d); /* a sink that has just joined, if that was decided before */
+
+/* losses.c */
+enum { LOSSES_MAX = 3 }; /* of a task, then it is lost */
+/* Charges a loss for what must have been running; remembers whom, in case the worker comes back. */
+void losses_charge(struct dispatcher *d, struct session *s, uint64_t now_ns);
+/* The worker is alive: what was charged when its session ended is taken back. */
+void losses_refund(struct dispatcher *d, uint64_t session);
+void losses_turn(struct dispatcher *d, uint64_t now_ns); /* verdicts that are due */
+void losses_forget(struct dispatcher *d, uint64_t seq);  /* it is stored */
+/* The names of the workers that died with the task, with commas between. */
+void losses_put_words(const struct dispatcher *d, uint64_t seq, struct buf *to);
+void losses_free(struct dispatcher *d);
+
 /* because.c */
 void because_answer(struct dispatcher *d, uint64_t connection, uint64_t now_ns); /* to WHY */
 

@@ -13,7 +13,6 @@
  * Graham 1969). */
 
 enum {
-    LOSSES_MAX = 3,
     SUSPECT_FAILS =
         20 /* so many failures in a row, while others succeed, and it gets one at a time */
 };

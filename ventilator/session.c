@@ -183,6 +183,15 @@ void session_runs_on(struct session *s, struct session *before)
     before->stint_count = 0;
 }
 
+struct whereabouts session_whereabouts(const struct session *s)
+{
+    struct whereabouts at;
+    bool named = strncmp(s->name, s->host, strlen(s->host)) == 0; /* "host:pid", if nobody chose */
+    snprintf(at.text, sizeof at.text, "%.*s%s%.*s", SESSION_NAME_SHOWN, s->name, named ? "" : "@",
+             named ? 0 : SESSION_NAME_SHOWN, s->host);
+    return at;
+}
+
 uint64_t session_unfinished(const struct session *s)
 {
     return s->out.members - s->finished.members;

@@ -73,6 +73,14 @@ void session_runs(struct session *s, const struct seqset *running, uint64_t long
 /* It is of the same process as `before`, and goes on with what ran there. */
 void session_runs_on(struct session *s, struct session *before);
 
+/* Its worker by name, as people are told it. Names are made up by peers: no more of one is shown than
+ * SESSION_NAME_SHOWN bytes. */
+enum { SESSION_NAME_SHOWN = 60 };
+struct whereabouts {
+    char text[2 * SESSION_NAME_SHOWN + 2];
+};
+struct whereabouts session_whereabouts(const struct session *s);
+
 uint64_t session_unfinished(const struct session *s);
 /* Tasks that it has not begun, as far as one can tell. */
 uint64_t session_unstarted(const struct session *s);

@@ -196,6 +196,7 @@ static void release_at(struct dispatcher *d, struct session *s, uint64_t first, 
 /* Of several that have the task, those that are not through with it are told to stop. */
 static void release_story(struct dispatcher *d, const struct story *story)
 {
+    losses_forget(d, story->seq);
     for (unsigned i = 0; i < story->holder_count; i++) {
         const struct holder *h = &story->holders[i];
         if (story->holder_count > 1 && !seqset_has(&h->session->finished, story->seq)) {
@@ -404,22 +405,28 @@ static bool send_some_verdicts(struct dispatcher *d)
     enum { MOST = 1000 };
     struct verdict_item items[MOST];
     struct verdict m = {items, 0};
-    size_t size_bytes = 0;
+    struct buf words = {0};
+    size_t size_bytes = 0, words_end[MOST];
     struct range r;
     while (m.count < MOST && seqset_next(&d->judged, d->verdicts_from, UINT64_MAX - 1, &r)) {
         struct verdict_item item = judgement(d, r.first);
         if (m.count && size_bytes + item.task.size > FRAME_MAX / 2)
             break;
         size_bytes += item.task.size;
+        losses_put_words(d, r.first, &words);
+        words_end[m.count] = words.size;
         items[m.count++] = item;
         d->verdicts_from = r.first + 1;
     }
     if (m.count == 0)
         return false;
+    for (size_t i = 0, at = 0; i < m.count; at = words_end[i++])
+        items[i].workers = (struct bytes){words.data + at, words_end[i] - at};
     struct buf to = {0};
     wire_begin(&to, KIND_VERDICT, dispatcher_head(d, KIND_VERDICT, d->sink.session));
     verdict_put(&to, &m);
     dispatcher_send(d, d->sink.connection, &to);
+    buf_free(&words);
     return true;
 }
 

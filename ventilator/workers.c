@@ -39,20 +39,6 @@ static void remove_session(struct dispatcher *d, struct session *s)
         d->target = NULL;
 }
 
-static struct obituary *find_obituary(struct dispatcher *d, uint64_t session)
-{
-    for (size_t i = 0; i < d->obituary_count; i++)
-        if (d->obituaries[i].session == session)
-            return &d->obituaries[i];
-    return NULL;
-}
-
-static void remove_obituary(struct dispatcher *d, struct obituary *o)
-{
-    seqset_free(&o->charged);
-    *o = d->obituaries[--d->obituary_count];
-}
-
 static void remove_waiting(struct dispatcher *d, uint64_t connection)
 {
     for (size_t i = 0; i < d->waiting_count; i++)
@@ -67,12 +53,10 @@ void workers_free(struct dispatcher *d)
 {
     while (d->waiting_count)
         remove_waiting(d, d->waiting[0].connection);
-    while (d->obituary_count)
-        remove_obituary(d, &d->obituaries[0]);
+    losses_free(d);
     for (size_t i = 0; i < d->session_count; i++)
         session_free(d->sessions[i]);
     free(d->waiting);
-    free(d->obituaries);
     free(d->sessions);
 }
 
@@ -89,25 +73,6 @@ void workers_note_use(struct dispatcher *d, struct session *s)
 }
 
 /* ---- the end of a session ---- */
-
-/* Charges a loss for what must have been running; remembers whom, in case the worker comes back. */
-static void charge_losses(struct dispatcher *d, struct session *s, uint64_t now_ns)
-{
-    struct seqset started = {0};
-    session_presume_started(s, &started);
-    if (seqset_empty(&started))
-        return;
-    d->obituaries = xrealloc(d->obituaries, (d->obituary_count + 1) * sizeof *d->obituaries);
-    struct obituary *o = &d->obituaries[d->obituary_count++];
-    *o = (struct obituary){s->id, started, now_ns + d->options.limit_ns};
-    for (size_t i = 0; i < started.count; i++)
-        for (uint64_t seq = started.ranges[i].first; seq <= started.ranges[i].last; seq++) {
-            struct entry *entry = ledger_find(&d->ledger, seq);
-            struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
-            story->losses++;
-            story->judge_at_ns = o->expires_ns;
-        }
-}
 
 static void take_everything_back(struct dispatcher *d, struct session *s)
 {
@@ -127,7 +92,7 @@ static void forget_home(struct dispatcher *d, const struct session *s)
 void workers_end(struct dispatcher *d, struct session *s, bool charge, uint64_t now_ns)
 {
     if (charge)
-        charge_losses(d, s, now_ns);
+        losses_charge(d, s, now_ns);
     take_everything_back(d, s);
     forget_home(d, s);
     remove_session(d, s);
@@ -218,25 +183,6 @@ static void adopt_kept(struct dispatcher *d, struct truth *t, const struct seqse
     }
 }
 
-/* The worker is alive: what was charged when its session ended is taken back. */
-static void refund(struct dispatcher *d, uint64_t session)
-{
-    struct obituary *o = find_obituary(d, session);
-    if (!o)
-        return;
-    for (size_t i = 0; i < o->charged.count; i++)
-        for (uint64_t seq = o->charged.ranges[i].first; seq <= o->charged.ranges[i].last; seq++) {
-            struct entry *entry = ledger_find(&d->ledger, seq);
-            struct story *story = entry ? entry_story(entry, seq) : NULL;
-            if (!story || seqset_has(&d->judged, seq))
-                continue;
-            story->losses--;
-            if (story->holder_count == 0)
-                handout_queue(d, story);
-        }
-    remove_obituary(d, o);
-}
-
 /* A task with a loss is alone where it runs, also after its worker has joined anew. */
 static void keep_alone(struct dispatcher *d, struct session *s)
 {
@@ -301,7 +247,7 @@ static void take_in(struct dispatcher *d, uint64_t connection, struct frame_head
     }
     add_session(d, t.session);
     if (ours)
-        refund(d, head.session);
+        losses_refund(d, head.session);
     keep_alone(d, t.session);
     welcome(d, &t);
     seqset_free(&t.kill);
@@ -635,13 +581,5 @@ void workers_turn(struct dispatcher *d, uint64_t now_ns)
                            s->name, s->host, (unsigned long long)s->out.members);
             workers_end(d, s, false, now_ns);
         }
-    for (size_t i = d->obituary_count; i-- > 0;)
-        if (now_ns >= d->obituaries[i].expires_ns)
-            remove_obituary(d, &d->obituaries[i]);
-    struct range r;
-    for (uint64_t at = 1; seqset_next(&d->doomed, at, UINT64_MAX - 1, &r); at = r.first + 1) {
-        struct story *story = entry_story(ledger_find(&d->ledger, r.first), r.first);
-        if (now_ns >= story->judge_at_ns)
-            sinkside_judge(d, r.first);
-    }
+    losses_turn(d, now_ns);
 }

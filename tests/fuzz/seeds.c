@@ -105,7 +105,7 @@ static void save_messages(const char *directory)
     struct gap gap = {20, 2};
     struct hashed_task hashed = {5, {1, 2}};
     struct cancel_item cancelled = {5, {1000, 1}, 3};
-    struct verdict_item judged = {RESULT_LOST, 4, 5, 3, {0}};
+    struct verdict_item judged = {RESULT_LOST, 4, 5, 3, {0}, bytes_of("a, b, c")};
     struct because_item reason = {set, 3, bytes_of("queued")};
     struct peer peer = {1, bytes_of("name"), bytes_of("host"), bytes_of("0.1.0"), 99};
     SAVE(KIND_JOIN, worker_join, {peer, 4, 0, {1, 2}, list, set});
@@ -184,7 +184,7 @@ static struct buf joined(void)
 static void save_jobs(const char *directory)
 {
     static const struct codec done = CODEC(done), verdict = CODEC(verdict), piece = CODEC(piece);
-    struct verdict_item lost = {RESULT_LOST, 3, 3, 3, {0}};
+    struct verdict_item lost = {RESULT_LOST, 3, 3, 3, {0}, {0}};
     struct verdict lost_verdict = {&lost, 1};
     struct piece part = {bytes_of("w"), 4, {1000, 1}, 1, 0, 2, bytes_of("\1")};
     struct done all = {.total = 4, .workers = 1}, three = {.total = 3, .workers = 1};

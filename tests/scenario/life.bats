@@ -165,3 +165,21 @@ load farm
   one_each farm.out 100
   says farm.err 'another one is started'
 }
+
+@test "a task that takes three workers down with it is lost, and they are named" {
+  farm_places
+  echo poison >tasks
+  ventilator tasks
+  sink --format jsonl
+  for name in one two three; do
+    worker "$name" -j1 --shell 'kill -KILL $PPID; exec sleep 300; : {}'
+  done
+  ends sink 30 1
+  ends ventilator 5 1
+  summary_is sink.err '1 task: 0 ok, 0 failed, 1 lost'
+  host=$(uname -n)
+  [[ $(jq -r .status sink.out) == lost ]]
+  jq -r .stderr sink.out | sed 's/.*: //; s/, /\n/g' | sed '/^$/d' | sort >names
+  same names <(printf '%s\n' "one@$host" "three@$host" "two@$host")
+  wait_for 5 nothing_is_marked
+}

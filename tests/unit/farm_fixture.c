@@ -80,6 +80,9 @@ static void hear_verdict(struct farm_peer *p, struct bytes body)
     for (size_t i = 0; i < m.count; i++) {
         buf_printf(&p->heard, " %" PRIu64 "%s", m.items[i].first,
                    m.items[i].status == RESULT_LOST ? " lost" : " too large");
+        if (m.items[i].workers.size)
+            buf_printf(&p->heard, " (%.*s)", (int)m.items[i].workers.size,
+                       (const char *)m.items[i].workers.data);
         cr_assert_eq(m.items[i].task.size > 0, m.items[i].status == RESULT_LOST);
     }
     verdict_free(&m);

@@ -84,9 +84,9 @@ Test(dispatcher_loss, after_three_losses_and_the_limit_the_sink_gets_a_verdict_u
     farm_pass(&f, 2900);
     farm_expect(&f, f.sink, "");
     farm_pass(&f, 200);
-    farm_expect(&f, f.sink, "VERDICT 1 lost");
+    farm_expect(&f, f.sink, "VERDICT 1 lost (worker@here, worker@here, worker@here)");
     farm_pass(&f, 1000);
-    farm_expect(&f, f.sink, "VERDICT 1 lost");
+    farm_expect(&f, f.sink, "VERDICT 1 lost (worker@here, worker@here, worker@here)");
     sink_note(&f, "1");
     farm_pass(&f, 3000);
     farm_expect(&f, f.sink, "");
@@ -107,7 +107,7 @@ Test(dispatcher_loss, a_verdict_is_given_again_to_a_new_sink)
     sink_join(&f, sink_connect(&f, 501), JOB, 0, "");
     farm_expect(&f, f.sink, "WELCOME epoch=2");
     sink_note(&f, "");
-    farm_expect(&f, f.sink, "VERDICT 1 lost");
+    farm_expect(&f, f.sink, "VERDICT 1 lost (worker@here, worker@here, worker@here)");
     farm_end(&f);
 }
 

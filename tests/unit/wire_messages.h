@@ -104,7 +104,8 @@ FIELDS(sink_news, NUMBER(sink_news, epoch), FIELD(FIELD_OCTETS, sink_news, resul
 FIELDS(stop, NUMBER(stop, reason), NUMBER(stop, batch));
 FIELDS(verdict_item, FIELD(FIELD_STATUS, verdict_item, status),
        FIELD(FIELD_SEQ, verdict_item, first), FIELD(FIELD_SEQ, verdict_item, last),
-       NUMBER(verdict_item, tries), FIELD(FIELD_OCTETS, verdict_item, task));
+       NUMBER(verdict_item, tries), FIELD(FIELD_OCTETS, verdict_item, task),
+       FIELD(FIELD_OCTETS, verdict_item, workers));
 FIELDS(verdict, LIST(verdict, items, count, verdict_item, verdict_item_fields));
 FIELDS(status, NUMBER(status, total), NUMBER(status, read), NUMBER(status, queued),
        NUMBER(status, out), NUMBER(status, flags), NUMBER(status, workers),
