@@ -95,7 +95,10 @@ static void kill_server(struct node *node)
 {
     if (!node->up)
         return;
-    node_kill(node, rng_chance(&node->sim->fate, 10));
+    bool silent = rng_chance(&node->sim->fate, 10);
+    node_kill(node, silent);
+    if (silent && node == node->sim->sink && rng_chance(&node->sim->fate, 50))
+        sink_node_forget(node, rng_between(&node->sim->fate, 1, 20));
     sim_at(node->sim, some_ms(node->sim, 50, 2500), restart_server, node, 0);
 }
 

@@ -151,6 +151,16 @@ const char *model_accept(struct model *model, const struct result *r)
     return sentence ? sentence : check_output(model, r);
 }
 
+void model_forget(struct model *model, uint64_t seq)
+{
+    struct truth *t = &model->truths[seq];
+    model->ok -= t->status == RESULT_OK;
+    model->lost -= t->status == RESULT_LOST;
+    model->failed -= t->status != RESULT_OK && t->status != RESULT_LOST;
+    t->finals = 0;
+    seqset_remove(&model->stored, seq, seq);
+}
+
 /* Without a fault each task runs as often as it must. */
 static const char *check_runs(struct model *model, uint64_t seq)
 {

@@ -42,6 +42,8 @@ void model_end_run(struct model *model, uint64_t seq, enum run_end end);
 void model_death(struct model *model, const struct seqset *had);
 
 const char *model_accept(struct model *model, const struct result *result);
+/* The store has lost the final result of the task; it is as if it had never come. */
+void model_forget(struct model *model, uint64_t seq);
 /* The job is over, and was not interrupted. */
 const char *model_end(struct model *model);
 int model_status(const struct model *model); /* of the job */

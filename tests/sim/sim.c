@@ -193,7 +193,8 @@ static bool may_end_with(const struct sim *sim, const struct node *server, int w
     if (server->status == wanted || (sim->halted && server->status == sim->halted_status))
         return true;
     /* A sink that died when all was said finds in its store that the job was cut short, and not why. */
-    bool cut = sim->plan.stops_ns || (sim->halted && server == sim->sink && sim->plan.has_store);
+    bool cut = sim->plan.stops_ns || sim->store_noticed ||
+               (sim->halted && server == sim->sink && sim->plan.has_store);
     return cut && server->status == 255;
 }
 

@@ -37,7 +37,9 @@ struct sim {
     uint64_t healed_ns;     /* from when on nothing goes wrong any more; 0: not yet */
     uint64_t disturbed_ns;  /* when something last was wrong */
     uint64_t slow_until_ns; /* the network is */
-    bool interrupted;       /* or halted */
+    bool interrupted;       /* or halted, or ended for what the store has lost */
+    bool store_forgot;      /* its last commits are lost with the power */
+    bool store_noticed;     /* and the ventilator has ended the job for it */
     bool halted;            /* by plan.halt */
     int halted_status; /* which is then the job's, unless the sink dies before it has told it */
     uint64_t events;

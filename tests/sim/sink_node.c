@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/xalloc.h"
 #include "sink/collector_state.h"
@@ -20,8 +21,12 @@ struct accepted {
     uint64_t position;
 };
 
+enum { RECENT_MAX = 32 };
+
 /* What survives the sink: with a store, what was committed. */
 struct disk {
+    uint64_t recent[RECENT_MAX]; /* final results that this life committed last */
+    size_t recent_count;
     struct seqset stored;
     uint64_t ok, failed, lost, doubled;
     uint64_t incarnation;
@@ -67,6 +72,9 @@ static void settle(struct sink_node *s, const struct result *result)
         return;
     seqset_add(&sim->model.stored, result->seq, result->seq);
     seqset_add(&disk->stored, result->seq, result->seq);
+    if (disk->recent_count == RECENT_MAX)
+        memmove(disk->recent, disk->recent + 1, --disk->recent_count * sizeof *disk->recent);
+    disk->recent[disk->recent_count++] = result->seq;
     disk->ok += result->status == RESULT_OK;
     disk->lost += result->status == RESULT_LOST;
     disk->failed += result->status != RESULT_OK && result->status != RESULT_LOST;
@@ -180,6 +188,7 @@ static void start(struct node *node)
                                         .hashes = has_store ? hashes : NULL};
     s->core = collector_new(&options, sim->now_ns);
     seqset_copy(&s->finals, &s->disk.stored);
+    s->disk.recent_count = 0; /* that it was opened is safe, and all before it */
 }
 
 /* What the process had in memory is gone. */
@@ -201,6 +210,24 @@ static void stop(struct node *node)
     s->flushing = false;
     seqset_free(&s->finals);
     collector_destroy(&s->core);
+}
+
+void sink_node_forget(struct node *node, size_t count)
+{
+    struct disk *disk = &of(node)->disk;
+    struct sim *sim = node->sim;
+    for (; count && disk->recent_count; count--) {
+        uint64_t seq = disk->recent[--disk->recent_count];
+        const struct truth *t = &sim->model.truths[seq];
+        disk->ok -= t->status == RESULT_OK;
+        disk->lost -= t->status == RESULT_LOST;
+        disk->failed -= t->status != RESULT_OK && t->status != RESULT_LOST;
+        seqset_remove(&disk->stored, seq, seq);
+        model_forget(&sim->model, seq);
+        sim->store_forgot = true;
+        sim_trace(sim, node, "has lost the result of task %llu", (unsigned long long)seq);
+    }
+    disk->closed = false;
 }
 
 void sink_node_free_disk(struct node *node)

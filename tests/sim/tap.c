@@ -259,7 +259,8 @@ static void check_stored(struct cable *c, const struct seqset *told, uint64_t la
                          const char *kind)
 {
     struct range missing;
-    if (c->sim->interrupted) /* then a late result is released though it never counted */
+    /* A late result is released though it never counted, or it was lost with the power. */
+    if (c->sim->interrupted || c->sim->store_forgot)
         return;
     for (size_t i = 0; i < told->count && told->ranges[i].first <= last; i++)
         if (seqset_next_gap(&c->sim->model.stored, told->ranges[i].first,

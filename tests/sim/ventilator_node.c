@@ -306,6 +306,8 @@ static void do_action(struct ventilator_node *v, struct dispatcher_action *actio
         sim_trace(node->sim, node, "says: %s", action->why.text);
         break;
     case DISPATCHER_EXIT:
+        if (action->status == 255 && node->sim->store_forgot)
+            node->sim->interrupted = node->sim->store_noticed = true;
         node_exit(node, action->status);
         break;
     }
