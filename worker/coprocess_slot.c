@@ -18,6 +18,7 @@ static const uint64_t restart_first_ns = 100 * NS_PER_MS, restart_max_ns = 5 * N
 static const uint64_t ahead_ns = 2 * NS_PER_MS; /* so much work is written ahead */
 static const uint64_t hint_ns = 5 * NS_PER_S;
 static const uint64_t look_every_ns = 50 * NS_PER_MS;
+static const uint64_t ending_ns = 100 * NS_PER_MS;
 
 void coprocess_slot_init(struct coprocess_shared *shared, struct coprocess_slot *slot,
                          unsigned number)
@@ -116,7 +117,7 @@ static void judge(struct coprocess_slot *slot, int status, struct outcome *outco
     } else if (slot->killed == COPROCESS_TOO_LARGE) {
         outcome->status = RESULT_OUTPUT_TOO_LARGE;
         outcome->out = capture_take(&slot->answer);
-    } else if (slot->killed == COPROCESS_CLOSED && WIFSIGNALED(status)) { /* else it was ending */
+    } else if (slot->killed == COPROCESS_CLOSED) {
         outcome->status = RESULT_EXITED;
         outcome->code = 255;
         words = closed;
@@ -207,6 +208,7 @@ void coprocess_slot_start_child(struct coprocess_shared *shared, struct coproces
 {
     slot->killed = COPROCESS_NOT_KILLED;
     slot->answered = slot->waits = false;
+    slot->closed_ns = NEVER;
     slot->mean_ns = ahead_ns;
     int error = spawn(shared, slot);
     if (error) {
@@ -233,12 +235,14 @@ static void plan_look(const struct coprocess_shared *shared, struct coprocess_sl
                       uint64_t now_ns)
 {
     uint64_t timeout_ns = time_limit_ns(&shared->limit), due_ns = NEVER;
+    if (slot->closed_ns != NEVER)
+        due_ns = slot->closed_ns + ending_ns;
     if (!is_busy(slot)) {
-        slot->look_ns = NEVER;
+        slot->look_ns = due_ns;
         return;
     }
     if (timeout_ns)
-        due_ns = slot->since_ns + timeout_ns;
+        due_ns = earlier(due_ns, slot->since_ns + timeout_ns);
     if (shared->limit.timeout.percent) /* what other slots finish may change it */
         due_ns = earlier(due_ns, now_ns + look_every_ns);
     if (slot->given < slot->batch.assignment.count)
@@ -250,6 +254,20 @@ static void plan_look(const struct coprocess_shared *shared, struct coprocess_sl
     slot->look_ns = due_ns;
 }
 
+/* One that closes its input or output is ending, as a rule, and tells how when it is reaped. */
+static void note_closed(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                        uint64_t now_ns)
+{
+    if (slot->state != COPROCESS_UP || slot->closed_ns != NEVER)
+        return;
+    slot->closed_ns = now_ns;
+    watch(shared, slot, slot->out, EPOLL_CTL_DEL, 0);
+    if (slot->waits)
+        watch(shared, slot, slot->in, EPOLL_CTL_DEL, 0);
+    slot->waits = false;
+    plan_look(shared, slot, now_ns);
+}
+
 /* How many may be with the child at once: what it does in ahead_ns. */
 static uint64_t window(const struct coprocess_slot *slot)
 {
@@ -257,16 +275,22 @@ static uint64_t window(const struct coprocess_slot *slot)
     return most ? most : 1;
 }
 
-static void flush(struct coprocess_shared *shared, struct coprocess_slot *slot)
+static void flush(struct coprocess_shared *shared, struct coprocess_slot *slot, uint64_t now_ns)
 {
     ssize_t written = 0;
     if (slot->lines.size)
         written = write(slot->in, slot->lines.data, slot->lines.size);
-    if (written > 0)
+    if (written > 0) {
         buf_drop_front(&slot->lines, (size_t)written);
-    /* One that reads no more is about to end, or answers what it has read. */
-    if (written < 0 && errno != EAGAIN)
+        slot->wrote = true;
+    }
+    if (written < 0 &&
+        errno != EAGAIN) { /* it reads no more, and may yet answer what it has read */
         buf_clear(&slot->lines);
+        if (!slot->wrote)
+            slot->given = slot->batch.done;
+        note_closed(shared, slot, now_ns);
+    }
     bool waits = slot->lines.size > 0;
     if (waits != slot->waits)
         watch(shared, slot, slot->in, waits ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, EPOLLOUT);
@@ -311,13 +335,15 @@ static void feed(struct coprocess_shared *shared, struct coprocess_slot *slot, u
 {
     struct slot_batch *batch = &slot->batch;
     uint64_t most = window(slot);
-    while (batch->assigned && slot->given < batch->assignment.count &&
+    while (slot->closed_ns == NEVER && batch->assigned && slot->given < batch->assignment.count &&
            slot->given - batch->done < most && slot->lines.size < LINES_MAX) {
         struct bytes before = slot->rest;
         bool idle = slot->given == batch->done;
         if (put_line(shared, slot)) {
-            if (idle)
+            if (idle) {
                 slot->since_ns = now_ns;
+                slot->wrote = false;
+            }
             slot->given++;
         } else if (idle) {
             slot->given++;
@@ -327,7 +353,7 @@ static void feed(struct coprocess_shared *shared, struct coprocess_slot *slot, u
             break;
         }
     }
-    flush(shared, slot);
+    flush(shared, slot, now_ns);
     plan_look(shared, slot, now_ns);
 }
 
@@ -442,7 +468,7 @@ void coprocess_slot_serve(struct coprocess_shared *shared, struct coprocess_slot
     if (slot->state != COPROCESS_UP)
         return;
     if (!hear(shared, slot, now_ns))
-        kill_child(shared, slot, COPROCESS_CLOSED, now_ns);
+        note_closed(shared, slot, now_ns);
     if (slot->state == COPROCESS_UP)
         feed(shared, slot, now_ns);
 }
@@ -486,7 +512,10 @@ void coprocess_slot_turn(struct coprocess_shared *shared, struct coprocess_slot 
     if (slot->look_ns > now_ns)
         return;
     slot->look_ns = NEVER;
-    if (slot->state == COPROCESS_UP && is_busy(slot))
+    bool lingers = slot->closed_ns != NEVER && now_ns >= slot->closed_ns + ending_ns;
+    if (slot->state == COPROCESS_UP && lingers)
+        kill_child(shared, slot, COPROCESS_CLOSED, now_ns);
+    else if (slot->state == COPROCESS_UP && is_busy(slot))
         look(shared, slot, now_ns);
     else if (slot->state == COPROCESS_DOWN)
         coprocess_slot_start_child(shared, slot, now_ns);

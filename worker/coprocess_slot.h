@@ -50,8 +50,10 @@ struct coprocess_slot {
     enum coprocess_state state;
     uint64_t look_ns; /* when coprocess_slot_turn is due, or NEVER */
     struct child process;
-    int in, out; /* our ends of its pipes; -1: none */
-    bool waits;  /* for room in its input */
+    int in, out;        /* our ends of its pipes; -1: none */
+    bool waits;         /* for room in its input */
+    bool wrote;         /* it has got something of the tasks that it has */
+    uint64_t closed_ns; /* when it closed its input or output: as a rule it is ending; NEVER */
     struct slot_batch batch;
     uint32_t given;        /* tasks of the batch whose lines were made */
     struct bytes rest;     /* the records of the others */

@@ -43,7 +43,7 @@ load farm
   start silent zfarm run -j2 --coprocess false ::: {1..50}
   ends silent 20 255
   says silent.err 'false ended with status 1 before it had answered a task'
-  start talker zfarm run -j1 --coprocess --shell 'while read -r x; do echo $x; echo and more; done' ::: 1
+  start talker zfarm run -j1 --coprocess --shell 'while read -r x; do printf "%s\nmore\n" $x; done' ::: {1..50}
   ends talker 20 255
   says talker.err 'wrote a line that nobody had asked for'
 }

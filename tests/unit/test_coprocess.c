@@ -3,7 +3,9 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "worker/coprocess.h"
@@ -106,6 +108,21 @@ Test(coprocess, one_that_closes_its_output_is_killed_with_words)
     finish(f);
 }
 
+Test(coprocess, a_task_that_it_never_read_is_given_back)
+{
+    char marker[] = "/tmp/zfarm-coprocess-XXXXXX", script[128];
+    close(mkstemp(marker));
+    snprintf(script, sizeof script, "read -r x; echo $x; exec <&-; rm %s; exec sleep 60", marker);
+    struct fixture *f = begun(script);
+    run(f, 1, "a");
+    assert_answer(&f->ends[0], 1, "a\n");
+    while (access(marker, F_OK) == 0)
+        usleep(1000);
+    run(f, 2, "b\nc");
+    assert_end(&f->ends[0], RETURNED, 2, 2);
+    finish(f);
+}
+
 Test(coprocess, a_task_past_its_time_is_killed_and_costs_no_other)
 {
     struct fixture *f = scripted(moody);
@@ -174,7 +191,7 @@ Test(coprocess, a_task_of_two_lines_is_a_bad_one_unless_lines_end_with_nul)
 
 Test(coprocess, a_line_that_nobody_asked_for_ends_it)
 {
-    struct fixture *f = begun("while read -r x; do echo $x; echo more; done");
+    struct fixture *f = begun("while read -r x; do printf '%s\\nmore\\n' $x; done");
     run(f, 1, "a");
     assert_answer(&f->ends[0], 1, "a\n");
     run_until_broken(f);
