@@ -22,7 +22,7 @@ peaks_are_below() {
   return "$verdict"
 }
 
-peak_of() { env time -f %M -o "$1.peak" "${@:2}"; }
+peak_of() { ASAN_OPTIONS=${ASAN_OPTIONS:-}:quarantine_size_mb=16 env time -f %M -o "$1.peak" "${@:2}"; }
 
 # farm SINK-OPTION...: task 10 does not end before there is a file `go`.
 farm() {
