@@ -34,6 +34,20 @@ Test(collector_end, tasks_that_were_not_run_are_not_waited_for)
     story_end(&s);
 }
 
+Test(collector_end, a_ventilator_that_stopped_early_does_not_know_of_all_that_is_here)
+{
+    struct story s = {0};
+    story_join(&s);
+    w_results(&s, 20, 1, 1, "1-2");
+    w_results(&s, 20, 2, 1, "5");
+    story_expect(&s, "STORED 1-2 5");
+    v_done(&s, 1, 0, 0, DONE_INPUT_CUT);
+    story_expect(&s, "FLUSH");
+    collector_flushed(s.c, s.now_ns);
+    story_expect(&s, "CLOSED 5: 3 ok, 0 failed, 0 lost, 2 not run");
+    story_end(&s);
+}
+
 Test(collector_end, a_result_of_a_task_that_was_called_not_run_counts)
 {
     struct story s = {0};
