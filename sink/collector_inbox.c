@@ -97,7 +97,8 @@ static void raise_total(const struct collector *c, struct done *m)
     struct range gap;
     if (!(m->flags & DONE_INPUT_CUT) || highest <= m->total)
         return;
-    for (uint64_t at = m->total + 1; seqset_next_gap(accepted, at, highest, &gap); at = gap.last + 1)
+    for (uint64_t at = m->total + 1; seqset_next_gap(accepted, at, highest, &gap);
+         at = gap.last + 1)
         seqset_add(&m->not_run, gap.first, gap.last);
     m->total = highest;
 }

@@ -40,7 +40,7 @@ Test(collector_end, a_ventilator_that_stopped_early_does_not_know_of_all_that_is
     story_join(&s);
     w_results(&s, 20, 1, 1, "1-2");
     w_results(&s, 20, 2, 1, "5");
-    story_expect(&s, "STORED 1-2 5");
+    story_expect(&s, "STORED 1-2,5");
     v_done(&s, 1, 0, 0, DONE_INPUT_CUT);
     story_expect(&s, "FLUSH");
     collector_flushed(s.c, s.now_ns);
