@@ -284,11 +284,35 @@ static void still_running(const struct session *s, const struct stint *stint, st
     seqset_remove_all(to, &s->finished);
 }
 
-/* Adds what runs to `running`. */
-static void add_stints(const struct session *s, uint64_t now_ns, struct list *groups,
-                       struct seqset *running)
+/* Moves the tasks that are run a second time there (--hedge) from `tasks` to `second`. */
+static void take_second(const struct dispatcher *d, const struct session *s, struct seqset *tasks,
+                        struct seqset *second)
 {
-    struct seqset tasks = {0};
+    struct range r;
+    seqset_clear(second);
+    for (uint64_t at = 1; d->options.hedge && seqset_next(tasks, at, UINT64_MAX - 1, &r);
+         at = r.first + 1) {
+        struct story *story = entry_story(ledger_find(&d->ledger, r.first), r.first);
+        const struct holder *holder = story ? story_holder(story, s) : NULL;
+        if (holder && story->hedge && holder->attempt.number == story->hedge)
+            seqset_add(second, r.first, r.first);
+    }
+    seqset_remove_all(tasks, second);
+}
+
+static void add_stint(const struct session *s, const struct seqset *tasks, const char *how,
+                      double for_s, struct list *groups)
+{
+    if (!seqset_empty(tasks))
+        list_add(groups, tasks, "running %son %s for %.1f s", how, session_whereabouts(s).text,
+                 for_s);
+}
+
+/* Adds what runs to `running`. */
+static void add_stints(const struct dispatcher *d, const struct session *s, uint64_t now_ns,
+                       struct list *groups, struct seqset *running)
+{
+    struct seqset tasks = {0}, second = {0};
     uint64_t first_ns = NEVER, last_ns = 0;
     bool each = s->stint_count <= STINTS_SHOWN;
     for (size_t i = 0; i < s->stint_count; i++) {
@@ -299,15 +323,18 @@ static void add_stints(const struct session *s, uint64_t now_ns, struct list *gr
         seqset_add_all(running, &tasks);
         first_ns = stint->since_ns < first_ns ? stint->since_ns : first_ns;
         last_ns = stint->since_ns > last_ns ? stint->since_ns : last_ns;
-        if (each)
-            list_add(groups, &tasks, "running %son %s for %.1f s",
-                     seqset_has(&tasks, s->alone) ? "alone " : "", session_whereabouts(s).text,
-                     seconds(stint->since_ns, now_ns));
+        if (!each)
+            continue;
+        take_second(d, s, &tasks, &second);
+        add_stint(s, &tasks, seqset_has(&tasks, s->alone) ? "alone " : "",
+                  seconds(stint->since_ns, now_ns), groups);
+        add_stint(s, &second, "a second time, ", seconds(stint->since_ns, now_ns), groups);
     }
     if (!each && !seqset_empty(running))
         list_add(groups, running, "running on %s for %.1f to %.1f s", session_whereabouts(s).text,
                  seconds(last_ns, now_ns), seconds(first_ns, now_ns));
     seqset_free(&tasks);
+    seqset_free(&second);
 }
 
 /* Those that the worker has and of which it has said nothing. */
@@ -330,7 +357,7 @@ static void add_session(const struct dispatcher *d, const struct session *s, uin
                         struct reasons *r)
 {
     struct seqset rest = {0}, running = {0};
-    add_stints(s, now_ns, &r->running, &running);
+    add_stints(d, s, now_ns, &r->running, &running);
     if (!seqset_empty(&s->finished))
         list_add(&r->waiting, &s->finished, "result made by %s, not stored yet: %s",
                  session_whereabouts(s).text, storing(d, now_ns).text);

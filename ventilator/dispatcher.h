@@ -29,6 +29,7 @@ struct dispatcher_options {
     uint64_t incarnation;
     unsigned retries;         /* tries in all, at least 1 */
     uint64_t retry_delay_ns;  /* before the second try, see delays.h; 0: none */
+    bool hedge;               /* what runs long is run a second time where a slot idles */
     uint64_t random_seed;     /* of the delays' jitter */
     uint64_t queue_max_bytes; /* of tasks that are not stored */
     uint64_t heartbeat_ns;    /* 500 ms */

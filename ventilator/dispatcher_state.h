@@ -14,7 +14,7 @@
  *
  *     dispatcher.c   events in, actions out, the order of a turn
  *     workers.c      workers: JOIN, WELCOME, what a session's end means for its tasks
- *     handout.c      who gets which task; recall
+ *     handout.c      who gets which task; recall; hedging
  *     haltside.c     a job that the sink ends early
  *     sinkside.c     the sink: JOIN, STORED, verdicts, the end of the job
  *     audit.c        a job that is taken up again: its input against what is stored
@@ -93,11 +93,12 @@ struct dispatcher {
     struct seqset judged;  /* VERDICT given, not stored yet */
     uint64_t random;       /* for the delays */
 
-    struct buf room;        /* the batch that is being filled */
-    struct session *target; /* whom it is for */
-    bool asked;             /* tasks were asked for */
-    bool dry;               /* and there were none */
-    bool turn_wanted;       /* the input told something that the next turn acts on */
+    struct buf room;         /* the batch that is being filled */
+    struct session *target;  /* whom it is for */
+    bool asked;              /* tasks were asked for */
+    bool dry;                /* and there were none */
+    uint64_t hedge_again_ns; /* not before, tasks to be run twice are looked for */
+    bool turn_wanted;        /* the input told something that the next turn acts on */
     bool input_ended;
     bool stopping;
     bool failed; /* the job ends with 255 */

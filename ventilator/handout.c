@@ -2,8 +2,10 @@
 #include "ventilator/dispatcher_state.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 #include "common/clock.h"
+#include "common/xalloc.h"
 
 /* Who gets which task.
  *
@@ -72,7 +74,8 @@ static void note_failed_at(struct story *story, uint64_t instance)
 void handout_failed(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns)
 {
     struct story *story = handout_take_back(d, s, seq);
-    story->fails++;
+    if (story->holder_count == 0 || !story->hedge) /* else the other attempt of this try decides */
+        story->fails++;
     note_failed_at(story, s->instance);
     s->fails_in_a_row++;
     dispatcher_moved(d, now_ns);
@@ -202,7 +205,9 @@ static void parcel_add(struct parcel *p, struct dispatcher *d, struct story *sto
                        struct bytes record, uint64_t flags)
 {
     story->attempts++;
-    if (story->fails + 1 >= d->options.retries)
+    if (story->holder_count)
+        story->hedge = story->attempts; /* not the last: what it doubles decides */
+    else if (story->fails + 1 >= d->options.retries)
         flags |= TASK_LAST;
     struct task_run run = {.first = story->seq,
                            .number = story->attempts,
@@ -218,7 +223,7 @@ static void parcel_add(struct parcel *p, struct dispatcher *d, struct story *sto
     bool added = story_add_holder(story, (struct holder){p->session,
                                                          {d->options.incarnation, story->attempts},
                                                          p->session->batch + 1});
-    assert(added); /* what is queued has no holder */
+    assert(added); /* what is queued has no holder, what is hedged has one */
     p->tasks++;
     p->bytes += record.size;
 }
@@ -357,15 +362,20 @@ static struct session *emptiest(struct dispatcher *d)
     return best;
 }
 
-static void send_alone(struct dispatcher *d, struct session *s, uint64_t seq)
+static void send_one(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t flags)
 {
     struct parcel p;
     parcel_begin(&p, d, s);
     struct entry *entry = ledger_find(&d->ledger, seq);
     struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
     handout_unqueue(d, seq, seq);
-    parcel_add(&p, d, story, ledger_walk(&p.walk, entry, seq), TASK_ALONE);
+    parcel_add(&p, d, story, ledger_walk(&p.walk, entry, seq), flags);
     parcel_send(&p, d);
+}
+
+static void send_alone(struct dispatcher *d, struct session *s, uint64_t seq)
+{
+    send_one(d, s, seq, TASK_ALONE);
     s->alone = seq;
     s->reserved = false;
 }
@@ -437,6 +447,103 @@ static void recall(struct dispatcher *d, uint64_t now_ns)
     }
 }
 
+/* ---- hedging ---- */
+
+/* A task that is known to run, and where. */
+struct runner {
+    uint64_t seq;
+    uint64_t since_ns;
+    const struct session *at;
+};
+
+struct runners {
+    struct runner *items;
+    size_t count;
+    size_t capacity;
+};
+
+static struct session *idlest_but(const struct dispatcher *d, const struct session *not_this)
+{
+    struct session *best = NULL;
+    for (size_t i = 0; i < d->session_count; i++) {
+        struct session *s = d->sessions[i];
+        if (s != not_this && wants_work(d, s) && session_reserve_room(s) &&
+            (!best || is_less_busy(s, best)))
+            best = s;
+    }
+    return best;
+}
+
+/* When somebody idles, and neither the input nor the queues nor a recall has anything for him. */
+static bool may_hedge(const struct dispatcher *d, uint64_t now_ns)
+{
+    if (!d->options.hedge || now_ns < d->hedge_again_ns || !d->input_ended || handout_waiting(d))
+        return false;
+    for (size_t i = 0; i < d->session_count; i++) {
+        const struct session *s = d->sessions[i];
+        if ((s->recalling || session_unstarted(s)) && !s->holds_fast)
+            return false;
+    }
+    return idlest_but(d, NULL);
+}
+
+/* One attempt only, never doubled before, and no suspicion that it kills workers. */
+static bool is_hedgeable(const struct dispatcher *d, const struct session *s, uint64_t seq)
+{
+    if (seqset_has(&s->finished, seq))
+        return false;
+    const struct story *story = entry_story(ledger_find(&d->ledger, seq), seq);
+    return !story || (story->holder_count == 1 && !story->hedge && !story->losses);
+}
+
+static void add_runners(const struct dispatcher *d, const struct session *s, struct runners *to)
+{
+    for (size_t i = 0; i < s->stint_count; i++) {
+        struct range r, stint = s->stints[i].tasks;
+        for (uint64_t at = stint.first; seqset_next(&s->out, at, stint.last, &r);
+             at = r.first + 1) {
+            if (!is_hedgeable(d, s, r.first))
+                continue;
+            if (to->count == to->capacity) {
+                to->capacity = to->capacity ? to->capacity * 2 : 16;
+                to->items = xrealloc(to->items, to->capacity * sizeof *to->items);
+            }
+            to->items[to->count++] = (struct runner){r.first, s->stints[i].since_ns, s};
+        }
+    }
+}
+
+static int by_start(const void *a, const void *b)
+{
+    const struct runner *x = a, *y = b;
+    if (x->since_ns != y->since_ns)
+        return x->since_ns < y->since_ns ? -1 : 1;
+    return (x->seq > y->seq) - (x->seq < y->seq);
+}
+
+/* The tasks that have run longest are run a second time elsewhere; the first final result counts
+ * (Dean and Barroso, The Tail at Scale, 2013). What runs is known from heartbeats: no need to look
+ * more often. */
+static void hedge(struct dispatcher *d, uint64_t now_ns)
+{
+    struct runners all = {0};
+    if (!may_hedge(d, now_ns))
+        return;
+    d->hedge_again_ns = now_ns + d->options.heartbeat_ns;
+    for (size_t i = 0; i < d->session_count; i++)
+        add_runners(d, d->sessions[i], &all);
+    if (all.count)
+        qsort(all.items, all.count, sizeof *all.items, by_start);
+    for (size_t i = 0; i < all.count; i++) {
+        struct session *s = idlest_but(d, all.items[i].at);
+        if (!s)
+            continue;
+        send_one(d, s, all.items[i].seq, 0);
+        handed_out(d, now_ns);
+    }
+    free(all.items);
+}
+
 static void hand_out_queue(struct dispatcher *d, bool choosy, uint64_t now_ns)
 {
     bool passed_over = false;
@@ -463,4 +570,5 @@ void handout_turn(struct dispatcher *d, uint64_t now_ns)
     hand_out_queue(d, true, now_ns);
     hand_out_queue(d, false, now_ns); /* a better place is never waited for */
     recall(d, now_ns);
+    hedge(d, now_ns);
 }

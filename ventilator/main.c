@@ -28,6 +28,8 @@ static const struct option_row rows[] = {
      .help = "tries of a task that fails (1)", .min = 1, .max = 1000000},
     {"retry-delay", NULL, OPTION_SECONDS, AT(ventilator.retry_delay_ns), "SECS",
      .help = "wait before the 2nd, doubled before each next (0)"},
+    {"hedge", NULL, OPTION_FLAG, AT(ventilator.hedge),
+     .help = "at the end, run slow tasks on a second worker too"},
     {"bind", NULL, OPTION_TEXT, AT(ventilator.bind), "ENDPOINT",
      .help = "where all connect (tcp://127.0.0.1:5556)"},
     {"lanes", NULL, OPTION_TEXT, AT(ventilator.lanes), "ENDPOINT",

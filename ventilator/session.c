@@ -111,6 +111,7 @@ void session_sent(struct session *s, uint64_t first, uint64_t last, size_t size_
     seqset_add(&s->out, first, last);
     append_order(s, first, last);
     s->sent_tasks += last - first + 1;
+    s->holds_fast = false;
     s->sent_bytes += size_bytes;
 }
 

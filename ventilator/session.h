@@ -53,6 +53,7 @@ struct session {
     bool passed_over; /* in this turn there was nothing queued for it */
     bool recalling;   /* RECALL is not answered yet */
     uint64_t recall_again_ns;
+    bool holds_fast; /* it gave nothing back when it was last asked */
     uint64_t fails_in_a_row;
 };
 

@@ -338,6 +338,7 @@ static void make_dispatcher(struct ventilator *v, size_t workers)
     struct dispatcher_options options = {.incarnation = clock_realtime_us(),
                                          .retries = (unsigned)v->options->retries,
                                          .retry_delay_ns = v->options->retry_delay_ns,
+                                         .hedge = v->options->hedge,
                                          .random_seed = random_u64(),
                                          .queue_max_bytes = v->options->queue_max_bytes,
                                          .heartbeat_ns = v->options->heartbeat_ns,

@@ -14,6 +14,7 @@ struct ventilator_options {
     const char *lanes; /* of the gate; NULL: the next port of the same host */
     uint64_t retries;
     uint64_t retry_delay_ns;
+    bool hedge;
     uint64_t queue_max_bytes;
     uint64_t task_max_bytes;
     uint64_t workers_max; /* 0: as many as the descriptors allow */

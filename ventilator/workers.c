@@ -483,6 +483,7 @@ static void returned(struct dispatcher *d, struct session *s, struct bytes body,
             for (uint64_t seq = open.ranges[i].first; seq <= open.ranges[i].last; seq++)
                 handout_take_back(d, s, seq);
         s->recalling = false;
+        s->holds_fast = open.members == 0;
         if (m.reason == RETURNED_NOT_STARTED)
             s->leaving = true;
         if (open.members)

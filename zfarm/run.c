@@ -70,6 +70,7 @@ static const struct option_row rows[] = {
      .min = 1, .max = 1000000, .children = VENTILATOR},
     {"retry-delay", NULL, OPTION_SECONDS, AT(number), "SECS",
      .help = "wait before the 2nd, doubled before each next (0)", .children = VENTILATOR},
+    {"hedge", NULL, OPTION_FLAG, AT(flag), .help = NULL, .children = VENTILATOR},
     {"timeout", NULL, OPTION_PARSED, AT(timeout), "SECS|N%",
      .help = "kill a task that runs longer; N% of the median", .parse = timeout_parse,
      .children = WORKER},

@@ -66,6 +66,7 @@ static void end_running(void *context, uint64_t serial)
     uint32_t left = s->assignment.count - s->at - 1;
     s->at++;
     if (s->killed) {
+        model_kill_run(&sim->model, seq);
         note_done(e, (struct fake_done){.kind = DONE_CANCELLED, .slot = slot, .seq = seq});
         begin_next(e, slot);
         return;
@@ -124,6 +125,20 @@ static void check_alone(struct fake_executor *e, unsigned slot)
     }
 }
 
+/* What is run twice (--hedge) is so by two workers. */
+static void check_twin(struct fake_executor *e, unsigned slot)
+{
+    struct sim *sim = e->node->sim;
+    uint64_t seq = running(&e->slots[slot]);
+    for (unsigned i = 0; i < e->slot_count; i++) {
+        const struct fake_slot *other = &e->slots[i];
+        if (i != slot && other->busy && !other->killed && other->at < other->assignment.count &&
+            running(other) == seq && !sim->model.disturbed)
+            sim_violation(sim, "task %llu runs twice on %s", (unsigned long long)seq,
+                          e->node->name);
+    }
+}
+
 static void begin_next(struct fake_executor *e, unsigned slot)
 {
     struct sim *sim = e->node->sim;
@@ -139,7 +154,11 @@ static void begin_next(struct fake_executor *e, unsigned slot)
         sim_violation(sim, "task %llu reached %s with other bytes", (unsigned long long)seq,
                       e->node->name);
     check_alone(e, slot);
+    check_twin(e, slot);
     s->end = model_begin_run(&sim->model, seq);
+    const char *wrong = model_company(&sim->model, seq);
+    if (wrong)
+        sim_violation(sim, "%s", wrong);
     e->node->runs++;
     s->killed = false;
     s->since_ns = sim->now_ns;

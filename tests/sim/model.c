@@ -44,6 +44,7 @@ enum run_end model_begin_run(struct model *model, uint64_t seq)
     struct truth *t = &model->truths[seq];
     const struct plan_task *task = task_of(model, seq);
     t->runs++;
+    t->running++;
     switch (task->nature) {
     case NATURE_BAD:
         return RUN_BAD;
@@ -63,9 +64,15 @@ enum run_end model_begin_run(struct model *model, uint64_t seq)
 void model_end_run(struct model *model, uint64_t seq, enum run_end end)
 {
     struct truth *t = &model->truths[seq];
+    t->running--;
     t->good_runs += end == RUN_GOOD;
     t->bad_runs += end == RUN_BAD || end == RUN_KILLS_SLOT;
     t->kills += end == RUN_KILLS_WORKER;
+}
+
+void model_kill_run(struct model *model, uint64_t seq)
+{
+    model->truths[seq].running--;
 }
 
 void model_death(struct model *model, const struct seqset *had)
@@ -78,6 +85,14 @@ void model_death(struct model *model, const struct seqset *had)
 
 /* ---- what may come of it ---- */
 
+const char *model_company(struct model *model, uint64_t seq)
+{
+    unsigned running = model->truths[seq].running, most = model->plan->hedge ? 2 : 1;
+    if (running > most && !model->disturbed)
+        return wrong(model, "task %llu runs %u times at once", (unsigned long long)seq, running);
+    return NULL;
+}
+
 static const char *check_failed(struct model *model, const struct result *r)
 {
     const struct truth *t = &model->truths[r->seq];
@@ -87,7 +102,7 @@ static const char *check_failed(struct model *model, const struct result *r)
     if (t->bad_runs < model->plan->retries)
         return wrong(model, "task %llu was called failed after %u of %u tries",
                      (unsigned long long)r->seq, t->bad_runs, model->plan->retries);
-    if (!model->disturbed && t->bad_runs > model->plan->retries)
+    if (!model->disturbed && t->bad_runs > model->plan->retries + model->plan->hedge)
         return wrong(model, "task %llu failed %u times and had %u tries",
                      (unsigned long long)r->seq, t->bad_runs, model->plan->retries);
     return NULL;
@@ -161,7 +176,7 @@ void model_forget(struct model *model, uint64_t seq)
     seqset_remove(&model->stored, seq, seq);
 }
 
-/* Without a fault each task runs as often as it must. */
+/* Without a fault each task runs as often as it must, and with --hedge once more at most. */
 static const char *check_runs(struct model *model, uint64_t seq)
 {
     const struct truth *t = &model->truths[seq];
@@ -173,7 +188,7 @@ static const char *check_runs(struct model *model, uint64_t seq)
         wanted = task->times < tries ? task->times + 1 : tries;
     else if (task->nature == NATURE_TOO_LARGE)
         wanted = 0;
-    if (t->runs != wanted)
+    if (t->runs < wanted || t->runs > wanted + (model->plan->hedge && wanted))
         return wrong(model, "task %llu ran %u times instead of %u", (unsigned long long)seq,
                      t->runs, wanted);
     return NULL;

@@ -12,6 +12,7 @@
  * What returns a sentence returns NULL when all is well. */
 struct truth {
     unsigned runs;
+    unsigned running;   /* now */
     unsigned good_runs; /* that ended so, as the executor saw it */
     unsigned bad_runs;
     unsigned kills;  /* of workers by this task */
@@ -38,9 +39,12 @@ void model_free(struct model *model);
 enum run_end { RUN_GOOD, RUN_BAD, RUN_KILLS_SLOT, RUN_KILLS_WORKER };
 enum run_end model_begin_run(struct model *model, uint64_t seq);
 void model_end_run(struct model *model, uint64_t seq, enum run_end end);
+void model_kill_run(struct model *model, uint64_t seq); /* instead: it was cancelled */
 /* A worker that had these tasks is dead, or was away for as long as if it were. */
 void model_death(struct model *model, const struct seqset *had);
 
+/* Whether as many run now as may. */
+const char *model_company(struct model *model, uint64_t seq);
 const char *model_accept(struct model *model, const struct result *result);
 /* The store has lost the final result of the task; it is as if it had never come. */
 void model_forget(struct model *model, uint64_t seq);

@@ -172,6 +172,7 @@ void plan_make(struct plan *plan, uint64_t seed)
     make_network(plan, &rng);
     make_members(plan, &rng);
     make_faults(plan, &rng);
+    plan->hedge = rng_chance(&rng, 30);
 }
 
 void plan_free(struct plan *plan)

@@ -44,6 +44,7 @@ struct plan {
     uint64_t work_ns; /* what all tasks take, together */
     unsigned retries;
     uint64_t retry_delay_ns; /* 0: none */
+    bool hedge;
     uint64_t queue_max_bytes;
     uint64_t kept_max_bytes;
     uint64_t window_max_bytes;

@@ -209,12 +209,13 @@ static void check_company(struct cable *c, uint64_t incarnation, const struct ta
             sim_violation(sim, "task %" PRIu64 " is handed out in company after a death", seq);
 }
 
-/* What has failed waits before it is handed out again. */
+/* What has failed waits before it is handed out again, unless the word of it may be on its way while
+ * the ventilator has the task run a second time. */
 static void check_patience(struct sim *sim, const struct task_run *run)
 {
     for (uint64_t seq = run->first; seq < run->first + run->count; seq++) {
         const struct tap_fails *f = &sim->tap.fails[seq];
-        if (!f->count || sim->model.disturbed)
+        if (!f->count || sim->model.disturbed || sim->plan.hedge)
             continue;
         uint64_t least_ns = (sim->plan.retry_delay_ns << (f->count - 1)) / 2;
         if (sim->now_ns < f->last_ns + least_ns)

@@ -49,6 +49,7 @@ static void start(struct node *node)
     struct dispatcher_options options = {.incarnation = clock + v->lives,
                                          .retries = plan->retries,
                                          .retry_delay_ns = plan->retry_delay_ns,
+                                         .hedge = plan->hedge,
                                          .random_seed = rng_next(&node->sim->fate),
                                          .queue_max_bytes = plan->queue_max_bytes,
                                          .heartbeat_ns = 500 * NS_PER_MS,

@@ -104,6 +104,7 @@ void worker_finished(struct farm *f, struct farm_peer *p, const char *tasks, uin
 void worker_failed(struct farm *f, struct farm_peer *p, uint64_t seq, uint32_t number);
 void worker_returned(struct farm *f, struct farm_peer *p, const char *tasks,
                      enum returned_reason reason);
+void worker_runs(struct farm *f, struct farm_peer *p, const char *tasks);   /* says a heartbeat */
 void worker_says(struct farm *f, struct farm_peer *p, enum wire_kind kind); /* without a body */
 void worker_lane_dies(struct farm *f, struct farm_peer *p);
 void worker_control_dies(struct farm *f, struct farm_peer *p);

@@ -216,6 +216,16 @@ void worker_returned(struct farm *f, struct farm_peer *p, const char *tasks,
     returned_free(&m);
 }
 
+void worker_runs(struct farm *f, struct farm_peer *p, const char *tasks)
+{
+    struct heartbeat m = {.clock_ns = f->now_ns};
+    ranges_of(tasks, &m.running);
+    struct buf to = peer_message(f, p, KIND_HEARTBEAT);
+    heartbeat_put(&to, &m);
+    peer_send(f, p, &to);
+    heartbeat_free(&m);
+}
+
 void worker_says(struct farm *f, struct farm_peer *p, enum wire_kind kind)
 {
     struct buf to = peer_message(f, p, kind);

@@ -57,17 +57,6 @@ static void expect_stall(struct farm *f, const char *words)
     cr_assert(strstr(why.text, words), "\"%s\" in: %s", words, why.text);
 }
 
-/* A heartbeat that names what runs. */
-static void worker_runs(struct farm *f, struct farm_peer *p, const char *tasks)
-{
-    struct heartbeat m = {.clock_ns = f->now_ns};
-    ranges_of(tasks, &m.running);
-    struct buf to = peer_message(f, p, KIND_HEARTBEAT);
-    heartbeat_put(&to, &m);
-    peer_send(f, p, &to);
-    heartbeat_free(&m);
-}
-
 static void sink_flags(struct farm *f, uint64_t flags)
 {
     struct stored_note m = {.epoch = f->epoch, .flags = flags};
