@@ -256,10 +256,8 @@ static enum error write_job(struct store *s, struct why *why)
     return error;
 }
 
-enum error store_commit(struct store *s, struct why *why)
+static enum error commit(struct store *s, struct why *why)
 {
-    if (!store_is_dirty(s))
-        return ERR_NONE;
     enum error error = step(s, BEGIN, why);
     if (error)
         return error;
@@ -271,6 +269,21 @@ enum error store_commit(struct store *s, struct why *why)
         step(s, ROLLBACK, NULL); /* it may have been rolled back already: that error says nothing */
         return error;
     }
+    return ERR_NONE;
+}
+
+enum error store_commit(struct store *s, struct why *why)
+{
+    if (!store_is_dirty(s))
+        return ERR_NONE;
+    /* That the job is over survives a loss of power in any case, and all before it. */
+    bool sync = s->finishes && s->durability == STORE_NORMAL;
+    enum error error = sync ? store_run(s, "PRAGMA synchronous = FULL", why) : ERR_NONE;
+    error = error ? error : commit(s, why);
+    if (sync)
+        store_run(s, "PRAGMA synchronous = NORMAL", NULL);
+    if (error)
+        return error;
     buf_clear(&s->pending);
     s->files_changed = s->executor_changed = s->finishes = false;
     s->reopen = 0;

@@ -62,7 +62,7 @@ enum error store_failure(const struct store *s, struct why *why)
     return fail(why, ERR_IO, "the store %s cannot be used: %s", s->path, sqlite3_errmsg(s->db));
 }
 
-static enum error run(struct store *s, const char *sql, struct why *why)
+enum error store_run(struct store *s, const char *sql, struct why *why)
 {
     return sqlite3_exec(s->db, sql, NULL, NULL, NULL) ? store_failure(s, why) : ERR_NONE;
 }
@@ -121,7 +121,7 @@ static enum error create(struct store *s, uint64_t job, struct why *why)
         "INSERT INTO job (id, job, incarnation, started) VALUES (1, %" PRId64 ", 0, %.6f); COMMIT;",
         STORE_APPLICATION, STORE_SCHEMA, store_schema, (int64_t)job,
         (double)clock_realtime_us() / 1e6);
-    enum error error = run(s, text, why);
+    enum error error = store_run(s, text, why);
     free(text);
     return error;
 }
@@ -153,16 +153,16 @@ static enum error connect_to(struct store *s, struct why *why)
         return store_failure(s, why);
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_timeout(s->db, 1000); /* somebody who reads may hold it for a moment */
-    return run(s, "PRAGMA synchronous = FULL", why);
+    return store_run(s, "PRAGMA synchronous = FULL", why);
 }
 
 /* That it was opened once more survives a loss of power in any case: the ventilator tells by it which of
  * two sinks is the later one. */
-static enum error count_opening(struct store *s, enum store_durability durability, struct why *why)
+static enum error count_opening(struct store *s, struct why *why)
 {
-    enum error error = run(s, "UPDATE job SET opened = opened + 1", why);
-    if (!error && durability == STORE_NORMAL)
-        error = run(s, "PRAGMA synchronous = NORMAL", why);
+    enum error error = store_run(s, "UPDATE job SET opened = opened + 1", why);
+    if (!error && s->durability == STORE_NORMAL)
+        error = store_run(s, "PRAGMA synchronous = NORMAL", why);
     return error;
 }
 
@@ -170,7 +170,7 @@ static enum error prepare(struct store *s, struct why *why)
 {
     char *checkpoint =
         xasprintf("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = %d", CHECKPOINT_PAGES);
-    enum error error = run(s, checkpoint, why);
+    enum error error = store_run(s, checkpoint, why);
     free(checkpoint);
     for (int i = 0; i < STATEMENTS && !error; i++)
         if (sqlite3_prepare_v3(s->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT, &s->statements[i],
@@ -242,13 +242,14 @@ enum error store_open(struct store **store, const char *path, enum store_durabil
     struct store *s = xcalloc(1, sizeof *s);
     *past = (struct store_past){0};
     s->path = xstrdup(path);
+    s->durability = durability;
     enum error error = lock(s, why);
     error = error ? error : connect_to(s, why);
     error = error ? error : store_identify(s, &past->is_new, why);
     if (!error && past->is_new)
         error = create(s, job, why);
     error = error ? error : prepare(s, why);
-    error = error ? error : count_opening(s, durability, why);
+    error = error ? error : count_opening(s, why);
     error = error ? error : read_job(s, past, why);
     error = error ? error : read_results(s, past, why);
     if (error) {
@@ -274,7 +275,7 @@ static enum error move_failed(struct store *s, const char *output, struct why *w
                         "UPDATE job SET closed = NULL, total = NULL;"
                         "COMMIT",
                         output);
-    enum error error = run(s, text, why);
+    enum error error = store_run(s, text, why);
     sqlite3_free(text);
     if (error)
         sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);

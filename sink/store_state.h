@@ -35,6 +35,7 @@ struct store {
     struct store_file files[STORE_FILES_MAX];
     size_t file_count;
     bool files_changed;
+    enum store_durability durability;
     uint64_t reopen; /* incarnation to be noted; 0: none */
     struct hash executor;
     bool executor_changed;
@@ -47,6 +48,8 @@ enum error store_failure(const struct store *s, struct why *why);
 /* Whose file is this? ERR_INVALID, ERR_VERSION, ERR_IO with words; an empty one may become a store. */
 enum error store_identify(struct store *s, bool *is_empty, struct why *why);
 enum result_status store_status(struct bytes word); /* RESULT_EXITED if there is no such word */
+/* Runs statements that give no rows. */
+enum error store_run(struct store *s, const char *sql, struct why *why);
 struct hash store_hash(const uint8_t bytes[static 16]);
 
 #endif

@@ -343,6 +343,7 @@ static void write_output(struct sink_node *s)
     if (s->flushing && s->written == s->given) {
         s->flushing = false;
         s->disk.closed = true;
+        s->disk.recent_count = 0; /* this commit survives a loss of power, and all before it */
         s->disk.total = collector_total(s->core);
         s->disk.doubled = collector_counts(s->core)->doubled;
         collector_flushed(s->core, s->node.sim->now_ns);
