@@ -99,7 +99,8 @@ as_parallel() {
   ventilator <(seq 1000)
   sink --halt now,fail=1
   worker one -j1 --shell 'exec sleep 300'
-  worker two -j1 --shell 'until [ -e go ]; do sleep 0.02; done; exit 5'
+  # Only its first task fails: the next one may have begun when the halt comes.
+  worker two -j1 --shell 'until [ -e go ]; do sleep 0.02; done; mkdir first && exit 5; exec sleep 300'
   wait_for 10 has_child one sleep
   touch go
   ends sink 10 5
