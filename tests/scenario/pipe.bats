@@ -53,7 +53,7 @@ load farm
   start_reading in farm zfarm run --pipe -k --block 1K cat
   ends farm 30 1
   same farm.out <(printf 'before\nbehind\n')
-  says farm.err '1500001'
+  says farm.err 'task 2 failed: the task is longer than --task-max'
 }
 
 @test "--retries, --timeout, --joblog and --store are as with any task" {

@@ -11,15 +11,20 @@
 
 /* Each test runs in a process and a temporary directory of its own, with a pipe as standard input. */
 static char directory[] = "/tmp/zfarm-test-XXXXXX";
-static int to_stdin; /* the writing end; -1: closed */
+static int to_stdin; /* the writing end */
 
-static void enter(void)
+static void feed_anew(void)
 {
     int ends[2];
-    cr_assert(mkdtemp(directory) && chdir(directory) == 0 && pipe(ends) == 0);
+    cr_assert_eq(pipe(ends), 0);
     dup2(ends[0], STDIN_FILENO);
     close(ends[0]);
     to_stdin = ends[1];
+}
+
+static void enter(void)
+{
+    cr_assert(mkdtemp(directory) && chdir(directory) == 0);
 }
 
 static void leave(void)
@@ -40,7 +45,6 @@ static void feed(struct bytes bytes)
 static void feed_end(void)
 {
     close(to_stdin);
-    to_stdin = -1;
 }
 
 static struct blocks *open_stdin(struct blocks_options options)
@@ -83,12 +87,7 @@ static void cuts(struct blocks_options options, const char *input, const char *e
 {
     struct bytes bytes = bytes_of(input);
     for (size_t step = 1; step <= bytes.size + 1; step += bytes.size ? bytes.size : 1) {
-        int ends[2];
-        cr_assert_eq(pipe(ends), 0);
-        dup2(ends[0], STDIN_FILENO);
-        close(ends[0]);
-        close(to_stdin);
-        to_stdin = ends[1];
+        feed_anew();
         struct buf shown = {0};
         struct blocks *blocks = open_stdin(options);
         for (size_t at = 0; at < bytes.size; at += step) {
@@ -129,14 +128,14 @@ Test(blocks, recstart_alone_cuts_before_it)
     cuts(options, ">>a>>b>>c", ">>a>>b|>>c|");
     cuts(options, "x>>abcdefgh>>i", "x|>>abcdefgh|>>i|");
     options.block = 1;
-    cuts(options, ">>>>a>", ">>|>>a>|");
+    cuts(options, ">>>>a>", ">|>|>>a>|");
     cuts((struct blocks_options){.recstart = "a long one", .block = 1}, "abc", "abc|");
 }
 
 Test(blocks, with_both_the_border_is_between_them)
 {
     struct blocks_options options = {.recend = "\\n", .recstart = "\\t>", .block = 7};
-    cuts(options, "\t>a\nb\n\t>c\n\t>d", "\t>a\nb\n|\t>c\n|\t>d|");
+    cuts(options, "\t>a\nb\n\t>c\n\t>d", "\t>a\nb\n|\t>c\n\t>d|");
     options.block = 1;
     cuts(options, "a\n\t>\n\t>", "a\n|\t>\n|\t>|");
 }
@@ -147,6 +146,7 @@ Test(blocks, recend_may_be_long_hold_nul_and_not_split_itself)
     cuts(options, "aaabaaaab", "aaab|aaaab|");
     cuts(options, "xxaabxaab", "xxaab|xaab|");
     cuts(options, "aaaaaaaa", "aaaaaaaa|");
+    feed_anew();
     struct buf shown = {0};
     struct blocks *blocks = open_stdin((struct blocks_options){.recend = "\\0", .block = 2});
     feed((struct bytes){(const uint8_t *)"a\0b\0", 4});

@@ -85,7 +85,8 @@ Test(command_pipe, one_that_never_reads_holds_up_nobody)
 
 Test(command_pipe, one_that_reads_slowly_and_writes_more_than_a_pipe_holds)
 {
-    OPEN_PIPE(farm, true, WORDS("head -c 300000 /dev/zero; sleep 0.1; cat; head -c 300000 /dev/zero"));
+    OPEN_PIPE(farm, true,
+              WORDS("head -c 300000 /dev/zero; sleep 0.1; cat; head -c 300000 /dev/zero"));
     struct ending *ending = run_large(&farm);
     expect_status(ending, RESULT_OK, 0);
     cr_expect_eq(ending->out.size, LARGE + 600000);
