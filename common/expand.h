@@ -25,8 +25,8 @@ enum expand_mode {
         2, /* or'ed: the task is no part of the command; {#} and {%} alone are replacements */
 };
 
-/* `mode` is of enum expand_mode; `replacement` is -I's, NULL for {}. Nothing is kept of the arguments. ERR_INVALID with words: an
- * empty replacement, or EXPAND_DIRECT or EXPAND_PIPE without words. */
+/* `mode` is of enum expand_mode; `replacement` is -I's, NULL for {}. Nothing is kept of the arguments.
+ * ERR_INVALID with words: an empty replacement, or no words where they are needed. */
 enum error expand_new(struct expand **expand, unsigned mode, const char *const *words, size_t count,
                       const char *replacement, struct why *why);
 void expand_free(struct expand **expand); /* takes NULL */

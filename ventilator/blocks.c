@@ -174,7 +174,8 @@ static bool find_cut(struct blocks *b)
 {
     size_t held = b->data.size - b->at, cut = 0;
     bool is_last = b->ended && !b->read_over && held <= b->block;
-    size_t ahead = b->recstart_size ? b->recstart_size : 1; /* tells whether the input ends with it */
+    size_t ahead =
+        b->recstart_size ? b->recstart_size : 1; /* tells whether the input ends with it */
     if (!b->read_over && !b->ended && held < b->block + ahead)
         return false;
     if (!b->read_over && !is_last)

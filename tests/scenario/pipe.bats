@@ -65,6 +65,8 @@ load farm
   (($(tail -n +2 log | wc -l) >= 3))
   start again zfarm run --pipe -k --block 2 --retries 2 --timeout 20 --store s.db -a in --shell 'exit 9'
   ends again 30 0
+  start same zfarm verify --pipe --block 2 s.db in
+  ends same 20 0
   start other zfarm run --pipe -k --block 4 --store s.db -a in cat
   ends other 30 255
 }

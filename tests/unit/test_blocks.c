@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/xalloc.h"
+#include "ventilator/source.h"
 
 /* Each test runs in a process and a temporary directory of its own, with a pipe as standard input. */
 static char directory[] = "/tmp/zfarm-test-XXXXXX";
@@ -216,4 +217,36 @@ Test(blocks, what_cannot_be_cut_is_refused_with_words)
     refuses(standard, 2, 0, ERR_INVALID, "::::+");
     standard[1] = (struct input){.count = 0};
     refuses(standard, 2, 0, ERR_INVALID, ":::");
+}
+
+static enum source_state take_tasks(struct source *source, size_t bytes_max, size_t expected)
+{
+    struct buf records = {0};
+    struct why why;
+    size_t tasks;
+    enum source_state state = source_take(source, &records, 10, bytes_max, &tasks, &why);
+    cr_expect_eq(tasks, expected, "%zu tasks", tasks);
+    buf_free(&records);
+    return state;
+}
+
+Test(blocks, a_source_makes_a_task_of_each_and_takes_as_many_as_fit)
+{
+    feed_anew();
+    feed(bytes_of("a\nbb\nc\n12345678\nd\ne\n"));
+    feed_end();
+    struct inputs none = {0};
+    struct source_options options = {
+        .inputs = &none, .values = 1, .pipe = true, .block = 3, .task_max = 5};
+    struct source *source = NULL;
+    struct why why;
+    cr_assert_eq(source_open(&source, &options, &why), ERR_NONE, "%s", why.text);
+    cr_expect_eq(source_total(source), 0);
+    cr_expect_eq(take_tasks(source, 1 << 16, 3), SOURCE_TOOK);
+    cr_expect_eq(take_tasks(source, 1 << 16, 0), SOURCE_TOO_LARGE);
+    cr_expect_eq(source_too_large_size(source), 9);
+    cr_expect_eq(take_tasks(source, 1, 1), SOURCE_TOOK);
+    cr_expect_eq(take_tasks(source, 1, 1), SOURCE_TOOK);
+    cr_expect_eq(take_tasks(source, 1, 0), SOURCE_END);
+    source_close(&source);
 }
