@@ -29,7 +29,7 @@ struct piece {
 };
 
 struct expand {
-    enum expand_mode mode;
+    unsigned mode; /* of enum expand_mode */
     struct piece *pieces;
     size_t piece_count;
     struct buf literals;
@@ -125,7 +125,8 @@ static bool compile_word(struct expand *expand, const char *word, const char *re
     while (*at) {
         struct piece piece = {0};
         size_t size = parse_piece(at, replacement, &piece);
-        if (!size) {
+        bool of_task = piece.kind != PIECE_SEQ && piece.kind != PIECE_SLOT;
+        if (!size || (of_task && expand->mode & EXPAND_PIPE)) {
             at++;
             continue;
         }
@@ -149,7 +150,7 @@ static void compile(struct expand *expand, const char *const *words, size_t coun
         if (i == 0)
             expand->program_varies = replaced;
     }
-    if (count && !replaced) {
+    if (count && !replaced && !(expand->mode & EXPAND_PIPE)) {
         add_piece(expand, PIECE_BREAK);
         add_piece(expand, PIECE_ALL);
     }
@@ -157,12 +158,12 @@ static void compile(struct expand *expand, const char *const *words, size_t coun
         add_piece(expand, PIECE_LINE);
 }
 
-enum error expand_new(struct expand **result, enum expand_mode mode, const char *const *words,
-                      size_t count, const char *replacement, struct why *why)
+enum error expand_new(struct expand **result, unsigned mode, const char *const *words, size_t count,
+                      const char *replacement, struct why *why)
 {
     if (replacement && !*replacement)
         return fail(why, ERR_INVALID, "-I needs a replacement string that is not empty");
-    if (mode == EXPAND_DIRECT && !count)
+    if (mode != EXPAND_SHELL && !count)
         return fail(why, ERR_INVALID,
                     "there is no COMMAND: give one, or --shell to run each task "
                     "as a command line");
@@ -261,13 +262,13 @@ static struct bytes argument_at(struct task task, int index)
 /* Ends a word: what follows is the next one. */
 static void put_break(struct expand *expand)
 {
-    buf_put_byte(&expand->text, expand->mode == EXPAND_SHELL ? ' ' : '\0');
+    buf_put_byte(&expand->text, expand->mode & EXPAND_SHELL ? ' ' : '\0');
 }
 
 static void put_value(struct expand *expand, struct bytes value, enum piece_form form)
 {
     value = in_form(value, form);
-    if (expand->mode == EXPAND_SHELL)
+    if (expand->mode & EXPAND_SHELL)
         shell_quote(&expand->text, value);
     else
         buf_put_bytes(&expand->text, value);
@@ -325,7 +326,7 @@ static bool has_nul(struct task task)
 /* Fills `text`, which then ends with a NUL. */
 static enum error expand_text(struct expand *expand, const struct expand_values *values)
 {
-    if (has_nul(values->task))
+    if (!(expand->mode & EXPAND_PIPE) && has_nul(values->task))
         return ERR_INVALID;
     buf_clear(&expand->text);
     for (size_t i = 0; i < expand->piece_count; i++)
@@ -359,7 +360,7 @@ enum error expand_argv(struct expand *expand, const struct expand_values *values
     enum error error = expand_text(expand, values);
     if (error)
         return error;
-    if (expand->mode == EXPAND_SHELL) {
+    if (expand->mode & EXPAND_SHELL) {
         add_word(expand, 0, sh);
         add_word(expand, 1, dash_c);
         add_word(expand, 2, (char *)expand->text.data);
@@ -377,7 +378,7 @@ enum error expand_line(struct expand *expand, const struct expand_values *values
     if (error)
         return error;
     const char *at = (const char *)expand->text.data, *end = at + expand->text.size;
-    if (expand->mode == EXPAND_SHELL) {
+    if (expand->mode & EXPAND_SHELL) {
         buf_put_text(to, at);
         return ERR_NONE;
     }

@@ -21,12 +21,14 @@ struct expand;
 enum expand_mode {
     EXPAND_DIRECT, /* each word of COMMAND is a word of the argument list */
     EXPAND_SHELL,  /* the words are joined by blanks for sh -c; without words a task is the line */
+    EXPAND_PIPE =
+        2, /* or'ed: the task is no part of the command; {#} and {%} alone are replacements */
 };
 
-/* `replacement` is -I's, NULL for {}. Nothing is kept of the arguments. ERR_INVALID with words: an
- * empty replacement, or EXPAND_DIRECT without words. */
-enum error expand_new(struct expand **expand, enum expand_mode mode, const char *const *words,
-                      size_t count, const char *replacement, struct why *why);
+/* `mode` is of enum expand_mode; `replacement` is -I's, NULL for {}. Nothing is kept of the arguments.
+ * ERR_INVALID with words: an empty replacement, or no words where they are needed. */
+enum error expand_new(struct expand **expand, unsigned mode, const char *const *words, size_t count,
+                      const char *replacement, struct why *why);
 void expand_free(struct expand **expand); /* takes NULL */
 
 /* Is there a replacement in the first word, so that each task may be another program? */

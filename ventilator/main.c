@@ -24,6 +24,14 @@ static const struct option_row rows[] = {
      .min = 1},
     {"colsep", NULL, OPTION_TEXT, AT(ventilator.source.colsep), "REGEX",
      .help = "split each line into arguments"},
+    {"pipe", NULL, OPTION_FLAG, AT(ventilator.source.pipe),
+     .help = "tasks are blocks of whole lines"},
+    {"block", NULL, OPTION_SIZE, AT(ventilator.source.block), "BYTES",
+     .help = "with --pipe: most of a block (1M)", .min = 1},
+    {"recend", NULL, OPTION_TEXT, AT(ventilator.source.recend), "STR",
+     .help = "with --pipe: records end with STR (\\n)"},
+    {"recstart", NULL, OPTION_TEXT, AT(ventilator.source.recstart), "STR",
+     .help = "with --pipe: records begin with STR"},
     {"retries", NULL, OPTION_COUNT, AT(ventilator.retries), "N",
      .help = "tries of a task that fails (1)", .min = 1, .max = 1000000},
     {"retry-delay", NULL, OPTION_SECONDS, AT(ventilator.retry_delay_ns), "SECS",
@@ -85,6 +93,12 @@ static int run(void *target, struct options *options)
     for (size_t i = 0; i < settings->files.count; i++)
         inputs_add_file(&inputs, settings->files.items[i]);
     inputs_add_words(&inputs, options->words);
+    const struct source_options *source = &settings->ventilator.source;
+    if (source->pipe && (source->null || source->values > 1 || source->colsep)) {
+        log_line("--pipe cuts the input into blocks, not into values; leave out -0 (give --recend "
+                 "'\\0'), -n and --colsep");
+        return 255;
+    }
     settings->ventilator.source.inputs = &inputs;
     settings->ventilator.source.task_max = settings->ventilator.task_max_bytes;
     settings->ventilator.ready_fd = settings->ready_fd ? (int)settings->ready_fd : -1;

@@ -96,6 +96,26 @@ static void make_room(struct reader *r)
     r->data = xrealloc(r->data, r->capacity);
 }
 
+enum reader_state reader_read(struct reader *r, uint8_t *to, size_t most, size_t *size,
+                              struct why *why)
+{
+    if (r->ended)
+        return READER_END;
+    struct pollfd ready = {.fd = r->fd, .events = POLLIN};
+    if (poll(&ready, 1, 0) == 0)
+        return READER_WAIT;
+    ssize_t got = read(r->fd, to, most);
+    if (got < 0 && (errno == EINTR || errno == EAGAIN))
+        return READER_WAIT;
+    if (got < 0) {
+        fail(why, ERR_IO, "cannot read tasks from %s: %s", shown(r->path), strerror(errno));
+        return READER_FAILED;
+    }
+    *size = (size_t)got;
+    r->ended = got == 0; /* for good, also on a terminal */
+    return r->ended ? READER_END : READER_VALUE;
+}
+
 /* READER_VALUE: there are more bytes. */
 static enum reader_state read_more(struct reader *r, struct why *why)
 {
@@ -104,19 +124,11 @@ static enum reader_state read_more(struct reader *r, struct why *why)
     if (r->at == r->end)
         r->at = r->end = r->scanned = 0;
     make_room(r);
-    struct pollfd ready = {.fd = r->fd, .events = POLLIN};
-    if (poll(&ready, 1, 0) == 0)
-        return READER_WAIT;
-    ssize_t size = read(r->fd, r->data + r->end, r->capacity - r->end);
-    if (size < 0 && (errno == EINTR || errno == EAGAIN))
-        return READER_WAIT;
-    if (size < 0) {
-        fail(why, ERR_IO, "cannot read tasks from %s: %s", shown(r->path), strerror(errno));
-        return READER_FAILED;
-    }
-    r->end += (size_t)size;
-    r->ended = size == 0; /* for good, also on a terminal */
-    return r->ended ? READER_END : READER_VALUE;
+    size_t size;
+    enum reader_state state = reader_read(r, r->data + r->end, r->capacity - r->end, &size, why);
+    if (state == READER_VALUE)
+        r->end += size;
+    return state;
 }
 
 /* Drops what is buffered of a value that is too long. */

@@ -46,6 +46,10 @@ enum error reader_open(struct reader *reader, const char *path, uint8_t separato
 enum reader_state reader_peek(struct reader *reader, struct bytes *value, struct why *why);
 /* Steps behind the value that was peeked; at the end it does nothing. */
 void reader_skip(struct reader *reader);
+/* Reads what there is, up to `most` bytes, past the values: READER_VALUE, and `*size` of them are at
+ * `to`. Not to be mixed with reader_peek. */
+enum reader_state reader_read(struct reader *reader, uint8_t *to, size_t most, size_t *size,
+                              struct why *why);
 void reader_close(struct reader *reader); /* standard input stays open */
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "common/varint.h"
 #include "common/xalloc.h"
+#include "ventilator/blocks.h"
 #include "ventilator/colsep.h"
 #include "ventilator/combine.h"
 
@@ -22,6 +23,7 @@ struct pending {
 };
 
 struct source {
+    struct blocks *blocks; /* --pipe; else NULL */
     struct combine *combine;
     struct reader *lines; /* the tasks are the lines of one file: the fast way */
     struct colsep colsep;
@@ -43,6 +45,10 @@ static struct hash fingerprint(const struct source_options *options, const struc
         buf_put_byte(&text, inputs->list[i].linked ? '+' : '*');
     if (options->colsep)
         buf_printf(&text, " %s", options->colsep);
+    if (options->pipe)
+        buf_printf(&text, " pipe %" PRIu64 " %zu %s%c%s", options->block, options->task_max,
+                   options->recend ? options->recend : "", options->recend ? 'e' : 'n',
+                   options->recstart ? options->recstart : "");
     struct hash hash = task_hash((struct task){.many = false, .body = buf_bytes(&text)});
     buf_free(&text);
     return hash;
@@ -50,6 +56,8 @@ static struct hash fingerprint(const struct source_options *options, const struc
 
 static uint64_t total(const struct source *source)
 {
+    if (source->blocks)
+        return 0;
     uint64_t rows = combine_total(source->combine);
     return rows / source->values + (rows % source->values != 0);
 }
@@ -61,6 +69,26 @@ static const char *name_of(const struct inputs *inputs)
     return strcmp(inputs->list[0].path, "-") == 0 ? "standard input" : inputs->list[0].path;
 }
 
+static enum error open_inputs(struct source *s, const struct source_options *options,
+                              const struct inputs *inputs, struct why *why)
+{
+    enum error error = ERR_NONE;
+    if (options->pipe) {
+        struct blocks_options blocks = {.recend = options->recend,
+                                        .recstart = options->recstart,
+                                        .block = options->block,
+                                        .block_max = options->task_max};
+        return blocks_open(&s->blocks, inputs, &blocks, why);
+    }
+    if (options->colsep)
+        error = colsep_open(&s->colsep, options->colsep, why);
+    s->has_colsep = options->colsep && !error;
+    if (!error)
+        s->combine =
+            combine_open(inputs, options->null ? '\0' : '\n', options->task_max, &error, why);
+    return error;
+}
+
 enum error source_open(struct source **source, const struct source_options *options,
                        struct why *why)
 {
@@ -69,13 +97,7 @@ enum error source_open(struct source **source, const struct source_options *opti
     struct inputs only = {&standard_input, 1};
     const struct inputs *inputs = options->inputs->count ? options->inputs : &only;
     struct source *s = xcalloc(1, sizeof *s);
-    enum error error = ERR_NONE;
-    if (options->colsep)
-        error = colsep_open(&s->colsep, options->colsep, why);
-    s->has_colsep = options->colsep && !error;
-    if (!error)
-        s->combine =
-            combine_open(inputs, options->null ? '\0' : '\n', options->task_max, &error, why);
+    enum error error = open_inputs(s, options, inputs, why);
     if (error) {
         source_close(&s);
         return error;
@@ -85,7 +107,7 @@ enum error source_open(struct source **source, const struct source_options *opti
     s->total = total(s);
     s->name = name_of(inputs);
     s->fingerprint = fingerprint(options, inputs);
-    if (s->values == 1 && !s->has_colsep)
+    if (s->combine && s->values == 1 && !s->has_colsep)
         s->lines = combine_only_reader(s->combine);
     *source = s;
     return ERR_NONE;
@@ -97,6 +119,7 @@ void source_close(struct source **source)
     *source = NULL;
     if (!s)
         return;
+    blocks_close(&s->blocks);
     combine_close(&s->combine);
     if (s->has_colsep)
         colsep_close(&s->colsep);
@@ -126,14 +149,27 @@ static enum source_state state_of(enum reader_state state)
     return SOURCE_FAILED;
 }
 
-/* Each line of one file is a task: no detour over `pending`. */
+static enum reader_state peek(struct source *s, struct bytes *value, struct why *why)
+{
+    return s->blocks ? blocks_peek(s->blocks, value, why) : reader_peek(s->lines, value, why);
+}
+
+static void skip(struct source *s)
+{
+    if (s->blocks)
+        blocks_skip(s->blocks);
+    else
+        reader_skip(s->lines);
+}
+
+/* Each line of one file, or each block, is a task: no detour over `pending`. */
 static enum source_state take_lines(struct source *s, struct buf *records, size_t tasks_max,
                                     size_t bytes_max, size_t *tasks, struct why *why)
 {
     size_t start = records->size;
     while (*tasks < tasks_max) {
         struct bytes line;
-        enum reader_state state = reader_peek(s->lines, &line, why);
+        enum reader_state state = peek(s, &line, why);
         if (state != READER_VALUE)
             return state_of(state);
         bool fits = line.size <= s->task_max;
@@ -141,7 +177,7 @@ static enum source_state take_lines(struct source *s, struct buf *records, size_
             break;
         if (fits)
             task_put_line(records, line);
-        reader_skip(s->lines);
+        skip(s);
         if (!fits)
             return too_large(s, line.size);
         ++*tasks;
@@ -247,7 +283,7 @@ enum source_state source_take(struct source *source, struct buf *records, size_t
 {
     assert(tasks_max >= 1);
     *tasks = 0;
-    enum source_state state = source->lines
+    enum source_state state = source->lines || source->blocks
                                   ? take_lines(source, records, tasks_max, bytes_max, tasks, why)
                                   : take_rows(source, records, tasks_max, bytes_max, tasks, why);
     return *tasks ? SOURCE_TOOK : state;
@@ -255,6 +291,8 @@ enum source_state source_take(struct source *source, struct buf *records, size_t
 
 int source_fd(const struct source *source)
 {
+    if (source->blocks)
+        return blocks_fd(source->blocks);
     return source->lines ? source->lines->fd : combine_fd(source->combine);
 }
 

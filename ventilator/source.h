@@ -25,14 +25,17 @@ struct source_options {
     bool null;                   /* -0: values end with NUL and not with a newline */
     uint64_t values;    /* -n: how many rows of the inputs make a task; the last may have fewer */
     const char *colsep; /* --colsep: splits each value into arguments; NULL: none */
-    size_t task_max;    /* most bytes of a task's arguments joined by blanks */
+    bool pipe;    /* --pipe: a task is a block of the inputs (blocks.h); no null, -n, --colsep */
+    size_t block; /* --block; 0: task_max */
+    const char *recend, *recstart; /* as blocks.h has them */
+    size_t task_max;               /* most bytes of a task's arguments joined by blanks */
 };
 
 struct source;
 
 /* ERR_NONE: `*source` is the caller's. Otherwise nothing was made and `why` is a whole sentence:
  * ERR_NOT_FOUND, ERR_ACCESS, ERR_IO: an input cannot be read; ERR_INVALID: it is a directory,
- * standard input is named twice, or --colsep is no regular expression. */
+ * standard input is named twice, --colsep is no regular expression, or what blocks_open refuses. */
 enum error source_open(struct source **source, const struct source_options *options,
                        struct why *why);
 void source_close(struct source **source); /* sets *source to NULL; takes NULL */
@@ -51,8 +54,8 @@ uint64_t source_too_large_size(const struct source *source);
 const char *source_name(const struct source *source);
 /* How many tasks there will be in all, or 0 when only reading tells. */
 uint64_t source_total(const struct source *source);
-/* The same for two sources that make the same tasks of the same input: separator, -n, --colsep and
- * how the inputs are combined. What is in the inputs is not part of it. */
+/* The same for two sources that make the same tasks of the same input: separator, -n, --colsep,
+ * how blocks are cut, and how the inputs are combined. What is in the inputs is not part of it. */
 struct hash source_fingerprint(const struct source *source);
 
 #endif

@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/expand.h"
@@ -123,8 +125,37 @@ static void could_not_start(struct command *command, struct slot *slot, const ch
     }
 }
 
+/* A file in memory that holds `block`, to be read from its start; -1: errno tells why there is none. */
+static int file_of(struct bytes block)
+{
+    int fd = memfd_create("zfarm-block", MFD_CLOEXEC);
+    ssize_t size = 1;
+    for (size_t at = 0; fd >= 0 && size > 0 && at < block.size; at += (size_t)size)
+        size = pwrite(fd, block.data + at, block.size - at, (off_t)at);
+    if (fd < 0 || size > 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
+}
+
+/* Returns the errno of what failed. */
+static int start_child(struct command *command, struct slot *slot, struct child_spec *spec,
+                       struct bytes block)
+{
+    if (!command->options->pipe)
+        return child_start(&slot->child, spec);
+    spec->in = file_of(block);
+    if (spec->in < 0)
+        return errno;
+    int error = child_start(&slot->child, spec);
+    close(spec->in);
+    return error;
+}
+
 static void start_program(struct command *command, struct slot *slot, const char *path,
-                          char *const *argv)
+                          char *const *argv, struct bytes block)
 {
     const struct assignment *assignment = &slot->assignment;
     struct child_spec spec = {
@@ -138,7 +169,7 @@ static void start_program(struct command *command, struct slot *slot, const char
         .extra = -1,
         .timeout_ns = time_limit_ns(&command->limit),
     };
-    int error = child_start(&slot->child, &spec);
+    int error = start_child(command, slot, &spec, block);
     if (error)
         could_not_start(command, slot, path, error);
 }
@@ -160,7 +191,7 @@ static void command_start(struct executor *executor, const struct assignment *as
         return;
     }
     if (command->path) {
-        start_program(command, slot, command->path, argv);
+        start_program(command, slot, command->path, argv, values.task.body);
         return;
     }
     char *path;
@@ -170,7 +201,7 @@ static void command_start(struct executor *executor, const struct assignment *as
         finish_no_program(command, slot, error, &why);
         return;
     }
-    start_program(command, slot, path, argv);
+    start_program(command, slot, path, argv, values.task.body);
     free(path);
 }
 
@@ -346,7 +377,8 @@ static enum error open_parts(struct command *command, const struct command_optio
     size_t count = 0;
     while (options->words[count])
         count++;
-    enum expand_mode mode = options->shell ? EXPAND_SHELL : EXPAND_DIRECT;
+    unsigned mode =
+        (options->shell ? EXPAND_SHELL : EXPAND_DIRECT) | (options->pipe ? EXPAND_PIPE : 0U);
     enum error error = expand_new(&command->expand, mode, (const char *const *)options->words,
                                   count, options->replacement, why);
     if (!error)

@@ -8,7 +8,8 @@
 struct guard;
 
 /* The executor of commands: each task is one process, which is COMMAND with the task put in
- * (common/expand.h), started directly or, with --shell, by sh -c. Its standard input is /dev/null;
+ * (common/expand.h), started directly or, with --shell, by sh -c. Its standard input is /dev/null,
+ * or with --pipe a file in memory that holds the task, so that nothing waits for its reader;
  * its environment is worker/environment.h's; how it is captured and killed is worker/child.h's:
  * what it left running when it exits is left alone, unless it was timed out or cancelled.
  *
@@ -24,6 +25,7 @@ struct command_options {
     struct executor_options base;
     char *const *words;      /* COMMAND and its arguments, ended by NULL; may be empty with shell */
     bool shell;              /* --shell */
+    bool pipe;               /* --pipe: the task is COMMAND's standard input, not part of it */
     const char *replacement; /* -I; NULL: {} */
     struct guard *guard;     /* guard.h; NULL: none. Must outlive the executor */
 };

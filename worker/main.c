@@ -30,6 +30,8 @@ static const struct option_row rows[] = {
      .help = "call a C function instead of a command"},
     {"coprocess", NULL, OPTION_FLAG, AT(worker.coprocess),
      .help = "start COMMAND once a slot: a line in, a line out"},
+    {"pipe", NULL, OPTION_FLAG, AT(worker.pipe),
+     .help = "the task is the stdin of COMMAND; {} is not replaced"},
     {"null", "0", OPTION_FLAG, AT(worker.null), .help = "with --coprocess: NUL, not newline"},
     {"replace", "I", OPTION_TEXT, AT(worker.replacement), "STR",
      .help = "what the task replaces ({})"},
@@ -89,6 +91,15 @@ static int run(void *target, struct options *options)
     }
     if (worker->plugin && worker->coprocess) {
         log_line("--plugin and --coprocess are two different ways to run a task; give one");
+        return 255;
+    }
+    if (worker->pipe && (worker->plugin || worker->coprocess || worker->replacement)) {
+        log_line("--pipe gives each task to the stdin of a COMMAND of its own; leave out --plugin, "
+                 "--coprocess and -I");
+        return 255;
+    }
+    if (worker->pipe && options->word_count == 0) {
+        log_line("with --pipe there must be a COMMAND that reads its stdin; try: --pipe -- wc -l");
         return 255;
     }
     worker->words = options->words;

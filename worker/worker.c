@@ -313,6 +313,7 @@ static enum error make_executor(struct worker *w, unsigned slots, struct why *wh
     w->executor_options.command = (struct command_options){.base = base,
                                                            .words = o->words,
                                                            .shell = o->shell,
+                                                           .pipe = o->pipe,
                                                            .replacement = o->replacement,
                                                            .guard = w->guard};
     return command_new(&w->executor_options.command, &events, &w->executor, why);
@@ -322,8 +323,8 @@ static enum error make_executor(struct worker *w, unsigned slots, struct why *wh
 static struct hash executor_hash(const struct worker_options *o)
 {
     struct buf text = {0};
-    buf_printf(&text, "%s%c%d%d%d%c", o->plugin ? o->plugin : "", 0, o->shell, o->coprocess,
-               o->null, 0);
+    buf_printf(&text, "%s%c%d%d%d%d%c", o->plugin ? o->plugin : "", 0, o->shell, o->coprocess,
+               o->null, o->pipe, 0);
     for (char *const *word = o->words; word && *word; word++)
         buf_put(&text, *word, strlen(*word) + 1);
     XXH128_hash_t hash = XXH3_128bits(text.data, text.size);

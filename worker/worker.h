@@ -28,6 +28,7 @@ struct worker_options {
     bool shell;
     const char *plugin;      /* the file; NULL: commands */
     bool coprocess;          /* COMMAND is started once a slot */
+    bool pipe;               /* the task is COMMAND's standard input */
     bool null;               /* and its lines end with NUL */
     const char *replacement; /* -I; NULL: {} */
     char *const *words;      /* COMMAND and its arguments, or the plugin's; NULL at the end */

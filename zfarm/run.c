@@ -20,9 +20,9 @@ enum { VENTILATOR = 1, WORKER = 2, SINK = 4 };
  */
 struct settings {
     struct words files;
-    bool null, shell, coprocess, dry_run, retry_failed, flag;
-    uint64_t values, number;
-    const char *colsep, *replacement, *plugin, *store, *spool, *text;
+    bool null, shell, coprocess, pipe, tag, dry_run, retry_failed, flag;
+    uint64_t values, number, block;
+    const char *colsep, *recend, *recstart, *replacement, *plugin, *store, *spool, *text;
     struct jobs jobs;
     unsigned choice;
     uint64_t task_max_bytes;
@@ -51,7 +51,16 @@ static const struct option_row rows[] = {
      .help = "call a C function instead of a command", .children = WORKER},
     {"coprocess", NULL, OPTION_FLAG, AT(coprocess),
      .help = "start COMMAND once a slot: a line in, a line out", .children = WORKER},
-    {"tag", NULL, OPTION_FLAG, AT(flag), .help = "begin each line with its task", .children = SINK},
+    {"pipe", NULL, OPTION_FLAG, AT(pipe),
+     .help = "a task is a block of lines, on the stdin of COMMAND",
+     .children = VENTILATOR | WORKER},
+    {"block", NULL, OPTION_SIZE, AT(block), "BYTES", .help = "with --pipe: most of a block (1M)",
+     .min = 1, .children = VENTILATOR},
+    {"recend", NULL, OPTION_TEXT, AT(recend), "STR",
+     .help = "with --pipe: records end with STR (\\n)", .children = VENTILATOR},
+    {"recstart", NULL, OPTION_TEXT, AT(recstart), "STR",
+     .help = "with --pipe: records begin with STR", .children = VENTILATOR},
+    {"tag", NULL, OPTION_FLAG, AT(tag), .help = "begin each line with its task", .children = SINK},
     {"output", "o", OPTION_TEXT, AT(text), "FILE", .help = "write results to FILE, not stdout",
      .children = SINK},
     {"format", NULL, OPTION_CHOICE, AT(choice), "FORMAT", .help = "text or jsonl (text)",
@@ -178,6 +187,33 @@ static int start(const struct settings *s, struct options *options, size_t comma
     return status;
 }
 
+/* What does not go with --pipe; NULL if all is well. */
+static const char *pipe_contradiction(const struct settings *s, size_t command)
+{
+    if (!s->pipe)
+        return s->block || s->recend || s->recstart ? "--block, --recend and --recstart cut the "
+                                                      "blocks of --pipe; give --pipe as well"
+                                                    : NULL;
+    if (s->plugin || s->coprocess)
+        return "--pipe gives each block to a COMMAND of its own; leave out --plugin and "
+               "--coprocess";
+    if (command == 0)
+        return "with --pipe there must be a COMMAND that reads its stdin; try: zfarm run --pipe wc "
+               "-l";
+    if (s->null || s->values > 1 || s->colsep || s->replacement)
+        return "--pipe cuts the input into blocks, not into values; leave out -0 (give --recend "
+               "'\\0'), -n, --colsep and -I";
+    if (s->tag)
+        return "--tag begins each line with its task, and with --pipe that is a whole block; leave "
+               "it out";
+    if (s->dry_run)
+        return "--dry-run shows the command of each task, and with --pipe all are the same";
+    if (s->spool)
+        return "--spool keeps lines, and --pipe takes blocks; save the input to a file and give -a "
+               "FILE";
+    return NULL;
+}
+
 /* Options that do not go together; NULL if all is well. */
 static const char *contradiction(const struct settings *s, char *const *inputs, size_t command)
 {
@@ -198,7 +234,7 @@ static const char *contradiction(const struct settings *s, char *const *inputs, 
     if (s->spool && (s->files.count || *inputs))
         return "--spool is for piped input; files and values (-a, ::::, :::) are there to be read "
                "again: leave it out";
-    return NULL;
+    return pipe_contradiction(s, command);
 }
 
 static int run(void *target, struct options *options)

@@ -14,9 +14,9 @@ enum { SHOWN_MAX = 60 };
 
 struct settings {
     struct words files;
-    bool null, prints_missing;
-    uint64_t values, task_max_bytes;
-    const char *colsep;
+    bool null, pipe, prints_missing;
+    uint64_t values, block, task_max_bytes;
+    const char *colsep, *recend, *recstart;
 };
 
 #define AT(field) offsetof(struct settings, field)
@@ -28,6 +28,10 @@ static const struct option_row rows[] = {
     {"null", "0", OPTION_FLAG, AT(null), .help = "tasks end with NUL, not newline"},
     {"max-args", "n", OPTION_COUNT, AT(values), "N", .help = "N values a task", .min = 1},
     {"colsep", NULL, OPTION_TEXT, AT(colsep), "REGEX", .help = "split lines into {1} {2} ..."},
+    {"pipe", NULL, OPTION_FLAG, AT(pipe), .help = "a task is a block of lines"},
+    {"block", NULL, OPTION_SIZE, AT(block), "BYTES", .help = NULL, .min = 1},
+    {"recend", NULL, OPTION_TEXT, AT(recend), "STR", .help = NULL},
+    {"recstart", NULL, OPTION_TEXT, AT(recstart), "STR", .help = NULL},
     {"task-max", NULL, OPTION_SIZE, AT(task_max_bytes), "BYTES", .help = NULL, .min = 1,
      .max = 1 << 20},
 };
@@ -251,6 +255,10 @@ static int verify(const struct settings *s, const char *path, const struct input
                                     .null = s->null,
                                     .values = s->values,
                                     .colsep = s->colsep,
+                                    .pipe = s->pipe,
+                                    .block = s->block,
+                                    .recend = s->recend,
+                                    .recstart = s->recstart,
                                     .task_max = s->task_max_bytes};
     struct why why;
     enum error error = store_view_open(&a.view, path, &a.job, &why);
@@ -284,6 +292,10 @@ static int run(void *target, struct options *options)
     int status = 255;
     if (s->prints_missing && !inputs.count)
         log_line("--missing needs the job's input: zfarm verify --missing FILE.db INPUT");
+    else if (s->pipe && (s->null || s->values > 1 || s->colsep || s->prints_missing))
+        log_line(
+            "--pipe cuts the input into blocks, not into values; leave out -0, -n, --colsep and "
+            "--missing");
     else
         status = verify(s, options->words[0], &inputs);
     inputs_free(&inputs);

@@ -601,6 +601,14 @@ Test(source, the_fingerprint_is_of_the_options_and_not_of_the_content)
     cr_assert_not(hash_equal(plain, fingerprint_of("", (struct source_options){.values = 2})));
     cr_assert_not(hash_equal(plain, fingerprint_of("", (struct source_options){.colsep = ","})));
     cr_assert_not(hash_equal(plain, fingerprint_of("::: a ::: b", PLAIN)));
+    struct hash blocks = fingerprint_of("", (struct source_options){.pipe = true});
+    cr_assert_not(hash_equal(plain, blocks));
+    cr_assert_not(
+        hash_equal(blocks, fingerprint_of("", (struct source_options){.pipe = true, .block = 9})));
+    cr_assert_not(hash_equal(
+        blocks, fingerprint_of("", (struct source_options){.pipe = true, .recend = ""})));
+    cr_assert_not(hash_equal(
+        blocks, fingerprint_of("", (struct source_options){.pipe = true, .recstart = "x"})));
     cr_assert_not(
         hash_equal(fingerprint_of("::: a :::+ b", PLAIN), fingerprint_of("::: a ::: b", PLAIN)));
 }
