@@ -225,9 +225,9 @@ void sink_node_forget(struct node *node, size_t count)
         seqset_remove(&disk->stored, seq, seq);
         model_forget(&sim->model, seq);
         sim->store_forgot = true;
+        disk->closed = false;
         sim_trace(sim, node, "has lost the result of task %llu", (unsigned long long)seq);
     }
-    disk->closed = false;
 }
 
 void sink_node_free_disk(struct node *node)
@@ -366,6 +366,8 @@ void sink_node_check_end(struct node *node)
     const struct collector_counts *counts = collector_counts(of(node)->core);
     struct sim *sim = node->sim;
     const struct model *m = &sim->model;
+    if (sim->store_noticed) /* it is refused in the middle of its work */
+        return;
     if (counts->ok != m->ok || counts->failed != m->failed || counts->lost != m->lost)
         sim_violation(sim, "G2: the sink counts %llu ok, %llu failed, %llu lost",
                       (unsigned long long)counts->ok, (unsigned long long)counts->failed,
