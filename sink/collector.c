@@ -232,7 +232,7 @@ static void turn_ending(struct collector *c, uint64_t now_ns)
     if (ending_complete(&c->ending, &c->intake.stored)) {
         if (collector_has_news(c))
             collector_say_stored(c, now_ns);
-        ending_flush(&c->ending, &c->intake.accepted);
+        ending_flush(&c->ending, &c->intake.accepted, c->counts.input_cut);
         c->intake.closed = true;
         c->counts.not_run = c->ending.not_run.members;
         outgoing_add(&c->outgoing, COLLECTOR_FLUSH, NULL);

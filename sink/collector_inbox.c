@@ -89,20 +89,6 @@ static void say_what_lacks(struct collector *c, uint64_t now_ns)
     collector_exit(c, 255, &why);
 }
 
-/* A ventilator that is stopped while it reads its input again does not know of all that is here. */
-static void raise_total(const struct collector *c, struct done *m)
-{
-    const struct seqset *accepted = &c->intake.accepted;
-    uint64_t highest = seqset_max(accepted);
-    struct range gap;
-    if (!(m->flags & DONE_INPUT_CUT) || highest <= m->total)
-        return;
-    for (uint64_t at = m->total + 1; seqset_next_gap(accepted, at, highest, &gap);
-         at = gap.last + 1)
-        seqset_add(&m->not_run, gap.first, gap.last);
-    m->total = highest;
-}
-
 static enum error take_done(struct collector *c, struct bytes body, uint64_t now_ns)
 {
     struct done m = {0};
@@ -112,7 +98,6 @@ static enum error take_done(struct collector *c, struct bytes body, uint64_t now
     if (!error && c->ending.phase == ENDING_CLOSED)
         collector_say_closed(c);
     if (!error && c->ending.phase <= ENDING_WANTED) {
-        raise_total(c, &m);
         ending_want(&c->ending, &m, &c->intake.stored);
         c->counts.workers = m.workers;
         c->counts.input_cut = m.flags & DONE_INPUT_CUT;

@@ -47,10 +47,18 @@ bool ending_lacks(const struct ending *e, const struct seqset *accepted)
     return false;
 }
 
-void ending_flush(struct ending *e, const struct seqset *accepted)
+void ending_flush(struct ending *e, const struct seqset *accepted, bool is_cut)
 {
+    uint64_t highest = seqset_max(accepted);
+    struct range gap;
     e->phase = ENDING_FLUSHING;
     seqset_remove_all(&e->not_run, accepted);
+    if (!is_cut || highest <= e->total)
+        return;
+    for (uint64_t at = e->total + 1; seqset_next_gap(accepted, at, highest, &gap);
+         at = gap.last + 1)
+        seqset_add(&e->not_run, gap.first, gap.last);
+    e->total = highest;
 }
 
 int ending_status(const struct ending *e, const struct collector_counts *counts,

@@ -29,7 +29,9 @@ void ending_reopen(struct ending *e);
 bool ending_complete(struct ending *e, const struct seqset *stored);
 /* Some of what is missing was not even accepted. */
 bool ending_lacks(const struct ending *e, const struct seqset *accepted);
-void ending_flush(struct ending *e, const struct seqset *accepted);
+/* Nothing is accepted any more. `is_cut`: the input was not read to its end, and the ventilator may have
+ * stopped while it read it again: then it does not know of all that is here, which raises the total. */
+void ending_flush(struct ending *e, const struct seqset *accepted, bool is_cut);
 
 /* The status to exit with: what halting.h says; 255, and why, if the job was interrupted or the counts
  * do not add up. */
