@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
+#include "sink/ending.h"
 #include "tests/unit/story.h"
 
 #include <stdio.h>
@@ -46,6 +47,20 @@ Test(collector_end, a_ventilator_that_stopped_early_does_not_know_of_all_that_is
     collector_flushed(s.c, s.now_ns);
     story_expect(&s, "CLOSED 5: 3 ok, 0 failed, 0 lost, 2 not run");
     story_end(&s);
+}
+
+Test(collector_end, what_comes_after_an_early_done_raises_the_total_as_well)
+{
+    struct ending e = {0};
+    struct seqset accepted = {0};
+    seqset_add(&accepted, 1, 3);
+    ending_want(&e, &(struct done){.total = 3, .flags = DONE_INPUT_CUT}, &accepted);
+    seqset_add(&accepted, 5, 5); /* while the first three were written */
+    ending_flush(&e, &accepted, true);
+    cr_assert_eq(e.total, 5);
+    cr_assert(e.not_run.members == 1 && seqset_has(&e.not_run, 4));
+    seqset_free(&accepted);
+    ending_free(&e);
 }
 
 Test(collector_end, a_result_of_a_task_that_was_called_not_run_counts)
