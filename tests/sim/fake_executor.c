@@ -99,6 +99,14 @@ static bool is_lonely(const struct fake_executor *e, const struct fake_slot *s)
            !sim->model.truths[running(s)].finals;
 }
 
+bool fake_is_dying(const struct fake_executor *e)
+{
+    for (unsigned i = 0; i < e->slot_count; i++)
+        if (e->slots[i].busy && e->slots[i].killed)
+            return true;
+    return false;
+}
+
 bool fake_runs_alone(const struct fake_executor *e)
 {
     for (unsigned i = 0; i < e->slot_count; i++)

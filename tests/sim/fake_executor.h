@@ -47,5 +47,7 @@ void fake_cancel(struct fake_executor *e, unsigned slot, uint64_t seq);
 void fake_turn(struct fake_executor *e); /* tells the core */
 /* It runs a task that must run alone, so that its other slots idle by right. */
 bool fake_runs_alone(const struct fake_executor *e);
+/* A task is being killed: one that must run alone waits for its end, which the ventilator cannot know. */
+bool fake_is_dying(const struct fake_executor *e);
 
 #endif

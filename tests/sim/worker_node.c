@@ -274,7 +274,8 @@ bool worker_node_idles(struct node *node, uint64_t *unstarted)
     *unstarted = 0;
     if (!node->up)
         return false;
-    *unstarted = s->backlog.tasks;
+    bool waits_alone = backlog_alone(&s->backlog) && fake_is_dying(&of(node)->executor);
+    *unstarted = waits_alone ? 0 : s->backlog.tasks;
     return s->link.state == LINK_JOINED && s->outlet.state == OUTLET_UP && s->leaving == STAYING &&
            !s->stopping && !s->gone && !s->link.lane_ended && !work_kept_full(s) &&
            s->backlog.tasks == 0 && s->running.busy < s->options.slots &&
