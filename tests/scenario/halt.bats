@@ -10,7 +10,8 @@ load farm
     'echo {} >>log; [ {} = 3 ] || exec sleep 300; until [ $(wc -l <log) = 3 ]; do sleep 0.02; done; exit 42' \
     ::: {1..9}
   ends farm 10 42
-  grep -qE '^9 tasks: 0 ok, 1 failed, 0 lost, 8 not run; 1 worker; .*; halted by task 3$' farm.err
+  # How many had been numbered by then is chance.
+  grep -qE '^[3-9] tasks: 0 ok, 1 failed, 0 lost, [2-8] not run; 1 worker; .*; halted by task 3' farm.err
   says farm.err 'halted by task 3: nothing more is begun, and what runs is killed'
   same <(tail -n +2 log.txt | cut -f1,7) <(printf '3\t42\n')
   wait_for 5 nothing_is_marked
