@@ -22,22 +22,6 @@ enum {
     EVENTS_MAX = 64,
 };
 
-/* Resetting every signal also spares the C library to ask for the disposition of each. */
-static int spawn_attributes(posix_spawnattr_t *attributes)
-{
-    int error = posix_spawnattr_init(attributes);
-    if (error)
-        return error;
-    sigset_t none, all;
-    sigemptyset(&none);
-    sigfillset(&all);
-    posix_spawnattr_setsigmask(attributes, &none);
-    posix_spawnattr_setsigdefault(attributes, &all);
-    posix_spawnattr_setpgroup(attributes, 0);
-    return posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                                    POSIX_SPAWN_SETPGROUP);
-}
-
 enum error children_open(struct children *children, const struct executor_options *options,
                          struct guard *guard, struct why *why)
 {
@@ -54,15 +38,13 @@ enum error children_open(struct children *children, const struct executor_option
         close(children->null);
         return fail(why, ERR_IO, "cannot make an epoll descriptor: %s", strerror(errno));
     }
-    int error = spawn_attributes(&children->attributes);
-    assert(!error);
+    spawner_init(&children->spawner);
     children->chunk = xmalloc(CHUNK);
     return ERR_NONE;
 }
 
 void children_close(struct children *children)
 {
-    posix_spawnattr_destroy(&children->attributes);
     close(children->epoll);
     close(children->null);
     free(children->chunk);
@@ -154,47 +136,36 @@ void child_init(struct child *child, struct children *children)
 }
 
 /* A script without #! is one for the shell, as execvp has it. */
-static int spawn_script(struct child *child, const struct child_spec *spec,
-                        const posix_spawn_file_actions_t *actions)
+static int start_script(struct child *child, struct spawn *spawn)
 {
     static char shell[] = "/bin/sh";
     size_t count = 0;
-    while (spec->argv[count])
+    while (spawn->argv[count])
         count++;
     char **argv = xcalloc(count + 2, sizeof *argv);
     argv[0] = shell;
-    argv[1] = (char *)(uintptr_t)spec->path;
-    memcpy(argv + 2, spec->argv + 1, count * sizeof *argv);
-    int error = posix_spawn(&child->pid, shell, actions, &child->children->attributes, argv,
-                            spec->environment);
+    argv[1] = (char *)(uintptr_t)spawn->path;
+    memcpy(argv + 2, spawn->argv + 1, count * sizeof *argv);
+    spawn->path = shell;
+    spawn->argv = argv;
+    int error = spawner_start(&child->children->spawner, spawn, &child->pid);
     free(argv);
     return error;
 }
 
-static int spawn(struct child *child, const struct child_spec *spec)
+static int start_program(struct child *child, const struct child_spec *spec)
 {
-    posix_spawn_file_actions_t actions;
-    int error = posix_spawn_file_actions_init(&actions);
-    if (error)
-        return error;
-    const int ends[] = {
-        spec->in < 0 ? child->children->null : spec->in,
-        spec->out < 0 ? child->out.writer : spec->out,
-        spec->err < 0 ? child->err.writer : spec->err,
-        spec->extra,
+    struct spawn spawn = {
+        .path = spec->path,
+        .argv = spec->argv,
+        .environment = spec->environment,
+        .fds = {spec->in < 0 ? child->children->null : spec->in,
+                spec->out < 0 ? child->out.writer : spec->out,
+                spec->err < 0 ? child->err.writer : spec->err, spec->extra},
+        .fd_count = spec->extra < 0 ? 3 : 4,
     };
-    int count = spec->extra < 0 ? 3 : 4;
-    for (int fd = 0; fd < count && !error; fd++)
-        error = posix_spawn_file_actions_adddup2(&actions, ends[fd], fd);
-    if (!error)
-        error = posix_spawn(&child->pid, spec->path, &actions, &child->children->attributes,
-                            spec->argv, spec->environment);
-    if (error == ENOEXEC)
-        error = spawn_script(child, spec, &actions);
-    posix_spawn_file_actions_destroy(&actions);
-    if (error)
-        child->pid = 0;
-    return error;
+    int error = spawner_start(&child->children->spawner, &spawn, &child->pid);
+    return error == ENOEXEC ? start_script(child, &spawn) : error;
 }
 
 int child_start(struct child *child, const struct child_spec *spec)
@@ -208,7 +179,7 @@ int child_start(struct child *child, const struct child_spec *spec)
     if (!error && spec->err < 0)
         error = stream_open(&child->err);
     if (!error)
-        error = spawn(child, spec);
+        error = start_program(child, spec);
     if (error) {
         stream_close(&child->out);
         stream_close(&child->err);

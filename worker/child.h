@@ -2,20 +2,20 @@
 #ifndef ZFARM_CHILD_H
 #define ZFARM_CHILD_H
 
-#include <spawn.h>
 #include <sys/types.h>
 
 #include "worker/capture.h"
+#include "worker/spawn.h"
 
 /* Starting, capturing and killing child processes: what every executor does the same way.
  *
- * A child is started with posix_spawn, in a process group of its own, with no signal blocked or
+ * A child is started (spawn.h) in a process group of its own, with no signal blocked or
  * ignored and no descriptor but 0, 1 and 2 (and 3, if asked for). What it writes is captured until
  * its process exits, with what is readable at that moment: a grandchild that still holds the pipe
  * is not waited for, and is left alone unless the child was being killed.
  *
  * Descriptors 0, 1 and 2 of this process must be open, SIGPIPE ignored, and every other descriptor
- * close-on-exec. Nothing blocks, but that posix_spawn takes until the new program is loaded. */
+ * close-on-exec. Nothing blocks, but that a start takes until the new program is loaded. */
 
 struct guard;
 
@@ -23,7 +23,7 @@ struct guard;
 struct children {
     int epoll;
     int null; /* /dev/null */
-    posix_spawnattr_t attributes;
+    struct spawner spawner;
     struct capture_limits limits;
     uint64_t kill_after_ns;
     struct guard *guard;
