@@ -5,11 +5,11 @@
 #include <sys/types.h>
 
 #include "worker/capture.h"
-#include "worker/spawn.h"
+#include "worker/spawner.h"
 
 /* Starting, capturing and killing child processes: what every executor does the same way.
  *
- * A child is started (spawn.h) in a process group of its own, with no signal blocked or
+ * A child is started (spawner.h) in a process group of its own, with no signal blocked or
  * ignored and no descriptor but 0, 1 and 2 (and 3, if asked for). What it writes is captured until
  * its process exits, with what is readable at that moment: a grandchild that still holds the pipe
  * is not waited for, and is left alone unless the child was being killed.

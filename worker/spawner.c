@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "worker/spawn.h"
+#include "worker/spawner.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -53,7 +53,7 @@ int spawner_start(const struct spawner *spawner, const struct spawn *spawn, pid_
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     volatile int failed = 0; /* the child writes it */
-    /* NOLINTBEGIN(clang-analyzer-*): spawn.h says why vfork, and by which rules */
+    /* NOLINTBEGIN(clang-analyzer-*): spawner.h says why vfork, and by which rules */
     pid_t child = vfork();
     if (child == 0) {
         failed = become(spawner, spawn);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#ifndef ZFARM_SPAWN_H
-#define ZFARM_SPAWN_H
+#ifndef ZFARM_SPAWNER_H
+#define ZFARM_SPAWNER_H
 
 #include <signal.h>
 #include <sys/types.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "worker/spawn.h"
+#include "worker/spawner.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-TestSuite(spawn, .timeout = 60);
+TestSuite(spawner, .timeout = 60);
 
 static char written[4096]; /* what output_of returns */
 
@@ -61,13 +61,13 @@ static void on_signal(int number)
     (void)number;
 }
 
-Test(spawn, a_program_gets_its_arguments_environment_and_group)
+Test(spawner, a_program_gets_its_arguments_environment_and_group)
 {
     cr_expect_str_eq(output_of("echo $ONE; cut -d' ' -f5 /proc/$$/stat | grep -qx $$ && echo own"),
                      "1\nown\n");
 }
 
-Test(spawn, no_signal_is_blocked_or_ignored)
+Test(spawner, no_signal_is_blocked_or_ignored)
 {
     signal(SIGPIPE, SIG_IGN);
     signal(SIGUSR1, on_signal);
@@ -84,7 +84,7 @@ Test(spawn, no_signal_is_blocked_or_ignored)
     cr_expect_str_eq(output_of("grep SigBlk /proc/self/status"), "SigBlk:\t0000000000000000\n");
 }
 
-Test(spawn, our_own_signals_are_as_before)
+Test(spawner, our_own_signals_are_as_before)
 {
     sigset_t before, after;
     sigprocmask(SIG_BLOCK, NULL, &before);
@@ -98,7 +98,7 @@ Test(spawn, our_own_signals_are_as_before)
         cr_expect_eq(sigismember(&before, number), sigismember(&after, number), "%d", number);
 }
 
-Test(spawn, what_cannot_be_started_says_why_and_leaves_nothing_to_reap)
+Test(spawner, what_cannot_be_started_says_why_and_leaves_nothing_to_reap)
 {
     char script[] = "/tmp/zfarm-test-spawn-XXXXXX";
     int fd = mkstemp(script);
@@ -120,7 +120,7 @@ Test(spawn, what_cannot_be_started_says_why_and_leaves_nothing_to_reap)
 }
 
 /* dup2 to itself would leave the descriptor close-on-exec. */
-Test(spawn, a_descriptor_that_is_in_its_place_already_is_given_too)
+Test(spawner, a_descriptor_that_is_in_its_place_already_is_given_too)
 {
     int null = fcntl(open("/dev/null", O_RDWR), F_DUPFD_CLOEXEC, 10);
     int taken = fcntl(3, F_DUPFD_CLOEXEC, 10); /* Criterion's, it may be */
