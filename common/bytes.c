@@ -29,37 +29,13 @@ void buf_clear(struct buf *b)
     b->size = 0;
 }
 
-uint8_t *buf_reserve(struct buf *b, size_t more)
+void buf_grow(struct buf *b, size_t more)
 {
     assert(more <= SIZE_MAX / 4 - b->size);
     size_t needed = b->size + more;
-    if (needed > b->capacity || !b->data) {
-        size_t capacity = b->capacity ? b->capacity * 2 : 64;
-        if (capacity < needed)
-            capacity = needed;
-        b->data = xrealloc(b->data, capacity);
-        b->capacity = capacity;
-    }
-    return b->data + b->size;
-}
-
-void buf_put(struct buf *b, const void *data, size_t size)
-{
-    if (size == 0)
-        return;
-    memcpy(buf_reserve(b, size), data, size);
-    b->size += size;
-}
-
-void buf_put_bytes(struct buf *b, struct bytes bytes)
-{
-    buf_put(b, bytes.data, bytes.size);
-}
-
-void buf_put_byte(struct buf *b, uint8_t byte)
-{
-    *buf_reserve(b, 1) = byte;
-    b->size++;
+    size_t capacity = b->capacity ? b->capacity * 2 : 64;
+    b->capacity = capacity < needed ? needed : capacity;
+    b->data = xrealloc(b->data, b->capacity);
 }
 
 void buf_put_text(struct buf *b, const char *text)

@@ -3,11 +3,30 @@
 
 #include <time.h>
 
+static uint64_t in_ns(struct timespec t)
+{
+    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
 uint64_t clock_now_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+    return in_ns(t);
+}
+
+uint64_t clock_coarse_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+    return in_ns(t);
+}
+
+uint64_t clock_coarse_late_ns(void)
+{
+    struct timespec t;
+    clock_getres(CLOCK_MONOTONIC_COARSE, &t);
+    return in_ns(t);
 }
 
 uint64_t clock_realtime_us(void)

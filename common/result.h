@@ -55,6 +55,9 @@ struct result {
     struct bytes worker; /* the worker's name; empty when no worker made the result */
 };
 
+/* No record is longer than this plus what is in its bytes: out, err, task and command. */
+enum { RESULT_RECORD_OVERHEAD = 128 };
+
 /* The record of a result, as it travels in RESULTS and in pieces; seq, attempt, tries and worker
  * are in what surrounds it (protocol.md). */
 void result_put(struct buf *records, const struct result *result);

@@ -44,13 +44,13 @@ static size_t run_head_write(uint8_t *to, const struct result_run *run, size_t s
     return (size_t)(at - to) + BYTES_WIDTH;
 }
 
-static void begin_run(struct batch *b, const struct result *r)
+static void begin_run(struct batch *b, const struct result_run *run, bool final)
 {
     b->in_run = true;
-    b->run_final = r->final;
+    b->run_final = final;
     b->run_at = b->message.size;
-    b->run =
-        (struct result_run){.first = r->seq, .count = 0, .attempt = r->attempt, .tries = r->tries};
+    b->run = (struct result_run){
+        .first = run->first, .count = 0, .attempt = run->attempt, .tries = run->tries};
     uint8_t *to = buf_reserve(&b->message, 4 * VARINT_SIZE_MAX + COUNT_WIDTH + BYTES_WIDTH + 8);
     b->message.size += run_head_write(to, &b->run, 0);
 }
@@ -67,29 +67,47 @@ static void end_run(struct batch *b)
     b->in_run = false;
 }
 
-static bool continues(const struct batch *b, const struct result *r)
+static bool continues(const struct batch *b, const struct result_run *run, bool final)
 {
-    return b->in_run && b->run_final == r->final && r->seq == b->run.first + b->run.count &&
-           b->run.tries == r->tries && attempt_equal(b->run.attempt, r->attempt);
+    return b->in_run && b->run_final == final && run->first == b->run.first + b->run.count &&
+           b->run.tries == run->tries && attempt_equal(b->run.attempt, run->attempt);
+}
+
+/* Makes the open run one that goes on with `run`. */
+static void aim(struct batch *b, struct bytes worker, const struct result_run *run, bool final)
+{
+    if (b->results == 0)
+        begin_message(b, worker);
+    if (continues(b, run, final))
+        return;
+    end_run(b);
+    begin_run(b, run, final);
 }
 
 void batch_put(struct batch *b, struct bytes worker, const struct result *result)
 {
-    if (b->results == 0)
-        begin_message(b, worker);
-    if (!continues(b, result)) {
-        end_run(b);
-        begin_run(b, result);
-    }
+    struct result_run run = {
+        .first = result->seq, .attempt = result->attempt, .tries = result->tries};
+    aim(b, worker, &run, result->final);
     result_put(&b->message, result);
     b->run.count++;
     b->results++;
     b->failed += result->final && result->status != RESULT_OK;
 }
 
-bool batch_has_open(const struct batch *b, uint64_t seq)
+void batch_put_run(struct batch *b, struct bytes worker, const struct result_run *run,
+                   size_t failed)
 {
-    return b->in_run && b->run_final && seq >= b->run.first && seq - b->run.first < b->run.count;
+    aim(b, worker, run, true);
+    buf_put_bytes(&b->message, run->records);
+    b->run.count += run->count;
+    b->results += run->count;
+    b->failed += failed;
+}
+
+bool batch_has_open(const struct batch *b, uint64_t first, uint64_t last)
+{
+    return b->in_run && b->run_final && last >= b->run.first && first < b->run.first + b->run.count;
 }
 
 void batch_close(struct batch *b)

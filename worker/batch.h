@@ -23,8 +23,12 @@ void batch_free(struct batch *b);
 /* Appends a result. `worker` is the same for all. Results of one attempt number with consecutive
  * task numbers become one run. */
 void batch_put(struct batch *b, struct bytes worker, const struct result *result);
-/* The final result of a task is in the run that is still open. */
-bool batch_has_open(const struct batch *b, uint64_t seq);
+/* Appends results that were put together elsewhere: `run` says of which tasks and attempt, all of
+ * them are final, and `failed` of them not ok. */
+void batch_put_run(struct batch *b, struct bytes worker, const struct result_run *run,
+                   size_t failed);
+/* The final result of a task among first..last is in the run that is still open. */
+bool batch_has_open(const struct batch *b, uint64_t first, uint64_t last);
 /* Ends the open run. The message lacks only its head then. */
 void batch_close(struct batch *b);
 /* Fills in the head of a closed message. */

@@ -28,6 +28,8 @@ struct assignment {
     uint32_t count; /* 1 .. class->batch_max */
     struct attempt attempt;
     uint32_t tries;       /* which try this is, from 1 (ZFARM_ATTEMPT) */
+    bool last;            /* no try is left after it: a result that is not ok is final */
+    uint64_t wants;       /* enum result_want: what the records of an outcome_run carry at least */
     struct bytes records; /* task.h; the caller keeps them until the slot is free again */
 };
 
@@ -51,10 +53,43 @@ struct outcome {
         command; /* the command line as a shell would take it; empty if none was asked for */
 };
 
+/* The results of tasks that ended one behind the other, as the records that are sent (result.h): what
+ * an executor of very short tasks tells instead of an outcome for each. They are small and have no
+ * command. */
+struct outcome_run {
+    unsigned slot;
+    uint64_t first;
+    uint32_t count;
+    uint32_t failed;      /* not ok */
+    bool final;           /* all of them, or none */
+    uint64_t wants;       /* what the records carry */
+    uint64_t duration_ns; /* of all */
+    struct bytes records; /* valid during the call that hands them over */
+};
+
+/* Takes the first result off `run`; false when there is none left. Its bytes are the run's. */
+static inline bool outcome_run_next(struct outcome_run *run, struct outcome *outcome)
+{
+    struct result r;
+    if (!run->count || result_take(&run->records, &r))
+        return false;
+    *outcome = (struct outcome){.slot = run->slot,
+                                .seq = run->first++,
+                                .status = r.status,
+                                .code = r.code,
+                                .start_us = r.start_us,
+                                .duration_ns = r.duration_ns,
+                                .out = {.bytes = r.out, .fd = -1, .size = r.out.size},
+                                .err = {.bytes = r.err, .fd = -1, .size = r.err.size}};
+    run->count--;
+    return true;
+}
+
 /* Called by the executor, from inside start, turn, child_exited and cancel. */
 struct executor_events {
     void *context;
     void (*finished)(void *context, const struct outcome *outcome);
+    void (*finished_run)(void *context, const struct outcome_run *run); /* only of plugins */
     /* Tasks first .. first + count - 1 were not begun and can be run again, here or elsewhere. */
     void (*returned)(void *context, unsigned slot, uint64_t first, uint32_t count);
     void (*cancelled)(void *context, unsigned slot,

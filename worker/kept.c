@@ -37,10 +37,10 @@ void kept_free(struct kept *k)
     *k = (struct kept){0};
 }
 
-bool kept_has(const struct kept *k, uint64_t seq)
+bool kept_has(const struct kept *k, uint64_t first, uint64_t last)
 {
-    return batch_has_open(&k->open, seq) || seqset_has(&k->open.tasks, seq) ||
-           seqset_has(&k->tasks, seq);
+    return batch_has_open(&k->open, first, last) || seqset_count_in(&k->open.tasks, first, last) ||
+           seqset_count_in(&k->tasks, first, last);
 }
 
 uint64_t kept_size_bytes(const struct kept *k)
@@ -53,10 +53,21 @@ bool kept_empty(const struct kept *k)
     return k->begin == k->end && k->open.results == 0;
 }
 
+static bool is_full(const struct batch *open)
+{
+    return open->message.size >= BATCH_BYTES_MAX || open->results >= BATCH_TASKS_MAX;
+}
+
 bool kept_put(struct kept *k, const struct result *result)
 {
     batch_put(&k->open, k->worker, result);
-    return k->open.message.size >= BATCH_BYTES_MAX || k->open.results >= BATCH_TASKS_MAX;
+    return is_full(&k->open);
+}
+
+bool kept_put_run(struct kept *k, const struct result_run *run, size_t failed)
+{
+    batch_put_run(&k->open, k->worker, run, failed);
+    return is_full(&k->open);
 }
 
 /* Room for one batch at the end. */

@@ -41,13 +41,15 @@ enum { KEPT_OVERHEAD_BYTES = 256 }; /* of a batch */
 void kept_init(struct kept *k, struct bytes worker);
 void kept_free(struct kept *k);
 
-/* A final result of the task is kept, or about to be. */
-bool kept_has(const struct kept *k, uint64_t seq);
+/* A final result of a task among first..last is kept, or about to be. */
+bool kept_has(const struct kept *k, uint64_t first, uint64_t last);
 uint64_t kept_size_bytes(const struct kept *k);
 bool kept_empty(const struct kept *k); /* nothing kept, nothing to be sent */
 
 /* Appends a result to the open batch; returns true when that is full and wants to be closed. */
 bool kept_put(struct kept *k, const struct result *result);
+/* The same for a run of results (batch.h). */
+bool kept_put_run(struct kept *k, const struct result_run *run, size_t failed);
 /* Closes the open batch, if there is anything in it: it is to be sent next. Its tasks that have a
  * final result are added to `finished`, and how many of these are not ok to `failed`. */
 void kept_close(struct kept *k, struct seqset *finished, uint64_t *failed);

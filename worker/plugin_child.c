@@ -83,6 +83,7 @@ enum error plugin_child_start(struct plugin_child *child, const char *program, c
     assert(child->link < 0);
     int area, link = -1;
     child->taken = child->received = 0;
+    child->busy_seen_ns = 0;
     child->records = (struct bytes){0};
     child->sent = sizeof child->order; /* nothing is on its way */
     int error = connect_child(child, &area, &link);
@@ -124,6 +125,7 @@ void plugin_child_free(struct plugin_child *child)
 {
     child_abandon(&child->process);
     disconnect(child);
+    buf_free(&child->results);
     capture_free(&child->out);
     capture_free(&child->err);
 }
@@ -218,7 +220,7 @@ static bool report_is_sound(const struct plugin_child *child)
     }
 }
 
-static bool result_is_sound(const struct plugin_child *child, const struct plugin_result *result)
+static bool large_is_sound(const struct plugin_child *child, const struct plugin_result *result)
 {
     return result->out_size <= child->limits->output_max &&
            result->err_size <= child->limits->output_max && result->code <= 255 &&
@@ -237,7 +239,7 @@ static bool head_received(struct plugin_child *child)
         capture_reset(&child->out);
         capture_reset(&child->err);
         child->kept = CAPTURE_WHOLE;
-        return result_is_sound(child, &child->large) &&
+        return large_is_sound(child, &child->large) &&
                child->report.size ==
                    sizeof child->large + child->large.out_size + child->large.err_size;
     }
@@ -278,26 +280,24 @@ enum plugin_report_kind plugin_child_receive(struct plugin_child *child)
     return PLUGIN_NOTHING;
 }
 
-enum plugin_taken plugin_child_take(struct plugin_child *child, struct plugin_result *result,
-                                    struct bytes *out, struct bytes *err)
+bool plugin_child_take(struct plugin_child *child, struct bytes *records)
 {
     uint64_t written = atomic_load_explicit(&child->area->written, memory_order_acquire);
-    if (written == child->taken)
-        return TAKEN_NONE;
-    if (written > PLUGIN_AREA_RESULTS || written < child->taken + sizeof *result)
-        return TAKEN_NONSENSE;
-    const uint8_t *from = child->area->results + child->taken;
-    memcpy(result, from, sizeof *result);
-    if (!result_is_sound(child, result) || result->out_size > PLUGIN_AREA_RESULTS ||
-        result->err_size > PLUGIN_AREA_RESULTS)
-        return TAKEN_NONSENSE;
-    size_t room = plugin_result_room(result->out_size, result->err_size);
-    if (room > written - child->taken)
-        return TAKEN_NONSENSE;
-    child->taken += room;
-    *out = (struct bytes){from + sizeof *result, result->out_size};
-    *err = (struct bytes){out->data + out->size, result->err_size};
-    return TAKEN_RESULT;
+    if (written > PLUGIN_AREA_RESULTS || written < child->taken)
+        return false;
+    buf_clear(&child->results);
+    buf_put(&child->results, child->area->results + child->taken, written - child->taken);
+    child->taken = written;
+    *records = buf_bytes(&child->results);
+    return true;
+}
+
+uint64_t plugin_child_take_busy_ns(struct plugin_child *child)
+{
+    uint64_t busy_ns = atomic_load_explicit(&child->area->busy_ns, memory_order_relaxed);
+    uint64_t more_ns = busy_ns > child->busy_seen_ns ? busy_ns - child->busy_seen_ns : 0;
+    child->busy_seen_ns = busy_ns;
+    return more_ns;
 }
 
 uint64_t plugin_child_at(const struct plugin_child *child, uint64_t *since_ns)
@@ -306,7 +306,8 @@ uint64_t plugin_child_at(const struct plugin_child *child, uint64_t *since_ns)
         return 0;
     /* In this order: what is read of `since_ns` is never older than of this task. */
     uint64_t at = atomic_load_explicit(&child->area->at, memory_order_acquire);
-    *since_ns = atomic_load_explicit(&child->area->since_ns, memory_order_relaxed);
+    *since_ns =
+        atomic_load_explicit(&child->area->since_ns, memory_order_relaxed) + clock_coarse_late_ns();
     return at;
 }
 

@@ -14,6 +14,8 @@ struct plugin_child {
     int link;                 /* -1: none */
     struct plugin_area *area; /* NULL: none */
     size_t taken;             /* bytes of the area's results that were taken */
+    struct buf results;       /* a copy of what was taken last: ours */
+    uint64_t busy_seen_ns;    /* of the area's busy_ns */
 
     struct plugin_order order; /* being sent, with the records behind it */
     struct bytes records;
@@ -64,14 +66,14 @@ bool plugin_child_sending(const struct plugin_child *child);
  * result is in `large`, and `out`, `err` and `kept` have the bytes. */
 enum plugin_report_kind plugin_child_receive(struct plugin_child *child);
 
-enum plugin_taken { TAKEN_NONE, TAKEN_RESULT, TAKEN_NONSENSE };
+/* Takes the records of the results that have come into the area since; they are a copy, valid until
+ * the next call, and not looked at. False: the area holds nonsense. */
+bool plugin_child_take(struct plugin_child *child, struct bytes *records);
+/* How long the child has worked on tasks, as it says, since the last call. */
+uint64_t plugin_child_take_busy_ns(struct plugin_child *child);
 
-/* The next finished result in the area. `out` and `err` point into it and are valid until the next
- * order; the plugin may change the bytes, but not their number. */
-enum plugin_taken plugin_child_take(struct plugin_child *child, struct plugin_result *result,
-                                    struct bytes *out, struct bytes *err);
-
-/* The task that the child says it is at, or was at last, and since when; 0: none of this batch. */
+/* The task that the child says it is at, or was at last, and since when at the latest; 0: none of
+ * this batch. */
 uint64_t plugin_child_at(const struct plugin_child *child, uint64_t *since_ns);
 
 /* Lets the child begin no task from `seq` on, and returns the last one that it may have begun all

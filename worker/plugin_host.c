@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/task.h"
+#include "common/result.h"
 #include "worker/plugin_link.h"
 #include "zfarm/plugin.h"
 
@@ -33,8 +33,10 @@ struct reply {
 struct host {
     int link;
     struct plugin_area *area;
-    size_t used; /* bytes of the area's results: ours, the plugin cannot scribble on it */
-    int slot;    /* from 1 */
+    struct buf results; /* the area's, which never grows: ours, the plugin cannot scribble on it */
+    struct plugin_order order; /* the batch that it is at */
+    uint64_t began_ns;         /* since when its time is counted in busy_ns */
+    int slot;                  /* from 1 */
     void *state;
     __typeof__(zfarm_init) *init; /* or NULL */
     __typeof__(zfarm_handle) *handle;
@@ -76,8 +78,16 @@ static bool read_all(int fd, void *to, size_t size)
     return true;
 }
 
+static void count_time(struct host *host)
+{
+    uint64_t now_ns = clock_now_ns();
+    atomic_fetch_add_explicit(&host->area->busy_ns, now_ns - host->began_ns, memory_order_relaxed);
+    host->began_ns = now_ns;
+}
+
 static bool report(struct host *host, enum plugin_report_kind kind, const char *words)
 {
+    count_time(host);
     struct plugin_report head = {.kind = kind, .size = strlen(words)};
     struct iovec parts[] = {{&head, sizeof head}, {(void *)(uintptr_t)words, head.size}};
     return write_all(host->link, parts, 2);
@@ -138,44 +148,48 @@ static enum error load(struct host *host, const char *file, struct why *why)
 static bool wait_until_emptied(struct host *host)
 {
     struct plugin_order order;
-    host->used = 0;
-    return read_all(host->link, &order, sizeof order) && order.kind == PLUGIN_GO_ON;
+    buf_clear(&host->results);
+    bool emptied = read_all(host->link, &order, sizeof order) && order.kind == PLUGIN_GO_ON;
+    host->began_ns = clock_now_ns();
+    return emptied;
 }
 
-static bool send_large(struct host *host, struct plugin_result *result)
+static bool send_large(struct host *host, const struct result *r, uint64_t start_ns, bool too_large)
 {
+    count_time(host);
+    struct plugin_result result = {.start_ns = start_ns,
+                                   .duration_ns = start_ns ? host->began_ns - start_ns : 0,
+                                   .out_size = r->out.size,
+                                   .err_size = r->err.size,
+                                   .code = r->code,
+                                   .too_large = too_large};
     struct plugin_report head = {.kind = PLUGIN_LARGE,
-                                 .size = sizeof *result + result->out_size + result->err_size};
+                                 .size = sizeof result + r->out.size + r->err.size};
     struct iovec parts[] = {{&head, sizeof head},
-                            {result, sizeof *result},
-                            {host->out.bytes.data, result->out_size},
-                            {host->err.bytes.data, result->err_size}};
+                            {&result, sizeof result},
+                            {host->out.bytes.data, r->out.size},
+                            {host->err.bytes.data, r->err.size}};
     return write_all(host->link, parts, 4) && wait_until_emptied(host);
 }
 
-static void put_result(struct host *host, const struct plugin_result *result)
+static size_t results_room(const struct host *host)
 {
-    uint8_t *to = host->area->results + host->used;
-    memcpy(to, result, sizeof *result);
-    to += sizeof *result;
-    if (result->out_size)
-        memcpy(to, host->out.bytes.data, result->out_size);
-    if (result->err_size)
-        memcpy(to + result->out_size, host->err.bytes.data, result->err_size);
-    host->used += plugin_result_room(result->out_size, result->err_size);
-    atomic_store_explicit(&host->area->written, host->used, memory_order_release);
+    return host->results.capacity - host->results.size;
 }
 
-/* Hands over a result that does not fit into what is left of the area. */
-static bool deliver_waiting(struct host *host, struct plugin_result *result, size_t room)
+/* Puts a result into the area; waits for the executor to empty it when there is no room. */
+static bool deliver(struct host *host, const struct result *r, uint64_t start_ns, bool too_large)
 {
+    size_t most = RESULT_RECORD_OVERHEAD + r->out.size + r->err.size + r->task.size;
     /* The task is done: what it waits for from here on is not its own time. */
-    atomic_store_explicit(&host->area->since_ns, clock_now_ns(), memory_order_relaxed);
-    if (room > PLUGIN_AREA_RESULTS)
-        return send_large(host, result);
-    if (!report(host, PLUGIN_FULL, "") || !wait_until_emptied(host))
+    if (most > results_room(host))
+        atomic_store_explicit(&host->area->since_ns, clock_coarse_ns(), memory_order_relaxed);
+    if (most > PLUGIN_AREA_RESULTS)
+        return send_large(host, r, start_ns, too_large);
+    if (most > results_room(host) && !(report(host, PLUGIN_FULL, "") && wait_until_emptied(host)))
         return false;
-    put_result(host, result);
+    result_put(&host->results, r);
+    atomic_store_explicit(&host->area->written, host->results.size, memory_order_release);
     return true;
 }
 
@@ -189,60 +203,72 @@ static struct bytes task_bytes(struct host *host, struct task task)
 }
 
 /* Says that the task begins; false when it was taken back. */
-static bool begin_task(struct host *host, uint64_t seq, uint64_t now_ns)
+static bool begin_task(struct host *host, uint64_t seq)
 {
-    atomic_store_explicit(&host->area->since_ns, now_ns, memory_order_relaxed);
+    atomic_store_explicit(&host->area->since_ns, clock_coarse_ns(), memory_order_relaxed);
     atomic_store(&host->area->at, seq);
     uint64_t stop_at = atomic_load(&host->area->stop_at);
     return !stop_at || seq < stop_at;
 }
 
-/* `*now_ns` is when the task begins, and then when it ended: one reading of the clock per task. */
-static bool run_task(struct host *host, const struct zfarm_task *task, uint64_t *now_ns)
+static void add_wanted(const struct host *host, struct bytes record, uint64_t start_ns,
+                       struct result *r)
 {
+    if (host->order.wants & WANT_TIMES) {
+        r->start_us = start_ns / NS_PER_US + host->order.wall_offset_us;
+        r->duration_ns = clock_now_ns() - start_ns;
+    }
+    if (host->order.wants & WANT_TASK)
+        r->task = record;
+    if (host->order.wants & WANT_HASH) {
+        struct task task;
+        r->has_hash = !task_take(&record, &task);
+        r->hash = task_hash(task);
+    }
+}
+
+static bool run_task(struct host *host, const struct zfarm_task *task, struct bytes record)
+{
+    uint64_t start_ns = host->order.wants & WANT_TIMES ? clock_now_ns() : 0;
     buffer_reuse(&host->out.bytes);
     buffer_reuse(&host->err.bytes);
     host->out.too_large = host->err.too_large = false;
     int code = host->handle(host->state, task, &host->out.base, &host->err.base);
-    uint64_t end_ns = clock_now_ns();
-    struct plugin_result result = {.start_ns = *now_ns,
-                                   .duration_ns = end_ns - *now_ns,
-                                   .out_size = host->out.bytes.size,
-                                   .err_size = host->err.bytes.size,
-                                   .code = code >= 0 && code <= 255 ? (uint32_t)code : 255,
-                                   .too_large = host->out.too_large || host->err.too_large};
-    size_t room = plugin_result_room(result.out_size, result.err_size);
-    if (room > PLUGIN_AREA_RESULTS - host->used) {
-        bool delivered = deliver_waiting(host, &result, room);
-        *now_ns = clock_now_ns();
-        return delivered;
-    }
-    put_result(host, &result);
-    *now_ns = end_ns;
-    return true;
+    bool too_large = host->out.too_large || host->err.too_large;
+    struct result r = {.out = buf_bytes(&host->out.bytes), .err = buf_bytes(&host->err.bytes)};
+    r.status = too_large ? RESULT_OUTPUT_TOO_LARGE : code ? RESULT_EXITED : RESULT_OK;
+    if (r.status == RESULT_EXITED)
+        r.code = code > 0 && code <= 255 ? (unsigned)code : 255;
+    r.final = r.status == RESULT_OK || host->order.last;
+    if (host->order.wants)
+        add_wanted(host, record, start_ns, &r);
+    return deliver(host, &r, start_ns, too_large);
 }
 
-static bool run_batch(struct host *host, const struct plugin_order *order)
+static bool run_batch(struct host *host)
 {
+    const struct plugin_order *order = &host->order;
     buffer_reuse(&host->records);
     if (!read_all(host->link, buf_reserve(&host->records, order->size), order->size))
         return false;
     host->records.size = order->size;
-    host->used = 0;
+    buf_clear(&host->results);
     struct bytes records = buf_bytes(&host->records);
     struct zfarm_task call = {.attempt = order->tries, .slot = (uint32_t)host->slot};
-    uint64_t now_ns = clock_now_ns();
+    host->began_ns = clock_now_ns();
     for (uint32_t i = 0; i < order->count; i++) {
         struct task task;
+        struct bytes record = records;
         enum error error = task_take(&records, &task);
         assert(!error); /* wire.h has looked at each record */
+        record.size -= records.size;
         struct bytes bytes = task_bytes(host, task);
         call.data = bytes.size ? (const char *)bytes.data : "";
         call.size = bytes.size;
         call.seq = order->first + i;
-        if (!begin_task(host, call.seq, now_ns))
+        if (!begin_task(host, call.seq))
             break;
-        if (!run_task(host, &call, &now_ns))
+        if (!run_task(host, &call, record))
             return false;
     }
     return report(host, PLUGIN_DONE, "");
@@ -250,9 +276,8 @@ static bool run_batch(struct host *host, const struct plugin_order *order)
 
 static void serve(struct host *host)
 {
-    struct plugin_order order;
-    while (read_all(host->link, &order, sizeof order))
-        if (order.kind != PLUGIN_BATCH || !run_batch(host, &order))
+    while (read_all(host->link, &host->order, sizeof host->order))
+        if (host->order.kind != PLUGIN_BATCH || !run_batch(host))
             return;
 }
 
@@ -308,6 +333,7 @@ int plugin_host_main(int argc, char **argv)
                         .err = {.base = {append}, .size_max = output_max}};
     if (!host.area || !arrange_descriptors())
         return 255;
+    host.results = (struct buf){.data = host.area->results, .capacity = PLUGIN_AREA_RESULTS};
     if (!make_ready(&host, argv[PLUGIN_HOST_FILE], argc - PLUGIN_HOST_ARGS,
                     argv + PLUGIN_HOST_ARGS))
         return 255;

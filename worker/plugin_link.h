@@ -40,17 +40,20 @@ enum {
 /* Memory that the executor shares with one child, made anew for each. A plugin can scribble on it,
  * so the executor checks all that it reads there. */
 struct plugin_area {
-    _Atomic uint64_t since_ns; /* monotonic: when the child began with `at`; stored before it */
+    _Atomic uint64_t since_ns; /* when the child began with `at`, by the coarse monotonic clock
+                                  (clock.h); stored before it */
     _Atomic uint64_t at; /* the number of the task that the child is at or was at last; 0: none */
     _Atomic uint64_t written; /* bytes of finished results; stored after them */
     _Atomic uint64_t
         stop_at; /* by the executor: no task from this number on is begun; 0: all are */
-    uint8_t padding[32];
-    uint8_t results[PLUGIN_AREA_RESULTS]; /* plugin_result out err, each at a multiple of 8 */
+    _Atomic uint64_t busy_ns; /* what the batch's tasks have taken; stored before each report */
+    uint8_t padding[24];
+    uint8_t results[PLUGIN_AREA_RESULTS]; /* records of results (result.h), ready to be sent */
 };
 
+/* The head of LARGE. */
 struct plugin_result {
-    uint64_t start_ns; /* monotonic */
+    uint64_t start_ns; /* monotonic; 0: not wanted */
     uint64_t duration_ns;
     uint64_t out_size;
     uint64_t err_size;
@@ -58,21 +61,18 @@ struct plugin_result {
     uint32_t too_large; /* 1: a stream passed output_max, and was cut there */
 };
 
-static inline size_t plugin_result_room(uint64_t out_size, uint64_t err_size)
-{
-    return (sizeof(struct plugin_result) + out_size + err_size + 7) & ~(size_t)7;
-}
-
 enum plugin_order_kind { PLUGIN_BATCH = 1, PLUGIN_GO_ON };
 
 /* From the executor. */
 struct plugin_order {
     uint32_t kind;
-    uint32_t count; /* BATCH: tasks */
-    uint64_t first; /* BATCH: number of the first */
-    uint64_t size;  /* BATCH: bytes of records that follow */
-    uint32_t tries; /* BATCH: which try this is */
-    uint32_t reserved;
+    uint32_t count;          /* BATCH: tasks */
+    uint64_t first;          /* BATCH: number of the first */
+    uint64_t size;           /* BATCH: bytes of records that follow */
+    uint32_t tries;          /* BATCH: which try this is */
+    uint32_t last;           /* BATCH: 1: no try is left after it */
+    uint64_t wants;          /* BATCH: enum result_want */
+    uint64_t wall_offset_us; /* BATCH: from the monotonic clock to the time since 1970 */
 };
 
 enum plugin_report_kind {

@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 
 #include "common/clock.h"
+#include "common/wire.h"
 #include "worker/environment.h"
 #include "worker/plugin_death.h"
 #include "worker/plugin_host.h"
@@ -111,11 +112,17 @@ static void send_batch(struct plugin_shared *shared, struct plugin_slot *slot, u
                                  .count = assignment->count,
                                  .first = assignment->first,
                                  .size = assignment->records.size,
-                                 .tries = assignment->tries};
+                                 .tries = assignment->tries,
+                                 .last = assignment->last};
     slot->state = SLOT_BUSY;
     slot->batch.sent = true;
     slot->stopped = false;
-    slot->wall_offset_us = clock_realtime_us() - clock_now_ns() / NS_PER_US;
+    order.wall_offset_us = clock_realtime_us() - clock_now_ns() / NS_PER_US;
+    order.wants = assignment->wants & ~(uint64_t)WANT_COMMAND;
+    if (shared->limit.timeout.percent)
+        order.wants |= WANT_TIMES; /* for ourselves */
+    slot->wall_offset_us = order.wall_offset_us;
+    slot->wants = order.wants;
     send_order(shared, slot, &order, assignment->records);
     plan_look(shared, slot, 0, 0, now_ns);
 }
@@ -128,46 +135,89 @@ static void become_idle(struct plugin_shared *shared, struct plugin_slot *slot, 
         send_batch(shared, slot, now_ns);
 }
 
-static enum result_status status_of(const struct plugin_result *result)
+/* What a record of the child may say. */
+static bool record_is_sound(const struct plugin_shared *shared, const struct plugin_slot *slot,
+                            const struct result *r)
 {
-    if (result->too_large)
-        return RESULT_OUTPUT_TOO_LARGE;
-    return result->code ? RESULT_EXITED : RESULT_OK;
+    bool ok = r->status == RESULT_OK;
+    uint64_t most = shared->limits.output_max;
+    return (ok || r->status == RESULT_EXITED || r->status == RESULT_OUTPUT_TOO_LARGE) &&
+           r->final == (ok || slot->batch.assignment.last) && r->out.size <= most &&
+           r->err.size <= most && !r->command.size;
+}
+
+static void end_run(struct plugin_slot *slot, struct outcome_run *run)
+{
+    struct outcome outcome;
+    if (!run->count)
+        return;
+    slot->ended_any = true;
+    if (!slot->batch.cancelled.members) {
+        slot_batch_finish_run(&slot->batch, run);
+    } else {
+        run->slot = slot->batch.slot;
+        while (outcome_run_next(run, &outcome))
+            slot_batch_finish(&slot->batch, &outcome);
+    }
+    const uint8_t *behind = run->records.data + run->records.size;
+    *run = (struct outcome_run){.wants = slot->wants, .records = {behind, 0}};
+}
+
+/* Takes what the child has finished, in runs of what can be told and sent together. False when the
+ * area holds nonsense. */
+static bool harvest(struct plugin_shared *shared, struct plugin_slot *slot)
+{
+    struct bytes rest;
+    if (!plugin_child_take(&slot->child, &rest))
+        return false;
+    if (!rest.size)
+        return true;
+    if (!slot->batch.sent || plugin_child_sending(&slot->child))
+        return false;
+    uint32_t left = slot_batch_left(&slot->batch);
+    struct outcome_run run = {.wants = slot->wants,
+                              .records = {rest.data, 0},
+                              .duration_ns = plugin_child_take_busy_ns(&slot->child)};
+    while (rest.size) {
+        struct result r;
+        if (left-- == 0 || result_take(&rest, &r) || !record_is_sound(shared, slot, &r)) {
+            end_run(slot, &run);
+            return false;
+        }
+        if (run.count && run.final != r.final)
+            end_run(slot, &run);
+        run.final = r.final;
+        run.failed += r.status != RESULT_OK;
+        run.count++;
+        run.records.size = (size_t)(rest.data - run.records.data);
+        if (r.status == RESULT_OK)
+            time_limit_note(&shared->limit, r.duration_ns);
+        if (run.records.size >= BATCH_BYTES_MAX)
+            end_run(slot, &run);
+    }
+    end_run(slot, &run);
+    return true;
 }
 
 static void finish(struct plugin_shared *shared, struct plugin_slot *slot,
                    const struct plugin_result *result, struct output out, struct output err)
 {
-    enum result_status status = status_of(result);
-    struct outcome outcome = {.status = status,
-                              .code = status == RESULT_EXITED ? result->code : 0,
-                              .start_us = result->start_ns / NS_PER_US + slot->wall_offset_us,
-                              .duration_ns = result->duration_ns,
+    bool too_large = result->too_large;
+    struct outcome outcome = {.status = too_large      ? RESULT_OUTPUT_TOO_LARGE
+                                        : result->code ? RESULT_EXITED
+                                                       : RESULT_OK,
+                              .code = too_large ? 0 : result->code,
+                              .duration_ns = plugin_child_take_busy_ns(&slot->child),
                               .out = out,
                               .err = err};
+    if (result->start_ns) {
+        outcome.start_us = result->start_ns / NS_PER_US + slot->wall_offset_us;
+        outcome.duration_ns = result->duration_ns;
+    }
     slot->ended_any = true;
-    if (status == RESULT_OK)
+    if (outcome.status == RESULT_OK)
         time_limit_note(&shared->limit, outcome.duration_ns);
     slot_batch_finish(&slot->batch, &outcome);
-}
-
-static struct output in_memory(struct bytes bytes)
-{
-    return (struct output){.bytes = bytes, .fd = -1, .size = bytes.size};
-}
-
-/* Takes what the child has finished. False when the area holds nonsense. */
-static bool harvest(struct plugin_shared *shared, struct plugin_slot *slot)
-{
-    struct plugin_result result;
-    struct bytes out, err;
-    enum plugin_taken taken;
-    while ((taken = plugin_child_take(&slot->child, &result, &out, &err)) == TAKEN_RESULT) {
-        if (!slot->batch.sent || plugin_child_sending(&slot->child))
-            return false;
-        finish(shared, slot, &result, in_memory(out), in_memory(err));
-    }
-    return taken == TAKEN_NONE;
 }
 
 static void finish_large(struct plugin_shared *shared, struct plugin_slot *slot)

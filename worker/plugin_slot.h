@@ -53,6 +53,7 @@ struct plugin_slot {
     uint64_t look_ns; /* when plugin_slot_turn is due, or NEVER */
     struct plugin_child child;
     struct slot_batch batch;
+    uint64_t wants;          /* enum result_want: what the child puts into results */
     uint64_t wall_offset_us; /* from the monotonic clock to the time since 1970 */
     enum plugin_kill killed;
     uint64_t killed_for; /* the task that the reason is about */

@@ -75,6 +75,19 @@ static void advance(struct slot *s, uint64_t seq)
     s->next = next;
 }
 
+/* When nothing is left in the slot it is free. */
+static bool take_off(struct running *r, struct slot *s, uint64_t count)
+{
+    s->left -= count;
+    if (s->left > 0)
+        return false;
+    r->busy--;
+    r->alone = r->alone && r->busy;
+    r->size_bytes -= s->run.records.size;
+    block_release(&s->run.block);
+    return true;
+}
+
 bool running_end(struct running *r, unsigned slot, uint64_t seq, uint64_t now_ns)
 {
     struct slot *s = &r->slots[slot];
@@ -85,13 +98,24 @@ bool running_end(struct running *r, unsigned slot, uint64_t seq, uint64_t now_ns
     } else {
         seqset_add(&s->ended, seq, seq);
     }
-    if (--s->left > 0)
-        return false;
-    r->busy--;
-    r->alone = r->alone && r->busy;
-    r->size_bytes -= s->run.records.size;
-    block_release(&s->run.block);
-    return true;
+    return take_off(r, s, 1);
+}
+
+bool running_are_next(const struct running *r, unsigned slot, uint64_t first, uint64_t count)
+{
+    const struct slot *s = &r->slots[slot];
+    return slot < r->count && s->run.block && first == s->next && count <= s->left &&
+           seqset_empty(&s->ended) && seqset_empty(&s->unwanted);
+}
+
+bool running_end_next(struct running *r, unsigned slot, uint64_t count, uint64_t now_ns)
+{
+    struct slot *s = &r->slots[slot];
+    assert(running_are_next(r, slot, s->next, count));
+    if (count < s->left)
+        advance(s, s->next + count - 1);
+    s->since_ns = now_ns;
+    return take_off(r, s, count);
 }
 
 bool running_unwant(struct running *r, uint64_t seq, const struct attempt *attempt, unsigned *slot)

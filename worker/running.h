@@ -45,6 +45,11 @@ bool running_find(const struct running *r, unsigned slot, uint64_t seq, struct b
  * is left in it is the account of the assignment. */
 bool running_end(struct running *r, unsigned slot, uint64_t seq, uint64_t now_ns);
 
+/* All of the `count` tasks from `first` on are the slot's next ones, and wanted. */
+bool running_are_next(const struct running *r, unsigned slot, uint64_t first, uint64_t count);
+/* They have ended; returns as running_end. */
+bool running_end_next(struct running *r, unsigned slot, uint64_t count, uint64_t now_ns);
+
 /* Marks one task as unwanted, if `attempt` is not NULL only of that attempt. Returns false if it is
  * at none of the slots from `*slot` on, or was marked before; else `*slot` says where it is. */
 bool running_unwant(struct running *r, uint64_t seq, const struct attempt *attempt, unsigned *slot);

@@ -75,6 +75,15 @@ void slot_batch_finish(struct slot_batch *batch, struct outcome *outcome)
     events->finished(events->context, outcome);
 }
 
+void slot_batch_finish_run(struct slot_batch *batch, struct outcome_run *run)
+{
+    const struct executor_events *events = batch->events;
+    run->slot = batch->slot;
+    run->first = slot_batch_next(batch);
+    advance(batch, run->count);
+    events->finished_run(events->context, run);
+}
+
 /* How many of the `left` tasks from `seq` on end in one event: those before the next that is
  * cancelled, which are returned; or one that is cancelled (*kept is false). */
 static uint32_t next_to_return(const struct slot_batch *batch, uint64_t seq, uint32_t left,

@@ -31,6 +31,9 @@ bool slot_batch_is_cancelled(const struct slot_batch *batch, uint64_t seq);
 /* The next task has ended: finished with this outcome, whose slot and seq are filled in; or
  * cancelled, and then files in the outcome are closed. */
 void slot_batch_finish(struct slot_batch *batch, struct outcome *outcome);
+/* As many of the next tasks as `run` says have finished, and none of them is cancelled; run->slot and
+ * run->first are filled in. */
+void slot_batch_finish_run(struct slot_batch *batch, struct outcome_run *run);
 /* All that have not ended are returned, or cancelled. */
 void slot_batch_return(struct slot_batch *batch);
 /* The same for those behind `last`, which is one of them. The others go on. */

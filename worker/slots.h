@@ -87,6 +87,7 @@ void slots_results_pending(struct slots *s, uint64_t pending_bytes);
 
 /* The executor's events. */
 void slots_finished(struct slots *s, const struct outcome *outcome, uint64_t now_ns);
+void slots_finished_run(struct slots *s, const struct outcome_run *run, uint64_t now_ns);
 void slots_returned(struct slots *s, unsigned slot, uint64_t first, uint32_t count,
                     uint64_t now_ns);
 void slots_cancelled(struct slots *s, unsigned slot, uint64_t seq, uint64_t now_ns);

@@ -40,6 +40,8 @@ void work_start(struct slots *s, uint64_t now_ns)
                                                         .count = (uint32_t)run.count,
                                                         .attempt = run.attempt,
                                                         .tries = run.tries,
+                                                        .last = run.last,
+                                                        .wants = s->outlet.wants,
                                                         .records = run.records});
         s->moved_ns = now_ns;
     }
@@ -69,13 +71,19 @@ void work_forget(struct slots *s)
 
 /* ---- results of slots ---- */
 
+/* The slot's assignment is over. */
+static void settle_account(struct slots *s, unsigned slot, uint64_t now_ns)
+{
+    const struct slot *account = &s->running.slots[slot];
+    meter_assignment(&s->meter, s->options.slots, account->finished, account->duration_ns,
+                     now_ns - account->started_ns, now_ns);
+}
+
 /* A task has left its slot. */
 static void end_task(struct slots *s, unsigned slot, uint64_t seq, uint64_t now_ns)
 {
-    const struct slot *account = &s->running.slots[slot];
     if (running_end(&s->running, slot, seq, now_ns))
-        meter_assignment(&s->meter, s->options.slots, account->finished, account->duration_ns,
-                         now_ns - account->started_ns, now_ns);
+        settle_account(s, slot, now_ns);
     s->moved_ns = now_ns;
 }
 
@@ -122,9 +130,10 @@ static void take_result(struct slots *s, struct result *r, const struct outcome 
         kept_close(&s->kept, &s->report.finished, &s->report.not_ok);
 }
 
-static bool has_final(const struct slots *s, uint64_t seq)
+static bool has_final(const struct slots *s, uint64_t first, uint64_t last)
 {
-    return kept_has(&s->kept, seq) || (s->large.count && seqset_has(&s->large.tasks, seq));
+    return kept_has(&s->kept, first, last) ||
+           (s->large.count && seqset_count_in(&s->large.tasks, first, last));
 }
 
 void slots_finished(struct slots *s, const struct outcome *outcome, uint64_t now_ns)
@@ -132,7 +141,7 @@ void slots_finished(struct slots *s, const struct outcome *outcome, uint64_t now
     struct backlog_run task;
     bool wanted = false;
     bool found = running_find(&s->running, outcome->slot, outcome->seq, &task, &wanted);
-    if (wanted && !s->gone && !has_final(s, outcome->seq)) {
+    if (wanted && !s->gone && !has_final(s, outcome->seq, outcome->seq)) {
         struct result r = result_of(s, &task, outcome);
         take_result(s, &r, outcome);
     } else {
@@ -146,6 +155,46 @@ void slots_finished(struct slots *s, const struct outcome *outcome, uint64_t now
     s->running.slots[outcome->slot].duration_ns += outcome->duration_ns;
     s->running.slots[outcome->slot].finished++;
     end_task(s, outcome->slot, outcome->seq, now_ns);
+}
+
+/* The records can be sent as they are. */
+static bool run_fits(const struct slots *s, const struct outcome_run *run)
+{
+    return run->final && !s->gone && !(s->outlet.wants & ~(run->wants | WANT_COMMAND)) &&
+           running_are_next(&s->running, run->slot, run->first, run->count) &&
+           !has_final(s, run->first, run->first + run->count - 1);
+}
+
+static void finish_one_by_one(struct slots *s, struct outcome_run run, uint64_t now_ns)
+{
+    struct outcome outcome;
+    uint64_t duration_ns = run.duration_ns / run.count;
+    while (outcome_run_next(&run, &outcome)) {
+        outcome.duration_ns = outcome.duration_ns ? outcome.duration_ns : duration_ns;
+        slots_finished(s, &outcome, now_ns);
+    }
+}
+
+void slots_finished_run(struct slots *s, const struct outcome_run *run, uint64_t now_ns)
+{
+    if (!run_fits(s, run)) {
+        finish_one_by_one(s, *run, now_ns);
+        return;
+    }
+    struct slot *slot = &s->running.slots[run->slot];
+    struct result_run records = {.first = run->first,
+                                 .count = run->count,
+                                 .attempt = slot->run.attempt,
+                                 .tries = slot->run.tries,
+                                 .records = run->records};
+    s->counts.finished += run->count;
+    if (kept_put_run(&s->kept, &records, run->failed))
+        kept_close(&s->kept, &s->report.finished, &s->report.not_ok);
+    slot->duration_ns += run->duration_ns;
+    slot->finished += run->count;
+    if (running_end_next(&s->running, run->slot, run->count, now_ns))
+        settle_account(s, run->slot, now_ns);
+    s->moved_ns = now_ns;
 }
 
 /* Back into the backlog, in front and in order: records that lie side by side become one run again.

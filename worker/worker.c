@@ -68,6 +68,12 @@ static void finished(void *context, const struct outcome *outcome)
     slots_finished(w->slots, outcome, w->now_ns);
 }
 
+static void finished_run(void *context, const struct outcome_run *run)
+{
+    struct worker *w = context;
+    slots_finished_run(w->slots, run, w->now_ns);
+}
+
 static void returned(void *context, unsigned slot, uint64_t first, uint32_t count)
 {
     struct worker *w = context;
@@ -285,7 +291,7 @@ static void name_it(struct worker *w)
 static enum error make_executor(struct worker *w, unsigned slots, struct why *why)
 {
     const struct worker_options *o = w->options;
-    struct executor_events events = {w, finished, returned, cancelled, broken};
+    struct executor_events events = {w, finished, finished_run, returned, cancelled, broken};
     struct executor_options base = {.slots = slots,
                                     .timeout = o->timeout,
                                     .kill_after_ns = o->kill_after_ns,

@@ -53,6 +53,17 @@ static void on_finished(void *context, const struct outcome *outcome)
         give(loop, outcome->slot);
 }
 
+static void on_finished_run(void *context, const struct outcome_run *run)
+{
+    struct loop *loop = context;
+    if (run->failed)
+        abort();
+    loop->finished += run->count;
+    loop->bytes += run->records.size;
+    if (!(loop->left[run->slot] -= run->count))
+        give(loop, run->slot);
+}
+
 static void on_returned(void *context, unsigned slot, uint64_t first, uint32_t count)
 {
     (void)context, (void)slot, (void)first, (void)count;
@@ -119,7 +130,8 @@ int main(int argc, char **argv)
         .file = argv[4],
         .args = argv + 5,
         .program = "/proc/self/exe"};
-    struct executor_events events = {&loop, on_finished, on_returned, on_cancelled, on_broken};
+    struct executor_events events = {&loop,       on_finished,  on_finished_run,
+                                     on_returned, on_cancelled, on_broken};
     struct why why;
     if (slots < 1 || slots > 256 || plugin_new(&options, &events, &loop.executor, &why)) {
         fprintf(stderr, "plugin_loop: %s\n", why.text);

@@ -81,6 +81,7 @@ static void end_running(void *context, uint64_t serial)
                                     .slot = slot,
                                     .seq = seq,
                                     .end = s->end,
+                                    .last = s->assignment.last,
                                     .duration_ns = sim->now_ns - s->since_ns});
     if (s->end == RUN_KILLS_SLOT && left) {
         s->at = s->assignment.count;
@@ -245,10 +246,77 @@ static void tell_finished(struct fake_executor *e, const struct fake_done *done)
     buf_free(&out);
 }
 
+/* Of the plugin's kind: it tells results in runs (outcome_run). */
+static bool tells_runs(const struct fake_executor *e)
+{
+    return e->node->sim->plan.batch_max == PLAN_BATCH_OF_PLUGINS;
+}
+
+/* The result can be told together with those in `run`, which may be empty. */
+static bool fits_run(const struct fake_executor *e, const struct outcome_run *run,
+                     const struct fake_done *done)
+{
+    const struct plan_task *task = task_of(e, done->seq);
+    return done->kind == DONE_FINISHED && !task->out_in_file &&
+           task->out_size < RESULT_INLINE_MAX / 2 &&
+           (!run->count || (run->slot == done->slot && run->first + run->count == done->seq &&
+                            run->final == (done->end == RUN_GOOD || done->last)));
+}
+
+static void add_to_run(struct fake_executor *e, struct outcome_run *run, struct buf *records,
+                       const struct fake_done *done)
+{
+    const struct plan_task *task = task_of(e, done->seq);
+    struct buf out = {0}, record = {0};
+    record_output(&out, done->seq, task->out_size);
+    record_put(&record, done->seq, task->size);
+    struct bytes rest = buf_bytes(&record);
+    struct task content;
+    task_take(&rest, &content);
+    bool ok = done->end == RUN_GOOD;
+    struct result r = {.status = ok ? RESULT_OK : RESULT_EXITED,
+                       .code = ok ? 0 : 9,
+                       .final = ok || done->last,
+                       .start_us = 1,
+                       .duration_ns = done->duration_ns,
+                       .task = buf_bytes(&record),
+                       .has_hash = true,
+                       .hash = task_hash(content),
+                       .out = buf_bytes(&out)};
+    if (!run->count)
+        *run = (struct outcome_run){
+            .slot = done->slot, .first = done->seq, .final = r.final, .wants = WANT_ALL};
+    result_put(records, &r);
+    run->count++;
+    run->failed += !ok;
+    run->duration_ns += done->duration_ns;
+    buf_free(&out);
+    buf_free(&record);
+}
+
+/* Tells what begins at the i-th of what is done; returns how many that is. */
+static size_t tell_run(struct fake_executor *e, size_t i)
+{
+    struct outcome_run run = {0};
+    struct buf records = {0};
+    while (i + run.count < e->done_count && fits_run(e, &run, &e->done[i + run.count]))
+        add_to_run(e, &run, &records, &e->done[i + run.count]);
+    run.records = buf_bytes(&records);
+    if (run.count)
+        slots_finished_run(*e->core, &run, e->node->sim->now_ns);
+    buf_free(&records);
+    return run.count;
+}
+
 void fake_turn(struct fake_executor *e)
 {
     uint64_t now_ns = e->node->sim->now_ns;
     for (size_t i = 0; i < e->done_count; i++) {
+        size_t told = tells_runs(e) ? tell_run(e, i) : 0;
+        if (told) {
+            i += told - 1;
+            continue;
+        }
         const struct fake_done done = e->done[i];
         if (done.kind == DONE_FINISHED)
             tell_finished(e, &done);

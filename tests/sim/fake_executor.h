@@ -25,6 +25,7 @@ struct fake_done {
     uint64_t seq;
     uint32_t count;
     enum run_end end;
+    bool last; /* no try is left after it */
     uint64_t duration_ns;
 };
 

@@ -108,7 +108,7 @@ static void make_options(struct plan *plan, struct rng *rng, enum flavour flavou
     plan->queue_max_bytes = limit_of(rng, 500, 64 << 10);
     plan->kept_max_bytes = limit_of(rng, 300, 64 << 10);
     plan->window_max_bytes = limit_of(rng, 50, 64 << 10);
-    plan->batch_max = rng_chance(rng, 60) ? 1 : rng_chance(rng, 50) ? 4 : 4096;
+    plan->batch_max = rng_chance(rng, 60) ? 1 : rng_chance(rng, 50) ? 4 : PLAN_BATCH_OF_PLUGINS;
     plan->output_a_turn =
         rng_chance(rng, 70) || flavour == LARGE_OUTPUT ? 0 : rng_between(rng, 200, 4000);
     plan->output_pauses = rng_chance(rng, 80) ? 0 : (unsigned)rng_between(rng, 1, 10);

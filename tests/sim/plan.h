@@ -10,7 +10,7 @@
 
 /* What a seed decides before anything runs: the input, the options, the network's manners, how much
  * goes wrong and until when. */
-enum { PLAN_WORKERS_MAX = 6, PLAN_TIMES_ALWAYS = 1000000 };
+enum { PLAN_WORKERS_MAX = 6, PLAN_TIMES_ALWAYS = 1000000, PLAN_BATCH_OF_PLUGINS = 4096 };
 
 enum nature {
     NATURE_GOOD,

@@ -43,6 +43,8 @@ void give(struct fixture *f, unsigned slot, uint64_t first, uint32_t count)
                                     .count = count,
                                     .attempt = {1, 1},
                                     .tries = 2,
+                                    .last = f->last,
+                                    .wants = f->wants,
                                     .records = buf_bytes(&f->records)};
     f->executor->class->start(f->executor, &assignment, clock_now_ns());
 }
@@ -65,6 +67,24 @@ static void on_finished(void *context, const struct outcome *outcome)
     }
 }
 
+static void on_finished_run(void *context, const struct outcome_run *run)
+{
+    struct outcome_run rest = *run;
+    struct outcome outcome;
+    uint32_t failed = 0;
+    struct fixture *f = context;
+    f->runs++;
+    cr_assert_gt(run->count, 0);
+    cr_assert_eq(run->wants & f->wants, f->wants);
+    while (outcome_run_next(&rest, &outcome)) {
+        failed += outcome.status != RESULT_OK;
+        on_finished(context, &outcome);
+    }
+    cr_assert(rest.count == 0 && rest.records.size == 0);
+    cr_assert_eq(run->failed, failed);
+    cr_assert_eq(run->final, f->last || !failed);
+}
+
 static void on_returned(void *context, unsigned slot, uint64_t first, uint32_t count)
 {
     new_end(context, RETURNED, first, count)->slot = slot;
@@ -85,8 +105,10 @@ static void on_broken(void *context, const char *why)
 struct fixture *prepare(const char *file)
 {
     struct fixture *f = xcalloc(1, sizeof *f);
-    f->events = (struct executor_events){f, on_finished, on_returned, on_cancelled, on_broken};
+    f->events = (struct executor_events){f,           on_finished,  on_finished_run,
+                                         on_returned, on_cancelled, on_broken};
     strcpy(f->tmpdir, "/tmp");
+    f->wants = WANT_TIMES;
     f->options = (struct plugin_options){
         .base = {.slots = 1, .output_max = 4 << 20, .tmpdir = f->tmpdir, .worker = "tester"},
         .file = file,

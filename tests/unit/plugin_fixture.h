@@ -34,6 +34,9 @@ struct fixture {
     struct buf records;
     uint64_t first; /* of the last assignment */
     uint32_t count;
+    bool last;      /* of assignments, as `wants` */
+    uint64_t wants; /* WANT_TIMES, unless a test sets another */
+    size_t runs;    /* of results that were told together */
     struct end ends[ENDS_MAX];
     size_t end_count;
     size_t tasks_ended;

@@ -65,6 +65,9 @@ void v_stop(struct rig *r, uint64_t reason);
 
 void x_ends(struct rig *r, unsigned slot, uint64_t seq, enum result_status status,
             const char *output);
+/* The tasks first .. first + count - 1 end together, the first `failed` of them not ok. */
+void x_run_ends(struct rig *r, unsigned slot, uint64_t first, uint32_t count, uint32_t failed,
+                uint64_t wants);
 void x_ok(struct rig *r, unsigned slot, uint64_t seq);
 void x_fails(struct rig *r, unsigned slot, uint64_t seq);
 

@@ -138,6 +138,27 @@ void x_ends(struct rig *r, unsigned slot, uint64_t seq, enum result_status statu
     slots_finished(r->s, &outcome, r->now_ns);
 }
 
+void x_run_ends(struct rig *r, unsigned slot, uint64_t first, uint32_t count, uint32_t failed,
+                uint64_t wants)
+{
+    struct buf records = {0};
+    for (uint32_t i = 0; i < count; i++)
+        result_put(&records, &(struct result){.final = true,
+                                              .status = i < failed ? RESULT_EXITED : RESULT_OK,
+                                              .code = i < failed,
+                                              .out = bytes_of("out")});
+    struct outcome_run run = {.slot = slot,
+                              .first = first,
+                              .count = count,
+                              .failed = failed,
+                              .final = true,
+                              .wants = wants,
+                              .duration_ns = count * NS_PER_MS,
+                              .records = buf_bytes(&records)};
+    slots_finished_run(r->s, &run, r->now_ns);
+    buf_free(&records);
+}
+
 void x_ok(struct rig *r, unsigned slot, uint64_t seq)
 {
     x_ends(r, slot, seq, RESULT_OK, "out");

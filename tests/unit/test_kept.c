@@ -91,6 +91,43 @@ Test(kept, consecutive_results_of_one_attempt_become_one_run)
     block_release(&block);
 }
 
+Test(kept, results_that_were_put_together_elsewhere_go_on_with_the_run)
+{
+    struct buf records = {0};
+    for (int i = 0; i < 3; i++)
+        result_put(&records, &(struct result){.final = true,
+                                              .status = i == 1 ? RESULT_EXITED : RESULT_OK,
+                                              .code = i == 1,
+                                              .out = bytes_of("y")});
+    struct result_run run = {
+        .first = 6, .count = 3, .attempt = {1, 1}, .tries = 1, .records = buf_bytes(&records)};
+    put(5, true);
+    cr_assert_not(kept_put_run(&k, &run, 1));
+    cr_assert(kept_has(&k, 8, 20) && !kept_has(&k, 9, 20) && !kept_has(&k, 1, 4));
+    run.first = 20;
+    kept_put_run(&k, &run, 1);
+    buf_free(&records);
+    kept_close(&k, &finished, &failed);
+    cr_assert(finished.members == 7 && failed == 2);
+    struct block *block = kept_next(&k, head);
+    struct frame_head taken;
+    struct results_head results;
+    struct bytes body, runs;
+    frame_take(block_bytes(block), &taken, &body);
+    results_take(body, &results, &runs);
+    const uint64_t firsts[] = {5, 20}, counts[] = {4, 3};
+    for (size_t i = 0; i < 2; i++) {
+        cr_assert_eq(result_run_take(&runs, &run), ERR_NONE);
+        cr_assert(run.first == firsts[i] && run.count == counts[i]);
+        struct result result;
+        for (uint64_t n = 0; n < run.count; n++)
+            cr_assert_eq(result_take(&run.records, &result), ERR_NONE);
+        cr_assert_eq(run.records.size, 0);
+    }
+    cr_assert_eq(runs.size, 0);
+    block_release(&block);
+}
+
 Test(kept, a_batch_is_freed_when_all_of_it_is_released_in_whatever_order)
 {
     uint64_t floor;
@@ -100,7 +137,7 @@ Test(kept, a_batch_is_freed_when_all_of_it_is_released_in_whatever_order)
     while (next(&floor))
         ;
     release(6, 11);
-    cr_assert(kept_has(&k, 5) && !kept_has(&k, 6) && kept_has(&k, 12));
+    cr_assert(kept_has(&k, 5, 5) && !kept_has(&k, 6, 6) && kept_has(&k, 6, 12));
     release(5, 5);
     kept_resend(&k, 1);
     cr_assert_eq(next(&floor), 1);
@@ -163,14 +200,14 @@ Test(kept, releases_in_any_order_agree_with_a_plain_model)
             next(&floor);
         } else {
             for (uint64_t i = seq; i < seq + count; i++)
-                if (!kept_has(&k, i)) {
+                if (!kept_has(&k, i, i)) {
                     put(i, true);
                     here[i] = true;
                 }
             kept_close(&k, &finished, &failed);
         }
         for (uint64_t i = 1; i < 400; i++)
-            cr_assert_eq(kept_has(&k, i), here[i]);
+            cr_assert_eq(kept_has(&k, i, i), here[i]);
     }
     release(1, 400);
     cr_assert(kept_empty(&k));

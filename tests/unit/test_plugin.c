@@ -35,6 +35,21 @@ Test(plugin, the_results_of_a_batch_come_in_order_each_with_its_own_bytes)
     finish(f);
 }
 
+Test(plugin, the_results_of_a_batch_are_told_together)
+{
+    struct fixture *f = launched(NULL);
+    f->wants = 0;
+    run(f, 1, "echo\necho\nreturn 3\necho");
+    cr_assert_eq(f->runs, 3, "what will be tried again is told by itself");
+    assert_finished(&f->ends[2], 3, RESULT_EXITED, 3);
+    cr_assert_eq(f->ends[0].start_us, 0);
+    f->last = true;
+    run(f, 5, "echo\nreturn 3\necho");
+    cr_assert_eq(f->runs, 4);
+    assert_finished(&f->ends[1], 6, RESULT_EXITED, 3);
+    finish(f);
+}
+
 Test(plugin, the_multiply_example_refuses_what_is_no_number)
 {
     struct fixture *f = prepare(EXAMPLES "/multiply.so");

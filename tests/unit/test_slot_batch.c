@@ -32,6 +32,12 @@ static void on_finished(void *context, const struct outcome *outcome)
     note(context, "finished", outcome->seq, 1);
 }
 
+static void on_finished_run(void *context, const struct outcome_run *run)
+{
+    cr_assert_eq(run->slot, 3);
+    note(context, "finished", run->first, run->count);
+}
+
 static void on_returned(void *context, unsigned slot, uint64_t first, uint32_t count)
 {
     struct record *record = context;
@@ -49,7 +55,8 @@ static void on_cancelled(void *context, unsigned slot, uint64_t seq)
 
 static void init(struct record *record)
 {
-    *record = (struct record){.events = {record, on_finished, on_returned, on_cancelled, NULL}};
+    *record = (struct record){
+        .events = {record, on_finished, on_finished_run, on_returned, on_cancelled, NULL}};
     record->batch = (struct slot_batch){.slot = 3, .events = &record->events};
 }
 
@@ -72,6 +79,21 @@ Test(slot_batch, each_task_ends_once_and_in_order)
     slot_batch_return(&record.batch);
     cr_assert_str_eq(record.text, "finished 5 1; cancelled 6 1; returned 7 2; cancelled 9 1; "
                                   "returned 10 1; ");
+    cr_assert_not(record.batch.assigned);
+    slot_batch_free(&record.batch);
+}
+
+Test(slot_batch, tasks_can_finish_together)
+{
+    struct record record;
+    init(&record);
+    assign(&record, 5, 4);
+    struct outcome_run run = {.count = 3};
+    slot_batch_finish_run(&record.batch, &run);
+    cr_assert_eq(slot_batch_left(&record.batch), 1);
+    run.count = 1;
+    slot_batch_finish_run(&record.batch, &run);
+    cr_assert_str_eq(record.text, "finished 5 3; finished 8 1; ");
     cr_assert_not(record.batch.assigned);
     slot_batch_free(&record.batch);
 }

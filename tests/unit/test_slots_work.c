@@ -402,3 +402,65 @@ Test(slots_work, a_task_that_is_kept_here_is_not_run_again)
     rig_pass(&r, 20 * NS_PER_MS);
     rig_expect(&r, "FINISHED 1");
 }
+
+/* One slot that has been given the tasks 1 to `count`, the last try of each. */
+static void start_run(uint64_t count)
+{
+    r.options.batch_max = 4096;
+    r.options.slots = 1;
+    rig_start(&r);
+    rig_join(&r);
+    v_tasks(&r, 1, 1, 0);
+    rig_turn(&r);
+    r.now_ns += 1000;
+    x_run_ends(&r, 0, 1, 1, 0, 0);
+    rig_pass(&r, 20 * NS_PER_MS);
+    rig_forget(&r);
+    v_tasks(&r, 2, count, TASK_LAST);
+}
+
+Test(slots_work, results_that_are_told_together_are_sent_together)
+{
+    start_run(4);
+    rig_expect(&r, "START 0:2-3");
+    x_run_ends(&r, 0, 2, 2, 1, 0);
+    rig_expect(&r, "START 0:4-5 FINISHED 2-3 failed=1 RESULTS 2/1 2-3");
+    x_run_ends(&r, 0, 4, 2, 0, 0);
+    rig_expect(&r, "FINISHED 4-5 RESULTS 3/1 4-5");
+    cr_assert_eq(slots_counts(r.s).finished, 5);
+}
+
+Test(slots_work, of_results_that_are_told_together_only_what_is_wanted_is_sent)
+{
+    start_run(4);
+    rig_turn(&r);
+    v_released(&r, 2, 2);
+    rig_expect(&r, "START 0:2-3 CANCEL 0:2");
+    x_run_ends(&r, 0, 2, 2, 0, 0);
+    rig_pass(&r, 20 * NS_PER_MS);
+    rig_expect(&r, "START 0:4-5 FINISHED 3 RESULTS 2/1 3");
+}
+
+Test(slots_work, results_without_what_the_sink_wants_get_it_one_by_one)
+{
+    rig_start(&r);
+    rig_turn(&r);
+    slots_control_up(r.s, r.now_ns);
+    v_welcome(&r, (struct worker_welcome){.wants = WANT_HASH});
+    v_hello(&r);
+    rig_results_up(&r);
+    v_tasks(&r, 1, 1, 0);
+    rig_turn(&r);
+    x_run_ends(&r, 0, 1, 1, 0, WANT_TIMES);
+    rig_turn(&r);
+    struct frame_head head;
+    struct results_head results;
+    struct bytes body, runs;
+    struct result_run run;
+    struct result result;
+    frame_take(block_bytes(r.results), &head, &body);
+    results_take(body, &results, &runs);
+    cr_assert_eq(result_run_take(&runs, &run), ERR_NONE);
+    cr_assert_eq(result_take(&run.records, &result), ERR_NONE);
+    cr_assert(result.has_hash && bytes_equal(result.out, bytes_of("out")));
+}
