@@ -183,9 +183,17 @@ static void start_no_more(struct farm *f)
         all[i]->restarts = false;
         all[i]->due_ns = NEVER;
     }
+    if (f->arguments->hosts)
+        hosts_start_no_more(f->arguments->hosts);
 }
 
 /* ---- ending ---- */
+
+static void signal_hosts(const struct farm *f, int number)
+{
+    if (f->arguments->hosts)
+        hosts_signal(f->arguments->hosts, number);
+}
 
 static void interrupt_all(struct farm *f)
 {
@@ -195,6 +203,8 @@ static void interrupt_all(struct farm *f)
         process_signal(&all[i]->process, SIGTERM);
         process_signal(&all[i]->process, SIGINT);
     }
+    signal_hosts(f, SIGTERM);
+    signal_hosts(f, SIGINT);
 }
 
 /* The job cannot go on: what was done is summed up by the sink, the rest is not run. */
@@ -279,6 +289,7 @@ static void ventilator_ended(struct farm *f, int status, uint64_t now_ns)
         return;
     /* If the worker came too late to be told that the job is over. */
     process_signal(&f->worker.process, SIGTERM);
+    signal_hosts(f, SIGTERM);
     if (f->sink_ended)
         return;
     if (WIFSIGNALED(status))
@@ -295,6 +306,15 @@ static void ventilator_ended(struct farm *f, int status, uint64_t now_ns)
     }
 }
 
+static void host_ended(struct farm *f, pid_t pid, int status, uint64_t now_ns)
+{
+    struct hosts *hosts = f->arguments->hosts;
+    bool over = f->sink_ended || f->job_status >= 0;
+    if (hosts && hosts_reaped(hosts, pid, status, over, now_ns) && !over &&
+        f->arguments->no_worker && hosts_all_refused(hosts))
+        stop_job(f, now_ns);
+}
+
 static void reap(struct farm *f, uint64_t now_ns)
 {
     int status;
@@ -308,6 +328,8 @@ static void reap(struct farm *f, uint64_t now_ns)
         } else if (pid == f->ventilator.process.pid) {
             f->ventilator.process.pid = 0;
             ventilator_ended(f, status, now_ns);
+        } else {
+            host_ended(f, pid, status, now_ns);
         }
     }
 }
@@ -324,6 +346,7 @@ static void press_on(struct farm *f, uint64_t now_ns)
     struct member *all[] = {&f->worker, &f->ventilator, &f->sink};
     for (size_t i = 0; i < 3; i++)
         process_signal(&all[i]->process, SIGKILL);
+    signal_hosts(f, SIGKILL);
 }
 
 /* ---- the loop ---- */
@@ -335,7 +358,8 @@ static bool is_left(const struct member *m)
 
 static bool anybody_left(const struct farm *f)
 {
-    return is_left(&f->ventilator) || is_left(&f->worker) || is_left(&f->sink);
+    return is_left(&f->ventilator) || is_left(&f->worker) || is_left(&f->sink) ||
+           (f->arguments->hosts && hosts_are_left(f->arguments->hosts));
 }
 
 /* Whether piped input is read and handed on: while a ventilator may want it. */
@@ -355,7 +379,11 @@ static void on_ready(struct farm *f, uint64_t now_ns)
     f->ready_fd = -1;
     if (!ready || f->interrupts || !f->ventilator.process.pid)
         return; /* it has ended, or is about to: that says the rest */
-    struct member *next = f->stage++ == STARTING_WORKER ? &f->sink : &f->worker;
+    if (f->stage == STARTING_VENTILATOR && f->arguments->hosts)
+        hosts_begin(f->arguments->hosts, f->dir.path, now_ns);
+    bool worker_is_next = f->stage == STARTING_VENTILATOR && !f->arguments->no_worker;
+    struct member *next = worker_is_next ? &f->worker : &f->sink;
+    f->stage = worker_is_next ? STARTING_WORKER : STARTED;
     struct why why;
     if (start_member(f, next, now_ns, &why)) {
         log_line("%s", why.text);
@@ -382,6 +410,8 @@ static int timeout_ms(const struct farm *f, uint64_t now_ns)
     uint64_t due_ns = earliest(f->worker.due_ns, earliest(f->sink.due_ns, f->ventilator.due_ns));
     if (spools(f))
         due_ns = earliest(due_ns, input_spool_deadline(f->arguments->spool));
+    if (f->arguments->hosts)
+        due_ns = earliest(due_ns, hosts_deadline(f->arguments->hosts));
     if (f->end_by_ns != NEVER) {
         uint64_t next_ns = f->end_by_ns > now_ns ? f->end_by_ns : now_ns + KILL_NS;
         due_ns = earliest(due_ns, next_ns);
@@ -425,6 +455,8 @@ static void loop(struct farm *f)
         start_due(f, &f->ventilator, now_ns);
         start_due(f, &f->sink, now_ns);
         start_due(f, &f->worker, now_ns);
+        if (f->arguments->hosts)
+            hosts_turn(f->arguments->hosts, now_ns);
         press_on(f, now_ns);
     }
 }

@@ -5,10 +5,11 @@
 #include <stdbool.h>
 
 #include "common/words.h"
+#include "zfarm/hosts.h"
 #include "zfarm/spool.h"
 
 /* A farm of one ventilator, one worker and one sink on this machine, which talk over unix sockets
- * in a private directory.
+ * in a private directory; and of a worker on each of the hosts, which ssh connects to them.
  *
  * The ventilator is started first, then the worker, then the sink, each when the one before says
  * that it is ready; a worker that never is (COMMAND not found, say) has said why, and all is over
@@ -17,14 +18,19 @@
  *     worker killed                           it is started again, after 0.1 to 5 s
  *     sink or ventilator killed, with a store the same, if the input can be read again or is spooled
  *     worker ends by itself before the sink   it has said why; the job is stopped, 255
+ *     a host's worker                         it is started again, after 1 to 60 s; if all hosts refuse
+ *                                             and no worker is here, the job is stopped, 255
  *     sink or ventilator first                the rest is stopped, 255
  *     sink with the job's status              the others follow; that is the status
  *
  * The first TERM or INT lets what runs finish, the second ends all at once. */
 struct farm_arguments {
     struct words ventilator;   /* options and inputs */
-    struct words worker;       /* options, "--" and COMMAND */
+    struct words worker;       /* options, "--" and COMMAND; of the one on this machine */
+    struct words host_worker;  /* the same of those on hosts */
     struct words sink;         /* options */
+    struct hosts *hosts;       /* NULL: none */
+    bool no_worker;            /* on this machine */
     bool has_store;            /* a sink that is killed can go on where it was */
     bool retry_failed;         /* told to the first sink alone */
     bool can_read_again;       /* so can a ventilator, which finds the same input */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "zfarm/host_runner.h"
 #include "zfarm/run.h"
 #include "zfarm/verify.h"
 #include "zfarm/why.h"
@@ -36,6 +37,8 @@ int main(int argc, char **argv)
         return verify_main(argc - 1, argv + 1);
     if (strcmp(word, "why") == 0)
         return why_main(argc - 1, argv + 1);
+    if (strcmp(word, "host-runner") == 0)
+        return host_runner_main(argc - 1, argv + 1);
     if (strcmp(word, "--help") == 0)
         return fputs(help, stdout) < 0;
     if (strcmp(word, "--version") == 0)

@@ -19,10 +19,11 @@ enum { VENTILATOR = 1, WORKER = 2, SINK = 4 };
 /* Most options are only handed on: they are checked here, by their kinds, and meant for the child.
  */
 struct settings {
-    struct words files;
+    struct words files, hosts;
     bool null, shell, coprocess, pipe, tag, dry_run, retry_failed, flag;
     uint64_t values, number, block;
-    const char *colsep, *recend, *recstart, *replacement, *plugin, *store, *spool, *text;
+    const char *colsep, *recend, *recstart, *replacement, *plugin, *store, *spool, *hosts_file,
+        *ssh, *text;
     struct jobs jobs;
     unsigned choice;
     uint64_t task_max_bytes;
@@ -35,6 +36,11 @@ struct settings {
 static const struct option_row rows[] = {
     {"jobs", "jP", OPTION_JOBS, AT(jobs), "N", .help = "tasks at a time: 4, 50%, +1 (all cores)",
      .children = WORKER},
+    {"host", "S", OPTION_WORDS, AT(hosts), "HOST[:N]",
+     .help = "work on HOST by ssh, N tasks at a time; : is this machine"},
+    {"hosts", NULL, OPTION_TEXT, AT(hosts_file), "FILE",
+     .help = "the same for each line of FILE, which may change meanwhile"},
+    {"ssh", NULL, OPTION_TEXT, AT(ssh), "COMMAND", .help = NULL},
     {"keep-order", "k", OPTION_FLAG, AT(flag), .help = "output in the order of the input",
      .children = SINK},
     {"arg-file", "a", OPTION_WORDS, AT(files), "FILE",
@@ -166,6 +172,40 @@ static int run_spooled(const struct settings *s, struct farm_arguments *argument
     return status;
 }
 
+/* Fills in what --host and --hosts say. */
+static enum error open_hosts(const struct settings *s, struct farm_arguments *arguments,
+                             struct why *why)
+{
+    struct hosts_options options = {.names = &s->hosts,
+                                    .file = s->hosts_file,
+                                    .ssh = s->ssh,
+                                    .worker = &arguments->host_worker};
+    struct words here = {0};
+    const char *slots;
+    if (!s->hosts.count && !s->hosts_file)
+        return ERR_NONE;
+    enum error error = hosts_open(&arguments->hosts, &options, why);
+    if (error)
+        return error;
+    arguments->no_worker = !hosts_include_this(arguments->hosts, &slots);
+    arguments->host_worker = arguments->worker;
+    hosts_add_worker(&arguments->host_worker, slots, &here);
+    arguments->worker = here;
+    return ERR_NONE;
+}
+
+static int run_farm(const struct settings *s, struct farm_arguments *arguments)
+{
+    struct why why;
+    if (open_hosts(s, arguments, &why)) {
+        log_line("%s", why.text);
+        return 255;
+    }
+    int status = s->spool ? run_spooled(s, arguments) : farm_run(arguments);
+    hosts_close(&arguments->hosts);
+    return status;
+}
+
 static int start(const struct settings *s, struct options *options, size_t command)
 {
     struct farm_arguments arguments = {0};
@@ -180,7 +220,8 @@ static int start(const struct settings *s, struct options *options, size_t comma
     arguments.retry_failed = s->retry_failed;
     arguments.can_read_again = can_read_again(s, options->words + command);
     options_clear_environment();
-    int status = s->spool ? run_spooled(s, &arguments) : farm_run(&arguments);
+    int status = run_farm(s, &arguments);
+    words_free(&arguments.host_worker);
     words_free(&arguments.ventilator);
     words_free(&arguments.worker);
     words_free(&arguments.sink);
@@ -251,8 +292,9 @@ static int run(void *target, struct options *options)
 
 int run_main(int argc, char **argv)
 {
-    struct settings settings = {.values = 1, .task_max_bytes = 1 << 20};
+    struct settings settings = {.values = 1, .task_max_bytes = 1 << 20, .ssh = "ssh"};
     int status = cli_main(&table, &settings, argc, argv, run);
     words_free(&settings.files);
+    words_free(&settings.hosts);
     return status;
 }

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "zfarm/host_runner.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/quote.h"
+#include "common/random.h"
+#include "common/ready.h"
+#include "common/signals.h"
+#include "common/xalloc.h"
+#include "zfarm/bundle.h"
+#include "zfarm/ssh.h"
+
+enum { ARG_SSH = 1, ARG_DIR, ARG_HOST, ARG_PARENT, ARG_WORKER, READY_FD = 3 };
+#define END_NS (5 * NS_PER_S) /* of a worker whose leash was let go */
+
+struct runner {
+    const char *host;
+    const char *dir; /* the farm's, here */
+    struct ssh ssh;
+    struct words worker; /* its options, "--" and COMMAND, as they are there */
+    char *plugin;        /* to be copied; NULL: none */
+    struct signals signals;
+    char remote_dir[256];
+    char kind[64];    /* of the host: Linux-x86_64 */
+    bool has_program; /* it has a zfarm-worker of our version, in remote_program */
+    char remote_program[256];
+    struct why last_words; /* of ssh */
+    bool working;          /* the last step is under way */
+    bool refused, ended;   /* what its worker has done */
+    unsigned interrupts;
+    uint64_t end_by_ns; /* when ssh is killed; NEVER: it has its leash */
+};
+
+/* ---- the scripts ---- */
+
+/* Step 3 on the host: $1 is the program, $2 the directory. Descriptor 4 is our stdout, for news. */
+static const char run_script[] =
+    "w=$1 d=$2\n"
+    "exec 3<&0 4>&1\n"
+    "mkfifo \"$d/ready\"\n"
+    "{ read -r word <\"$d/ready\" && echo \"zfarm-ready: $word\" >&4; } 3<&- &\n"
+    "\"$w\" --connect=\"ipc://$d/control\" --lanes=\"ipc://$d/gate\" "
+    "--results=\"ipc://$d/results\" --ready-fd=5 --parent=$$ \"$@\" "
+    "</dev/null 5>\"$d/ready\" >&2 3<&- 4>&- &\n"
+    "p=$!\n"
+    "{ while read -r word; do kill -TERM \"$p\"; done; kill -USR1 \"$p\"; } <&3 >&- 2>&- 4>&- &\n"
+    "g=$!\n"
+    "wait \"$p\"\n"
+    "s=$?\n"
+    "kill \"$g\" 2>/dev/null\n"
+    "rm -rf \"$d\"\n"
+    "echo \"zfarm-ended: $s\" >&4\n";
+
+/* Step 1: the look, which leaves the script of step 3 in the private directory. */
+static void put_look(struct runner *r, struct buf *script)
+{
+    char end[32];
+    snprintf(end, sizeof end, "ZFARM-%016llx", (unsigned long long)random_u64());
+    buf_put_text(script, "umask 077\n"
+                         "d=$(mktemp -d \"${TMPDIR:-/tmp}/zfarm-host-XXXXXX\") || exit 1\n"
+                         "w=$(command -v zfarm-worker)\n");
+    buf_printf(script,
+               "[ \"$(\"${w:-false}\" --version 2>/dev/null)\" = 'zfarm-worker %s' ] || w=\n",
+               ZFARM_VERSION);
+    buf_printf(script, "cat >\"$d/run\" <<'%s'\n", end);
+    buf_put_text(script, "w=$1 d=$2\nset --");
+    for (size_t i = 0; i < r->worker.count; i++) {
+        buf_put_byte(script, ' ');
+        const char *word = r->worker.items[i];
+        if (r->plugin && strncmp(word, "--plugin=", strlen("--plugin=")) == 0) {
+            const char *slash = strrchr(word, '/');
+            buf_put_text(script, "--plugin=\"$d\"/");
+            word = slash ? slash + 1 : word + strlen("--plugin=");
+        }
+        shell_quote(script, bytes_of(word));
+    }
+    buf_put_byte(script, '\n');
+    buf_put_text(script, strchr(run_script, '\n') + 1);
+    buf_printf(script, "%s\n", end);
+    buf_put_text(script, "echo \"zfarm-host: $(uname -s)-$(uname -m) $d ${w:-none}\"\n");
+}
+
+/* ---- the steps ---- */
+
+static void heed_signals(struct runner *r, uint64_t now_ns)
+{
+    for (int number; (number = signals_next(&r->signals)) != 0;) {
+        if (number == SIGHUP || number == SIGCHLD)
+            continue;
+        bool drain = number == SIGTERM && r->interrupts++ == 0;
+        if (drain && ssh_tell(&r->ssh, "drain\n"))
+            continue;
+        r->interrupts++;
+        ssh_let_go(&r->ssh);
+        if (r->end_by_ns == NEVER)
+            r->end_by_ns = now_ns + (r->working ? END_NS : 0);
+    }
+}
+
+typedef void line_fn(struct runner *r, const char *line);
+
+/* Runs ssh to its end and hands on what it says; returns its status. */
+static int follow(struct runner *r, line_fn *out, line_fn *err)
+{
+    while (ssh_is_open(&r->ssh)) {
+        const char *line;
+        heed_signals(r, clock_now_ns());
+        if (clock_now_ns() >= r->end_by_ns)
+            ssh_kill(&r->ssh);
+        while ((line = ssh_line(&r->ssh, SSH_OUT)))
+            out(r, line);
+        while ((line = ssh_line(&r->ssh, SSH_ERR)))
+            err(r, line);
+        ssh_wait(&r->ssh, r->signals.fd, r->end_by_ns);
+    }
+    return ssh_reap(&r->ssh);
+}
+
+static void ignore(struct runner *r, const char *line)
+{
+    (void)r, (void)line;
+}
+
+/* The last words of an ssh that fails are why. */
+static void note_words(struct runner *r, const char *line)
+{
+    if (line[0])
+        fail(&r->last_words, ERR_IO, "%s", line);
+}
+
+/* One of the short steps. */
+static enum error step(struct runner *r, const char *command, int input, line_fn *out,
+                       struct why *why)
+{
+    r->last_words.text[0] = '\0';
+    enum error error = ssh_start(&r->ssh, NULL, command, input, why);
+    if (error)
+        return error;
+    int status = follow(r, out, note_words);
+    if (status == 0)
+        return ERR_NONE;
+    if (r->last_words.text[0])
+        return fail(why, ERR_IO, "%s", r->last_words.text);
+    return fail(why, ERR_IO, "ssh ended with status %d", status);
+}
+
+/* What comes back from shells must be usable in a command line of any shell. */
+static bool is_plain_path(const char *path)
+{
+    return path[0] == '/' &&
+           path[strspn(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                             "/._-+@")] == '\0';
+}
+
+/* What the look says, among what else a login may print. */
+static void hear_look(struct runner *r, const char *line)
+{
+    sscanf(line, "zfarm-host: %63s %255s %255s", r->kind, r->remote_dir, r->remote_program);
+}
+
+static enum error look(struct runner *r, struct why *why)
+{
+    struct buf script = {0};
+    put_look(r, &script);
+    int input = memfd_create("zfarm-look", MFD_CLOEXEC);
+    bool written = input >= 0 && write(input, script.data, script.size) == (ssize_t)script.size &&
+                   lseek(input, 0, SEEK_SET) == 0;
+    buf_free(&script);
+    enum error error = written
+                           ? step(r, "exec /bin/sh -s", input, hear_look, why)
+                           : fail(why, ERR_IO, "cannot make a file in memory: %s", strerror(errno));
+    if (input >= 0)
+        close(input);
+    if (error)
+        return error;
+    if (!is_plain_path(r->remote_dir)) {
+        r->remote_dir[0] = '\0';
+        return fail(why, ERR_IO, "its shell cannot make a private directory with mktemp");
+    }
+    struct utsname here;
+    char ours[sizeof here];
+    uname(&here);
+    snprintf(ours, sizeof ours, "%s-%s", here.sysname, here.machine);
+    r->has_program = is_plain_path(r->remote_program);
+    if (!r->has_program && strcmp(r->kind, ours) != 0)
+        return fail(why, ERR_VERSION,
+                    "it is %s and this zfarm is for %s, so that it cannot be copied there; install "
+                    "zfarm %s on it",
+                    r->kind, ours, ZFARM_VERSION);
+    return ERR_NONE;
+}
+
+/* tar | ssh tar */
+static enum error copy(struct runner *r, struct why *why)
+{
+    struct words argv = {0};
+    if (r->has_program && !r->plugin)
+        return ERR_NONE;
+    enum error error = bundle_tar(&argv, !r->has_program, r->plugin, why);
+    int input = -1;
+    pid_t tar = 0;
+    error = error ? error : bundle_start(&argv, &r->signals.before, &tar, &input, why);
+    words_free(&argv);
+    if (error)
+        return error;
+    char *command = xasprintf("exec tar -xf - -C %s", r->remote_dir);
+    error = step(r, command, input, ignore, why);
+    free(command);
+    close(input);
+    int status = bundle_end(tar);
+    if (!error && status)
+        error =
+            fail(why, ERR_IO, "tar ended with status %d here, so that nothing was copied", status);
+    if (!r->has_program)
+        snprintf(r->remote_program, sizeof r->remote_program, "%.200s/zfarm-worker", r->remote_dir);
+    return error;
+}
+
+/* What the script says, among what else a login may print. */
+static void hear_news(struct runner *r, const char *line)
+{
+    int status;
+    if (sscanf(line, "zfarm-ended: %d", &status) == 1) {
+        r->refused = status != 0;
+        r->ended = true;
+    } else if (strncmp(line, "zfarm-ready: ", strlen("zfarm-ready: ")) == 0) {
+        ready_tell(READY_FD, line);
+    }
+}
+
+static void hear_words(struct runner *r, const char *line)
+{
+    if (line[0])
+        log_line("%s: %s", r->host, line);
+}
+
+static int work(struct runner *r, struct why *why)
+{
+    static const char *const sockets[] = {"control", "gate", "results"};
+    struct words options = {0};
+    words_add(&options, "-oExitOnForwardFailure=yes");
+    for (size_t i = 0; i < sizeof sockets / sizeof *sockets; i++) {
+        words_add(&options, "-R");
+        words_take(&options,
+                   xasprintf("%s/%s:%s/%s", r->remote_dir, sockets[i], r->dir, sockets[i]));
+    }
+    char *command =
+        xasprintf("exec /bin/sh %s/run %s %s", r->remote_dir, r->remote_program, r->remote_dir);
+    enum error error = ssh_start(&r->ssh, &options, command, -1, why);
+    free(command);
+    words_free(&options);
+    if (error)
+        return HOST_FAILED;
+    r->working = true;
+    int status = follow(r, hear_news, hear_words);
+    if (r->refused)
+        return HOST_REFUSED;
+    if (r->ended)
+        return HOST_ENDED;
+    fail(why, ERR_CLOSED, "the ssh connection is gone (status %d)", status);
+    return HOST_FAILED;
+}
+
+/* Nothing is left there when the last step could not be made. */
+static void clean(struct runner *r)
+{
+    struct why ignored;
+    char *command = xasprintf("exec rm -rf %s", r->remote_dir);
+    r->end_by_ns = clock_now_ns() + END_NS;
+    step(r, command, -1, ignore, &ignored);
+    free(command);
+}
+
+static int run(struct runner *r)
+{
+    struct why why = {""};
+    int status = HOST_FAILED;
+    if (!look(r, &why) && !copy(r, &why) && !r->interrupts)
+        status = work(r, &why);
+    if (r->remote_dir[0] && !r->ended)
+        clean(r);
+    if (r->interrupts)
+        return HOST_ENDED;
+    if (status == HOST_FAILED)
+        log_line("%s: %s", r->host, why.text);
+    return status;
+}
+
+static void take_worker(struct runner *r, char *const *words)
+{
+    words_add_all(&r->worker, words);
+    for (; *words && strcmp(*words, "--") != 0; words++)
+        if (strncmp(*words, "--plugin=", strlen("--plugin=")) == 0)
+            r->plugin = xstrdup(*words + strlen("--plugin="));
+}
+
+int host_runner_main(int argc, char **argv)
+{
+    if (argc <= ARG_WORKER) {
+        log_line("host-runner is for zfarm run's own use; see zfarm run --host");
+        return 255;
+    }
+    struct runner r = {.host = argv[ARG_HOST], .dir = argv[ARG_DIR], .end_by_ns = NEVER};
+    struct why why;
+    if (signals_open(&r.signals, (pid_t)atol(argv[ARG_PARENT]), &why)) {
+        log_line("%s", why.text);
+        return HOST_FAILED;
+    }
+    take_worker(&r, argv + ARG_WORKER);
+    ssh_init(&r.ssh, argv[ARG_SSH], r.host, &r.signals.before);
+    int status = run(&r);
+    ssh_free(&r.ssh);
+    words_free(&r.worker);
+    free(r.plugin);
+    return status;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_HOST_RUNNER_H
+#define ZFARM_HOST_RUNNER_H
+
+/* One worker on one host by ssh, from the first look at the host until nothing of it is left there.
+ *
+ * 1. `ssh HOST /bin/sh -s` looks: makes a private directory, says the machine's kind and whether it has a
+ *    zfarm-worker of our version, and writes the script that step 3 runs.
+ * 2. Where there is none, ours and the libraries it needs are copied into that directory; so is a plugin.
+ * 3. `ssh -R` has sshd make three unix sockets in that directory, which lead to the farm's own, and
+ *    runs the worker. Only the user can enter the directory, so no key and no port is needed.
+ *
+ * The stdin of step 3 is the leash: a line on it has the worker drain, its end has it end at once. So a
+ * runner or an ssh that is killed leaves no worker, whatever the network does: without a ventilator the
+ * worker ends by itself after --give-up.
+ *
+ * TERM drains the worker, a second TERM, INT or END_NOW ends it. */
+
+enum host_runner_status {
+    HOST_ENDED = 0,   /* the worker has ended as it should: the job is over, or it was drained */
+    HOST_FAILED = 1,  /* it could not be reached, or was cut off; this was said */
+    HOST_REFUSED = 2, /* the worker could not work and has said why */
+};
+
+/* zfarm host-runner SSH DIR HOST WORKER-ARGUMENT...: for `zfarm run` alone. Descriptor 3 gets a line
+ * when the worker is ready. Returns the exit status. */
+int host_runner_main(int argc, char **argv);
+
+#endif

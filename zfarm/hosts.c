@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "zfarm/hosts.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/xalloc.h"
+#include "zfarm/host_name.h"
+#include "zfarm/host_runner.h"
+#include "zfarm/process.h"
+
+#define LOOK_NS NS_PER_S /* into the file */
+#define RETRY_FIRST_NS NS_PER_S
+#define RETRY_MAX_NS (60 * NS_PER_S)
+
+struct host {
+    struct host_name name;
+    struct process runner;
+    int ready_fd;      /* -1: it has said so, or is gone */
+    uint64_t due_ns;   /* when it is started (again); NEVER: it runs, or is not to */
+    uint64_t delay_ns; /* the last one */
+    bool in_file;
+    bool refused; /* so its last worker ended */
+};
+
+struct hosts {
+    struct hosts_options options;
+    struct host *list;
+    size_t count;
+    bool include_this;
+    char *this_slots;
+    const char *dir; /* NULL: not begun */
+    char *program;   /* ours */
+    bool no_more;
+    struct timespec file_changed;
+    uint64_t look_ns;
+};
+
+/* ---- names ---- */
+
+static struct host *find(struct hosts *h, const char *target)
+{
+    for (size_t i = 0; i < h->count; i++)
+        if (strcmp(h->list[i].name.target, target) == 0)
+            return &h->list[i];
+    return NULL;
+}
+
+/* Takes over the name. */
+static void add(struct hosts *h, struct host_name *name, bool in_file)
+{
+    struct host *host = name->target ? find(h, name->target) : NULL;
+    if (!name->target) {
+        h->include_this = true;
+        free(h->this_slots);
+        h->this_slots = name->slots ? xstrdup(name->slots) : NULL;
+    } else if (host) {
+        host->in_file = host->in_file || in_file;
+    } else {
+        h->list = xrealloc(h->list, (h->count + 1) * sizeof *h->list);
+        h->list[h->count++] = (struct host){
+            .name = *name, .ready_fd = -1, .due_ns = h->dir ? 0 : NEVER, .in_file = in_file};
+        return;
+    }
+    host_name_free(name);
+}
+
+static enum error add_list(struct hosts *h, const char *list, struct why *why)
+{
+    char *words = xstrdup(list), *rest = words;
+    enum error error = ERR_NONE;
+    for (char *word; !error && (word = strsep(&rest, ","));) {
+        struct host_name name;
+        error = host_name_parse(&name, word, why);
+        if (!error)
+            add(h, &name, false);
+    }
+    free(words);
+    return error;
+}
+
+/* ---- the file ---- */
+
+/* One host a line; # begins a remark. */
+static enum error take_line(struct hosts *h, char *line, bool *wanted, size_t wanted_count,
+                            struct why *why)
+{
+    struct host_name name;
+    line[strcspn(line, "#\n")] = '\0';
+    while (isspace((unsigned char)*line))
+        line++;
+    for (char *end = line + strlen(line); end > line && isspace((unsigned char)end[-1]);)
+        *--end = '\0';
+    if (!*line)
+        return ERR_NONE;
+    enum error error = host_name_parse(&name, line, why);
+    if (error)
+        return error;
+    struct host *known = name.target ? find(h, name.target) : NULL;
+    if (known && (size_t)(known - h->list) < wanted_count)
+        wanted[known - h->list] = true;
+    add(h, &name, true);
+    return ERR_NONE;
+}
+
+/* Who is no longer in the file drains. */
+static void let_go_of(struct hosts *h, const bool *wanted, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct host *host = &h->list[i];
+        if (!host->in_file || wanted[i])
+            continue;
+        log_line("%s is no longer in %s: it ends what it is at", host->name.target,
+                 h->options.file);
+        host->in_file = false;
+        host->due_ns = NEVER;
+        process_signal(&host->runner, SIGTERM);
+    }
+}
+
+static enum error read_file(struct hosts *h, struct why *why)
+{
+    FILE *file = fopen(h->options.file, "re");
+    struct stat status;
+    if (!file || fstat(fileno(file), &status)) {
+        enum error error = fail(why, ERR_NOT_FOUND, "cannot read the hosts in %s: %s",
+                                h->options.file, strerror(errno));
+        if (file)
+            fclose(file);
+        return error;
+    }
+    h->file_changed = status.st_mtim;
+    size_t count = h->count, capacity = 0;
+    bool *wanted = xcalloc(count + 1, sizeof *wanted);
+    char *line = NULL;
+    enum error error = ERR_NONE;
+    while (!error && getline(&line, &capacity, file) >= 0)
+        error = take_line(h, line, wanted, count, why);
+    if (!error)
+        let_go_of(h, wanted, count);
+    free(line);
+    free(wanted);
+    fclose(file);
+    return error;
+}
+
+static void look_into_file(struct hosts *h, uint64_t now_ns)
+{
+    struct stat status;
+    struct why why;
+    if (!h->options.file || h->no_more || now_ns < h->look_ns)
+        return;
+    h->look_ns = now_ns + LOOK_NS;
+    if (stat(h->options.file, &status) || (status.st_mtim.tv_sec == h->file_changed.tv_sec &&
+                                           status.st_mtim.tv_nsec == h->file_changed.tv_nsec))
+        return;
+    if (read_file(h, &why))
+        log_line("%s; the hosts stay as they are", why.text);
+}
+
+enum error hosts_open(struct hosts **hosts, const struct hosts_options *options, struct why *why)
+{
+    struct hosts *h = xcalloc(1, sizeof *h);
+    h->options = *options;
+    enum error error = ERR_NONE;
+    for (size_t i = 0; !error && i < options->names->count; i++)
+        error = add_list(h, options->names->items[i], why);
+    if (!error && options->file)
+        error = read_file(h, why);
+    h->program = realpath("/proc/self/exe", NULL);
+    if (!error && !h->program)
+        error = fail(why, ERR_NOT_FOUND, "cannot tell where this program is: /proc is not there");
+    *hosts = h;
+    if (error)
+        hosts_close(hosts);
+    return error;
+}
+
+static void host_close(struct host *host)
+{
+    if (host->ready_fd >= 0)
+        close(host->ready_fd);
+    host_name_free(&host->name);
+}
+
+void hosts_close(struct hosts **hosts)
+{
+    struct hosts *h = *hosts;
+    *hosts = NULL;
+    if (!h)
+        return;
+    for (size_t i = 0; i < h->count; i++)
+        host_close(&h->list[i]);
+    free(h->list);
+    free(h->this_slots);
+    free(h->program);
+    free(h);
+}
+
+bool hosts_include_this(const struct hosts *hosts, const char **slots)
+{
+    *slots = hosts->this_slots;
+    return hosts->include_this;
+}
+
+/* ---- runners ---- */
+
+void hosts_add_worker(const struct words *worker, const char *slots, struct words *to)
+{
+    for (char *const *word = worker->items; *word; word++) {
+        if (slots && strcmp(*word, "--") == 0) {
+            words_take(to, xasprintf("--jobs=%s", slots)); /* the last one counts */
+            slots = NULL;
+        }
+        words_add(to, *word);
+    }
+}
+
+static enum error start(struct hosts *h, struct host *host, struct why *why)
+{
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC | O_NONBLOCK))
+        return fail(why, ERR_IO, "cannot make a pipe: %s", strerror(errno));
+    /* Descriptor 3 in the child must be a copy: dup2 onto itself would leave it close-on-exec. */
+    int writer = fcntl(fds[1], F_DUPFD_CLOEXEC, 10);
+    close(fds[1]);
+    struct words argv = {0};
+    words_add(&argv, h->program);
+    words_add(&argv, "host-runner");
+    words_add(&argv, h->options.ssh);
+    words_add(&argv, h->dir);
+    words_add(&argv, host->name.target);
+    words_take(&argv, xasprintf("%d", (int)getpid()));
+    hosts_add_worker(h->options.worker, host->name.slots, &argv);
+    struct process_io io = {.stdin_fd = -1, .ready_fd = writer, .hold_fd = -1};
+    enum error error = process_start(&host->runner, "host-runner", &argv, &io, why);
+    words_free(&argv);
+    close(writer);
+    host->ready_fd = fds[0];
+    return error;
+}
+
+static void wait_before_next(struct host *host, uint64_t now_ns)
+{
+    host->delay_ns = host->delay_ns ? host->delay_ns * 2 : RETRY_FIRST_NS;
+    if (host->delay_ns > RETRY_MAX_NS)
+        host->delay_ns = RETRY_MAX_NS;
+    host->due_ns = now_ns + host->delay_ns;
+}
+
+static void start_due(struct hosts *h, struct host *host, uint64_t now_ns)
+{
+    struct why why;
+    if (h->no_more || now_ns < host->due_ns)
+        return;
+    host->due_ns = NEVER;
+    if (start(h, host, &why)) {
+        log_line("%s: %s", host->name.target, why.text);
+        wait_before_next(host, now_ns);
+    }
+}
+
+static void hear(struct host *host)
+{
+    char letter;
+    struct pollfd item = {.fd = host->ready_fd, .events = POLLIN};
+    if (host->ready_fd < 0 || poll(&item, 1, 0) <= 0)
+        return;
+    if (read(host->ready_fd, &letter, 1) == 1)
+        host->delay_ns = 0;
+    close(host->ready_fd);
+    host->ready_fd = -1;
+}
+
+void hosts_begin(struct hosts *hosts, const char *dir, uint64_t now_ns)
+{
+    hosts->dir = dir;
+    hosts->look_ns = now_ns + LOOK_NS;
+    for (size_t i = 0; i < hosts->count; i++)
+        hosts->list[i].due_ns = 0;
+}
+
+void hosts_turn(struct hosts *hosts, uint64_t now_ns)
+{
+    if (!hosts->dir)
+        return;
+    look_into_file(hosts, now_ns);
+    for (size_t i = 0; i < hosts->count; i++) {
+        hear(&hosts->list[i]);
+        start_due(hosts, &hosts->list[i], now_ns);
+    }
+}
+
+uint64_t hosts_deadline(const struct hosts *hosts)
+{
+    uint64_t due_ns = hosts->options.file && hosts->dir && !hosts->no_more ? hosts->look_ns : NEVER;
+    for (size_t i = 0; i < hosts->count; i++)
+        if (hosts->list[i].due_ns < due_ns)
+            due_ns = hosts->list[i].due_ns;
+    return due_ns;
+}
+
+bool hosts_reaped(struct hosts *hosts, pid_t pid, int status, bool over, uint64_t now_ns)
+{
+    struct host *host = NULL;
+    for (size_t i = 0; i < hosts->count && !host; i++)
+        if (hosts->list[i].runner.pid == pid)
+            host = &hosts->list[i];
+    if (!host)
+        return false;
+    hear(host);
+    if (host->ready_fd >= 0)
+        close(host->ready_fd);
+    host->ready_fd = -1;
+    host->runner.pid = 0;
+    host->refused = WIFEXITED(status) && WEXITSTATUS(status) == HOST_REFUSED;
+    bool ended = WIFEXITED(status) && WEXITSTATUS(status) == HOST_ENDED;
+    if (!over && !ended && !hosts->no_more)
+        wait_before_next(host, now_ns);
+    return true;
+}
+
+bool hosts_are_left(const struct hosts *hosts)
+{
+    for (size_t i = 0; i < hosts->count; i++)
+        if (hosts->list[i].runner.pid || hosts->list[i].due_ns != NEVER)
+            return true;
+    return false;
+}
+
+bool hosts_all_refused(const struct hosts *hosts)
+{
+    for (size_t i = 0; i < hosts->count; i++)
+        if (!hosts->list[i].refused)
+            return false;
+    return hosts->count > 0;
+}
+
+void hosts_start_no_more(struct hosts *hosts)
+{
+    hosts->no_more = true;
+    for (size_t i = 0; i < hosts->count; i++)
+        hosts->list[i].due_ns = NEVER;
+}
+
+void hosts_signal(const struct hosts *hosts, int number)
+{
+    for (size_t i = 0; i < hosts->count; i++)
+        process_signal(&hosts->list[i].runner, number);
+}
