@@ -4,10 +4,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/membarrier.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum {
@@ -314,5 +316,6 @@ uint64_t plugin_child_at(const struct plugin_child *child, uint64_t *since_ns)
 uint64_t plugin_child_stop_at(struct plugin_child *child, uint64_t seq)
 {
     atomic_store(&child->area->stop_at, seq);
+    syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0); /* plugin_link.h */
     return atomic_load(&child->area->at);
 }

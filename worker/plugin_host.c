@@ -6,12 +6,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/membarrier.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -37,6 +39,7 @@ struct host {
     struct plugin_order order; /* the batch that it is at */
     uint64_t began_ns;         /* since when its time is counted in busy_ns */
     int slot;                  /* from 1 */
+    bool fenced;               /* the executor can have a fence made here */
     void *state;
     __typeof__(zfarm_init) *init; /* or NULL */
     __typeof__(zfarm_handle) *handle;
@@ -202,12 +205,16 @@ static struct bytes task_bytes(struct host *host, struct task task)
     return buf_bytes(&host->joined);
 }
 
-/* Says that the task begins; false when it was taken back. */
+/* Says that the task begins; false when it was taken back (plugin_link.h). */
 static bool begin_task(struct host *host, uint64_t seq)
 {
     atomic_store_explicit(&host->area->since_ns, clock_coarse_ns(), memory_order_relaxed);
-    atomic_store(&host->area->at, seq);
-    uint64_t stop_at = atomic_load(&host->area->stop_at);
+    atomic_store_explicit(&host->area->at, seq, memory_order_release);
+    if (host->fenced)
+        atomic_signal_fence(memory_order_seq_cst);
+    else
+        atomic_thread_fence(memory_order_seq_cst);
+    uint64_t stop_at = atomic_load_explicit(&host->area->stop_at, memory_order_relaxed);
     return !stop_at || seq < stop_at;
 }
 
@@ -326,11 +333,13 @@ int plugin_host_main(int argc, char **argv)
     }
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a worker without a guard leaves nothing behind either */
     uint64_t output_max = strtoull(argv[PLUGIN_HOST_OUTPUT_MAX], NULL, 10);
-    struct host host = {.link = PLUGIN_LINK_FD,
-                        .area = map_area(PLUGIN_AREA_FD),
-                        .slot = atoi(argv[PLUGIN_HOST_SLOT]),
-                        .out = {.base = {append}, .size_max = output_max},
-                        .err = {.base = {append}, .size_max = output_max}};
+    struct host host = {
+        .link = PLUGIN_LINK_FD,
+        .area = map_area(PLUGIN_AREA_FD),
+        .slot = atoi(argv[PLUGIN_HOST_SLOT]),
+        .fenced = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0,
+        .out = {.base = {append}, .size_max = output_max},
+        .err = {.base = {append}, .size_max = output_max}};
     if (!host.area || !arrange_descriptors())
         return 255;
     host.results = (struct buf){.data = host.area->results, .capacity = PLUGIN_AREA_RESULTS};

@@ -23,9 +23,12 @@
  *
  * What stands behind a task that takes long is taken back: the executor stores the number of the
  * first that is not to begin in `stop_at`, and then reads `at`; the child stores `at` before each
- * task, and then reads `stop_at`. All four are sequentially consistent, so that of the two one sees
- * the other (Dekker's way, 1965): what is behind the `at` that the executor reads never begins. The
- * child says DONE when it comes to `stop_at`.
+ * task, and then reads `stop_at`. Neither store may be overtaken by the load behind it, so that of
+ * the two one sees the other (Dekker's way, 1965): what is behind the `at` that the executor reads
+ * never begins. The child says DONE when it comes to `stop_at`. A fence before each load would be a
+ * tenth of what a tiny task costs; so it is the executor, who does it rarely, that has one made on all
+ * processors between its two (membarrier(2)). Where the kernel does not do that both sides have
+ * their own.
  *
  * So there is one wake-up per batch of small results, and a child that dies leaves what it had
  * finished in the area. The executor empties it by `written = 0`, while the child waits. The child
