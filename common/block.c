@@ -4,6 +4,8 @@
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "common/xalloc.h"
 
@@ -29,6 +31,29 @@ struct block *block_new(struct buf *content)
     struct block *block = block_adopt(buf_bytes(content), free, content->data);
     *content = (struct buf){0};
     return block;
+}
+
+/* `owner` is the block itself. */
+static void unmap(void *owner)
+{
+    struct bytes content = ((struct block *)owner)->content;
+    munmap((void *)(uintptr_t)content.data, content.size);
+}
+
+struct block *block_map(struct bytes content)
+{
+    struct block *block = block_adopt(content, unmap, NULL);
+    block->owner = block;
+    return block;
+}
+
+void block_cool(const struct block *block, struct bytes part)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = (uintptr_t)part.data & ~(page - 1);
+    uintptr_t to = ((uintptr_t)part.data + part.size) & ~(page - 1);
+    if (block->release == unmap && to > from)
+        madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
 struct block *block_copy(struct bytes content)

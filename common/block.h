@@ -17,6 +17,11 @@ struct block *block_copy(struct bytes content); /* a block with a copy. Count 1.
 /* A block around memory that somebody else made (a received message): when the last holder lets go,
  * `release (owner)` is called, on that holder's thread. Count 1. */
 struct block *block_adopt(struct bytes content, void (*release)(void *owner), void *owner);
+/* A block around a file's mapping of `content.size` bytes, which is unmapped at the end. Count 1. */
+struct block *block_map(struct bytes content);
+/* `part` of it will not be read soon: where it is a mapping its pages are given back, for they count as
+ * this process's once they were read. They can be read again. */
+void block_cool(const struct block *block, struct bytes part);
 struct block *block_hold(struct block *block); /* one holder more; returns block */
 void block_release(struct block **block); /* one holder less; sets *block to NULL; takes NULL */
 struct bytes block_bytes(const struct block *block); /* valid while held */

@@ -125,13 +125,19 @@ static enum error invalid(const char *text, struct why *why, const char *takes)
 static enum error store_number(const struct option_row *row, const char *text, uint64_t *to,
                                struct why *why)
 {
-    bool size = row->kind == OPTION_SIZE;
+    bool size = row->kind != OPTION_COUNT;
+    if (row->kind == OPTION_LIMIT && strcasecmp(text, "none") == 0) {
+        *to = OPTION_NO_LIMIT;
+        return ERR_NONE;
+    }
     uint64_t value, max = row->max ? row->max : UINT64_MAX;
     if (!(size ? parse_size(text, &value) : parse_count(text, &value)))
         return invalid(text, why,
-                       size
-                           ? "a number of bytes: 4096, 64K (1024 each), 64k (1000 each), 1.5M or 2G"
-                           : "a whole number");
+                       size ? row->kind == OPTION_LIMIT
+                                  ? "none, or a number of bytes: 4096, 64K (1024 each), 1.5M or 2G"
+                                  : "a number of bytes: 4096, 64K (1024 each), 64k (1000 each), "
+                                    "1.5M or 2G"
+                            : "a whole number");
     if (value < row->min)
         return fail(why, ERR_INVALID, "'%.200s' is too small: it takes %" PRIu64 " or more", text,
                     row->min);
@@ -173,6 +179,7 @@ enum error option_value_store(const struct option_row *row, const char *text, vo
         return ERR_NONE;
     case OPTION_COUNT:
     case OPTION_SIZE:
+    case OPTION_LIMIT:
         return store_number(row, text, to, why);
     case OPTION_SECONDS:
         if (!parse_seconds(text, &ns))

@@ -25,12 +25,16 @@ enum option_kind {
     OPTION_CHOICE, /* unsigned: which of the words in `choices`, separated by |, from 0 */
     OPTION_SET,    /* unsigned: a flag that sets `number` (--bar sets 1, --no-bar sets 2) */
     OPTION_COUNT,  /* uint64_t from `min` to `max`; max 0 is no limit */
+    OPTION_LIMIT,  /* the same as OPTION_SIZE, or none, which is OPTION_NO_LIMIT */
     OPTION_SIZE,   /* uint64_t bytes from `min` to `max`: 64K is 65536, 64k is 64000, 1.5M, 2G, T, P
                     */
     OPTION_SECONDS, /* uint64_t nanoseconds: 1.5, 90s, 10m, 1h30m, 2d */
     OPTION_JOBS,    /* struct jobs */
     OPTION_PARSED,  /* whatever `parse` fills */
 };
+
+/* So large that it is never reached, and two of them and a little fit into 64 bits. */
+#define OPTION_NO_LIMIT (UINT64_MAX / 4)
 
 /* A row: {"jobs", "jP", OPTION_JOBS, offsetof (struct settings, jobs), "N", .help = "how many"} */
 struct option_row {
@@ -42,7 +46,7 @@ struct option_row {
     const char *help;    /* one line; NULL: --help only names the option */
     const char *choices; /* OPTION_CHOICE */
     unsigned number;     /* OPTION_SET */
-    uint64_t min, max;   /* OPTION_COUNT, OPTION_SIZE */
+    uint64_t min, max;   /* OPTION_COUNT, OPTION_SIZE, OPTION_LIMIT */
     unsigned children;   /* a bit for each child that takes it as well (options_pass_on) */
     /* OPTION_PARSED: fills `target`, or returns an error and a whole sentence. */
     enum error (*parse)(const char *text, void *target, struct why *why);

@@ -19,6 +19,15 @@ void pieces_drop(struct pieces *p)
     *p = (struct pieces){0};
 }
 
+struct block *pieces_hold(struct pieces *p)
+{
+    if (!p->map)
+        return NULL;
+    struct block *block = block_map((struct bytes){p->map, p->map_size});
+    p->map = NULL;
+    return block;
+}
+
 static enum error begin(struct pieces *p, const struct pieces_limits *limits,
                         const struct pieces_part *part, struct why *why)
 {

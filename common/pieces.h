@@ -2,6 +2,7 @@
 #ifndef ZFARM_PIECES_H
 #define ZFARM_PIECES_H
 
+#include "common/block.h"
 #include "common/task.h"
 
 /* The assembly of a payload that was too large for one frame and arrives as pieces, in order.
@@ -49,6 +50,9 @@ struct pieces {
 enum error pieces_add(struct pieces *p, const struct pieces_limits *limits,
                       const struct pieces_part *part, bool *complete, struct bytes *payload,
                       struct why *why);
+/* The payload that has just become complete, if it is in a file, as a block that stays when `p` goes
+ * on; the caller's. NULL: it is in memory. */
+struct block *pieces_hold(struct pieces *p);
 /* Forgets what is under way, or what was complete, and frees all: the session has ended, or another
  * attempt is final. */
 void pieces_drop(struct pieces *p);

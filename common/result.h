@@ -35,6 +35,8 @@ enum result_want {
     WANT_ALL = 15
 };
 
+struct block;
+
 /* One result of one attempt. All bytes belong to whoever made the struct. */
 struct result {
     uint64_t seq;
@@ -48,7 +50,9 @@ struct result {
     uint64_t duration_ns; /* 0 if not wanted */
     struct bytes out;
     struct bytes err;
-    struct bytes task;    /* its record (task.h); empty if not wanted */
+    struct block
+        *holder;       /* what they lie in, when they are large: hold it instead of copying; NULL */
+    struct bytes task; /* its record (task.h); empty if not wanted */
     struct bytes command; /* empty if not wanted */
     bool has_hash;
     struct hash hash;

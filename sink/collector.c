@@ -160,6 +160,8 @@ void collector_set_output(struct collector *c, enum collector_output output, uin
 {
     if (output != OUTPUT_BLOCKED || written_bytes != c->written_bytes)
         c->written_ns = now_ns;
+    if (written_bytes != c->written_bytes)
+        c->moved_ns = now_ns;
     c->output = output;
     c->written_bytes = written_bytes;
     c->unread = now_ns >= c->written_ns + unread_after_ns;

@@ -192,10 +192,14 @@ static bool fit(const struct pieces *p, struct pieces_part *part)
     return true;
 }
 
-static enum error take_whole(struct intake *in, const struct piece *m, struct bytes record)
+static enum error take_whole(struct intake *in, const struct piece *m, struct bytes record,
+                             struct block *holder)
 {
-    struct result r = {
-        .seq = m->seq, .attempt = m->attempt, .tries = m->tries, .worker = m->worker};
+    struct result r = {.seq = m->seq,
+                       .attempt = m->attempt,
+                       .tries = m->tries,
+                       .worker = m->worker,
+                       .holder = holder};
     enum error error = result_take(&record, &r);
     if (error || record.size)
         return error ? error : ERR_TRAILING;
@@ -221,7 +225,9 @@ static enum error add_piece(struct intake *in, struct pieces *p, const struct pi
     enum error error = pieces_add(p, &limits, &part, &complete, &record, &in->stalled_why);
     if (error || !complete)
         return error;
-    error = take_whole(in, m, record);
+    struct block *holder = pieces_hold(p);
+    error = take_whole(in, m, record, holder);
+    block_release(&holder);
     pieces_drop(p);
     return error;
 }

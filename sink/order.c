@@ -23,6 +23,14 @@ static_assert(sizeof(struct entry) <= SEQHEAP_WIDTH_MAX && offsetof(struct entry
 
 /* The arena is one piece of memory: the entries, a seqheap, grow from its bottom, the bytes from
  * its top downwards. Bytes that have left are dead until the arena is tidied. */
+/* A large result that waits in a file of its own. */
+struct held {
+    uint64_t seq;
+    struct bytes out;
+    struct bytes err;
+    struct block *holder;
+};
+
 struct order {
     struct order_options options;
     order_release_fn *release;
@@ -35,6 +43,9 @@ struct order {
     size_t top;   /* where the bytes begin */
     size_t live;  /* bytes of what waits in the arena */
     struct spool *spool;
+    struct held *held; /* sorted by number */
+    size_t held_count;
+    uint64_t held_size; /* bytes of them */
 };
 
 enum { RELEASE_COST = 16 };
@@ -59,6 +70,9 @@ void order_destroy(struct order **order)
     struct order *o = *order;
     if (!o)
         return;
+    for (size_t i = 0; i < o->held_count; i++)
+        block_release(&o->held[i].holder);
+    free(o->held);
     spool_destroy(&o->spool);
     seqset_free(&o->skipped);
     free(o->arena);
@@ -101,9 +115,9 @@ void order_skip(struct order *o, uint64_t first, uint64_t last)
     skip_what_is_skipped(o);
 }
 
-static void release(struct order *o, struct bytes out, struct bytes err)
+static void release(struct order *o, struct bytes out, struct bytes err, struct block *holder)
 {
-    o->release(o->context, o->next, out, err);
+    o->release(o->context, o->next, out, err, holder);
     order_pass(o);
 }
 
@@ -193,7 +207,7 @@ enum error order_put(struct order *o, uint64_t seq, struct bytes out, struct byt
 {
     assert(seq >= o->next);
     if (seq == o->next) {
-        release(o, out, err);
+        release(o, out, err, NULL);
         return ERR_NONE;
     }
     size_t needed = sizeof(struct entry) + out.size + err.size;
@@ -208,13 +222,46 @@ enum error order_put(struct order *o, uint64_t seq, struct bytes out, struct byt
     return ERR_NONE;
 }
 
+void order_put_held(struct order *o, uint64_t seq, struct bytes out, struct bytes err,
+                    struct block *holder)
+{
+    assert(seq >= o->next);
+    if (seq == o->next) {
+        release(o, out, err, holder);
+        return;
+    }
+    o->held = xrealloc(o->held, (o->held_count + 1) * sizeof *o->held);
+    size_t at = o->held_count++;
+    for (; at > 0 && o->held[at - 1].seq > seq; at--)
+        o->held[at] = o->held[at - 1];
+    o->held[at] = (struct held){seq, out, err, block_hold(holder)};
+    o->held_size += out.size + err.size;
+    o->waiting++;
+}
+
 /* Leaving. */
+
+static bool ready_in_file(const struct order *o)
+{
+    return o->held_count && o->held[0].seq == o->next;
+}
+
+static size_t release_held(struct order *o)
+{
+    struct held first = o->held[0];
+    size_t size = first.out.size + first.err.size;
+    memmove(o->held, o->held + 1, --o->held_count * sizeof *o->held);
+    o->held_size -= size;
+    release(o, first.out, first.err, first.holder);
+    block_release(&first.holder);
+    return size;
+}
 
 static size_t release_from_arena(struct order *o)
 {
     struct entry first = entries(o)[0];
     size_t size = (size_t)first.out_size + first.err_size;
-    release(o, entry_out(o, &first), entry_err(o, &first));
+    release(o, entry_out(o, &first), entry_err(o, &first), NULL);
     o->live -= size;
     entries(o)[0] = entries(o)[--o->count];
     seqheap_sift_down(o->arena, sizeof first, o->count);
@@ -230,7 +277,7 @@ static enum error release_from_spool(struct order *o, size_t *size, struct why *
     if (error)
         return error;
     *size = out.size + err.size;
-    release(o, out, err);
+    release(o, out, err, NULL);
     return ERR_NONE;
 }
 
@@ -241,7 +288,8 @@ static bool ready_in_arena(const struct order *o)
 
 bool order_ready(const struct order *o)
 {
-    return ready_in_arena(o) || (!spool_empty(o->spool) && spool_first(o->spool) == o->next);
+    return ready_in_arena(o) || ready_in_file(o) ||
+           (!spool_empty(o->spool) && spool_first(o->spool) == o->next);
 }
 
 enum error order_release(struct order *o, size_t max_bytes, struct why *why)
@@ -251,6 +299,8 @@ enum error order_release(struct order *o, size_t max_bytes, struct why *why)
         size_t size;
         if (ready_in_arena(o)) {
             size = release_from_arena(o);
+        } else if (ready_in_file(o)) {
+            size = release_held(o);
         } else {
             enum error error = release_from_spool(o, &size, why);
             if (error)
@@ -276,12 +326,12 @@ uint64_t order_waiting(const struct order *o)
 
 uint64_t order_spooled_bytes(const struct order *o)
 {
-    return spool_size_bytes(o->spool);
+    return spool_size_bytes(o->spool) + o->held_size;
 }
 
 bool order_full(const struct order *o)
 {
-    return spool_size_bytes(o->spool) >= o->options.spool_max;
+    return order_spooled_bytes(o) >= o->options.spool_max;
 }
 
 size_t order_memory_bytes(const struct order *o)

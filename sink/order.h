@@ -2,7 +2,7 @@
 #ifndef ZFARM_SINK_ORDER_H
 #define ZFARM_SINK_ORDER_H
 
-#include "common/bytes.h"
+#include "common/block.h"
 #include "common/error.h"
 
 /* The order window of -k: results come in any order and leave in order of their numbers.
@@ -26,9 +26,10 @@ struct order_options {
 
 enum { ORDER_MEMORY_MAX = 8 << 20 };
 
-/* Takes the next result in order. The bytes are valid during the call. It must not call the order.
- */
-typedef void order_release_fn(void *context, uint64_t seq, struct bytes out, struct bytes err);
+/* Takes the next result in order. The bytes are valid during the call, or lie in `holder` if that is
+ * not NULL. It must not call the order. */
+typedef void order_release_fn(void *context, uint64_t seq, struct bytes out, struct bytes err,
+                              struct block *holder);
 
 struct order;
 
@@ -45,6 +46,11 @@ void order_destroy(struct order **order); /* what waits is gone; takes NULL */
  * only. */
 enum error order_put(struct order *order, uint64_t seq, struct bytes out, struct bytes err,
                      struct why *why);
+
+/* The same for a large result whose bytes lie in `holder`, a file: it waits there and is not copied.
+ * Its size counts as spooled. */
+void order_put_held(struct order *order, uint64_t seq, struct bytes out, struct bytes err,
+                    struct block *holder);
 
 /* The short way for the hot path: the caller has itself written the result of the task that is
  * waited for (order_waiting_for) where `release` would have. */

@@ -12,12 +12,21 @@
 /* What has left the order window waits in the writers; more than this is not released. */
 enum { RELEASE_BYTES = 1 << 20 };
 
-static void release(void *context, uint64_t seq, struct bytes out, struct bytes err)
+static void put(struct writer *w, struct bytes bytes, struct block *holder)
+{
+    if (holder)
+        writer_put_block(w, holder, bytes);
+    else
+        buf_put_bytes(writer_buf(w), bytes);
+}
+
+static void release(void *context, uint64_t seq, struct bytes out, struct bytes err,
+                    struct block *holder)
 {
     struct outputs *o = context;
     (void)seq;
-    buf_put_bytes(writer_buf(&o->out), out);
-    buf_put_bytes(writer_buf(&o->err), err);
+    put(&o->out, out, holder);
+    put(&o->err, err, holder);
 }
 
 static void format(struct outputs *o, const struct result *r, struct buf *out, struct buf *err)
@@ -153,8 +162,26 @@ static void add_stuck(struct outputs *o, uint64_t seq)
     o->scratch_out = o->scratch_err = (struct buf){0};
 }
 
+/* Its bytes go from the file that they are in to the output, if that is to have them as they are. */
+static bool goes_from_file(const struct outputs *o, const struct result *r)
+{
+    return r->holder && o->options.format == FORMAT_TEXT && !o->options.tag;
+}
+
+static void print_from_file(struct outputs *o, const struct result *r)
+{
+    writer_put_block(&o->out, r->holder, r->out);
+    writer_put_block(&o->err, r->holder, r->err);
+    text_put_end(&o->text, r, writer_buf(&o->err));
+}
+
 static void accept_in_order(struct outputs *o, const struct result *r)
 {
+    if (goes_from_file(o, r)) {
+        order_put_held(o->order, r->seq, r->out, r->err, r->holder);
+        text_put_reason(&o->text, r, writer_buf(&o->err)); /* names its task */
+        return;
+    }
     bool direct = order_waiting_for(o->order) == r->seq && !order_ready(o->order) &&
                   writer_pending(&o->out) < RELEASE_BYTES;
     if (direct) {
@@ -187,6 +214,8 @@ void outputs_accept(struct outputs *o, const struct result *result)
         seqset_add(&o->uncommitted, result->seq, result->seq);
     if (o->order)
         accept_in_order(o, result);
+    else if (!o->printer.ordered && goes_from_file(o, result))
+        print_from_file(o, result);
     else if (!o->printer.ordered)
         format(o, result, writer_buf(&o->out), writer_buf(&o->err));
     if (o->has_joblog)
@@ -447,6 +476,8 @@ bool outputs_order_full(const struct outputs *o)
 bool outputs_ready(struct outputs *o)
 {
     bool more = o->order ? order_ready(o->order) : o->store && printer_ready(&o->printer);
+    if (!o->broken && (writer_tired(&o->out) || writer_tired(&o->err)))
+        return true;
     return more && !o->broken && writer_pending(&o->out) < RELEASE_BYTES;
 }
 

@@ -28,8 +28,22 @@ static enum error step(struct store *s, enum statement which, struct why *why)
 
 /* ---- what is to be committed ---- */
 
-void store_put(struct store *s, const struct result *r)
+/* What is put in the place of bytes that no row has room for. */
+static struct bytes that_fits(struct bytes bytes, struct buf *words)
 {
+    if (bytes.size <= STORE_OUTPUT_MAX)
+        return bytes;
+    buf_printf(words, "zfarm: an output of %zu bytes, which is more than a row takes\n",
+               bytes.size);
+    return buf_bytes(words);
+}
+
+void store_put(struct store *s, const struct result *result)
+{
+    struct buf out = {0}, err = {0};
+    struct result fitting = *result, *r = &fitting;
+    fitting.out = that_fits(result->out, &out);
+    fitting.err = that_fits(result->err, &err);
     size_t at = s->pending.size;
     struct pending_result head = {
         .seq = r->seq, .attempt = r->attempt, .tries = r->tries, .worker_size = r->worker.size};
@@ -39,6 +53,8 @@ void store_put(struct store *s, const struct result *r)
     result_put(&s->pending, r);
     head.record_size = s->pending.size - record_at;
     memcpy(s->pending.data + at, &head, sizeof head);
+    buf_free(&out);
+    buf_free(&err);
 }
 
 size_t store_pending_bytes(const struct store *s)

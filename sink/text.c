@@ -47,6 +47,11 @@ void text_put(struct text *text, const struct result *r, struct buf *out, struct
         buf_put_bytes(out, r->out);
         buf_put_bytes(err, r->err);
     }
+    text_put_end(text, r, err);
+}
+
+void text_put_end(struct text *text, const struct result *r, struct buf *err)
+{
     if (has_reason(r) && r->err.size && r->err.data[r->err.size - 1] != '\n')
         buf_put_byte(err, '\n'); /* the reason is a line of its own */
     text_put_reason(text, r, err);

@@ -19,6 +19,8 @@ enum { TEXT_REASONS_MAX = 100 }; /* that many failures are described, the rest i
 /* Appends what the task wrote to `out` and `err`, and its reason (text_put_reason) behind it. */
 void text_put(struct text *text, const struct result *result, struct buf *out, struct buf *err);
 
+/* What comes behind the bytes that the task wrote to its stderr. */
+void text_put_end(struct text *text, const struct result *r, struct buf *err);
 /* For a task that failed otherwise than by its own exit status, appends one line such as
  *
  *     zfarm: task 7 failed: it ran longer than --timeout and was killed

@@ -16,7 +16,8 @@
 
 enum {
     WRITE_MAX = 1 << 20, /* of one write to a file: a disk that is slow holds up one turn less */
-    KEEP_CAPACITY = 1 << 20
+    KEEP_CAPACITY = 1 << 20,
+    TURN_MAX = 64 << 20 /* of one flush */
 };
 
 static void init(struct writer *w, int fd, bool owns_fd, const char *name)
@@ -74,6 +75,9 @@ void writer_close(struct writer *w)
 {
     if (w->owns_fd)
         close(w->fd);
+    for (size_t i = 0; i < w->piece_count; i++)
+        block_release(&w->pieces[i].block);
+    free(w->pieces);
     free(w->name);
     buf_free(&w->buf);
     *w = (struct writer){.fd = -1};
@@ -90,9 +94,52 @@ static bool takes_more(const struct writer *w)
     return w->plain || poll(&pollfd, 1, 0) > 0; /* an error shows in the write */
 }
 
+void writer_put_block(struct writer *w, struct block *block, struct bytes bytes)
+{
+    if (!bytes.size)
+        return;
+    w->pieces = xrealloc(w->pieces, (w->piece_count + 1) * sizeof *w->pieces);
+    w->pieces[w->piece_count++] = (struct writer_piece){block_hold(block), bytes, writer_end(w)};
+    w->pieces_size += bytes.size;
+}
+
+/* The piece whose turn it is; NULL: it is that of the buffer. */
+static struct writer_piece *current_piece(const struct writer *w)
+{
+    return w->piece_count && w->pieces[0].at <= w->written ? &w->pieces[0] : NULL;
+}
+
+/* What is to be written next, without a gap. */
+static struct bytes next_bytes(const struct writer *w)
+{
+    const struct writer_piece *piece = current_piece(w);
+    if (piece)
+        return piece->rest;
+    size_t size = w->buf.size - w->start;
+    if (w->piece_count && w->pieces[0].at - w->written < size)
+        size = (size_t)(w->pieces[0].at - w->written);
+    return (struct bytes){w->buf.data + w->start, size};
+}
+
+static void advance_piece(struct writer *w, struct writer_piece *piece, size_t size)
+{
+    block_cool(piece->block, (struct bytes){piece->rest.data, size});
+    piece->rest = (struct bytes){piece->rest.data + size, piece->rest.size - size};
+    w->pieces_size -= size;
+    if (piece->rest.size)
+        return;
+    block_release(&piece->block);
+    memmove(w->pieces, w->pieces + 1, --w->piece_count * sizeof *w->pieces);
+}
+
 static void advance(struct writer *w, size_t size)
 {
+    struct writer_piece *piece = current_piece(w);
     w->written += size;
+    if (piece) {
+        advance_piece(w, piece, size);
+        return;
+    }
     w->start += size;
     if (w->start == w->buf.size) {
         w->start = 0;
@@ -132,13 +179,15 @@ static void compact(struct writer *w)
 enum error writer_flush(struct writer *w, struct why *why)
 {
     size_t most = w->plain ? WRITE_MAX : PIPE_BUF;
-    w->blocked = false;
+    uint64_t enough = w->written + TURN_MAX;
+    w->blocked = w->tired = false;
     while (writer_pending(w)) {
-        w->blocked = !takes_more(w);
-        if (w->blocked)
+        w->tired = w->written >= enough;
+        w->blocked = !w->tired && !takes_more(w);
+        if (w->tired || w->blocked)
             break;
-        size_t size = writer_pending(w) < most ? writer_pending(w) : most;
-        ssize_t n = write(w->fd, w->buf.data + w->start, size);
+        struct bytes bytes = next_bytes(w);
+        ssize_t n = write(w->fd, bytes.data, bytes.size < most ? bytes.size : most);
         if (n >= 0) {
             advance(w, (size_t)n);
         } else if (errno == EAGAIN) {
@@ -157,6 +206,11 @@ bool writer_blocked(const struct writer *w)
     return w->blocked;
 }
 
+bool writer_tired(const struct writer *w)
+{
+    return w->tired;
+}
+
 int writer_fd(const struct writer *w)
 {
     return w->fd;
@@ -164,7 +218,7 @@ int writer_fd(const struct writer *w)
 
 size_t writer_pending(const struct writer *w)
 {
-    return w->buf.size - w->start;
+    return w->buf.size - w->start + w->pieces_size;
 }
 
 uint64_t writer_written(const struct writer *w)

@@ -2,7 +2,7 @@
 #ifndef ZFARM_WRITER_H
 #define ZFARM_WRITER_H
 
-#include "common/bytes.h"
+#include "common/block.h"
 #include "common/error.h"
 
 /* Bytes on their way to a descriptor: kept until they are written, never lost, and written without
@@ -22,15 +22,27 @@
  *     writer_blocked (&w): poll writer_fd (&w) for POLLOUT, then flush again;
  *     writer_written (&w) has reached what was remembered: those bytes are out.
  */
+
+/* Bytes of a block that are written from where they are. */
+struct writer_piece {
+    struct block *block;
+    struct bytes rest; /* of it, that is not written */
+    uint64_t at;       /* position at which it begins */
+};
+
 struct writer {
     int fd;
     bool owns_fd;
     bool plain;   /* a regular file: write without asking */
     bool blocked; /* the last flush ended because it takes no more now */
+    bool tired;   /* or because it had written enough for one turn */
     char *name;   /* for messages */
     struct buf buf;
-    size_t start;     /* what is before it in buf has been written */
-    uint64_t written; /* bytes, since the writer was opened */
+    size_t start;                /* what is before it in buf has been written */
+    struct writer_piece *pieces; /* in order; between and around them is what is in buf */
+    size_t piece_count;
+    size_t pieces_size; /* bytes of them that are not written */
+    uint64_t written;   /* bytes, since the writer was opened */
 };
 
 /* Creates or truncates the file `path`. ERR_IO: `why` says what to do, w is closed. Opening a FIFO
@@ -48,14 +60,20 @@ void writer_close(struct writer *w);
 /* Where to append. Nothing but appending is allowed on it. */
 struct buf *writer_buf(struct writer *w);
 
-/* Writes as much as goes now. Nothing is ever dropped: what is not written stays pending.
- * ERR_NONE: all is written, or writer_blocked says that it waits for POLLOUT.
+/* Appends bytes that lie in `block`, which it holds until they are written: how large outputs get by
+ * without being in memory. */
+void writer_put_block(struct writer *w, struct block *block, struct bytes bytes);
+
+/* Writes as much as goes now, some 64 MiB at most. Nothing is ever dropped: what is not written stays pending.
+ * ERR_NONE: all is written, or writer_blocked says that it waits for POLLOUT, or writer_tired that
+ * it is to be called again soon.
  * ERR_DISK_FULL: no room (also a quota, a file size limit, or EIO of a file): say it and flush
  * again each second. ERR_CLOSED: the consumer is gone. ERR_IO: the descriptor is no good (closed,
  * not for writing). Both for ever: the output cannot be completed. */
 enum error writer_flush(struct writer *w, struct why *why);
 
 bool writer_blocked(const struct writer *w);
+bool writer_tired(const struct writer *w);
 int writer_fd(const struct writer *w);
 size_t writer_pending(const struct writer *w); /* bytes */
 /* A regular file, whose length can be relied on. */

@@ -39,7 +39,7 @@ static const struct option_row rows[] = {
      .help = "kill a task that runs longer; N% of the median", .parse = timeout_parse},
     {"kill-after", NULL, OPTION_SECONDS, AT(worker.kill_after_ns), "SECS",
      .help = "from TERM to KILL (10)"},
-    {"output-max", NULL, OPTION_SIZE, AT(worker.output_max_bytes), "BYTES",
+    {"output-max", NULL, OPTION_LIMIT, AT(worker.output_max_bytes), "BYTES",
      .help = "most output of a stream of a task (16M)", .min = 1},
     {"stay", NULL, OPTION_FLAG, AT(worker.stay), .help = "wait for the next job after one is over"},
     {"name", NULL, OPTION_TEXT, AT(worker.name), "NAME",

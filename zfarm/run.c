@@ -10,6 +10,7 @@
 #include "common/halt_rule.h"
 #include "common/log.h"
 #include "common/timeout.h"
+#include "sink/store.h"
 #include "zfarm/dry_run.h"
 #include "zfarm/farm.h"
 
@@ -21,7 +22,7 @@ enum { VENTILATOR = 1, WORKER = 2, SINK = 4 };
 struct settings {
     struct words files, hosts;
     bool null, shell, coprocess, pipe, tag, dry_run, retry_failed, flag;
-    uint64_t values, number, block;
+    uint64_t values, number, block, output_max;
     const char *colsep, *recend, *recstart, *replacement, *plugin, *store, *spool, *hosts_file,
         *ssh, *text;
     struct jobs jobs;
@@ -97,7 +98,7 @@ static const struct option_row rows[] = {
     {"bar", NULL, OPTION_SET, AT(choice), .help = NULL, .number = 1, .children = SINK},
     {"no-bar", NULL, OPTION_SET, AT(choice), .help = NULL, .number = 2, .children = SINK},
     {"kill-after", NULL, OPTION_SECONDS, AT(number), "SECS", .help = NULL, .children = WORKER},
-    {"output-max", NULL, OPTION_SIZE, AT(number), "BYTES", .help = NULL, .min = 1,
+    {"output-max", NULL, OPTION_LIMIT, AT(output_max), "BYTES", .help = NULL, .min = 1,
      .children = WORKER},
     {"task-max", NULL, OPTION_SIZE, AT(task_max_bytes), "BYTES", .help = NULL, .min = 1,
      .max = 1 << 20, .children = VENTILATOR},
@@ -270,6 +271,10 @@ static const char *contradiction(const struct settings *s, char *const *inputs, 
         return "--dry-run shows the command of each task, and --coprocess has one for all";
     if (s->retry_failed && !s->store)
         return "--retry-failed needs --store FILE.db: there it finds what failed";
+    if (s->store && s->output_max > STORE_OUTPUT_MAX)
+        return "--store takes outputs of 256 MiB at most, which have to be in memory; give "
+               "--output-max 256M, or "
+               "leave out --store";
     if (s->spool && !s->store)
         return "--spool needs --store FILE.db: it keeps the input, and the store the results";
     if (s->spool && (s->files.count || *inputs))

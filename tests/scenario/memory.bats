@@ -86,3 +86,43 @@ passes() {
   same sink.out tasks
   peaks_are_below 64
 }
+
+# large COUNT OPTION...: that many tasks of 150 MB each, without a bound on outputs.
+large() {
+  farm_places
+  seq "$1" >tasks
+  start ventilator peak_of ventilator zfarm-ventilator --bind "$control" -a tasks
+  start sink peak_of sink zfarm-sink --connect "$control" --bind "$results" -o out "${@:2}"
+  start worker peak_of worker zfarm-worker --connect "$control" -j2 --output-max none \
+    --shell 'seq {} 30000000 | head -c 150000000; echo {} >&2'
+  ends sink 120 0
+  ends ventilator 10 0
+  ends worker 10 0
+}
+
+@test "outputs of any size pass, in order, and no program has them in memory" {
+  local n
+  large 3 -k
+  cmp out <(for n in 1 2 3; do seq "$n" 30000000 | head -c 150000000; done)
+  same <(grep -xE '[123]' sink.err) <(seq 3)
+  peaks_are_below 64
+}
+
+@test "an output of any size waits for whoever reads it, and heartbeats go on" {
+  mkfifo pipe
+  start reader bash -c 'exec <pipe; until [[ -e go ]]; do sleep 0.1; done; sha256sum >sum'
+  farm_places
+  seq 1 >tasks
+  start ventilator zfarm-ventilator --bind "$control" -a tasks --heartbeat 0.2
+  start sink peak_of sink zfarm-sink --connect "$control" --bind "$results" -o pipe
+  start worker zfarm-worker --connect "$control" -j1 --output-max none --shell 'seq {} 40000000 | head -c 300000000'
+  wait_for 60 says sink.err 'whoever reads the output does not read on'
+  touch go
+  ends reader 60 0
+  ends sink 20 0
+  ends ventilator 10 0
+  ends worker 10 0
+  same sum <(seq 40000000 | head -c 300000000 | sha256sum)
+  run ! says ventilator.err 'silent'
+  (($(tail -n 1 sink.peak) < 64 * 1024)) || is_sanitized
+}

@@ -38,9 +38,11 @@ static struct bytes make(struct buf *to, uint64_t seq, uint64_t size)
     return buf_bytes(to);
 }
 
-static void take(void *context, uint64_t seq, struct bytes out, struct bytes err)
+static void take(void *context, uint64_t seq, struct bytes out, struct bytes err,
+                 struct block *holder)
 {
     struct reader *reader = context;
+    cr_assert_null(holder);
     cr_assert_eq(seq, reader->next);
     reader->next++;
     uint64_t size = reader->size_of(seq);
@@ -382,4 +384,44 @@ Test(order, with_a_full_disk_the_result_that_is_waited_for_still_passes)
     cr_assert_eq(reader.next, 5);
     order_destroy(&o);
     buf_free(&reader.expected);
+}
+
+/* What left, as text. */
+static void note(void *context, uint64_t seq, struct bytes out, struct bytes err,
+                 struct block *holder)
+{
+    buf_printf(context, "%zu%s%.*s%.*s ", (size_t)seq, holder ? "h" : "", (int)out.size,
+               (const char *)out.data, (int)err.size, (const char *)err.data);
+}
+
+static void count_release(void *owner)
+{
+    ++*(int *)owner;
+}
+
+Test(order, large_results_wait_in_their_files_and_leave_in_their_turn)
+{
+    int released = 0;
+    struct buf left = {0};
+    struct why why;
+    struct order_options small = {.memory_max = 4096, .spool_max = 10, .tmpdir = "/tmp"};
+    struct order *o = order_new(&small, note, &left);
+    struct block *block = block_adopt(bytes_of("abcdef"), count_release, &released);
+    struct bytes out = {block_bytes(block).data, 4}, err = {block_bytes(block).data + 4, 2};
+    order_put_held(o, 5, out, err, block);
+    order_put_held(o, 2, out, err, block);
+    cr_assert_eq(order_put(o, 3, bytes_of("x"), bytes_of(""), &why), ERR_NONE);
+    cr_assert(order_waiting(o) == 3 && !order_ready(o));
+    cr_assert(order_full(o), "they count as spooled");
+    order_put_held(o, 1, out, err, block);
+    cr_assert(order_ready(o));
+    cr_assert_eq(order_release(o, 1 << 20, &why), ERR_NONE);
+    buf_put_byte(&left, 0);
+    cr_assert_str_eq((char *)left.data, "1habcdef 2habcdef 3x ");
+    cr_assert(order_waiting(o) == 1 && !order_full(o));
+    block_release(&block);
+    cr_assert_eq(released, 0);
+    order_destroy(&o);
+    cr_assert_eq(released, 1);
+    buf_free(&left);
 }

@@ -42,6 +42,11 @@ static void expect_file(const char *path, size_t size)
     fclose(file);
 }
 
+static void count_release(void *owner)
+{
+    ++*(int *)owner;
+}
+
 static char *temp_path(void)
 {
     static char path[] = "/tmp/zfarm-test-XXXXXX";
@@ -233,4 +238,63 @@ Test(writer, a_buffer_that_never_runs_empty_does_not_grow)
     }
     cr_assert_leq(writer_buf(&w)->capacity, 1 << 20);
     writer_close(&w);
+}
+
+Test(writer, a_block_is_written_between_what_was_put_before_and_after_it)
+{
+    char *path = temp_path();
+    struct writer w;
+    struct why why;
+    struct buf content = {0};
+    cr_assert_eq(writer_open(&w, path, &why), ERR_NONE);
+    put_pattern(&content, 1000, 3 << 20);
+    size_t size = content.size;
+    struct block *block = block_new(&content);
+    put_pattern(writer_buf(&w), 0, 1000);
+    writer_put_block(&w, block, block_bytes(block));
+    block_release(&block); /* the writer holds it */
+    put_pattern(writer_buf(&w), 1000 + size, 500);
+    cr_assert_eq(writer_end(&w), size + 1500);
+    cr_assert_eq(writer_pending(&w), size + 1500);
+    cr_assert_eq(writer_flush(&w, &why), ERR_NONE);
+    cr_assert_eq(writer_pending(&w), 0);
+    cr_assert_eq(writer_written(&w), size + 1500);
+    writer_close(&w);
+    expect_file(path, size + 1500);
+    unlink(path);
+}
+
+Test(writer, one_flush_does_not_write_for_ever)
+{
+    char *path = temp_path();
+    struct writer w;
+    struct why why;
+    struct buf content = {0};
+    cr_assert_eq(writer_open(&w, path, &why), ERR_NONE);
+    put_pattern(&content, 0, 32 << 20);
+    struct block *block = block_new(&content);
+    for (int i = 0; i < 3; i++)
+        writer_put_block(&w, block, block_bytes(block));
+    block_release(&block);
+    cr_assert_eq(writer_flush(&w, &why), ERR_NONE);
+    cr_assert(writer_tired(&w) && !writer_blocked(&w));
+    cr_assert_eq(writer_pending(&w), 32 << 20);
+    cr_assert_eq(writer_flush(&w, &why), ERR_NONE);
+    cr_assert(!writer_tired(&w) && writer_pending(&w) == 0);
+    writer_close(&w);
+    unlink(path);
+}
+
+Test(writer, what_is_pending_is_let_go_with_the_writer)
+{
+    static int released;
+    struct writer w;
+    writer_use(&w, STDOUT_FILENO, "stdout");
+    struct block *block = block_adopt(bytes_of("abc"), count_release, &released);
+    writer_put_block(&w, block, block_bytes(block));
+    writer_put_block(&w, block, (struct bytes){0});
+    block_release(&block);
+    cr_assert_eq(released, 0);
+    writer_close(&w);
+    cr_assert_eq(released, 1);
 }
