@@ -254,6 +254,8 @@ static void act(struct farm *f, struct dispatcher_action *action)
     block_release(&action->block);
     if (action->kind == DISPATCHER_CLOSE_LANE && p)
         p->lane = 0;
+    if (action->kind == DISPATCHER_CUT_CONTROL)
+        f->cut = action->connection;
 }
 
 static size_t record_size(const struct farm *f, uint64_t seq)

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "common/rebuff.h"
+
+bool rebuff_say(struct rebuff *r, enum connection_event event, const struct connection *c,
+                const char *endpoint, const struct connection_keys *keys, struct why *why)
+{
+    if (event == CONNECTION_UP)
+        *r = (struct rebuff){0};
+    if (event != CONNECTION_DOWN || !connection_refused(c, endpoint, keys, why))
+        return false;
+    r->times = r->last == c->link.refusal ? r->times + 1 : 1;
+    r->last = c->link.refusal;
+    return r->times == 2;
+}

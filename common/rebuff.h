@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_REBUFF_H
+#define ZFARM_REBUFF_H
+
+#include "common/connection.h"
+
+/* What people are told when a connection is refused because of keys: once, when it happens a second
+ * time in a row, since a single one may be a peer that was just starting or ending. Zero-initialised
+ * is new; embed it by value. */
+struct rebuff {
+    enum link_refusal last;
+    unsigned times;
+};
+
+/* Call it with each event of connection_turn, before the connection is closed. Whether a line is to be
+ * written now: then `why` is it. */
+bool rebuff_say(struct rebuff *r, enum connection_event event, const struct connection *c,
+                const char *endpoint, const struct connection_keys *keys, struct why *why);
+
+#endif
