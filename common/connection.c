@@ -38,23 +38,26 @@ bool connection_refused(const struct connection *c, const char *endpoint,
              "%s refuses our key: put its public part into the ventilator's directory admitted, or "
              "use another one key=%s",
              endpoint, fingerprint);
-        return true;
+        break;
     case REFUSAL_MECHANISM:
-        fail(why, ERR_ACCESS,
-             keys
-                 ? "%s has no keys, so nothing is said to it: start the ventilator with --keys, or "
-                   "leave it out here"
-                 : "%s takes only peers with keys: give --keys DIR",
-             endpoint);
-        return true;
+        fail(
+            why, ERR_ACCESS,
+            keys
+                ? "%s has no keys, so nothing is said to it: start the ventilator with --keys DIR, "
+                  "or leave that out here"
+                : "%s takes only peers with keys: give --keys DIR",
+            endpoint);
+        break;
     case REFUSAL_SILENT:
         fail(why, ERR_ACCESS,
-             "%s broke off the handshake: is the ventilator's public key that we have the one of "
-             "another farm? key=%s",
-             endpoint, fingerprint);
-        return keys;
+             keys
+                 ? "%s breaks off the handshake: has it keys at all, and is its public key the one "
+                   "in our ventilator.cert?"
+                 : "%s breaks off the handshake: if it takes only peers with keys, give --keys DIR",
+             endpoint);
+        break;
     }
-    return false;
+    return true;
 }
 
 void connection_close(struct connection *c, int linger_ms)

@@ -37,7 +37,8 @@ struct connection_keys {
 /* The connection must be closed. ERR_INVALID, ERR_LIMIT: it stays closed, `why` says why. */
 enum error connection_open(struct connection *c, enum net_role role, const char *endpoint,
                            const struct connection_keys *keys, struct why *why);
-/* Whether it is over because of keys; then `why` says so, in a sentence that begins with `endpoint`. */
+/* Whether it is over because no handshake was agreed on, mostly because of keys; then `why` says so, in a
+ * sentence that begins with `endpoint`. */
 bool connection_refused(const struct connection *c, const char *endpoint,
                         const struct connection_keys *keys, struct why *why);
 /* Takes a closed one. What was sent and has not left is still delivered during `linger_ms`. */

@@ -36,6 +36,9 @@ void link_turn(struct link *link)
         } else if (event.kind & REFUSED) {
             link->refusal = refusal_of(event.kind);
         } else if (event.kind & ENDED) {
+            /* What the peer said last may be lost when it closes. */
+            if (event.kind == ZMQ_EVENT_DISCONNECTED && !link->up && !link->refusal)
+                link->refusal = REFUSAL_SILENT;
             link->up = false;
             link->failed++;
         }

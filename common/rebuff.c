@@ -8,7 +8,9 @@ bool rebuff_say(struct rebuff *r, enum connection_event event, const struct conn
         *r = (struct rebuff){0};
     if (event != CONNECTION_DOWN || !connection_refused(c, endpoint, keys, why))
         return false;
-    r->times = r->last == c->link.refusal ? r->times + 1 : 1;
-    r->last = c->link.refusal;
-    return r->times == 2;
+    unsigned reason = 1U << c->link.refusal;
+    if (++r->times == 1 || r->said & reason)
+        return false;
+    r->said |= reason;
+    return true;
 }

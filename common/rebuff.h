@@ -4,12 +4,12 @@
 
 #include "common/connection.h"
 
-/* What people are told when a connection is refused because of keys: once, when it happens a second
- * time in a row, since a single one may be a peer that was just starting or ending. Zero-initialised
- * is new; embed it by value. */
+/* What people are told when a connection is refused, probably because of keys: once for each reason, and not
+ * the first time, which may be a peer that was just starting or ending. Until there is a connection;
+ * then anew. Zero-initialised is new; embed it by value. */
 struct rebuff {
-    enum link_refusal last;
     unsigned times;
+    unsigned said; /* a bit for each enum link_refusal */
 };
 
 /* Call it with each event of connection_turn, before the connection is closed. Whether a line is to be

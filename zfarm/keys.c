@@ -59,13 +59,14 @@ static enum error check_name(const char *name, struct why *why)
     static const char letters[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
     size_t size = strlen(name);
-    if (size > 0 && size <= NAME_MAX_SIZE && strspn(name, letters) == size && name[0] != '.' &&
-        name[0] != '-')
+    bool taken = strcmp(name, "ventilator") == 0 || strcmp(name, "sink") == 0;
+    if (!taken && size > 0 && size <= NAME_MAX_SIZE && strspn(name, letters) == size &&
+        !strchr("-_.", name[0]))
         return ERR_NONE;
     return fail(
         why, ERR_INVALID,
         "'%.100s' is no name for a worker's keys: it takes up to %d letters, digits, '-', '_' "
-        "and '.', and begins with a letter or digit",
+        "and '.', begins with none of these signs, and is neither ventilator nor sink",
         name, NAME_MAX_SIZE);
 }
 
