@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
-/* intruder TYPE ENDPOINT VENTILATOR.cert|SINK.cert OWN.cert [HEX...]
+/* intruder TYPE ENDPOINT SERVER.cert OWN.cert [HEX]
  *
- * A peer with keys that is none of ours: connects a socket of TYPE (dealer, pull, push) to ENDPOINT, whose
- * public key is in the first certificate, with both keys of the second. Prints "let in", or "refused" and what
- * libzmq says of it, and for each message that comes within a second a line "got N bytes"; sends each HEX
- * once. Ends with 0 if it was let in, with 1 if it was refused, with 3 if neither happened within 5 s. */
+ * A peer with keys that is none of ours: connects a socket of TYPE (dealer, pull, push) to
+ * ENDPOINT, whose public key is in the first certificate, with both keys of the second. Prints "let
+ * in", or "refused" and what libzmq says of it. With HEX it then reads a line, and sends that
+ * message again and again: "cut" or "still in". Ends with 0 if it was let in, with 1 if it was
+ * refused, with 3 if neither happened within 5 s. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
 
-enum { KEY_TEXT_SIZE = 41, HANDSHAKE_MS = 5000, WAIT_MS = 1000, MESSAGE_MAX = 4096 };
+enum { KEY_TEXT_SIZE = 41, HANDSHAKE_MS = 5000, ROUNDS = 50, ROUND_MS = 100, MESSAGE_MAX = 4096 };
 
 /* The value of `name = "..."` in a certificate. */
 static void read_key(const char *path, const char *name, char key[static KEY_TEXT_SIZE])
@@ -72,33 +73,39 @@ static int outcome(void *events)
     return 3;
 }
 
-static void talk(void *socket, int count, char **hexes)
+static size_t bytes_of_hex(const char *hex, unsigned char bytes[static MESSAGE_MAX])
+{
+    size_t size = 0;
+    for (unsigned byte; size < MESSAGE_MAX && sscanf(hex, "%2x", &byte) == 1; hex += 2)
+        bytes[size++] = (unsigned char)byte;
+    return size;
+}
+
+/* Sends the message until the connection is closed, ROUNDS times at most. */
+static void insist(void *socket, void *events, const char *hex)
 {
     unsigned char bytes[MESSAGE_MAX];
-    for (int i = 0; i < count; i++) {
-        size_t size = 0;
-        const char *hex = hexes[i];
-        for (unsigned byte; size < MESSAGE_MAX && sscanf(hex, "%2x", &byte) == 1; hex += 2)
-            bytes[size++] = (unsigned char)byte;
-        zmq_send(socket, bytes, size, 0);
+    zmq_pollitem_t item = {events, 0, ZMQ_POLLIN, 0};
+    size_t size = bytes_of_hex(hex, bytes);
+    int closed = 0;
+    for (int round = 0; round < ROUNDS && !closed; round++) {
+        zmq_send(socket, bytes, size, ZMQ_DONTWAIT);
+        closed = zmq_poll(&item, 1, ROUND_MS) > 0;
     }
-    for (int size; (size = zmq_recv(socket, bytes, sizeof bytes, 0)) >= 0;)
-        printf("got %d bytes\n", size);
+    printf(closed ? "cut\n" : "still in\n");
 }
 
 int main(int argc, char **argv)
 {
     if (argc < 5) {
-        fprintf(stderr, "usage: intruder TYPE ENDPOINT SERVER.cert OWN.cert [HEX...]\n");
+        fprintf(stderr, "usage: intruder TYPE ENDPOINT SERVER.cert OWN.cert [HEX]\n");
         return 2;
     }
     void *context = zmq_ctx_new();
     void *socket = open_socket(context, argv[1]);
     void *events = zmq_socket(context, ZMQ_PAIR);
-    int handshake_ms = HANDSHAKE_MS, wait_ms = WAIT_MS, none = 0, never = -1;
+    int handshake_ms = HANDSHAKE_MS, none = 0, never = -1;
     use_keys(socket, argv[3], argv[4]);
-    zmq_setsockopt(socket, ZMQ_RCVTIMEO, &wait_ms, sizeof wait_ms);
-    zmq_setsockopt(socket, ZMQ_SNDTIMEO, &wait_ms, sizeof wait_ms);
     zmq_setsockopt(socket, ZMQ_LINGER, &none, sizeof none);
     zmq_setsockopt(socket, ZMQ_RECONNECT_IVL, &never, sizeof never);
     zmq_setsockopt(events, ZMQ_RCVTIMEO, &handshake_ms, sizeof handshake_ms);
@@ -111,8 +118,10 @@ int main(int argc, char **argv)
     zmq_connect(socket, argv[2]);
     int status = outcome(events);
     fflush(stdout);
-    if (status == 0)
-        talk(socket, argc - 5, argv + 5);
+    if (status == 0 && argc > 5) {
+        getchar();
+        insist(socket, events, argv[5]);
+    }
     zmq_socket_monitor(socket, NULL, 0);
     zmq_close(events);
     zmq_close(socket);

@@ -214,6 +214,36 @@ connections_are() { (($(connections_to "$1") == $2)); }
   one_each sink.out 20
 }
 
+@test "a revoked key that is connected to the sink, or to control without joining, is cut when it speaks" {
+  needs_intruder
+  keyed_places alpha beta
+  seq 20 >tasks
+  held tasks
+  keyed_ventilator held
+  keyed_sink --bar
+  keyed_worker beta -- echo
+  wait_for 10 workers_are 1
+  mkfifo to_push to_dealer
+  start_reading to_push push "$ZFARM_INTRUDER" push "$results" farm/sink/secret.cert farm/alpha/secret.cert 3201
+  exec 5>to_push
+  start_reading to_dealer dealer "$ZFARM_INTRUDER" dealer "$control" farm/sink/ventilator.cert farm/alpha/secret.cert 0201
+  exec 6>to_dealer
+  wait_for 10 says push.out "let in"
+  wait_for 10 says dealer.out "let in"
+  rm farm/ventilator/admitted/alpha.worker
+  wait_for 5 says ventilator.err "admitted keys have changed workers=1 sinks=1"
+  echo >&5
+  echo >&6
+  exec 5>&- 6>&-
+  ends push 10 0
+  ends dealer 10 0
+  says push.out cut
+  says dealer.out cut
+  let_go
+  for name in sink ventilator beta; do ends "$name" 30 0; done
+  one_each sink.out 20
+}
+
 @test "a key that is added in mid-run" {
   keyed_places alpha
   seq 30 >tasks
