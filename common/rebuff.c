@@ -12,5 +12,6 @@ bool rebuff_say(struct rebuff *r, enum connection_event event, const struct conn
     if (++r->times == 1 || r->said & reason)
         return false;
     r->said |= reason;
+    r->why = *why;
     return true;
 }

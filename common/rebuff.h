@@ -9,7 +9,8 @@
  * then anew. Zero-initialised is new; embed it by value. */
 struct rebuff {
     unsigned times;
-    unsigned said; /* a bit for each enum link_refusal */
+    unsigned said;  /* a bit for each enum link_refusal; 0: there is nothing to say */
+    struct why why; /* the last that was said */
 };
 
 /* Call it with each event of connection_turn, before the connection is closed. Whether a line is to be

@@ -332,7 +332,7 @@ static void tell(struct sink *s, uint64_t now_ns)
         log_line("waiting: whoever reads the output does not read on pending=%zu",
                  outputs_pending_bytes(&s->outputs));
     else if (due && collector_waits_for(s->collector, now_ns, &why))
-        log_line("waiting: %s", why.text);
+        log_line("waiting: %s", s->rebuff.said ? s->rebuff.why.text : why.text);
     say_halt(s);
     struct progress_numbers n = numbers(s);
     progress_draw(&s->progress, &n, now_ns);

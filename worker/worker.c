@@ -276,7 +276,7 @@ static void say_stall(struct worker *w)
     struct why why;
     if (stall_due(&w->stall, slots_moved_at(w->slots), w->now_ns) &&
         slots_waits_for(w->slots, w->now_ns, &why))
-        log_line("waiting: %s", why.text);
+        log_line("waiting: %s", w->control_rebuff.said ? w->control_rebuff.why.text : why.text);
 }
 
 static void wait_for_events(struct worker *w)

@@ -224,9 +224,10 @@ connections_are() { (($(connections_to "$1") == $2)); }
   keyed_worker beta -- echo
   wait_for 10 workers_are 1
   mkfifo to_push to_dealer
-  start_reading to_push push "$ZFARM_INTRUDER" push "$results" farm/sink/secret.cert farm/alpha/secret.cert 3201
+  alpha=farm/alpha/secret.cert
+  start_reading to_push push "$ZFARM_INTRUDER" push "$results" farm/sink/secret.cert "$alpha" 3201
   exec 5>to_push
-  start_reading to_dealer dealer "$ZFARM_INTRUDER" dealer "$control" farm/sink/ventilator.cert farm/alpha/secret.cert 0201
+  start_reading to_dealer dealer "$ZFARM_INTRUDER" dealer "$control" farm/sink/ventilator.cert "$alpha" 0201
   exec 6>to_dealer
   wait_for 10 says push.out "let in"
   wait_for 10 says dealer.out "let in"
