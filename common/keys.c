@@ -102,7 +102,7 @@ static void take_value(const char *line, const char *name, char value[static VAL
 static enum error read_certificate(const char *path, mode_t forbidden, struct certificate *found,
                                    struct why *why)
 {
-    char text[CERTIFICATE_MAX];
+    char text[CERTIFICATE_MAX] = "";
     *found = (struct certificate){0};
     enum error error = read_file(path, forbidden, text, why);
     for (const char *line = text; !error && line; line = strchr(line, '\n')) {

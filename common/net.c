@@ -334,7 +334,7 @@ struct block *net_receive_signed(void *pull, struct net_sender *sender)
 
 void net_cut(const struct net_sender *sender)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t size = sizeof address;
     char host[64];
     if (sender->descriptor < 0 ||
