@@ -4,12 +4,14 @@
 enum { OUTBOX_MAX = 64 << 20 };
 
 enum error connection_open(struct connection *c, enum net_role role, const char *endpoint,
-                           struct why *why)
+                           const struct connection_keys *keys, struct why *why)
 {
     *c = (struct connection){0};
     enum error error = net_open(&c->socket, role, why);
     if (error)
         return error;
+    if (keys)
+        net_call_keys(c->socket, keys->own, keys->server);
     outbox_init(&c->outbox, c->socket, OUTBOX_MAX);
     error = link_open(&c->link, c->socket, why);
     if (!error) {
@@ -20,6 +22,42 @@ enum error connection_open(struct connection *c, enum net_role role, const char 
     if (error)
         connection_close(c, 0);
     return error;
+}
+
+bool connection_refused(const struct connection *c, const char *endpoint,
+                        const struct connection_keys *keys, struct why *why)
+{
+    char fingerprint[KEY_FINGERPRINT_SIZE] = "";
+    if (keys)
+        key_fingerprint(&keys->own->public, fingerprint);
+    switch (c->socket ? c->link.refusal : REFUSAL_NONE) {
+    case REFUSAL_NONE:
+        return false;
+    case REFUSAL_KEY:
+        fail(why, ERR_ACCESS,
+             "%s refuses our key: put its public part into the ventilator's directory admitted, or "
+             "use another one key=%s",
+             endpoint, fingerprint);
+        break;
+    case REFUSAL_MECHANISM:
+        fail(
+            why, ERR_ACCESS,
+            keys
+                ? "%s has no keys, so nothing is said to it: start the ventilator with --keys DIR, "
+                  "or leave that out here"
+                : "%s takes only peers with keys: give --keys DIR",
+            endpoint);
+        break;
+    case REFUSAL_SILENT:
+        fail(why, ERR_ACCESS,
+             keys
+                 ? "%s breaks off the handshake: has it keys at all, and is its public key the one "
+                   "in our ventilator.cert?"
+                 : "%s breaks off the handshake: if it takes only peers with keys, give --keys DIR",
+             endpoint);
+        break;
+    }
+    return true;
 }
 
 void connection_close(struct connection *c, int linger_ms)
@@ -42,7 +80,7 @@ enum connection_event connection_turn(struct connection *c)
         c->told_up = true;
         return CONNECTION_UP;
     }
-    return c->link.failed || c->link.refused || c->overflowed ? CONNECTION_DOWN : CONNECTION_SAME;
+    return c->link.failed || c->link.refusal || c->overflowed ? CONNECTION_DOWN : CONNECTION_SAME;
 }
 
 struct block *connection_receive(struct connection *c)

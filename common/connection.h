@@ -28,9 +28,19 @@ struct connection {
 
 enum connection_event { CONNECTION_SAME, CONNECTION_UP, CONNECTION_DOWN };
 
+/* With whose keys, and to whom: the caller's own and the server's public one. NULL stands for none. */
+struct connection_keys {
+    const struct key_pair *own;
+    const struct key *server;
+};
+
 /* The connection must be closed. ERR_INVALID, ERR_LIMIT: it stays closed, `why` says why. */
 enum error connection_open(struct connection *c, enum net_role role, const char *endpoint,
-                           struct why *why);
+                           const struct connection_keys *keys, struct why *why);
+/* Whether it is over because no handshake was agreed on, mostly because of keys; then `why` says so, in a
+ * sentence that begins with `endpoint`. */
+bool connection_refused(const struct connection *c, const char *endpoint,
+                        const struct connection_keys *keys, struct why *why);
 /* Takes a closed one. What was sent and has not left is still delivered during `linger_ms`. */
 void connection_close(struct connection *c, int linger_ms);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "common/fields.h"
 
+#include <string.h>
+
 #include "common/varint.h"
 
 struct fields fields_of(struct bytes body)
@@ -81,6 +83,29 @@ struct hash fields_hash(struct fields *f)
     return (struct hash){high, fields_u64(f)};
 }
 
+struct key fields_key(struct fields *f)
+{
+    struct key key = {{0}};
+    if (f->end - f->at < KEY_SIZE) {
+        fields_fail(f, ERR_TRUNCATED);
+        return key;
+    }
+    memcpy(key.octets, f->at, KEY_SIZE);
+    f->at += KEY_SIZE;
+    return key;
+}
+
+struct key fields_key_or_none(struct fields *f)
+{
+    struct key key = {{0}};
+    struct bytes octets = fields_octets(f);
+    if (octets.size == KEY_SIZE)
+        memcpy(key.octets, octets.data, KEY_SIZE);
+    else if (octets.size)
+        fields_fail(f, ERR_MALFORMED);
+    return key;
+}
+
 size_t fields_count(struct fields *f, size_t item_size)
 {
     uint64_t count = fields_number(f);
@@ -133,6 +158,16 @@ void hash_put(struct buf *to, struct hash hash)
 {
     u64_put(to, hash.high);
     u64_put(to, hash.low);
+}
+
+void key_put(struct buf *to, const struct key *key)
+{
+    buf_put(to, key->octets, KEY_SIZE);
+}
+
+void key_or_none_put(struct buf *to, const struct key *key)
+{
+    octets_put(to, (struct bytes){key->octets, key_is_none(key) ? 0 : KEY_SIZE});
 }
 
 void ranges_put(struct buf *to, const struct seqset *set)

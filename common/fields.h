@@ -3,6 +3,7 @@
 #define ZFARM_FIELDS_H
 
 #include "common/error.h"
+#include "common/key.h"
 #include "common/seqset.h"
 #include "common/task.h"
 
@@ -29,6 +30,8 @@ struct bytes fields_octets(struct fields *f);
 struct bytes fields_rest(struct fields *f);
 struct attempt fields_attempt(struct fields *f);
 struct hash fields_hash(struct fields *f);
+struct key fields_key(struct fields *f); /* of 32 octets */
+struct key fields_key_or_none(struct fields *f);
 /* A count of things of which each takes at least `item_size` bytes: more than fit is an error at
  * once, so that a lying count costs no memory. */
 size_t fields_count(struct fields *f, size_t item_size);
@@ -39,6 +42,8 @@ void u64_put(struct buf *to, uint64_t value);
 void octets_put(struct buf *to, struct bytes octets);
 void attempt_put(struct buf *to, struct attempt attempt);
 void hash_put(struct buf *to, struct hash hash);
+void key_put(struct buf *to, const struct key *key);
+void key_or_none_put(struct buf *to, const struct key *key);
 void ranges_put(struct buf *to, const struct seqset *set);
 
 #endif

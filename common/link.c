@@ -18,6 +18,13 @@ enum error link_open(struct link *link, void *socket, struct why *why)
                            why);
 }
 
+static enum link_refusal refusal_of(int kind)
+{
+    if (kind == ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+        return REFUSAL_KEY;
+    return kind == ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL ? REFUSAL_MECHANISM : REFUSAL_SILENT;
+}
+
 void link_turn(struct link *link)
 {
     struct net_event event;
@@ -25,10 +32,13 @@ void link_turn(struct link *link)
         if (event.kind == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
             link->up = true;
             link->made++;
-            link->refused = false;
+            link->refusal = REFUSAL_NONE;
         } else if (event.kind & REFUSED) {
-            link->refused = true;
+            link->refusal = refusal_of(event.kind);
         } else if (event.kind & ENDED) {
+            /* What the peer said last may be lost when it closes. */
+            if (event.kind == ZMQ_EVENT_DISCONNECTED && !link->up && !link->refusal)
+                link->refusal = REFUSAL_SILENT;
             link->up = false;
             link->failed++;
         }

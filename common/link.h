@@ -7,6 +7,14 @@
 
 #include "common/error.h"
 
+/* How the last handshake of a socket ended, if it was not agreed on. */
+enum link_refusal {
+    REFUSAL_NONE,
+    REFUSAL_KEY,       /* the peer does not admit our key */
+    REFUSAL_MECHANISM, /* one has keys, the other has none; or the peer speaks no ZMTP */
+    REFUSAL_SILENT, /* the peer left in the middle: any of these, or it has another key than we think */
+};
+
 /* Whether a connecting socket has its connection now, and how often that changed. Embed it by value
  * and read the fields after link_turn; poll `events` for ZMQ_POLLIN. */
 struct link {
@@ -14,10 +22,8 @@ struct link {
     bool up;       /* the handshake is done and the connection has not been closed */
     uint64_t made; /* connections so far; what was on its way in an older one may be lost */
     uint64_t
-        failed;   /* attempts and connections that ended. A lane's PULL is dead after the first */
-    bool refused; /* we broke off the last handshake, because of its keys or because it is no ZMTP:
-                     libzmq may never try again, so make a new socket. Where the peer broke it off,
-                     only `failed` grows */
+        failed; /* attempts and connections that ended. A lane's PULL is dead after the first */
+    enum link_refusal refusal; /* libzmq may never try again: make a new socket */
 };
 
 /* Watches `socket` from now on; call it before net_connect. Fails with ERR_LIMIT. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,7 +28,9 @@ enum {
     HWM = 1000,          /* messages; where the table says nothing else */
     CONTROL_SNDHWM = 32, /* for each peer; behind it is an outbox, whose bound is in bytes */
     RESULTS_HWM = 16,
+    ZAP_MESSAGE_MAX = 4096,
     LANE_UPSTREAM_MAX = 4096, /* a worker sends nothing but its handshake on a lane */
+    ZAP_ENFORCE_DOMAIN = 93,  /* ZMQ_ZAP_ENFORCE_DOMAIN, which zmq.h hides as a draft */
     COPY_BELOW = 8192, /* smaller ones are references into libzmq's receive buffer of that size */
 };
 
@@ -78,6 +81,7 @@ static const struct rules rules_of[] = {
                                {ZMQ_BACKLOG, BACKLOG},
                                {ZMQ_TCP_KEEPALIVE, 1},
                                {ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_S}}},
+    [NET_ZAP] = {ZMQ_REP, ZAP_MESSAGE_MAX, {{0, 0}}},
 };
 
 static size_t raise_descriptors(size_t wanted)
@@ -125,6 +129,27 @@ enum error net_open(void **socket, enum net_role role, struct why *why)
     for (const struct option *option = rules->options; option->name; option++)
         set_option(*socket, option->name, option->value);
     return ERR_NONE;
+}
+
+static void set_octets(void *socket, int name, const void *octets, size_t size)
+{
+    int rc = zmq_setsockopt(socket, name, octets, size);
+    assert(rc == 0); /* keys_load has seen that this libzmq has CURVE */
+}
+
+void net_serve_keys(void *socket, const struct key_pair *own, const char *domain)
+{
+    set_option(socket, ZMQ_CURVE_SERVER, 1);
+    set_octets(socket, ZMQ_CURVE_SECRETKEY, own->secret.octets, KEY_SIZE);
+    set_octets(socket, ZMQ_ZAP_DOMAIN, domain, strlen(domain));
+    set_option(socket, ZAP_ENFORCE_DOMAIN, 1); /* czmq's own setter of it does nothing */
+}
+
+void net_call_keys(void *socket, const struct key_pair *own, const struct key *server)
+{
+    set_octets(socket, ZMQ_CURVE_SERVERKEY, server->octets, KEY_SIZE);
+    set_octets(socket, ZMQ_CURVE_PUBLICKEY, own->public.octets, KEY_SIZE);
+    set_octets(socket, ZMQ_CURVE_SECRETKEY, own->secret.octets, KEY_SIZE);
 }
 
 /* With IPv6 on, libzmq writes IPv4 addresses in IPv6 form and prefers the IPv6 address of an
@@ -260,17 +285,24 @@ static bool routing_id_get(zmq_msg_t *id, uint32_t *peer)
     return true;
 }
 
+const char *net_plain_address(const char *address)
+{
+    static const char mapped[] = "::ffff:"; /* an IPv4 address in IPv6 form */
+    if (strncmp(address, "localhost:", strlen("localhost:")) == 0)
+        return "";
+    return strncmp(address, mapped, strlen(mapped)) == 0 ? address + strlen(mapped) : address;
+}
+
 /* What libzmq knows of the connection that a frame came through. */
 static void describe_sender(struct net_sender *sender, zmq_msg_t *frame)
 {
-    static const char mapped[] = "::ffff:"; /* an IPv4 address in IPv6 form */
     const char *address = zmq_msg_gets(frame, "Peer-Address");
+    const char *user = zmq_msg_gets(frame, "User-Id");
     sender->descriptor = zmq_msg_get(frame, ZMQ_SRCFD);
-    if (!address || strncmp(address, "localhost:", strlen("localhost:")) == 0)
-        return;
-    if (strncmp(address, mapped, strlen(mapped)) == 0)
-        address += strlen(mapped);
-    snprintf(sender->address, sizeof sender->address, "%s", address);
+    if (user && strlen(user) == NET_USER_SIZE - 1)
+        zmq_z85_decode(sender->key.octets, user);
+    if (address)
+        snprintf(sender->address, sizeof sender->address, "%s", net_plain_address(address));
 }
 
 struct block *net_receive_from(void *router, struct net_sender *sender)
@@ -288,6 +320,31 @@ struct block *net_receive_from(void *router, struct net_sender *sender)
     }
     describe_sender(sender, &body);
     return block_of(&body);
+}
+
+struct block *net_receive_signed(void *pull, struct net_sender *sender)
+{
+    zmq_msg_t frame;
+    *sender = (struct net_sender){.descriptor = -1};
+    if (!receive_single(pull, &frame))
+        return NULL;
+    describe_sender(sender, &frame);
+    return block_of(&frame);
+}
+
+void net_cut(const struct net_sender *sender)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t size = sizeof address;
+    char host[64];
+    if (sender->descriptor < 0 ||
+        getpeername(sender->descriptor, (struct sockaddr *)&address, &size) != 0 ||
+        address.ss_family == AF_UNIX ||
+        getnameinfo((struct sockaddr *)&address, size, host, sizeof host, NULL, 0,
+                    NI_NUMERICHOST) != 0)
+        return;
+    if (strcmp(net_plain_address(host), sender->address) == 0)
+        shutdown(sender->descriptor, SHUT_RDWR);
 }
 
 enum error net_send(void *socket, struct block *message)

@@ -8,11 +8,12 @@
 #include "common/block.h"
 #include "common/endpoint.h"
 #include "common/error.h"
+#include "common/key.h"
 
 /* zfarm's ZeroMQ sockets: each kind of socket with its rules, messages as blocks, and a clean end.
  *
- * All sockets live in czmq's one context (zauth, if there is one, then guards them all), but are
- * made so that running out of descriptors is an error and not an abort. A socket is libzmq's own
+ * All sockets live in czmq's one context (so one handler decides for all whose key is let in, zap.h),
+ * but are made so that running out of descriptors is an error and not an abort. A socket is libzmq's own
  * `void *`: it goes into zmq_poll as it is. Nothing here blocks but net_bind (it may look a name
  * up) and net_end. The life of a process:
  *
@@ -32,6 +33,7 @@ enum net_role {
     NET_LANE_RECEIVER,    /* worker: PULL, connects once and is not to be used again after that */
     NET_RESULTS_SENDER,   /* worker: PUSH, connects and connects again */
     NET_RESULTS_RECEIVER, /* sink: PULL, bound */
+    NET_ZAP,              /* whoever lets peers in by their keys: REP, bound (zap.h) */
 };
 
 /* What must come before the first socket: czmq leaves signals alone, the limit of open descriptors
@@ -43,6 +45,13 @@ size_t net_start(size_t descriptors);
 /* Makes a socket with the options of its role, neither bound nor connected. On success it is the
  * caller's, to be closed with net_close. Fails with ERR_LIMIT: out of descriptors or sockets. */
 enum error net_open(void **socket, enum net_role role, struct why *why);
+
+/* Encrypts what goes through the socket and proves who is at both ends (CURVE). Before net_bind or
+ * net_connect; without it everything is in the clear. The one side serves: peers are let in if the
+ * handler of zap.h admits their key to `domain`, and nobody if there is no handler. The other calls:
+ * it talks to nobody but the owner of the key `server`. */
+void net_serve_keys(void *socket, const struct key_pair *own, const char *domain);
+void net_call_keys(void *socket, const struct key_pair *own, const struct key *server);
 
 /* Listens at `endpoint`; a port of 0 or `*` takes one that is free, net_bound tells which. The host
  * may be `*`, an address, an interface, or a name, which is looked up. Fails with ERR_INVALID,
@@ -68,8 +77,21 @@ struct net_sender {
         peer; /* libzmq's number for this connection, which is never used again; answers go to it */
     int descriptor;   /* of the connection, for the monitor; -1 if unknown */
     char address[64]; /* the host that it comes from, numeric; "" for a unix socket */
+    struct key key;   /* its own, as the handshake proved; none on a socket without keys */
 };
 struct block *net_receive_from(void *router, struct net_sender *sender);
+/* The same from a PULL: all but `peer` is filled. */
+struct block *net_receive_signed(void *pull, struct net_sender *sender);
+/* Closes the sender's connection, for which libzmq has no call: its own thread finds it at its end.
+ * Of a connection that is closed already another one of the same host may be hit, never anything
+ * else. Does nothing to a unix socket. */
+void net_cut(const struct net_sender *sender);
+/* An address of libzmq without the form of IPv6 around one of IPv4; "" for a unix socket. Valid as
+ * long as `address`. */
+const char *net_plain_address(const char *address);
+enum {
+    NET_USER_SIZE = 41
+}; /* the text by which the handler of zap.h and net_receive_from name a key */
 
 /* Gives a message to libzmq without copying it; the caller goes on holding its own reference.
  * ERR_LIMIT: the socket cannot take more now (or never had a connection), nothing was sent, try

@@ -5,6 +5,7 @@
 #include "common/block.h"
 #include "common/error.h"
 #include "common/halt_rule.h"
+#include "common/key.h"
 #include "common/result.h"
 #include "common/seqset.h"
 #include "common/task.h"
@@ -58,6 +59,7 @@ enum {
     X(KIND_ENDED, 32)                                                                              \
     X(KIND_CHECK, 33)                                                                              \
     X(KIND_BECAUSE, 34)                                                                            \
+    X(KIND_ADMITTED, 35)                                                                           \
     X(KIND_HELLO, 40)                                                                              \
     X(KIND_TASKS, 41)                                                                              \
     X(KIND_PIECE, 42)                                                                              \
@@ -264,6 +266,7 @@ struct worker_welcome {
     uint64_t wants;
     uint64_t epoch;       /* 0: there is no sink now */
     struct bytes results; /* endpoint of the sink */
+    struct key sink;      /* the sink's public key; none in a farm without keys */
     struct seqset kill;
     struct seqset have;
 };
@@ -286,7 +289,8 @@ enum refuse_reason {
     REFUSE_SECOND_SINK = 3,  /* another sink is connected */
     REFUSE_OTHER_JOB = 4,    /* the sink's job does not fit the input */
     REFUSE_RESULTS_GONE = 5, /* the sink lacks what was stored before */
-    REFUSE_OVER = 6          /* the job is over, or being stopped */
+    REFUSE_OVER = 6,         /* the job is over, or being stopped */
+    REFUSE_KEY = 7           /* its key is admitted, but not for that role */
 };
 
 struct refuse {
@@ -321,9 +325,15 @@ void released_put(struct buf *to, const struct released *m);
 enum error released_take(struct bytes body, struct released *m);
 void released_free(struct released *m);
 
+/* ADMITTED: the keys of all workers that may send results. Adds to `m`; ERR_TOO_LARGE for more than
+ * ADMITTED_MAX. */
+void admitted_put(struct buf *to, const struct admitted *m);
+enum error admitted_take(struct bytes body, struct admitted *m);
+
 struct sink_news {
     uint64_t epoch; /* 0: there is no sink now */
     struct bytes results;
+    struct key sink; /* its public key, as in WELCOME */
     uint64_t wants;
 };
 void sink_news_put(struct buf *to, const struct sink_news *m);

@@ -18,6 +18,7 @@ void worker_welcome_put(struct buf *to, const struct worker_welcome *m)
     varint_put(to, m->wants);
     varint_put(to, m->epoch);
     octets_put(to, m->results);
+    key_or_none_put(to, &m->sink);
     ranges_put(to, &m->kill);
     ranges_put(to, &m->have);
 }
@@ -32,6 +33,7 @@ enum error worker_welcome_take(struct bytes body, struct worker_welcome *m)
     m->wants = fields_number(&r);
     m->epoch = fields_number(&r);
     m->results = fields_octets(&r);
+    m->sink = fields_key_or_none(&r);
     fields_ranges(&r, &m->kill);
     fields_ranges(&r, &m->have);
     return fields_end(&r);
@@ -135,10 +137,36 @@ void released_free(struct released *m)
     seqset_free(&m->tasks);
 }
 
+void admitted_put(struct buf *to, const struct admitted *m)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < m->count; i++)
+        count += (m->items[i].roles & KEY_WORKER) != 0;
+    varint_put(to, count);
+    for (size_t i = 0; i < m->count; i++)
+        if (m->items[i].roles & KEY_WORKER)
+            key_put(to, &m->items[i].key);
+}
+
+enum error admitted_take(struct bytes body, struct admitted *m)
+{
+    struct fields r = fields_of(body);
+    size_t count = fields_count(&r, KEY_SIZE);
+    if (count > ADMITTED_MAX)
+        fields_fail(&r, ERR_TOO_LARGE);
+    for (size_t i = 0; i < count && !r.error; i++) {
+        struct key key = fields_key(&r);
+        if (!r.error && !admitted_add(m, &key, KEY_WORKER))
+            fields_fail(&r, ERR_MALFORMED);
+    }
+    return fields_end(&r);
+}
+
 void sink_news_put(struct buf *to, const struct sink_news *m)
 {
     varint_put(to, m->epoch);
     octets_put(to, m->results);
+    key_or_none_put(to, &m->sink);
     varint_put(to, m->wants);
 }
 
@@ -147,6 +175,7 @@ enum error sink_news_take(struct bytes body, struct sink_news *m)
     struct fields r = fields_of(body);
     m->epoch = fields_number(&r);
     m->results = fields_octets(&r);
+    m->sink = fields_key_or_none(&r);
     m->wants = fields_number(&r);
     return fields_end(&r);
 }

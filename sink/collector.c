@@ -49,6 +49,7 @@ void collector_destroy(struct collector **c)
     intake_free(&(*c)->intake);
     ending_free(&(*c)->ending);
     outgoing_free(&(*c)->outgoing);
+    admitted_free(&(*c)->admitted);
     free(*c);
     *c = NULL;
 }
@@ -319,6 +320,11 @@ const struct halt *collector_halt(const struct collector *c)
 const struct seqset *collector_stored(const struct collector *c)
 {
     return &c->intake.stored;
+}
+
+const struct admitted *collector_admitted(const struct collector *c)
+{
+    return c->admitted_told ? &c->admitted : NULL;
 }
 
 const struct seqset *collector_not_run(const struct collector *c)

@@ -125,6 +125,9 @@ bool collector_wants_results(const struct collector *c, uint64_t unstored_bytes)
 const struct collector_counts *collector_counts(const struct collector *c);
 const struct seqset *collector_stored(const struct collector *c);
 const struct seqset *collector_not_run(const struct collector *c); /* of DONE */
+/* The keys of the workers whose results are to be taken, in a farm with keys; NULL before the ventilator
+ * has told them. */
+const struct admitted *collector_admitted(const struct collector *c);
 /* What ended the job early, or is about to; `when` is HALT_NEVER if nothing did. */
 const struct halt *collector_halt(const struct collector *c);
 uint64_t collector_total(const struct collector *c); /* of DONE */

@@ -177,6 +177,20 @@ static enum error take_check(struct collector *c, struct bytes body)
     return error;
 }
 
+static enum error take_admitted(struct collector *c, struct bytes body)
+{
+    struct admitted told = {0};
+    enum error error = admitted_take(body, &told);
+    if (error) {
+        admitted_free(&told);
+        return error;
+    }
+    admitted_free(&c->admitted);
+    c->admitted = told;
+    c->admitted_told = true;
+    return ERR_NONE;
+}
+
 static enum error take_heartbeat(struct bytes body)
 {
     struct heartbeat m = {0};
@@ -221,6 +235,8 @@ static enum error take_joined(struct collector *c, const struct frame_head *head
         return take_check(c, body);
     case KIND_HALT:
         return take_halt(c, body);
+    case KIND_ADMITTED:
+        return take_admitted(c, body);
     case KIND_AGAIN:
         return take_again(c, body, now_ns);
     case KIND_REFUSE:

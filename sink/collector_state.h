@@ -20,6 +20,8 @@ struct collector {
     struct halting halting;
     bool halt_told; /* HALT was sent in this session */
     struct outgoing outgoing;
+    struct admitted admitted; /* workers, as the ventilator told last */
+    bool admitted_told;
     bool gone;        /* EXIT was said */
     bool stopping;    /* somebody wants an early end */
     bool was_closed;  /* in an earlier life, until a ventilator opens the job again */

@@ -41,6 +41,8 @@ static const struct option_row rows[] = {
      .help = "end early: now,fail=1; soon,done=10%; never", .parse = halt_rule_parse},
     {"bar", NULL, OPTION_SET, AT(sink.bar), .help = "show progress (--no-bar: never)", .number = 1},
     {"no-bar", NULL, OPTION_SET, AT(sink.bar), .help = NULL, .number = 2},
+    {"keys", NULL, OPTION_TEXT, AT(sink.keys), "DIR",
+     .help = "encrypt; DIR is of zfarm keys: DIR/sink"},
     {"insecure", NULL, OPTION_FLAG, AT(sink.insecure),
      .help = "go beyond this machine, unencrypted"},
     {"give-up", NULL, OPTION_SECONDS, AT(sink.give_up_ns), "SECS",
@@ -57,7 +59,7 @@ static const struct option_table table = {
              "Collects the results of all workers, each once, and says how the job ended.\n",
     .more = "Examples:\n"
             "  zfarm-sink -k > results.txt\n"
-            "  zfarm-sink --connect tcp://10.0.0.1:5556 --bind 'tcp://*:5558' --insecure\n",
+            "  zfarm-sink --connect tcp://10.0.0.1:5556 --bind 'tcp://*:5558' --keys farm/sink\n",
     .rows = rows,
     .count = sizeof rows / sizeof *rows,
 };

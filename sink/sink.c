@@ -10,12 +10,16 @@
 #include "common/clock.h"
 #include "common/connection.h"
 #include "common/far.h"
+#include "common/keys.h"
 #include "common/log.h"
 #include "common/net.h"
 #include "common/random.h"
 #include "common/ready.h"
+#include "common/rebuff.h"
+#include "common/refusals.h"
 #include "common/signals.h"
 #include "common/stall.h"
+#include "common/zap.h"
 #include "sink/collector.h"
 #include "sink/progress.h"
 #include "sink/summary.h"
@@ -24,7 +28,7 @@
  *
  *     1. read the clock
  *     2. signals
- *     3. control: its link, then its messages
+ *     3. control: its link, then its messages; handshakes of workers
  *     4. results, as long as the window has room
  *     5. outputs: what can be written; what is stored by it
  *     6. the collector's turn and its actions
@@ -38,6 +42,11 @@ struct sink {
     const struct sink_options *options;
     struct signals signals;
     struct connection control;
+    struct far_means means;
+    struct keys keys; /* in a farm with keys, as all of these: */
+    struct zap *zap;
+    struct rebuff rebuff;
+    struct refusals refusals;
     void *results;
     struct watch results_watch;
     struct outputs outputs;
@@ -62,15 +71,30 @@ struct sink {
 static void open_control(struct sink *s, uint64_t now_ns)
 {
     struct why why;
-    if (connection_open(&s->control, NET_CONTROL_CLIENT, s->options->connect, &why)) {
+    struct connection_keys keys = {&s->keys.own, &s->keys.ventilator};
+    if (connection_open(&s->control, NET_CONTROL_CLIENT, s->options->connect,
+                        s->means.keys ? &keys : NULL, &why)) {
         log_line("%s", why.text);
         collector_control_down(s->collector, now_ns);
     }
 }
 
+static void say_rebuff(struct sink *s, enum connection_event event)
+{
+    struct connection_keys keys = {&s->keys.own, &s->keys.ventilator};
+    char named[ENDPOINT_TEXT_SIZE + 32];
+    struct why why;
+    if (event == CONNECTION_SAME)
+        return;
+    snprintf(named, sizeof named, "the ventilator at %s", s->options->connect);
+    if (rebuff_say(&s->rebuff, event, &s->control, named, s->means.keys ? &keys : NULL, &why))
+        log_line("%s", why.text);
+}
+
 static void take_control(struct sink *s, uint64_t now_ns)
 {
     enum connection_event event = connection_turn(&s->control);
+    say_rebuff(s, event);
     if (event == CONNECTION_UP)
         collector_control_up(s->collector, now_ns);
     struct block *message;
@@ -82,6 +106,28 @@ static void take_control(struct sink *s, uint64_t now_ns)
         connection_close(&s->control, 0);
         collector_control_down(s->collector, now_ns);
     }
+}
+
+/* ---- handshakes of workers ---- */
+
+static bool admits(const struct sink *s, const struct key *key)
+{
+    const struct admitted *admitted = collector_admitted(s->collector);
+    return admitted && admitted_roles(admitted, key) & KEY_WORKER;
+}
+
+static bool decide(void *context, const struct zap_request *request)
+{
+    struct sink *s = context;
+    struct why why;
+    if (admits(s, &request->key))
+        return true;
+    /* Before the ventilator has told, nobody is known, and that is no news. */
+    if (collector_admitted(s->collector) &&
+        refusals_say(&s->refusals, &request->key, "a connection for results", request->address,
+                     clock_now_ns(), &why))
+        log_line("%s", why.text);
+    return false;
 }
 
 /* ---- results and outputs ---- */
@@ -101,8 +147,12 @@ static bool wants_results(struct sink *s)
 static void take_results(struct sink *s, uint64_t now_ns)
 {
     for (int i = 0; i < MESSAGES_A_TURN && s->results_watch.look && wants_results(s); i++) {
-        struct block *message = net_receive(s->results);
-        if (message)
+        struct net_sender sender = {0};
+        struct block *message =
+            s->means.keys ? net_receive_signed(s->results, &sender) : net_receive(s->results);
+        if (message && s->means.keys && !admits(s, &sender.key))
+            net_cut(&sender); /* its key was revoked, after its handshake */
+        else if (message)
             collector_results_message(s->collector, block_bytes(message), now_ns);
         else
             s->results_watch.look = false;
@@ -282,7 +332,7 @@ static void tell(struct sink *s, uint64_t now_ns)
         log_line("waiting: whoever reads the output does not read on pending=%zu",
                  outputs_pending_bytes(&s->outputs));
     else if (due && collector_waits_for(s->collector, now_ns, &why))
-        log_line("waiting: %s", why.text);
+        log_line("waiting: %s", s->rebuff.said ? s->rebuff.why.text : why.text);
     say_halt(s);
     struct progress_numbers n = numbers(s);
     progress_draw(&s->progress, &n, now_ns);
@@ -335,6 +385,8 @@ static void wait_for_events(struct sink *s)
     size_t blocked = s->retry_at_ns ? 0 : outputs_blocked_fds(&s->outputs, fds);
     poller_add_fd(&poller, s->signals.fd, POLLIN);
     connection_poll(&s->control, &poller);
+    if (s->zap)
+        poller_add(&poller, zap_watch(s->zap));
     if (wants_results(s))
         poller_add(&poller, &s->results_watch);
     for (size_t i = 0; i < blocked; i++)
@@ -350,6 +402,7 @@ static void loop(struct sink *s)
         uint64_t now_ns = clock_now_ns();
         take_signals(s, now_ns);
         take_control(s, now_ns);
+        zap_turn(s->zap);
         take_results(s, now_ns);
         write_outputs(s, now_ns);
         collector_turn(s->collector, now_ns);
@@ -421,8 +474,11 @@ static enum error start(struct sink *s, struct why *why)
     if (drawn)
         log_set_prefix_sequence(PROGRESS_CLEAR_SEQUENCE);
     signal(SIGXFSZ, SIG_IGN);
-    enum error error = far_check(o->bind, ENDPOINT_BIND, o->insecure, why);
-    error = error ? error : far_check(o->connect, ENDPOINT_CONNECT, o->insecure, why);
+    enum error error = far_take(&s->means, o->keys, o->insecure, why);
+    error = error ? error : far_check(o->bind, ENDPOINT_BIND, s->means, why);
+    error = error ? error : far_check(o->connect, ENDPOINT_CONNECT, s->means, why);
+    if (!error && s->means.keys)
+        error = keys_load(&s->keys, o->keys, "sink", why);
     struct outputs_options outputs = o->outputs;
     outputs.job = random_u64() >> 1; /* SQLite's numbers have a sign */
     error = error ? error : outputs_open(&s->outputs, &outputs, why);
@@ -430,7 +486,11 @@ static enum error start(struct sink *s, struct why *why)
     if (error)
         return error;
     net_start(DESCRIPTORS_WANTED);
-    error = net_open(&s->results, NET_RESULTS_RECEIVER, why);
+    if (s->means.keys)
+        error = zap_new(&s->zap, decide, s, why);
+    error = error ? error : net_open(&s->results, NET_RESULTS_RECEIVER, why);
+    if (!error && s->means.keys)
+        net_serve_keys(s->results, &s->keys.own, "results");
     error = error ? error : net_bind(s->results, o->bind, why);
     error = error ? error : advertise(s, why);
     if (!error) {
@@ -453,6 +513,7 @@ int sink_run(const struct sink_options *options)
     }
     connection_close(&s.control, LINGER_MS);
     net_close(&s.results, 0);
+    zap_free(&s.zap);
     collector_destroy(&s.collector);
     outputs_close(&s.outputs);
     net_end(NET_END_LIMIT_MS, s.status);

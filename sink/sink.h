@@ -12,6 +12,7 @@ struct sink_options {
     const char *advertise; /* host that workers are told; NULL: what `bind` says */
     uint64_t give_up_ns;
     struct halt_rule halt;
+    const char *keys; /* directory of its keys; NULL: none */
     bool insecure;
     unsigned bar;    /* 0: when stderr is a terminal; 1: yes; 2: no */
     int ready_fd;    /* -1: nobody wants to know */

@@ -43,6 +43,7 @@ static inline void codec_frees_nothing(void *m)
     (void)m;
 }
 
+CODEC_FUNCTIONS(admitted, admitted_free)
 CODEC_FUNCTIONS(attempt_list, attempt_list_free)
 CODEC_FUNCTIONS(because, because_free)
 CODEC_FUNCTIONS(cancel, cancel_free)

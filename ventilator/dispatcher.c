@@ -38,12 +38,12 @@ void dispatcher_destroy(struct dispatcher **dispatcher)
     while (dispatcher_next_action(d, &action))
         block_release(&action.block);
     workers_free(d);
-    for (size_t i = 0; i < d->lane_tokens.capacity; i++)
-        free(d->lane_tokens.slots[i].value);
+    for (size_t i = 0; i < d->unclaimed.capacity; i++)
+        free(d->unclaimed.slots[i].value);
     index_free(&d->by_connection);
     index_free(&d->by_id);
     index_free(&d->by_lane);
-    index_free(&d->lane_tokens);
+    index_free(&d->unclaimed);
     index_free(&d->seen);
     ledger_free(&d->ledger);
     audit_free(&d->audit);
@@ -119,6 +119,11 @@ void dispatcher_act(struct dispatcher *d, enum dispatcher_action_kind kind, uint
     push(d, kind)->lane = lane;
 }
 
+void dispatcher_cut(struct dispatcher *d, uint64_t connection)
+{
+    push(d, DISPATCHER_CUT_CONTROL)->connection = connection;
+}
+
 void dispatcher_say(struct dispatcher *d, const char *format, ...)
 {
     va_list args;
@@ -179,16 +184,18 @@ static void refuse_version(struct dispatcher *d, uint64_t connection, struct byt
     dispatcher_say(d, "refused a peer of another protocol version=%d", message.data[1]);
 }
 
-static void join(struct dispatcher *d, uint64_t connection, const char *address,
-                 struct frame_head head, struct bytes message, struct bytes body, uint64_t now_ns)
+static void join(struct dispatcher *d, const struct origin *from, struct frame_head head,
+                 struct bytes message, struct bytes body, uint64_t now_ns)
 {
     enum wire_role role;
     if (join_role(body, &role))
         d->dropped++;
+    else if (!admission_allows(d, from, role, now_ns))
+        return;
     else if (role == ROLE_WORKER)
-        workers_join(d, connection, head, message, body, now_ns);
+        workers_join(d, from, head, message, body, now_ns);
     else
-        sinkside_join(d, connection, address, head, body, now_ns);
+        sinkside_join(d, from, head, body, now_ns);
 }
 
 /* A message of a session that is not, or not over this connection: its sender is to join again. */
@@ -203,9 +210,10 @@ static void unknown_session(struct dispatcher *d, uint64_t connection, struct fr
     dispatcher_send(d, connection, &m);
 }
 
-void dispatcher_control_message(struct dispatcher *d, uint64_t connection, const char *address,
+void dispatcher_control_message(struct dispatcher *d, const struct origin *from,
                                 struct bytes message, uint64_t now_ns)
 {
+    uint64_t connection = from->connection;
     struct frame_head head;
     struct bytes body;
     enum error error = frame_take(message, &head, &body);
@@ -216,7 +224,7 @@ void dispatcher_control_message(struct dispatcher *d, uint64_t connection, const
         return;
     }
     if (head.kind == KIND_JOIN) {
-        join(d, connection, address, head, message, body, now_ns);
+        join(d, from, head, message, body, now_ns);
         return;
     }
     if (head.kind == KIND_WHY) {

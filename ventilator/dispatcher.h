@@ -42,6 +42,9 @@ struct dispatcher_options {
     struct hash fingerprint; /* of source and options */
     uint64_t total;          /* tasks in the input, if known; else 0 */
     bool is_first;           /* no worker can be left of an earlier life: none is waited for */
+    /* Whose key may join as what; the shell's, which tells of every change. NULL: a farm without
+     * keys, which takes everybody. */
+    const struct admitted *admitted;
 };
 
 enum dispatcher_action_kind {
@@ -49,6 +52,7 @@ enum dispatcher_action_kind {
     DISPATCHER_SEND_LANE,    /* lane, block */
     DISPATCHER_CLAIM_LANE,   /* lane: it has an owner now */
     DISPATCHER_CLOSE_LANE,   /* lane */
+    DISPATCHER_CUT_CONTROL,  /* connection: its key is not admitted any more */
     DISPATCHER_SAY,          /* why: a line for people (worker refused, task lost, ...) */
     DISPATCHER_EXIT          /* status, why; send what is queued first */
 };
@@ -65,15 +69,24 @@ struct dispatcher_action {
 struct dispatcher *dispatcher_new(const struct dispatcher_options *options, uint64_t now_ns);
 void dispatcher_destroy(struct dispatcher **d); /* takes NULL */
 
-/* What happened. WHY is answered to whoever asks (docs/protocol.md, 12). Messages that are malformed, unknown or out of place are dropped and counted.
- * `address` is the host that the connection comes from ("" if unknown): used when a sink's endpoint
- * has no host. */
-void dispatcher_control_message(struct dispatcher *d, uint64_t connection, const char *address,
+/* Who says it. */
+struct origin {
+    uint64_t connection;
+    const char *address; /* the host that it comes from, "" if unknown: used when a sink's endpoint
+                            has no host */
+    struct key key;      /* proven to be the peer's; none in a farm without keys */
+};
+
+/* What happened. WHY is answered to whoever asks (docs/protocol.md, 12). Messages that are malformed, unknown or out of place are dropped and counted. */
+void dispatcher_control_message(struct dispatcher *d, const struct origin *from,
                                 struct bytes message, uint64_t now_ns);
 void dispatcher_control_closed(struct dispatcher *d, uint64_t connection, uint64_t now_ns);
-/* The token is random; the core sends it down the lane in HELLO. */
+/* What options.admitted says has changed: sessions whose key is not admitted any more are over. */
+void dispatcher_admitted_changed(struct dispatcher *d, uint64_t now_ns);
+/* The token is random; the core sends it down the lane in HELLO. `key` is whose the lane is: only a
+ * session with the same one can claim it. */
 void dispatcher_lane_opened(struct dispatcher *d, uint64_t lane, struct token token,
-                            uint64_t now_ns);
+                            const struct key *key, uint64_t now_ns);
 void dispatcher_lane_closed(struct dispatcher *d, uint64_t lane, uint64_t now_ns);
 
 /* The input. dispatcher_wants_tasks says whether somebody would take tasks now, and how much.

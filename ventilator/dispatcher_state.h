@@ -3,6 +3,7 @@
 #define ZFARM_DISPATCHER_STATE_H
 
 #include "common/endpoint.h"
+#include "common/refusals.h"
 #include "ventilator/audit.h"
 #include "ventilator/delays.h"
 #include "ventilator/dispatcher.h"
@@ -13,6 +14,7 @@
 /* The dispatcher's state, shared by the files that together are the dispatcher:
  *
  *     dispatcher.c   events in, actions out, the order of a turn
+ *     admission.c    whose key may join as what
  *     workers.c      workers: JOIN, WELCOME, what a session's end means for its tasks
  *     handout.c      who gets which task; recall; hedging
  *     haltside.c     a job that the sink ends early
@@ -32,12 +34,20 @@ struct obituary {
 /* A worker's JOIN that waits for a sink. */
 struct waiting_join {
     uint64_t connection;
+    struct key key;
     struct block *message;
+};
+
+/* A lane that waits for its session. */
+struct unclaimed {
+    struct token token;
+    struct key key;
 };
 
 /* The sink, or the lack of one. */
 struct sinkside {
     uint64_t connection; /* 0: none now */
+    struct key key;
     uint64_t session;
     uint64_t known_session; /* the last that it has answered */
     uint64_t instance;
@@ -72,7 +82,8 @@ struct dispatcher {
     struct index by_connection;
     struct index by_id;
     struct index by_lane;
-    struct index lane_tokens; /* lane -> struct token *, until it is claimed or closed */
+    struct index unclaimed; /* lane -> struct unclaimed *, until it is claimed or closed */
+    struct refusals refusals;
     struct waiting_join *waiting;
     size_t waiting_count;
     struct obituary *obituaries;
@@ -140,6 +151,7 @@ void dispatcher_send(struct dispatcher *d, uint64_t connection, struct buf *mess
 void dispatcher_send_block(struct dispatcher *d, uint64_t connection, struct block *block);
 void dispatcher_send_lane(struct dispatcher *d, uint64_t lane, struct block *block);
 void dispatcher_act(struct dispatcher *d, enum dispatcher_action_kind kind, uint64_t lane);
+void dispatcher_cut(struct dispatcher *d, uint64_t connection);
 void dispatcher_say(struct dispatcher *d, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void dispatcher_exit(struct dispatcher *d, int status, const char *format, ...)
@@ -152,9 +164,17 @@ bool dispatcher_is_over(const struct dispatcher *d);  /* nothing more is handed 
 bool dispatcher_may_read(const struct dispatcher *d); /* input, if somebody would take it */
 bool dispatcher_is_full(const struct dispatcher *d);  /* of tasks that are not stored */
 
+/* admission.c */
+/* Whether the peer's key may join so; if not, it is refused with words. */
+bool admission_allows(struct dispatcher *d, const struct origin *from, enum wire_role role,
+                      uint64_t now_ns);
+bool admission_has(const struct dispatcher *d, const struct key *key, enum key_role role);
+void admission_tell_sink(struct dispatcher *d); /* whose results it is to take */
+
 /* workers.c    */
-void workers_join(struct dispatcher *d, uint64_t connection, struct frame_head head,
+void workers_join(struct dispatcher *d, const struct origin *from, struct frame_head head,
                   struct bytes message, struct bytes body, uint64_t now_ns);
+void workers_admitted_changed(struct dispatcher *d, uint64_t now_ns);
 void workers_welcome_waiting(struct dispatcher *d, uint64_t now_ns);
 void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kind,
                      struct bytes body, uint64_t now_ns);
@@ -200,8 +220,8 @@ void losses_free(struct dispatcher *d);
 void because_answer(struct dispatcher *d, uint64_t connection, uint64_t now_ns); /* to WHY */
 
 /* sinkside.c */
-void sinkside_join(struct dispatcher *d, uint64_t connection, const char *address,
-                   struct frame_head head, struct bytes body, uint64_t now_ns);
+void sinkside_join(struct dispatcher *d, const struct origin *from, struct frame_head head,
+                   struct bytes body, uint64_t now_ns);
 void sinkside_message(struct dispatcher *d, enum wire_kind kind, struct bytes body,
                       uint64_t now_ns);
 void sinkside_closed(struct dispatcher *d, uint64_t now_ns);

@@ -26,10 +26,11 @@ struct gate {
     int epoll;
     int spare; /* given up for a moment to accept and close when descriptors have run out */
     char *private_dir;
-    uint64_t opened;     /* lanes so far */
-    size_t count;        /* lanes now */
-    size_t lanes_max;    /* size of `lanes` */
-    struct lane **lanes; /* a lane stands at its number modulo lanes_max */
+    const struct key_pair *own; /* NULL: no keys */
+    uint64_t opened;            /* lanes so far */
+    size_t count;               /* lanes now */
+    size_t lanes_max;           /* size of `lanes` */
+    struct lane **lanes;        /* a lane stands at its number modulo lanes_max */
     TAILQ_HEAD(, lane) unclaimed;
     SLIST_HEAD(, lane) shut;
     struct gate_event *events;
@@ -116,6 +117,11 @@ void gate_free(struct gate **pointer)
     free(gate);
 }
 
+void gate_use_keys(struct gate *gate, const struct key_pair *own)
+{
+    gate->own = own;
+}
+
 int gate_fd(const struct gate *gate)
 {
     return gate->epoll;
@@ -169,14 +175,16 @@ static uint64_t next_number(struct gate *gate)
 
 static void open_lane(struct gate *gate, int fd, uint64_t now_ns)
 {
-    struct lane *lane = lane_open(next_number(gate), fd, gate->epoll, gate->private_dir);
+    struct lane *lane = lane_open(next_number(gate), fd, gate->epoll, gate->private_dir, gate->own);
     if (!lane)
         return;
     lane->opened_ns = now_ns;
     gate->lanes[lane->id % gate->lanes_max] = lane;
     gate->count++;
     TAILQ_INSERT_TAIL(&gate->unclaimed, lane, unclaimed);
-    put_event(gate, (struct gate_event){.opened = true, .lane = lane->id, .token = lane->token});
+    if (!gate->own)
+        put_event(gate,
+                  (struct gate_event){.opened = true, .lane = lane->id, .token = lane->token});
 }
 
 /* Out of descriptors: what waits is closed, or the listener would be readable for ever. */
@@ -247,6 +255,17 @@ void gate_claim(struct gate *gate, uint64_t number)
         return;
     lane->claimed = true;
     TAILQ_REMOVE(&gate->unclaimed, lane, unclaimed);
+}
+
+bool gate_authenticated(struct gate *gate, uint64_t number, const struct key *key)
+{
+    struct lane *lane = find(gate, number);
+    if (!lane || lane->authenticated)
+        return false;
+    lane->authenticated = true;
+    put_event(gate, (struct gate_event){
+                        .opened = true, .lane = number, .token = lane->token, .key = *key});
+    return true;
 }
 
 void gate_close(struct gate *gate, uint64_t number)

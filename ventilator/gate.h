@@ -9,6 +9,7 @@
 #include "common/block.h"
 #include "common/clock.h"
 #include "common/error.h"
+#include "common/key.h"
 #include "common/wire.h"
 
 /* The gate: one listening socket through which every worker reaches a PUSH of its own.
@@ -30,6 +31,7 @@ struct gate_event {
     bool opened; /* else closed */
     uint64_t lane;
     struct token token; /* random; set when opened */
+    struct key key;     /* whose it is, likewise; none without keys */
 };
 
 /* Listens at `endpoint` (tcp with an address or name, or `*`, port 0 for any; or ipc) for at most
@@ -40,6 +42,11 @@ struct gate_event {
  * net_bind does, or ERR_TOO_LARGE (private_dir). May look a name up. */
 enum error gate_new(struct gate **gate, const char *endpoint, const char *private_dir,
                     size_t lanes_max, struct why *why);
+/* Lanes of connections that come from now on are encrypted, each a server (net_serve_keys) whose domain is
+ * GATE_DOMAIN and its number. `own` must outlive the gate. Such a lane is opened, as far as gate_next
+ * tells, when gate_authenticated has told whose it is. */
+#define GATE_DOMAIN "lane:"
+void gate_use_keys(struct gate *gate, const struct key_pair *own);
 void gate_free(struct gate **gate); /* closes all lanes; sets *gate to NULL; takes NULL */
 
 int gate_fd(const struct gate *gate);        /* readable when gate_turn has something to do */
@@ -59,6 +66,9 @@ bool gate_next(struct gate *gate, struct gate_event *event);
  * limit, credit is the limit. */
 void gate_send(struct gate *gate, uint64_t lane, struct block **message);
 void gate_claim(struct gate *gate, uint64_t lane);
+/* The worker at its other end has proven that `key` is its own. False: the lane is gone, or has an
+ * owner already. */
+bool gate_authenticated(struct gate *gate, uint64_t lane, const struct key *key);
 /* Closes the lane at once and loses what is queued. No event follows. */
 void gate_close(struct gate *gate, uint64_t lane);
 /* Who is at the other end, for people: "10.0.0.7:41234"; "" if the lane is gone. Valid until

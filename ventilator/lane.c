@@ -17,6 +17,7 @@
 
 #include "common/net.h"
 #include "common/xalloc.h"
+#include "ventilator/gate.h"
 
 enum {
     KEEPALIVE_S = 60,
@@ -68,15 +69,21 @@ static bool listen_for_push(struct lane *lane, const char *private_dir)
            listen(lane->inner.fd, 1) == 0 && watch(&lane->inner, EPOLL_CTL_ADD, EPOLLIN);
 }
 
-static bool connect_push(struct lane *lane)
+/* Though it connects, it is the server of the handshake. */
+static bool connect_push(struct lane *lane, const struct key_pair *own)
 {
-    char endpoint[ENDPOINT_TEXT_SIZE];
+    char endpoint[ENDPOINT_TEXT_SIZE], domain[32];
     snprintf(endpoint, sizeof endpoint, "ipc://%s", lane->path);
-    return net_open(&lane->push, NET_LANE_SENDER, NULL) == ERR_NONE &&
-           net_connect(lane->push, endpoint, NULL) == ERR_NONE;
+    snprintf(domain, sizeof domain, GATE_DOMAIN "%llu", (unsigned long long)lane->id);
+    if (net_open(&lane->push, NET_LANE_SENDER, NULL))
+        return false;
+    if (own)
+        net_serve_keys(lane->push, own, domain);
+    return net_connect(lane->push, endpoint, NULL) == ERR_NONE;
 }
 
-struct lane *lane_open(uint64_t id, int fd, int epoll, const char *private_dir)
+struct lane *lane_open(uint64_t id, int fd, int epoll, const char *private_dir,
+                       const struct key_pair *own)
 {
     struct lane *lane = xcalloc(1, sizeof *lane);
     lane->id = id;
@@ -90,7 +97,7 @@ struct lane *lane_open(uint64_t id, int fd, int epoll, const char *private_dir)
     set_flag(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     set_flag(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S);
     if (watch(&lane->worker, EPOLL_CTL_ADD, EPOLLRDHUP) && listen_for_push(lane, private_dir) &&
-        connect_push(lane))
+        connect_push(lane, own))
         return lane;
     lane_shut(lane);
     lane_free(lane);

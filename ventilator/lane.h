@@ -8,6 +8,7 @@
 
 #include "common/bytes.h"
 #include "common/endpoint.h"
+#include "common/key.h"
 #include "common/wire.h"
 
 /* One lane: a PUSH, a worker's accepted connection, and the pump between them. The gate's own part;
@@ -37,6 +38,7 @@ struct lane {
     struct lane_end worker;
     struct lane_end inner; /* listens until the PUSH is there, then its connection */
     bool joined;           /* the PUSH is there */
+    bool authenticated;    /* it is known whose it is */
     bool shut;
     char path[ENDPOINT_PATH_MAX + 1]; /* of the listening socket; "" when it is gone */
     int epoll;
@@ -48,9 +50,10 @@ struct lane {
 };
 
 /* Makes a lane for the accepted connection `fd`, which is the lane's from now on, also on failure.
- * Both ends are registered with `epoll`, with the lane_end as data. NULL: out of descriptors or the
- * like. */
-struct lane *lane_open(uint64_t id, int fd, int epoll, const char *private_dir);
+ * Both ends are registered with `epoll`, with the lane_end as data. `own`: our keys, or NULL. NULL:
+ * out of descriptors or the like. */
+struct lane *lane_open(uint64_t id, int fd, int epoll, const char *private_dir,
+                       const struct key_pair *own);
 /* Acts on `events` of one of the ends. `chunk` is room for LANE_CHUNK_BYTES. False: the lane is
  * over. */
 bool lane_turn(struct lane_end *end, uint32_t events, uint8_t *chunk);

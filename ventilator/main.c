@@ -42,6 +42,8 @@ static const struct option_row rows[] = {
      .help = "where all connect (tcp://127.0.0.1:5556)"},
     {"lanes", NULL, OPTION_TEXT, AT(ventilator.lanes), "ENDPOINT",
      .help = "where tasks leave (the next port)"},
+    {"keys", NULL, OPTION_TEXT, AT(ventilator.keys), "DIR",
+     .help = "encrypt; DIR is of zfarm keys: DIR/ventilator"},
     {"insecure", NULL, OPTION_FLAG, AT(ventilator.insecure),
      .help = "bind beyond this machine, unencrypted"},
     {"workers-max", NULL, OPTION_COUNT, AT(ventilator.workers_max), "N",
@@ -65,7 +67,7 @@ static const struct option_table table = {
              "Hands tasks, a line each, to every zfarm-worker that connects.\n",
     .more = "Examples:\n"
             "  find . -name '*.c' | zfarm-ventilator\n"
-            "  zfarm-ventilator --bind tcp://10.0.0.1:5556 --insecure -a tasks.txt\n",
+            "  zfarm-ventilator --bind tcp://10.0.0.1:5556 --keys farm/ventilator -a tasks.txt\n",
     .rows = rows,
     .count = sizeof rows / sizeof *rows,
 };

@@ -12,7 +12,7 @@
 struct connection {
     bool open;
     bool joined;
-    uint32_t peer; /* if joined */
+    struct net_sender sender; /* if joined */
 };
 
 struct monitor {
@@ -74,7 +74,7 @@ static void set_open(struct monitor *monitor, int descriptor, bool open)
 {
     struct connection *connection = at(monitor, descriptor);
     if (connection->joined)
-        put_closed(monitor, connection->peer);
+        put_closed(monitor, connection->sender.peer);
     *connection = (struct connection){.open = open};
 }
 
@@ -86,18 +86,29 @@ void monitor_turn(struct monitor *monitor)
             set_open(monitor, event.value, event.kind == ZMQ_EVENT_ACCEPTED);
 }
 
-void monitor_join(struct monitor *monitor, uint32_t peer, int descriptor)
+void monitor_join(struct monitor *monitor, const struct net_sender *sender)
 {
     monitor_turn(monitor);
-    struct connection *connection = descriptor >= 0 ? at(monitor, descriptor) : NULL;
+    struct connection *connection =
+        sender->descriptor >= 0 ? at(monitor, sender->descriptor) : NULL;
     if (!connection || !connection->open) {
-        put_closed(monitor, peer);
+        put_closed(monitor, sender->peer);
         return;
     }
-    if (connection->joined && connection->peer != peer)
-        put_closed(monitor, connection->peer);
+    if (connection->joined && connection->sender.peer != sender->peer)
+        put_closed(monitor, connection->sender.peer);
     connection->joined = true;
-    connection->peer = peer;
+    connection->sender = *sender;
+}
+
+void monitor_cut(struct monitor *monitor, uint32_t peer)
+{
+    monitor_turn(monitor);
+    for (size_t i = 0; i < monitor->connections_count; i++) {
+        const struct connection *connection = &monitor->connections[i];
+        if (connection->joined && connection->sender.peer == peer)
+            net_cut(&connection->sender);
+    }
 }
 
 bool monitor_next(struct monitor *monitor, uint32_t *peer)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "common/error.h"
+#include "common/net.h"
 
 /* Which peers of the control ROUTER have lost their connection.
  *
@@ -13,7 +14,7 @@
  * a dead one before that one's end is read. So a connection is a descriptor and the count of what
  * was accepted so far, and a peer belongs to one connection. The calling loop, once a turn:
  *
- *     for each message: if it is a JOIN, monitor_join (monitor, sender.peer, sender.descriptor);
+ *     for each message: if it is a JOIN, monitor_join (monitor, &sender);
  *     monitor_turn (monitor);
  *     while (monitor_next (monitor, &peer))  that connection is closed
  */
@@ -27,9 +28,11 @@ void monitor_free(struct monitor **monitor);
 void *monitor_socket(const struct monitor *monitor); /* to be polled for ZMQ_POLLIN */
 /* Takes in what happened, all of it: libzmq must never find the queue unread for long. */
 void monitor_turn(struct monitor *monitor);
-/* `peer` just spoke through `descriptor` (net_receive_from): its end will be told from now on. If
- * its connection is closed already, or another peer's had that place, that is told next. */
-void monitor_join(struct monitor *monitor, uint32_t peer, int descriptor);
+/* The sender just spoke (net_receive_from): its end will be told from now on. If its connection is
+ * closed already, or another peer's had that place, that is told next. */
+void monitor_join(struct monitor *monitor, const struct net_sender *sender);
+/* Closes the connection of a peer that joined, if it is open (net_cut). */
+void monitor_cut(struct monitor *monitor, uint32_t peer);
 /* The next peer that joined and whose connection is closed; false when there is none. */
 bool monitor_next(struct monitor *monitor, uint32_t *peer);
 

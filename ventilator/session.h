@@ -16,6 +16,7 @@ struct stint {
 struct session {
     uint64_t id;
     uint64_t connection;        /* of control; 0 when closed */
+    struct key key;             /* its worker's; none in a farm without keys */
     uint64_t lane;              /* 0 before it is claimed and after it is closed */
     bool lane_claimed;          /* once */
     uint64_t half_closed_at_ns; /* one of the two is closed; NEVER if not */

@@ -88,8 +88,10 @@ static void send_welcome(struct dispatcher *d)
 
 static void tell_workers(struct dispatcher *d)
 {
-    struct sink_news m = {
-        .epoch = d->sink.epoch, .results = bytes_of(d->sink.results), .wants = d->sink.wants};
+    struct sink_news m = {.epoch = d->sink.epoch,
+                          .results = bytes_of(d->sink.results),
+                          .sink = d->sink.key,
+                          .wants = d->sink.wants};
     for (size_t i = 0; i < d->session_count; i++) {
         if (!d->sessions[i]->connection)
             continue;
@@ -100,8 +102,8 @@ static void tell_workers(struct dispatcher *d)
     }
 }
 
-static void adopt(struct dispatcher *d, uint64_t connection, const char *address,
-                  struct frame_head head, const struct sink_join *join, uint64_t now_ns)
+static void adopt(struct dispatcher *d, const struct origin *from, struct frame_head head,
+                  const struct sink_join *join, uint64_t now_ns)
 {
     d->sink.is_volatile = join->flags & SINK_VOLATILE;
     d->sink.wants_total = join->flags & SINK_WANTS_TOTAL;
@@ -117,15 +119,17 @@ static void adopt(struct dispatcher *d, uint64_t connection, const char *address
         d->sink.epoch = ++d->last_epoch;
         d->sink.known_session = 0;
     }
-    d->sink.connection = connection;
+    d->sink.connection = from->connection;
+    d->sink.key = from->key;
     d->sink.session = ++d->last_id;
     d->sink.instance = join->peer.instance;
     d->sink.opening = join->opening;
     d->sink.ready = false;
     d->sink.heard_at_ns = now_ns;
     d->sink.wants = join->wants & WANT_ALL;
-    note_endpoint(d, join->results, address);
+    note_endpoint(d, join->results, from->address);
     send_welcome(d);
+    admission_tell_sink(d);
     tell_workers(d);
     dispatcher_moved(d, now_ns);
 }
@@ -156,9 +160,10 @@ static bool is_outdated(const struct dispatcher *d, struct frame_head head,
     return head.job == d->job && join->opening < d->sink.opening;
 }
 
-void sinkside_join(struct dispatcher *d, uint64_t connection, const char *address,
-                   struct frame_head head, struct bytes body, uint64_t now_ns)
+void sinkside_join(struct dispatcher *d, const struct origin *from, struct frame_head head,
+                   struct bytes body, uint64_t now_ns)
 {
+    uint64_t connection = from->connection;
     struct sink_join join = {0};
     if (sink_join_take(body, &join) || head.job == 0 || is_stale(d, head, &join))
         d->dropped++;
@@ -172,7 +177,7 @@ void sinkside_join(struct dispatcher *d, uint64_t connection, const char *addres
     else if (d->closed)
         dispatcher_refuse(d, connection, REFUSE_OVER, "the job is over");
     else if (fits(d, connection, head, &join))
-        adopt(d, connection, address, head, &join, now_ns);
+        adopt(d, from, head, &join, now_ns);
     sink_join_free(&join);
 }
 

@@ -23,6 +23,7 @@
 #include "common/stall.h"
 #include "common/xalloc.h"
 #include "ventilator/dispatcher.h"
+#include "ventilator/door.h"
 #include "ventilator/gate.h"
 #include "ventilator/index.h"
 #include "ventilator/monitor.h"
@@ -31,7 +32,8 @@
  *
  *     1. read the clock
  *     2. signals
- *     3. control: the messages that are there, then the connections that closed
+ *     3. the door: keys that were admitted or revoked, then handshakes; control: the messages that
+ *        are there, then the connections that closed
  *     4. the gate: lanes that came and went
  *     5. the dispatcher's turn: deadlines, what is queued
  *     6. the input, as far as somebody takes it
@@ -55,6 +57,8 @@ struct ventilator {
     const struct ventilator_options *options;
     struct signals signals;
     struct private_dir dir;
+    struct far_means means;
+    struct door door; /* in a farm with keys */
     void *control;
     struct watch control_watch, monitor_watch;
     struct monitor *monitor;
@@ -110,16 +114,22 @@ static void take_messages(struct ventilator *v, uint64_t now_ns)
             return;
         }
         struct bytes bytes = block_bytes(message);
-        if (bytes.size && bytes.data[0] == KIND_JOIN)
-            monitor_join(v->monitor, sender.peer, sender.descriptor);
-        dispatcher_control_message(v->dispatcher, connection_of(sender.peer), sender.address, bytes,
-                                   now_ns);
+        struct origin from = {connection_of(sender.peer), sender.address, sender.key};
+        bool admitted = !v->means.keys || door_admits(&v->door, &sender.key);
+        if (admitted && bytes.size && bytes.data[0] == KIND_JOIN)
+            monitor_join(v->monitor, &sender);
+        if (admitted)
+            dispatcher_control_message(v->dispatcher, &from, bytes, now_ns);
+        else
+            net_cut(&sender); /* its key was revoked, after its handshake */
         block_release(&message);
     }
 }
 
 static void take_control(struct ventilator *v, uint64_t now_ns)
 {
+    if (v->means.keys && door_turn(&v->door, now_ns))
+        dispatcher_admitted_changed(v->dispatcher, now_ns);
     take_messages(v, now_ns);
     if (v->monitor_watch.look)
         monitor_turn(v->monitor);
@@ -133,7 +143,7 @@ static void take_lanes(struct ventilator *v, uint64_t now_ns)
     gate_turn(v->gate, now_ns);
     for (struct gate_event event; gate_next(v->gate, &event);)
         if (event.opened)
-            dispatcher_lane_opened(v->dispatcher, event.lane, event.token, now_ns);
+            dispatcher_lane_opened(v->dispatcher, event.lane, event.token, &event.key, now_ns);
         else
             dispatcher_lane_closed(v->dispatcher, event.lane, now_ns);
 }
@@ -236,6 +246,9 @@ static void do_actions(struct ventilator *v, uint64_t now_ns)
         case DISPATCHER_CLOSE_LANE:
             gate_close(v->gate, action.lane);
             break;
+        case DISPATCHER_CUT_CONTROL:
+            monitor_cut(v->monitor, peer_of(action.connection));
+            break;
         case DISPATCHER_SAY:
             log_line("%s", action.why.text);
             break;
@@ -273,6 +286,10 @@ static void wait_for_events(struct ventilator *v, bool unsent)
     if (v->input_waits && source_fd(v->source) >= 0)
         poller_add_fd(&poller, source_fd(v->source), POLLIN);
     uint64_t due_ns = earliest(dispatcher_deadline(v->dispatcher), gate_deadline(v->gate));
+    if (v->means.keys) {
+        poller_add(&poller, zap_watch(v->door.zap));
+        due_ns = earliest(due_ns, door_deadline(&v->door));
+    }
     due_ns = earliest(due_ns, stall_deadline(&v->stall, dispatcher_moved_at(v->dispatcher)));
     if (unsent) /* a ROUTER does not tell when a peer takes more */
         due_ns = earliest(due_ns, clock_now_ns() + UNSENT_NS);
@@ -304,7 +321,7 @@ static enum error open_gate(struct ventilator *v, const struct endpoint *control
     char text[ENDPOINT_TEXT_SIZE];
     struct endpoint lanes = *control;
     if (v->options->lanes) {
-        enum error error = far_check(v->options->lanes, ENDPOINT_BIND, v->options->insecure, why);
+        enum error error = far_check(v->options->lanes, ENDPOINT_BIND, v->means, why);
         if (error)
             return error;
         snprintf(text, sizeof text, "%s", v->options->lanes);
@@ -316,7 +333,12 @@ static enum error open_gate(struct ventilator *v, const struct endpoint *control
             return error;
         endpoint_format(&lanes, text);
     }
-    return gate_new(&v->gate, text, v->dir.path, workers, why);
+    enum error error = gate_new(&v->gate, text, v->dir.path, workers, why);
+    if (!error && v->means.keys) {
+        gate_use_keys(v->gate, &v->door.keys.own);
+        v->door.gate = v->gate;
+    }
+    return error;
 }
 
 /* What workers are told: a port, or the path of the unix socket. */
@@ -350,7 +372,8 @@ static void make_dispatcher(struct ventilator *v, size_t workers)
                                          .input = source_name(v->source),
                                          .fingerprint = source_fingerprint(v->source),
                                          .total = source_total(v->source),
-                                         .is_first = v->options->is_first};
+                                         .is_first = v->options->is_first,
+                                         .admitted = v->means.keys ? &v->door.admitted : NULL};
     v->dispatcher = dispatcher_new(&options, clock_now_ns());
     struct why why;
     if (beacon_light(&v->dir, bound, (pid_t)v->options->parent, &why))
@@ -361,7 +384,8 @@ static void make_dispatcher(struct ventilator *v, size_t workers)
 static enum error start(struct ventilator *v, struct why *why)
 {
     struct endpoint control;
-    enum error error = far_check(v->options->bind, ENDPOINT_BIND, v->options->insecure, why);
+    enum error error = far_take(&v->means, v->options->keys, v->options->insecure, why);
+    error = error ? error : far_check(v->options->bind, ENDPOINT_BIND, v->means, why);
     error = error ? error : endpoint_parse(v->options->bind, ENDPOINT_BIND, &control, why);
     error = error ? error : source_open(&v->source, &v->options->source, why);
     error = error ? error : signals_open(&v->signals, (pid_t)v->options->parent, why);
@@ -375,7 +399,11 @@ static enum error start(struct ventilator *v, struct why *why)
         workers = WORKERS_MOST;
     if (v->options->workers_max && v->options->workers_max < workers)
         workers = (size_t)v->options->workers_max;
-    error = net_open(&v->control, NET_CONTROL_SERVER, why);
+    if (v->means.keys)
+        error = door_open(&v->door, v->options->keys, clock_now_ns(), why);
+    error = error ? error : net_open(&v->control, NET_CONTROL_SERVER, why);
+    if (!error && v->means.keys)
+        net_serve_keys(v->control, &v->door.keys.own, DOOR_CONTROL);
     error = error ? error : monitor_new(&v->monitor, v->control, why);
     error = error ? error : net_bind(v->control, v->options->bind, why);
     error = error ? error : open_gate(v, &control, workers, why);
@@ -399,6 +427,7 @@ static void finish(struct ventilator *v)
     gate_free(&v->gate);
     monitor_free(&v->monitor);
     net_close(&v->control, LINGER_MS);
+    door_close(&v->door);
     source_close(&v->source);
     private_dir_remove(&v->dir);
     net_end(NET_END_LIMIT_MS, v->status);

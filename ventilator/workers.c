@@ -202,6 +202,7 @@ static void welcome(struct dispatcher *d, const struct truth *t)
                                .wants = d->sink.wants,
                                .epoch = d->sink.connection ? d->sink.epoch : 0,
                                .results = bytes_of(d->sink.results),
+                               .sink = d->sink.key,
                                .kill = t->kill,
                                .have = t->have};
     struct buf to = {0};
@@ -222,13 +223,15 @@ static struct session *replaced(struct dispatcher *d, uint64_t instance, uint64_
     return NULL;
 }
 
-static void take_in(struct dispatcher *d, uint64_t connection, struct frame_head head,
+static void take_in(struct dispatcher *d, const struct origin *from, struct frame_head head,
                     const struct worker_join *join, uint64_t now_ns)
 {
+    uint64_t connection = from->connection;
     bool ours = head.job == d->job && head.incarnation == d->options.incarnation;
     struct truth t = {.before = replaced(d, join->peer.instance, connection),
                       .is_of_earlier_life = !ours && !d->sink.is_volatile};
     t.session = session_new(++d->last_id, connection, &join->peer, join->slots, now_ns);
+    t.session->key = from->key;
     t.session->leaving = join->flags & WORKER_LEAVING;
     d->executor = join->executor;
     if (head.job == d->job) {
@@ -255,11 +258,12 @@ static void take_in(struct dispatcher *d, uint64_t connection, struct frame_head
     dispatcher_moved(d, now_ns);
 }
 
-static void let_wait(struct dispatcher *d, uint64_t connection, struct bytes message)
+static void let_wait(struct dispatcher *d, const struct origin *from, struct bytes message)
 {
-    remove_waiting(d, connection);
+    remove_waiting(d, from->connection);
     d->waiting = xrealloc(d->waiting, (d->waiting_count + 1) * sizeof *d->waiting);
-    d->waiting[d->waiting_count++] = (struct waiting_join){connection, block_copy(message)};
+    d->waiting[d->waiting_count++] =
+        (struct waiting_join){from->connection, from->key, block_copy(message)};
 }
 
 /* What a worker has from an earlier life must have been read to be known. */
@@ -281,9 +285,10 @@ static bool must_wait(struct dispatcher *d, struct frame_head head, const struct
     return !d->job || audit_reads(d);
 }
 
-void workers_join(struct dispatcher *d, uint64_t connection, struct frame_head head,
+void workers_join(struct dispatcher *d, const struct origin *from, struct frame_head head,
                   struct bytes message, struct bytes body, uint64_t now_ns)
 {
+    uint64_t connection = from->connection;
     struct worker_join join = {0};
     if (worker_join_take(body, &join)) {
         d->dropped++;
@@ -294,14 +299,14 @@ void workers_join(struct dispatcher *d, uint64_t connection, struct frame_head h
         dispatcher_refuse(d, connection, REFUSE_FULL,
                           "the ventilator has as many workers as --workers-max allows");
     } else if (must_wait(d, head, &join)) {
-        let_wait(d, connection, message);
+        let_wait(d, from, message);
     } else {
-        take_in(d, connection, head, &join, now_ns);
+        take_in(d, from, head, &join, now_ns);
     }
     worker_join_free(&join);
 }
 
-typedef void joined_fn(struct dispatcher *d, uint64_t connection, struct frame_head head,
+typedef void joined_fn(struct dispatcher *d, const struct origin *from, struct frame_head head,
                        const struct worker_join *join, uint64_t now_ns);
 
 static void with_join(struct dispatcher *d, const struct waiting_join *w, joined_fn *call,
@@ -310,15 +315,16 @@ static void with_join(struct dispatcher *d, const struct waiting_join *w, joined
     struct frame_head head;
     struct bytes body;
     struct worker_join join = {0};
+    struct origin from = {w->connection, "", w->key};
     if (!frame_take(block_bytes(w->message), &head, &body) && !worker_join_take(body, &join))
-        call(d, w->connection, head, &join, now_ns);
+        call(d, &from, head, &join, now_ns);
     worker_join_free(&join);
 }
 
-static void want(struct dispatcher *d, uint64_t connection, struct frame_head head,
+static void want(struct dispatcher *d, const struct origin *from, struct frame_head head,
                  const struct worker_join *join, uint64_t now_ns)
 {
-    (void)connection, (void)now_ns;
+    (void)from, (void)now_ns;
     want_what_it_has(d, head, join);
 }
 
@@ -346,14 +352,16 @@ static void claim(struct dispatcher *d, struct session *s, struct bytes body)
         d->dropped++;
         return;
     }
-    for (size_t i = 0; i < d->lane_tokens.capacity; i++) {
-        struct index_slot *slot = &d->lane_tokens.slots[i];
-        if (!slot->key || memcmp(slot->value, &token, sizeof token) != 0)
+    for (size_t i = 0; i < d->unclaimed.capacity; i++) {
+        struct index_slot *slot = &d->unclaimed.slots[i];
+        const struct unclaimed *lane = slot->value;
+        if (!slot->key || memcmp(&lane->token, &token, sizeof token) != 0 ||
+            !key_equal(&lane->key, &s->key))
             continue;
         s->lane = slot->key;
         s->lane_claimed = true;
         free(slot->value);
-        index_remove(&d->lane_tokens, s->lane);
+        index_remove(&d->unclaimed, s->lane);
         index_set(&d->by_lane, s->lane, s);
         dispatcher_act(d, DISPATCHER_CLAIM_LANE, s->lane);
         if (s->leaving || d->stopping)
@@ -542,10 +550,11 @@ void dispatcher_control_closed(struct dispatcher *d, uint64_t connection, uint64
 }
 
 void dispatcher_lane_opened(struct dispatcher *d, uint64_t lane, struct token token,
-                            uint64_t now_ns)
+                            const struct key *key, uint64_t now_ns)
 {
     (void)now_ns;
-    index_set(&d->lane_tokens, lane, xmemdup(&token, sizeof token));
+    struct unclaimed unclaimed = {token, *key};
+    index_set(&d->unclaimed, lane, xmemdup(&unclaimed, sizeof unclaimed));
     struct buf m = {0};
     wire_begin(&m, KIND_HELLO, dispatcher_head(d, KIND_HELLO, 0));
     token_put(&m, &token);
@@ -554,14 +563,34 @@ void dispatcher_lane_opened(struct dispatcher *d, uint64_t lane, struct token to
 
 void dispatcher_lane_closed(struct dispatcher *d, uint64_t lane, uint64_t now_ns)
 {
-    free(index_get(&d->lane_tokens, lane));
-    index_remove(&d->lane_tokens, lane);
+    free(index_get(&d->unclaimed, lane));
+    index_remove(&d->unclaimed, lane);
     struct session *s = index_get(&d->by_lane, lane);
     index_remove(&d->by_lane, lane);
     if (!s)
         return;
     s->lane = 0;
     closed_half(d, s, now_ns);
+}
+
+void workers_admitted_changed(struct dispatcher *d, uint64_t now_ns)
+{
+    for (size_t i = d->waiting_count; i-- > 0;)
+        if (!admission_has(d, &d->waiting[i].key, KEY_WORKER)) {
+            dispatcher_cut(d, d->waiting[i].connection);
+            remove_waiting(d, d->waiting[i].connection);
+        }
+    for (size_t i = d->session_count; i-- > 0;) {
+        struct session *s = d->sessions[i];
+        if (admission_has(d, &s->key, KEY_WORKER))
+            continue;
+        dispatcher_say(d,
+                       "the key of worker %s on %s is revoked, its tasks go to others tasks=%llu",
+                       s->name, s->host, (unsigned long long)s->out.members);
+        if (s->connection)
+            dispatcher_cut(d, s->connection);
+        workers_end(d, s, false, now_ns);
+    }
 }
 
 static bool is_gone(const struct dispatcher *d, const struct session *s, uint64_t now_ns)

@@ -42,6 +42,13 @@ void actions_open(struct actions *a, enum slots_action_kind kind, const char *en
     append(a, kind)->endpoint = xstrdup(endpoint);
 }
 
+void actions_open_results(struct actions *a, const char *endpoint, const struct key *sink)
+{
+    struct action_entry *entry = append(a, SLOTS_OPEN_RESULTS);
+    entry->endpoint = xstrdup(endpoint);
+    entry->sink = *sink;
+}
+
 void actions_send(struct actions *a, enum slots_action_kind kind, struct block *block)
 {
     append(a, kind)->block = block;
@@ -75,6 +82,7 @@ bool actions_take(struct actions *a, struct slots_action *action)
     struct action_entry *entry = &a->entries[a->head++];
     action->kind = entry->kind;
     action->block = entry->block;
+    action->sink = entry->sink;
     action->assignment = entry->assignment;
     action->slot = entry->slot;
     action->seq = entry->seq;

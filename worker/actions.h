@@ -10,6 +10,7 @@ struct action_entry {
     enum slots_action_kind kind;
     struct block *block;
     char *endpoint;
+    struct key sink;
     struct assignment assignment;
     unsigned slot;
     uint64_t seq;
@@ -27,6 +28,7 @@ struct actions {
 void actions_free(struct actions *a);
 void actions_do(struct actions *a, enum slots_action_kind kind); /* a CLOSE */
 void actions_open(struct actions *a, enum slots_action_kind kind, const char *endpoint);
+void actions_open_results(struct actions *a, const char *endpoint, const struct key *sink);
 void actions_send(struct actions *a, enum slots_action_kind kind,
                   struct block *block); /* taken over */
 void actions_start(struct actions *a, const struct assignment *assignment);

@@ -44,6 +44,8 @@ static const struct option_row rows[] = {
     {"stay", NULL, OPTION_FLAG, AT(worker.stay), .help = "wait for the next job after one is over"},
     {"name", NULL, OPTION_TEXT, AT(worker.name), "NAME",
      .help = "what it is called in results (HOST:PID)"},
+    {"keys", NULL, OPTION_TEXT, AT(worker.keys), "DIR",
+     .help = "encrypt; DIR is of zfarm keys: DIR/worker"},
     {"insecure", NULL, OPTION_FLAG, AT(worker.insecure),
      .help = "go beyond this machine, unencrypted"},
     {"give-up", NULL, OPTION_SECONDS, AT(worker.give_up_ns), "SECS",
@@ -61,7 +63,7 @@ static const struct option_table table = {
              "Runs COMMAND for each task that the ventilator hands it; {} is the task.\n",
     .more = "Examples:\n"
             "  zfarm-worker -- sha256sum {}\n"
-            "  zfarm-worker --connect tcp://10.0.0.1:5556 --insecure -j 50% -- gzip -9\n",
+            "  zfarm-worker --connect tcp://10.0.0.1:5556 --keys farm/worker -j 50% -- gzip\n",
     .rows = rows,
     .count = sizeof rows / sizeof *rows,
 };

@@ -50,7 +50,7 @@ enum slots_action_kind {
     SLOTS_SEND_CONTROL, /* block */
     SLOTS_OPEN_LANE,    /* endpoint */
     SLOTS_CLOSE_LANE,
-    SLOTS_OPEN_RESULTS, /* endpoint */
+    SLOTS_OPEN_RESULTS, /* endpoint, sink */
     SLOTS_CLOSE_RESULTS,
     SLOTS_SEND_RESULTS, /* block */
     SLOTS_START,        /* assignment: executor start */
@@ -62,6 +62,7 @@ struct slots_action {
     enum slots_action_kind kind;
     struct block *block; /* the shell's: it holds or releases it */
     char endpoint[256];
+    struct key sink; /* of OPEN_RESULTS: the sink's; none in a farm without keys */
     struct assignment assignment;
     unsigned slot;
     uint64_t seq;

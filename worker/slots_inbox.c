@@ -24,7 +24,7 @@ static bool on_welcome(struct slots *s, const struct frame_head *head, struct by
         kept_begin_session(&s->kept);
         outlet_send_again(s);
         s->outlet.wants = m.wants;
-        outlet_aim(s, m.epoch, m.results, now_ns);
+        outlet_aim(s, m.epoch, m.results, &m.sink, now_ns);
     }
     worker_welcome_free(&m);
     return fine;
@@ -171,7 +171,7 @@ static bool on_sink(struct slots *s, const struct frame_head *head, struct bytes
     if (sink_news_take(body, &m) || m.results.size >= ENDPOINT_MAX)
         return false;
     s->outlet.wants = m.wants;
-    outlet_aim(s, m.epoch, m.results, now_ns);
+    outlet_aim(s, m.epoch, m.results, &m.sink, now_ns);
     return true;
 }
 

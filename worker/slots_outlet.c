@@ -30,17 +30,18 @@ static void wait(struct slots *s, uint64_t until_ns, uint64_t now_ns)
 
 static void open_it(struct slots *s, uint64_t now_ns)
 {
-    actions_open(&s->actions, SLOTS_OPEN_RESULTS, s->outlet.endpoint);
+    actions_open_results(&s->actions, s->outlet.endpoint, &s->outlet.sink);
     enter(s, OUTLET_OPENING, now_ns);
 }
 
-void outlet_aim(struct slots *s, uint64_t epoch, struct bytes endpoint, uint64_t now_ns)
+void outlet_aim(struct slots *s, uint64_t epoch, struct bytes endpoint, const struct key *sink,
+                uint64_t now_ns)
 {
     struct outlet *o = &s->outlet;
     char text[ENDPOINT_MAX];
     slots_link_endpoint(s, s->options.results, endpoint, text);
     bool same = epoch == o->epoch && s->link.head.incarnation == o->incarnation &&
-                strcmp(text, o->endpoint) == 0;
+                strcmp(text, o->endpoint) == 0 && key_equal(sink, &o->sink);
     if (same && (o->state == OUTLET_UP || o->state == OUTLET_OPENING))
         return;
     close_it(s, OUTLET_CLOSED, now_ns);
@@ -49,6 +50,7 @@ void outlet_aim(struct slots *s, uint64_t epoch, struct bytes endpoint, uint64_t
     o->incarnation = s->link.head.incarnation;
     o->epoch = epoch;
     snprintf(o->endpoint, sizeof o->endpoint, "%s", text);
+    o->sink = *sink;
     backoff_reset(&o->backoff);
     if (epoch) /* it is opened in the turn: news of the one before may still come until then */
         wait(s, now_ns, now_ns);

@@ -73,6 +73,7 @@ struct outlet {
     uint64_t incarnation; /* of the ventilator that named the sink: each counts epochs anew */
     uint64_t epoch;       /* 0: there is no sink */
     char endpoint[ENDPOINT_MAX];
+    struct key sink;
     uint64_t since_ns; /* when the state was entered */
     uint64_t down_ns;  /* since when it has not been up */
     uint64_t retry_ns;
@@ -147,7 +148,8 @@ uint64_t slots_link_deadline(const struct slots *s);
 
 /* slots_outlet.c */
 /* Has a connection to this sink, unless there is one: epoch 0 for none. */
-void outlet_aim(struct slots *s, uint64_t epoch, struct bytes endpoint, uint64_t now_ns);
+void outlet_aim(struct slots *s, uint64_t epoch, struct bytes endpoint, const struct key *sink,
+                uint64_t now_ns);
 bool outlet_ready(const struct slots *s); /* results can be sent now */
 void outlet_send_again(struct slots *s);  /* all that is kept */
 void outlet_send(struct slots *s, uint64_t now_ns);

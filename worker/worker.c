@@ -13,9 +13,11 @@
 #include "common/clock.h"
 #include "common/connection.h"
 #include "common/far.h"
+#include "common/keys.h"
 #include "common/log.h"
 #include "common/random.h"
 #include "common/ready.h"
+#include "common/rebuff.h"
 #include "common/signals.h"
 #include "common/stall.h"
 #include "worker/command.h"
@@ -51,6 +53,10 @@ struct worker {
     struct executor *executor;
     struct slots *slots;
     struct connection control, lane, results;
+    struct far_means means;
+    struct keys keys;     /* in a farm with keys */
+    char results_at[256]; /* the endpoint of the results connection */
+    struct rebuff control_rebuff, results_rebuff;
     struct stall stall;
     char host[256];
     char name[300];
@@ -138,9 +144,29 @@ static void take_messages(struct worker *w, struct connection *c, message_fn *ta
     }
 }
 
+static struct connection_keys keys_to(const struct worker *w, const struct key *server)
+{
+    return (struct connection_keys){&w->keys.own, server};
+}
+
+/* Says why a connection is refused, if it is because of keys. */
+static void say_rebuff(struct worker *w, struct rebuff *rebuff, enum connection_event event,
+                       const struct connection *c, const char *what, const char *endpoint)
+{
+    struct connection_keys keys = keys_to(w, NULL);
+    char named[300];
+    struct why why;
+    if (event == CONNECTION_SAME)
+        return;
+    snprintf(named, sizeof named, "%s at %s", what, endpoint);
+    if (rebuff_say(rebuff, event, c, named, w->means.keys ? &keys : NULL, &why))
+        log_line("%s", why.text);
+}
+
 static void take_connections(struct worker *w)
 {
     enum connection_event event = connection_turn(&w->control);
+    say_rebuff(w, &w->control_rebuff, event, &w->control, "the ventilator", w->options->connect);
     if (event == CONNECTION_UP)
         slots_control_up(w->slots, w->now_ns);
     take_messages(w, &w->control, slots_control_message);
@@ -155,6 +181,7 @@ static void take_connections(struct worker *w)
         slots_lane_down(w->slots, w->now_ns);
     }
     event = connection_turn(&w->results);
+    say_rebuff(w, &w->results_rebuff, event, &w->results, "the sink", w->results_at);
     block_release(&(struct block *){connection_receive(&w->results)}); /* nobody sends there */
     if (event == CONNECTION_UP)
         slots_results_up(w->slots, w->now_ns);
@@ -169,12 +196,17 @@ static void take_connections(struct worker *w)
 
 typedef void down_fn(struct slots *s, uint64_t now_ns);
 
+/* A farm that has keys has them everywhere: without the key of who is at the other end nothing is
+ * opened. */
 static void open_connection(struct worker *w, struct connection *c, enum net_role role,
-                            const char *endpoint, down_fn *down)
+                            const char *endpoint, const struct key *server, down_fn *down)
 {
     struct why why;
-    enum error error = far_allowed(endpoint, w->options->insecure, &why);
-    error = error ? error : connection_open(c, role, endpoint, &why);
+    struct connection_keys keys = keys_to(w, server);
+    enum error error = far_allowed(endpoint, w->means, &why);
+    if (!error && w->means.keys && key_is_none(server))
+        error = fail(&why, ERR_ACCESS, "the ventilator tells no key of the sink at %s", endpoint);
+    error = error ? error : connection_open(c, role, endpoint, w->means.keys ? &keys : NULL, &why);
     if (!error)
         return;
     log_line("%s", why.text);
@@ -185,7 +217,8 @@ static void do_action(struct worker *w, struct slots_action *action)
 {
     switch (action->kind) {
     case SLOTS_OPEN_CONTROL:
-        open_connection(w, &w->control, NET_CONTROL_CLIENT, action->endpoint, slots_control_down);
+        open_connection(w, &w->control, NET_CONTROL_CLIENT, action->endpoint, &w->keys.ventilator,
+                        slots_control_down);
         break;
     case SLOTS_CLOSE_CONTROL:
         connection_close(&w->control, LINGER_MS);
@@ -194,13 +227,16 @@ static void do_action(struct worker *w, struct slots_action *action)
         connection_send(&w->control, &action->block);
         break;
     case SLOTS_OPEN_LANE:
-        open_connection(w, &w->lane, NET_LANE_RECEIVER, action->endpoint, slots_lane_down);
+        open_connection(w, &w->lane, NET_LANE_RECEIVER, action->endpoint, &w->keys.ventilator,
+                        slots_lane_down);
         break;
     case SLOTS_CLOSE_LANE:
         connection_close(&w->lane, 0);
         break;
     case SLOTS_OPEN_RESULTS:
-        open_connection(w, &w->results, NET_RESULTS_SENDER, action->endpoint, slots_results_down);
+        snprintf(w->results_at, sizeof w->results_at, "%s", action->endpoint);
+        open_connection(w, &w->results, NET_RESULTS_SENDER, action->endpoint, &action->sink,
+                        slots_results_down);
         break;
     case SLOTS_CLOSE_RESULTS:
         connection_close(&w->results, 0);
@@ -246,7 +282,7 @@ static void say_stall(struct worker *w)
     struct why why;
     if (stall_due(&w->stall, slots_moved_at(w->slots), w->now_ns) &&
         slots_waits_for(w->slots, w->now_ns, &why))
-        log_line("waiting: %s", why.text);
+        log_line("waiting: %s", w->control_rebuff.said ? w->control_rebuff.why.text : why.text);
 }
 
 static void wait_for_events(struct worker *w)
@@ -365,18 +401,22 @@ static enum error start(struct worker *w, struct why *why)
     name_it(w);
     signal(SIGXFSZ, SIG_IGN);
     scheduling_run_soon();
-    enum error error = far_check(w->options->connect, ENDPOINT_CONNECT, w->options->insecure, why);
-    error = error ? error : signals_open(&w->signals, (pid_t)w->options->parent, why);
+    const struct worker_options *o = w->options;
+    enum error error = far_take(&w->means, o->keys, o->insecure, why);
+    error = error ? error : far_check(o->connect, ENDPOINT_CONNECT, w->means, why);
+    if (!error && w->means.keys)
+        error = keys_load(&w->keys, o->keys, "worker", why);
+    error = error ? error : signals_open(&w->signals, (pid_t)o->parent, why);
     error = error ? error : guard_new(&w->guard, own_program, why);
     if (error)
         return error;
     net_start(DESCRIPTORS_WANTED);
-    unsigned slots = jobs_count(w->options->jobs, jobs_cores(), jobs_most());
+    unsigned slots = jobs_count(o->jobs, jobs_cores(), jobs_most());
     error = make_executor(w, slots, why);
     if (error)
         return error;
     make_slots(w, slots);
-    ready_tell(w->options->ready_fd, w->name);
+    ready_tell(o->ready_fd, w->name);
     return ERR_NONE;
 }
 

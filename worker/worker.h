@@ -24,6 +24,7 @@ struct worker_options {
     int ready_fd;    /* told that its executor is there; -1: nobody wants to know */
     uint64_t parent; /* the process with which it is to end; 0: it lives for itself */
     bool stay;
+    const char *keys; /* directory of its keys; NULL: none */
     bool insecure;
     bool shell;
     const char *plugin;      /* the file; NULL: commands */

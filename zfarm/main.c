@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 #include "zfarm/host_runner.h"
+#include "zfarm/keys.h"
 #include "zfarm/run.h"
 #include "zfarm/verify.h"
 #include "zfarm/why.h"
@@ -15,6 +16,8 @@ static const char help[] =
     "    Counts what the store of a job has: whether all is there, what is missing.\n"
     "zfarm why [--connect ENDPOINT]\n"
     "    Tells what each unfinished task of the farms that run here is waiting for.\n"
+    "zfarm keys DIR [NAME]...\n"
+    "    Makes the keys of a farm that is spread over several machines.\n"
     "zfarm run --help, zfarm verify --help, zfarm why --help\n"
     "    All options.\n"
     "\n"
@@ -43,8 +46,10 @@ int main(int argc, char **argv)
         return fputs(help, stdout) < 0;
     if (strcmp(word, "--version") == 0)
         return printf("zfarm %s\n", ZFARM_VERSION) < 0;
+    if (strcmp(word, "keys") == 0)
+        return keys_main(argc - 1, argv + 1);
     if (word[0])
-        log_line("there is no command %s; there are zfarm run, zfarm verify and zfarm why (see "
+        log_line("there is no command %s; there are zfarm run, verify, why and keys (see "
                  "zfarm --help)",
                  word);
     else

@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/connection.h"
 #include "common/far.h"
+#include "common/keys.h"
 #include "common/log.h"
 #include "common/wire.h"
 
@@ -25,6 +26,7 @@ enum {
 
 struct settings {
     const char *connect;
+    const char *keys;
     bool insecure;
 };
 
@@ -33,6 +35,8 @@ struct settings {
 static const struct option_row rows[] = {
     {"connect", NULL, OPTION_TEXT, AT(connect), "ENDPOINT",
      .help = "ask the ventilator there, not all on this machine"},
+    {"keys", NULL, OPTION_TEXT, AT(keys), "DIR",
+     .help = "of a farm with keys: DIR/worker or DIR/sink of zfarm keys"},
     {"insecure", NULL, OPTION_FLAG, AT(insecure), .help = "ask beyond this machine, unencrypted"},
 };
 
@@ -45,7 +49,7 @@ static const struct option_table table = {
             "\n"
             "Examples:\n"
             "  zfarm why\n"
-            "  zfarm why --connect tcp://10.0.0.1:5556 --insecure\n",
+            "  zfarm why --connect tcp://10.0.0.1:5556 --keys farm/worker\n",
     .rows = rows,
     .count = sizeof rows / sizeof *rows,
 };
@@ -53,6 +57,7 @@ static const struct option_table table = {
 /* A ventilator that is asked. */
 struct asked {
     const struct beacon *at;
+    const struct connection_keys *keys; /* NULL: none */
     struct connection control;
     bool answered;
     bool over; /* it has answered, or cannot */
@@ -172,15 +177,19 @@ static void turn(struct asked *a)
     }
     connection_flush(&a->control);
     if (event == CONNECTION_DOWN && !a->over) {
-        fail(&a->why, ERR_CLOSED, "there is no ventilator at %s", a->at->endpoint);
+        char named[ENDPOINT_TEXT_SIZE + 32];
+        snprintf(named, sizeof named, "the ventilator at %s", a->at->endpoint);
+        if (!connection_refused(&a->control, named, a->keys, &a->why))
+            fail(&a->why, ERR_CLOSED, "there is no ventilator at %s", a->at->endpoint);
         a->over = true;
     }
 }
 
-static void begin(struct asked *a, const struct beacon *at)
+static void begin(struct asked *a, const struct beacon *at, const struct connection_keys *keys)
 {
-    *a = (struct asked){.at = at};
-    a->over = connection_open(&a->control, NET_CONTROL_CLIENT, at->endpoint, &a->why) != ERR_NONE;
+    *a = (struct asked){.at = at, .keys = keys};
+    a->over =
+        connection_open(&a->control, NET_CONTROL_CLIENT, at->endpoint, keys, &a->why) != ERR_NONE;
 }
 
 /* Asks them all and waits until each has answered or the time is over. */
@@ -225,7 +234,7 @@ static int finish(struct asked *a)
     return 255;
 }
 
-static int ask_all(const struct beacon *items, size_t count)
+static int ask_all(const struct beacon *items, size_t count, const struct connection_keys *keys)
 {
     int status = 0;
     net_start(DESCRIPTORS_WANTED);
@@ -233,7 +242,7 @@ static int ask_all(const struct beacon *items, size_t count)
         struct asked all[ASKED_AT_ONCE];
         size_t some = count - at < ASKED_AT_ONCE ? count - at : ASKED_AT_ONCE;
         for (size_t i = 0; i < some; i++)
-            begin(&all[i], &items[at + i]);
+            begin(&all[i], &items[at + i], keys);
         converse(all, some);
         for (size_t i = 0; i < some; i++) {
             if (at + i && printf("\n") < 0)
@@ -248,19 +257,20 @@ static int ask_all(const struct beacon *items, size_t count)
     return status;
 }
 
-static int ask_one(const struct settings *s)
+static int ask_one(const struct settings *s, struct far_means means,
+                   const struct connection_keys *keys)
 {
     struct beacon beacon = {0};
     struct endpoint endpoint;
     struct why why;
     enum error error = endpoint_parse(s->connect, ENDPOINT_CONNECT, &endpoint, &why);
-    error = error ? error : far_allowed(s->connect, s->insecure, &why);
+    error = error ? error : far_allowed(s->connect, means, &why);
     if (error) {
         log_line("%s", why.text);
         return 255;
     }
     endpoint_format(&endpoint, beacon.endpoint);
-    return ask_all(&beacon, 1);
+    return ask_all(&beacon, 1, keys);
 }
 
 static int run(void *target, struct options *options)
@@ -268,15 +278,24 @@ static int run(void *target, struct options *options)
     const struct settings *s = target;
     struct beacons found = {0};
     int status = 1;
+    struct why why;
+    struct far_means means;
+    struct keys keys;
+    struct connection_keys with = {&keys.own, &keys.ventilator};
     if (options->word_count) {
         log_line("why takes no word (here: %s); see zfarm why --help", options->words[0]);
         return 255;
     }
+    if (far_take(&means, s->keys, s->insecure, &why) ||
+        (s->keys && keys_load(&keys, s->keys, NULL, &why))) {
+        log_line("%s", why.text);
+        return 255;
+    }
     if (s->connect)
-        return ask_one(s);
+        return ask_one(s, means, s->keys ? &with : NULL);
     beacons_find(&found);
     if (found.count)
-        status = ask_all(found.items, found.count);
+        status = ask_all(found.items, found.count, s->keys ? &with : NULL);
     else
         log_line("you have no farm on this machine; ask another one with: zfarm why --connect "
                  "tcp://HOST:PORT");

@@ -37,6 +37,7 @@ static const struct {
     {KIND_STATUS, CODEC(status)},
     {KIND_DONE, CODEC(done)},
     {KIND_BECAUSE, CODEC(because)},
+    {KIND_ADMITTED, CODEC(admitted)},
     {KIND_PIECE, CODEC(piece)},
 };
 

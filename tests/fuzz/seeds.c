@@ -107,6 +107,7 @@ static void save_messages(const char *directory)
     struct cancel_item cancelled = {5, {1000, 1}, 3};
     struct verdict_item judged = {RESULT_LOST, 4, 5, 3, {0}, bytes_of("a, b, c")};
     struct because_item reason = {set, 3, bytes_of("queued")};
+    struct admitted_key admitted_key = {{{1}}, KEY_WORKER};
     struct peer peer = {1, bytes_of("name"), bytes_of("host"), bytes_of("0.1.0"), 99};
     SAVE(KIND_JOIN, worker_join, {peer, 4, 0, {1, 2}, list, set});
     SAVE(KIND_JOIN, sink_join, {peer, 7, 1, 9, {1, 2}, set, 1000, bytes_of("tcp://:1"), 3, 2});
@@ -121,17 +122,18 @@ static void save_messages(const char *directory)
     SAVE(KIND_HALT, halt, {HALT_NOW, 5, 3});
     SAVE(KIND_HASHES, hashes, {5, &hashed, 1, true});
     SAVE(KIND_WELCOME, worker_welcome,
-         {500, 3000, bytes_of("5557"), 3, 7, bytes_of("tcp://h:1"), set, set});
+         {500, 3000, bytes_of("5557"), 3, 7, bytes_of("tcp://h:1"), {{1}}, set, set});
     SAVE(KIND_WELCOME, sink_welcome, {500, 3000, 7, {1, 2}});
     SAVE(KIND_REFUSE, refuse, {REFUSE_FULL, bytes_of("no")});
     SAVE(KIND_CANCEL, cancel, {&cancelled, 1});
     SAVE(KIND_RELEASED, released, {set});
-    SAVE(KIND_SINK, sink_news, {7, bytes_of("tcp://h:1"), 3});
+    SAVE(KIND_SINK, sink_news, {7, bytes_of("tcp://h:1"), {{1}}, 3});
     SAVE(KIND_STOP, stop, {STOP_INTERRUPTED, 5});
     SAVE(KIND_VERDICT, verdict, {&judged, 1});
     SAVE(KIND_STATUS, status, {9, 8, 1, 2, 1, 2, {3, 4}});
     SAVE(KIND_DONE, done, {9, set, 1, 2});
     SAVE(KIND_BECAUSE, because, {&reason, 1});
+    SAVE(KIND_ADMITTED, admitted, {&admitted_key, 1, 1});
     struct buf why = {0};
     wire_begin(&why, KIND_WHY, head);
     save(directory, "wire", "why", &why);

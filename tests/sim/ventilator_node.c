@@ -155,7 +155,7 @@ static void opened(struct ventilator_node *v, struct cable *c)
     struct sight *sight = sight_of(v, c);
     if (sight)
         sight->lane = c;
-    dispatcher_lane_opened(v->core, c->id, token, v->node.sim->now_ns);
+    dispatcher_lane_opened(v->core, c->id, token, &(struct key){{0}}, v->node.sim->now_ns);
     sim_at(v->node.sim, CLAIM_NS, unclaimed, &v->node, c->id);
 }
 
@@ -170,8 +170,8 @@ static void take_news(struct ventilator_node *v)
         if (news->kind != NEWS_MESSAGE || news->cable->kind != CABLE_CONTROL)
             continue;
         note_message(v, news->cable, block_bytes(news->block));
-        dispatcher_control_message(v->core, news->cable->id, "127.0.0.1", block_bytes(news->block),
-                                   now_ns);
+        struct origin from = {.connection = news->cable->id, .address = "127.0.0.1"};
+        dispatcher_control_message(v->core, &from, block_bytes(news->block), now_ns);
     }
     for (size_t i = 0; i < node->inbox_count; i++)
         if (node->inbox[i].kind == NEWS_CLOSED && node->inbox[i].cable->kind == CABLE_CONTROL) {
@@ -276,7 +276,8 @@ static void ask_why(struct ventilator_node *v)
 {
     struct buf message = {0};
     wire_begin(&message, KIND_WHY, (struct frame_head){0});
-    dispatcher_control_message(v->core, ASKER, "", buf_bytes(&message), v->node.sim->now_ns);
+    struct origin from = {.connection = ASKER, .address = ""};
+    dispatcher_control_message(v->core, &from, buf_bytes(&message), v->node.sim->now_ns);
     buf_free(&message);
 }
 
@@ -302,6 +303,8 @@ static void do_action(struct ventilator_node *v, struct dispatcher_action *actio
     case DISPATCHER_CLOSE_LANE:
         cable_close(c, node, true);
         note_closed(v, c);
+        break;
+    case DISPATCHER_CUT_CONTROL: /* it has no keys */
         break;
     case DISPATCHER_SAY:
         sim_trace(node->sim, node, "says: %s", action->why.text);

@@ -45,6 +45,8 @@ static void hear_welcome(struct farm *f, struct farm_peer *p, struct bytes body)
     struct worker_welcome m = {0};
     cr_assert_eq(worker_welcome_take(body, &m), ERR_NONE);
     buf_printf(&p->heard, " epoch=%" PRIu64, m.epoch);
+    if (!key_is_none(&m.sink))
+        buf_printf(&p->heard, " sink=%u", m.sink.octets[0]);
     put_set(&p->heard, " kill=", &m.kill);
     put_set(&p->heard, " have=", &m.have);
     seqset_remove_all(&p->has, &m.kill);
@@ -254,6 +256,8 @@ static void act(struct farm *f, struct dispatcher_action *action)
     block_release(&action->block);
     if (action->kind == DISPATCHER_CLOSE_LANE && p)
         p->lane = 0;
+    if (action->kind == DISPATCHER_CUT_CONTROL)
+        f->cut = action->connection;
 }
 
 static size_t record_size(const struct farm *f, uint64_t seq)

@@ -28,6 +28,7 @@ struct farm_peer {
     uint64_t slots;
     uint64_t flags; /* of JOIN */
     struct token token;
+    struct key key; /* its own; none in a farm without keys */
     bool is_sink;
     bool silent; /* sends no heartbeats */
     struct buf heard;
@@ -55,6 +56,7 @@ struct farm {
     size_t room_capacity;
 
     bool exited;
+    uint64_t cut; /* the connection that was cut last */
     int status;
     struct buf said; /* lines for people, and why it ended */
 };

@@ -29,7 +29,8 @@ struct buf peer_message(const struct farm *f, const struct farm_peer *p, enum wi
 
 void peer_send(struct farm *f, struct farm_peer *p, struct buf *message)
 {
-    dispatcher_control_message(f->d, p->connection, "127.0.0.1", buf_bytes(message), f->now_ns);
+    struct origin from = {p->connection, "127.0.0.1", p->key};
+    dispatcher_control_message(f->d, &from, buf_bytes(message), f->now_ns);
     buf_free(message);
 }
 
@@ -145,7 +146,7 @@ void worker_open_lane(struct farm *f, struct farm_peer *p)
     struct token token = {{0}};
     p->lane = ++f->last_number;
     memcpy(token.octets, &p->lane, sizeof p->lane);
-    dispatcher_lane_opened(f->d, p->lane, token, f->now_ns);
+    dispatcher_lane_opened(f->d, p->lane, token, &p->key, f->now_ns);
     farm_turn(f);
 }
 

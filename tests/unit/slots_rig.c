@@ -177,6 +177,8 @@ static void say_action(struct rig *r, struct slots_action *action)
         break;
     case SLOTS_OPEN_RESULTS:
         buf_printf(&r->said, "results+%s", action->endpoint);
+        if (!key_is_none(&action->sink))
+            buf_printf(&r->said, "#%u", action->sink.octets[0]);
         break;
     case SLOTS_CLOSE_RESULTS:
         buf_put_text(&r->said, "results-");

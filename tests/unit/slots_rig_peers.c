@@ -111,7 +111,7 @@ void v_cancel(struct rig *r, uint64_t seq, uint64_t batch)
 void v_sink(struct rig *r, uint64_t epoch, const char *endpoint)
 {
     struct buf body = {0};
-    sink_news_put(&body, &(struct sink_news){epoch, bytes_of(endpoint), 0});
+    sink_news_put(&body, &(struct sink_news){.epoch = epoch, .results = bytes_of(endpoint)});
     v_says(r, KIND_SINK, &body);
 }
 

@@ -332,3 +332,33 @@ Test(collector, what_makes_no_sense_is_dropped_and_counted)
     cr_assert_eq(collector_counts(s.c)->dropped_messages, 6);
     story_end(&s);
 }
+
+static void v_admits(struct story *s, size_t count, struct admitted_key *keys)
+{
+    struct buf message = v_begin(s, KIND_ADMITTED);
+    admitted_put(&message, &(struct admitted){.items = keys, .count = count});
+    v_say(s, &message);
+}
+
+Test(collector, it_knows_whose_results_to_take_when_it_was_told_and_what_was_told_last)
+{
+    struct story s = {0};
+    struct admitted_key keys[] = {{{{1}}, KEY_WORKER}, {{{2}}, KEY_SINK}, {{{3}}, KEY_WORKER}};
+    story_join(&s);
+    cr_assert_null(collector_admitted(s.c));
+    v_admits(&s, 3, keys);
+    const struct admitted *a = collector_admitted(s.c);
+    cr_assert_eq(admitted_roles(a, &keys[0].key), KEY_WORKER);
+    cr_assert_eq(admitted_roles(a, &keys[1].key), 0, "only workers are told");
+    cr_assert_eq(admitted_roles(a, &keys[2].key), KEY_WORKER);
+    v_admits(&s, 1, keys);
+    cr_assert_eq(admitted_roles(collector_admitted(s.c), &keys[2].key), 0);
+    v_admits(&s, 0, keys);
+    cr_assert_not_null(collector_admitted(s.c));
+    cr_assert_eq(collector_admitted(s.c)->count, 0);
+    struct buf message = v_begin(&s, KIND_ADMITTED);
+    buf_put_byte(&message, 1);
+    v_say(&s, &message);
+    cr_assert_eq(collector_counts(s.c)->dropped_messages, 1);
+    story_end(&s);
+}

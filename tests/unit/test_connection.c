@@ -20,7 +20,7 @@ static void meet(void **server, struct connection *c)
     cr_assert_eq(net_open(server, NET_CONTROL_SERVER, NULL), ERR_NONE);
     cr_assert_eq(net_bind(*server, "tcp://127.0.0.1:*", NULL), ERR_NONE);
     net_bound(*server, endpoint);
-    cr_assert_eq(connection_open(c, NET_CONTROL_CLIENT, endpoint, NULL), ERR_NONE);
+    cr_assert_eq(connection_open(c, NET_CONTROL_CLIENT, endpoint, NULL, NULL), ERR_NONE);
     eventually((c->link_watch.look = true) && connection_turn(c) == CONNECTION_UP);
 }
 

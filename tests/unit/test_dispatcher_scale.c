@@ -95,7 +95,8 @@ static void say(struct crowd *c, uint64_t i, enum wire_kind kind, struct buf *bo
     struct buf to = {0};
     wire_begin(&to, kind, (struct frame_head){kind, JOB, INCARNATION, session_of(c, i)});
     buf_put_bytes(&to, buf_bytes(body));
-    dispatcher_control_message(c->farm.d, connection_of(i), "", buf_bytes(&to), c->farm.now_ns);
+    struct origin from = {.connection = connection_of(i), .address = ""};
+    dispatcher_control_message(c->farm.d, &from, buf_bytes(&to), c->farm.now_ns);
     buf_free(&to);
     buf_free(body);
 }
@@ -107,7 +108,7 @@ static void come(struct crowd *c, uint64_t i)
     worker_join_put(&body, &m);
     say(c, i, KIND_JOIN, &body);
     struct token token = {{(uint8_t)i, (uint8_t)(i >> 8), (uint8_t)(i >> 16)}};
-    dispatcher_lane_opened(c->farm.d, connection_of(i), token, c->farm.now_ns);
+    dispatcher_lane_opened(c->farm.d, connection_of(i), token, &(struct key){{0}}, c->farm.now_ns);
 }
 
 static void claim_and_ask(struct crowd *c, uint64_t i)

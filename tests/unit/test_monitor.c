@@ -61,7 +61,7 @@ static struct net_sender read_message(const struct control *c)
 static uint32_t join(struct control *c)
 {
     struct net_sender sender = read_message(c);
-    monitor_join(c->monitor, sender.peer, sender.descriptor);
+    monitor_join(c->monitor, &sender);
     return sender.peer;
 }
 
@@ -129,12 +129,12 @@ Test(monitor, a_new_peer_on_the_descriptor_of_a_dead_one_is_not_taken_for_it)
         uint32_t closed, peer;
         void *old = client_open(&c);
         struct net_sender dead = read_message(&c);
-        monitor_join(c.monitor, dead.peer, dead.descriptor);
+        monitor_join(c.monitor, &dead);
         net_close(&old, 0);
         void *new = client_open(&c); /* before anything was told of the old one's end */
         struct net_sender alive = read_message(&c);
         used_again |= alive.descriptor == dead.descriptor;
-        monitor_join(c.monitor, alive.peer, alive.descriptor);
+        monitor_join(c.monitor, &alive);
         eventually(turn_and_next(&c, &closed));
         cr_assert_eq(closed, dead.peer);
         cr_assert_not(turn_and_next(&c, &peer), "the new one is alive");
@@ -157,7 +157,7 @@ Test(monitor, a_join_read_after_its_connection_ended_is_told_at_once)
     struct block *answer = block_copy(bytes_of("WELCOME"));
     eventually(net_send_to(c.router, sender.peer, answer) == ERR_CLOSED);
     block_release(&answer);
-    monitor_join(c.monitor, sender.peer, sender.descriptor);
+    monitor_join(c.monitor, &sender);
     eventually(turn_and_next(&c, &closed));
     cr_assert_eq(closed, sender.peer);
     control_close(&c);

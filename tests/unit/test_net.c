@@ -225,7 +225,7 @@ Test(net, a_server_that_speaks_something_else_is_refused)
     net_connect(dealer, endpoint, NULL);
     eventually((fd = accept(listener.fd, NULL, NULL)) >= 0);
     cr_assert_gt(send(fd, greeting, sizeof greeting - 1, MSG_NOSIGNAL), 0);
-    eventually((link_turn(&link), link.refused));
+    eventually((link_turn(&link), link.refusal));
     cr_assert_not(link.up);
     close(fd);
     listener_close(&listener);

@@ -331,3 +331,26 @@ Test(slots, without_a_ventilator_it_gives_up_with_words_and_one_that_stays_does_
     cr_assert_str_eq(why.text, "no ventilator answers at tcp://farm:5556: start it, or check "
                                "--connect; tried for 70 s");
 }
+
+Test(slots, the_key_of_the_sink_goes_with_its_endpoint_and_another_one_is_another_sink)
+{
+    rig_start(&r);
+    rig_turn(&r);
+    slots_control_up(r.s, r.now_ns);
+    rig_forget(&r);
+    struct worker_welcome m = {.sink = {{7}}};
+    v_welcome(&r, m);
+    rig_expect(&r, "lane+tcp://farm:5557 results+tcp://sink:5558#7");
+    v_hello(&r);
+    rig_results_up(&r);
+    rig_forget(&r);
+    struct sink_news news = {.epoch = 1, .results = bytes_of("tcp://sink:5558"), .sink = {{7}}};
+    struct buf body = {0};
+    sink_news_put(&body, &news);
+    v_says(&r, KIND_SINK, &body);
+    rig_expect(&r, "");
+    news.sink = (struct key){{8}};
+    sink_news_put(&body, &news);
+    v_says(&r, KIND_SINK, &body);
+    rig_expect(&r, "results- results+tcp://sink:5558#8");
+}

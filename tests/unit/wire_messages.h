@@ -24,6 +24,8 @@ enum field_kind {
     FIELD_RANGES,
     FIELD_HASH,
     FIELD_TOKEN,
+    FIELD_KEY,      /* or none */
+    FIELD_ADMITTED, /* the whole message */
     FIELD_ATTEMPT,
     FIELD_PEER,
     FIELD_LIST /* a pointer at `offset`, a count at `count_offset`; each item has `fields` */
@@ -91,7 +93,8 @@ FIELDS(hashes, FIELD(FIELD_NUMBER, hashes, from),
 FIELDS(worker_welcome, NUMBER(worker_welcome, heartbeat_ms), NUMBER(worker_welcome, limit_ms),
        FIELD(FIELD_OCTETS, worker_welcome, lanes), NUMBER(worker_welcome, wants),
        NUMBER(worker_welcome, epoch), FIELD(FIELD_OCTETS, worker_welcome, results),
-       FIELD(FIELD_RANGES, worker_welcome, kill), FIELD(FIELD_RANGES, worker_welcome, have));
+       FIELD(FIELD_KEY, worker_welcome, sink), FIELD(FIELD_RANGES, worker_welcome, kill),
+       FIELD(FIELD_RANGES, worker_welcome, have));
 FIELDS(sink_welcome, NUMBER(sink_welcome, heartbeat_ms), NUMBER(sink_welcome, limit_ms),
        NUMBER(sink_welcome, epoch), FIELD(FIELD_HASH, sink_welcome, fingerprint));
 FIELDS(refuse, NUMBER(refuse, reason), FIELD(FIELD_OCTETS, refuse, sentence));
@@ -100,7 +103,7 @@ FIELDS(cancel_item, FIELD(FIELD_SEQ, cancel_item, seq), FIELD(FIELD_ATTEMPT, can
 FIELDS(cancel, LIST(cancel, items, count, cancel_item, cancel_item_fields));
 FIELDS(released, FIELD(FIELD_RANGES, released, tasks));
 FIELDS(sink_news, NUMBER(sink_news, epoch), FIELD(FIELD_OCTETS, sink_news, results),
-       NUMBER(sink_news, wants));
+       FIELD(FIELD_KEY, sink_news, sink), NUMBER(sink_news, wants));
 FIELDS(stop, NUMBER(stop, reason), NUMBER(stop, batch));
 FIELDS(verdict_item, FIELD(FIELD_STATUS, verdict_item, status),
        FIELD(FIELD_SEQ, verdict_item, first), FIELD(FIELD_SEQ, verdict_item, last),
@@ -118,6 +121,7 @@ FIELDS(piece, FIELD(FIELD_OCTETS, piece, worker), FIELD(FIELD_SEQ, piece, seq),
 
 FIELDS(because_item, FIELD(FIELD_RANGES, because_item, tasks), NUMBER(because_item, more),
        FIELD(FIELD_OCTETS, because_item, sentence));
+FIELDS(admitted, {FIELD_ADMITTED, 0, 0, 0, NULL});
 FIELDS(because, LIST(because, items, count, because_item, because_item_fields));
 
 #define MESSAGE(s)                                                                                 \
@@ -131,6 +135,7 @@ static const struct message messages[] = {
     MESSAGE(refuse),      MESSAGE(cancel),    MESSAGE(released),       MESSAGE(sink_news),
     MESSAGE(stop),        MESSAGE(verdict),   MESSAGE(status),         MESSAGE(done),
     MESSAGE(piece),       MESSAGE(hashes),    MESSAGE(halt),           MESSAGE(because),
+    MESSAGE(admitted),
 };
 enum { MESSAGE_COUNT = sizeof messages / sizeof *messages };
 
@@ -180,6 +185,14 @@ static inline void fill_ranges(struct seqset *set, uint64_t *seed)
     }
 }
 
+static inline struct key random_key(uint64_t *seed)
+{
+    struct key key;
+    for (size_t i = 0; i < KEY_SIZE; i++)
+        key.octets[i] = (uint8_t)(random_next(seed) >> 8);
+    return key;
+}
+
 static inline void fill_field(uint8_t *at, const struct field *f, uint64_t *seed)
 {
     switch (f->kind) {
@@ -217,6 +230,15 @@ static inline void fill_field(uint8_t *at, const struct field *f, uint64_t *seed
     case FIELD_TOKEN:
         for (size_t i = 0; i < TOKEN_SIZE; i++)
             at[i] = (uint8_t)random_next(seed);
+        break;
+    case FIELD_KEY:
+        *(struct key *)at = random_next(seed) % 2 ? random_key(seed) : (struct key){{0}};
+        break;
+    case FIELD_ADMITTED:
+        for (uint64_t i = random_next(seed) % 5; i > 0; i--) {
+            struct key key = random_key(seed);
+            admitted_add((struct admitted *)(void *)at, &key, KEY_WORKER);
+        }
         break;
     case FIELD_ATTEMPT:
         *(struct attempt *)(void *)at =
@@ -265,6 +287,14 @@ static inline bool same_ranges(const struct seqset *a, const struct seqset *b)
            (a->count == 0 || memcmp(a->ranges, b->ranges, a->count * sizeof *a->ranges) == 0);
 }
 
+static inline bool same_admitted(const struct admitted *a, const struct admitted *b)
+{
+    for (size_t i = 0; i < a->count && i < b->count; i++)
+        if (!key_equal(&a->items[i].key, &b->items[i].key))
+            return false;
+    return a->count == b->count;
+}
+
 static inline bool same_field(const void *a, const void *b, const struct field *f)
 {
     switch (f->kind) {
@@ -287,6 +317,10 @@ static inline bool same_field(const void *a, const void *b, const struct field *
         return hash_equal(*(const struct hash *)a, *(const struct hash *)b);
     case FIELD_TOKEN:
         return memcmp(a, b, TOKEN_SIZE) == 0;
+    case FIELD_KEY:
+        return key_equal(a, b);
+    case FIELD_ADMITTED:
+        return same_admitted(a, b);
     case FIELD_ATTEMPT:
         return attempt_equal(*(const struct attempt *)a, *(const struct attempt *)b);
     case FIELD_PEER:

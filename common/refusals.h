@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_REFUSALS_H
+#define ZFARM_REFUSALS_H
+
+#include "common/error.h"
+#include "common/key.h"
+
+/* Which refused keys people have been told of. Each is told once, and no more than a few a minute,
+ * so that whoever makes up keys fills no log. Zero-initialised is new; embed it by value. */
+enum { REFUSALS_KNOWN = 256, REFUSALS_A_MINUTE = 10 };
+
+struct refusals {
+    struct key known[REFUSALS_KNOWN]; /* a ring */
+    uint64_t count;                   /* put into it so far */
+    uint64_t minute_ns;               /* when the current minute began; 0: none has */
+    unsigned said;                    /* in it */
+    uint64_t unsaid;                  /* keys that were passed over, since a line was written */
+};
+
+/* Whether a line is to be written now: then `why` is it. `what` is what the key was refused as ("a
+ * connection to control"), `address` where it comes from, or "". */
+bool refusals_say(struct refusals *r, const struct key *key, const char *what, const char *address,
+                  uint64_t now_ns, struct why *why);
+
+#endif

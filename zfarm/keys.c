@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "zfarm/keys.h"
+
+#include <czmq.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/cli.h"
+#include "common/keys.h"
+#include "common/log.h"
+#include "common/xalloc.h"
+
+enum { NAME_MAX_SIZE = 64 };
+
+static const struct option_table table = {
+    .program = "zfarm",
+    .usage =
+        "zfarm keys DIR [NAME]...\n"
+        "Makes the keys of a farm in DIR: of its ventilator, its sink, and of a worker for each\n"
+        "NAME (worker). What is there already stays as it is, so workers can be added.\n",
+    .more =
+        "\n"
+        "Give each program its directory with --keys, and copy it to where that runs. All workers\n"
+        "may have the same one; with one each, one of them can be revoked, also while it runs:\n"
+        "remove its file from DIR/ventilator/admitted.\n"
+        "\n"
+        "Examples:\n"
+        "  zfarm keys farm\n"
+        "  zfarm keys farm alpha && scp -rp farm/alpha alpha:\n",
+    .count = 0,
+};
+
+/* A member of the farm and where its things are. */
+struct member {
+    const char *name;
+    const char *role;
+    char *directory;
+    char *unfinished; /* becomes `directory` when all is in it */
+};
+
+static enum error cannot(const char *verb, const char *path, struct why *why)
+{
+    return fail(why, errno == ENOSPC ? ERR_DISK_FULL : ERR_IO, "cannot %s %s: %s", verb, path,
+                strerror(errno));
+}
+
+static enum error make_directory(const char *path, struct why *why)
+{
+    return mkdir(path, 0700) && errno != EEXIST ? cannot("make the directory", path, why)
+                                                : ERR_NONE;
+}
+
+static enum error check_name(const char *name, struct why *why)
+{
+    static const char letters[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.";
+    size_t size = strlen(name);
+    bool taken = strcmp(name, "ventilator") == 0 || strcmp(name, "sink") == 0;
+    if (!taken && size > 0 && size <= NAME_MAX_SIZE && strspn(name, letters) == size &&
+        !strchr("-_.", name[0]))
+        return ERR_NONE;
+    return fail(
+        why, ERR_INVALID,
+        "'%.100s' is no name for a worker's keys: it takes up to %d letters, digits, '-', '_' "
+        "and '.', begins with none of these signs, and is neither ventilator nor sink",
+        name, NAME_MAX_SIZE);
+}
+
+/* ---- certificates ---- */
+
+static void describe(zcert_t *certificate, const struct member *member)
+{
+    char fingerprint[KEY_FINGERPRINT_SIZE];
+    struct key public;
+    memcpy(public.octets, zcert_public_key(certificate), KEY_SIZE);
+    key_fingerprint(&public, fingerprint);
+    zcert_set_meta(certificate, "name", "%s", member->name);
+    zcert_set_meta(certificate, "role", "%s", member->role);
+    zcert_set_meta(certificate, "fingerprint", "%s", fingerprint);
+}
+
+static enum error save_secret(zcert_t *certificate, const char *directory, struct why *why)
+{
+    char *path = xasprintf("%s/" KEYS_SECRET, directory);
+    enum error error = ERR_NONE;
+    if (zcert_save_secret(certificate, path) || chmod(path, 0600))
+        error = cannot("write", path, why);
+    free(path);
+    return error;
+}
+
+static enum error save_public(zcert_t *certificate, const char *path, struct why *why)
+{
+    return zcert_save_public(certificate, path) || chmod(path, 0644) ? cannot("write", path, why)
+                                                                     : ERR_NONE;
+}
+
+/* The file comes at once and whole: a ventilator may be looking at the directory. */
+static enum error admit(zcert_t *certificate, const char *farm, const struct member *member,
+                        struct why *why)
+{
+    char *unfinished = xasprintf("%s/ventilator/" KEYS_ADMITTED "/.%s", farm, member->name);
+    char *path =
+        xasprintf("%s/ventilator/" KEYS_ADMITTED "/%s.%s", farm, member->name, member->role);
+    enum error error = save_public(certificate, unfinished, why);
+    if (!error && rename(unfinished, path))
+        error = cannot("write", path, why);
+    free(unfinished);
+    free(path);
+    return error;
+}
+
+/* Puts the ventilator's public key beside the member's own. */
+static enum error introduce_ventilator(const char *farm, const char *directory, struct why *why)
+{
+    static const byte no_secret[KEY_SIZE];
+    static const struct member ventilator = {"ventilator", "ventilator", NULL, NULL};
+    struct keys keys;
+    char *from = xasprintf("%s/ventilator", farm);
+    char *path = xasprintf("%s/" KEYS_VENTILATOR, directory);
+    enum error error = keys_load(&keys, from, "ventilator", why);
+    if (!error) {
+        zcert_t *certificate = zcert_new_from(keys.own.public.octets, no_secret);
+        describe(certificate, &ventilator);
+        error = save_public(certificate, path, why);
+        zcert_destroy(&certificate);
+    }
+    explicit_bzero(&keys, sizeof keys);
+    free(from);
+    free(path);
+    return error;
+}
+
+/* ---- members ---- */
+
+static enum error fill(zcert_t *certificate, const char *farm, const struct member *member,
+                       struct why *why)
+{
+    enum error error = make_directory(member->unfinished, why);
+    error = error ? error : save_secret(certificate, member->unfinished, why);
+    if (strcmp(member->role, "ventilator") != 0) {
+        error = error ? error : introduce_ventilator(farm, member->unfinished, why);
+        return error ? error : admit(certificate, farm, member, why);
+    }
+    char *admitted = xasprintf("%s/" KEYS_ADMITTED, member->unfinished);
+    error = error ? error : make_directory(admitted, why);
+    free(admitted);
+    return error;
+}
+
+static enum error make(const char *farm, const struct member *member, struct why *why)
+{
+    zcert_t *certificate = zcert_new();
+    describe(certificate, member);
+    enum error error = fill(certificate, farm, member, why);
+    zcert_destroy(&certificate);
+    if (!error && rename(member->unfinished, member->directory))
+        error = cannot("make the directory", member->directory, why);
+    return error;
+}
+
+static enum error tell(const struct member *member, bool made, struct why *why)
+{
+    char fingerprint[KEY_FINGERPRINT_SIZE];
+    struct keys keys;
+    enum error error = keys_load(&keys, member->directory, member->role, why);
+    if (error)
+        return error;
+    key_fingerprint(&keys.own.public, fingerprint);
+    explicit_bzero(&keys, sizeof keys);
+    printf("%s: %s for zfarm-%s, key=%s\n", member->directory, made ? "made" : "is there already",
+           member->role, fingerprint);
+    return ERR_NONE;
+}
+
+static enum error provide(const char *farm, const char *name, const char *role, struct why *why)
+{
+    struct member member = {name, role, xasprintf("%s/%s", farm, name),
+                            xasprintf("%s/.%s.unfinished", farm, name)};
+    bool missing = access(member.directory, F_OK) != 0;
+    enum error error = missing ? make(farm, &member, why) : ERR_NONE;
+    error = error ? error : tell(&member, missing, why);
+    free(member.directory);
+    free(member.unfinished);
+    return error;
+}
+
+static enum error provide_all(char **words, struct why *why)
+{
+    static char *by_default[] = {"worker", NULL};
+    const char *farm = words[0];
+    char **names = words[1] ? words + 1 : by_default;
+    enum error error = ERR_NONE;
+    for (char **name = names; *name && !error; name++)
+        error = check_name(*name, why);
+    if (!error && !zmq_has("curve"))
+        error = fail(why, ERR_UNSUPPORTED, "this libzmq was built without CURVE");
+    error = error ? error : make_directory(farm, why);
+    error = error ? error : provide(farm, "ventilator", "ventilator", why);
+    error = error ? error : provide(farm, "sink", "sink", why);
+    for (char **name = names; *name && !error; name++)
+        error = provide(farm, *name, "worker", why);
+    return error;
+}
+
+static int run(void *target, struct options *options)
+{
+    (void)target;
+    struct why why;
+    if (options->word_count == 0) {
+        log_line("where are the keys to be? Try: zfarm keys farm");
+        return 255;
+    }
+    zsys_handler_set(NULL);
+    if (provide_all(options->words, &why)) {
+        log_line("%s", why.text);
+        return 255;
+    }
+    return fflush(stdout) ? 255 : 0;
+}
+
+int keys_main(int argc, char **argv)
+{
+    return cli_main(&table, NULL, argc, argv, run);
+}
