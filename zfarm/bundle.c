@@ -54,7 +54,7 @@ enum error bundle_tar(struct words *argv, bool program, const char *plugin, stru
     words_add(argv, "tar");
     words_add(argv, "-chPf");
     words_add(argv, "-");
-    words_add(argv, "--transform=s,.*/,lib/,");
+    words_add(argv, "--transform=s,^/.*/,lib/,");
     if (program) {
         dl_iterate_phdr(add_library, argv);
         add_file(argv, worker);

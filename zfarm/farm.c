@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include "common/private_dir.h"
 #include "common/signals.h"
 #include "common/xalloc.h"
+#include "zfarm/keys.h"
 #include "zfarm/process.h"
 
 /* Once the sink has ended, the others end by themselves; after this long they are helped. */
@@ -42,6 +44,7 @@ enum stage { STARTING_VENTILATOR, STARTING_WORKER, STARTED };
 struct farm {
     const struct farm_arguments *arguments;
     struct private_dir dir;
+    char *keys; /* a directory in it; NULL: none are needed */
     int signals_fd;
     enum stage stage;
     int ready_fd; /* of who is being started; -1: nobody is waited for */
@@ -55,6 +58,17 @@ struct farm {
 
 /* ---- starting ---- */
 
+/* Where a program binds or connects: `option` says which, `place` to which of the three. */
+static char *endpoint(const struct farm *f, const char *option, const char *place)
+{
+    uint64_t port = f->arguments->direct_port;
+    if (!port)
+        return xasprintf("--%s=ipc://%s/%s", option, f->dir.path, place);
+    port += strcmp(place, "gate") == 0 ? 1 : strcmp(place, "results") == 0 ? 2 : 0;
+    bool connects = strcmp(option, "connect") == 0;
+    return xasprintf("--%s=tcp://%s:%" PRIu64, option, connects ? "127.0.0.1" : "*", port);
+}
+
 static enum error start(struct farm *f, struct process *process, const char *name,
                         const struct words *arguments, const char *const *endpoints,
                         const struct process_io *io, struct why *why)
@@ -66,7 +80,9 @@ static enum error start(struct farm *f, struct process *process, const char *nam
         return error;
     words_take(&argv, path);
     for (; endpoints[0]; endpoints += 2)
-        words_take(&argv, xasprintf("--%s=ipc://%s/%s", endpoints[0], f->dir.path, endpoints[1]));
+        words_take(&argv, endpoint(f, endpoints[0], endpoints[1]));
+    if (f->keys)
+        words_take(&argv, xasprintf("--keys=%s/%s", f->keys, name));
     words_take(&argv, xasprintf("--parent=%d", (int)getpid()));
     if (io->ready_fd >= 0)
         words_add(&argv, "--ready-fd=3");
@@ -489,12 +505,19 @@ int farm_run(const struct farm_arguments *arguments)
     struct why why;
     enum error error = open_signals(&f, &why);
     error = error ? error : private_dir_make(&f.dir, &why);
+    if (!error && arguments->direct_port) {
+        f.keys = xasprintf("%s/keys", f.dir.path);
+        error = keys_make(f.keys, &why);
+    }
     error = error ? error : start_member(&f, &f.ventilator, clock_now_ns(), &why);
     if (error) {
         log_line("%s", why.text);
         f.status = 255;
     }
     loop(&f);
+    if (f.keys)
+        keys_remove(f.keys);
+    free(f.keys);
     private_dir_remove(&f.dir);
     return f.sink_ended || f.status ? f.status : 255;
 }

@@ -9,7 +9,8 @@
 #include "zfarm/spool.h"
 
 /* A farm of one ventilator, one worker and one sink on this machine, which talk over unix sockets
- * in a private directory; and of a worker on each of the hosts, which ssh connects to them.
+ * in a private directory; and of a worker on each of the hosts, which ssh connects to them. With a
+ * `direct_port` they talk over TCP instead, encrypted by keys that are made for this run.
  *
  * The ventilator is started first, then the worker, then the sink, each when the one before says
  * that it is ready; a worker that never is (COMMAND not found, say) has said why, and all is over
@@ -25,15 +26,16 @@
  *
  * The first TERM or INT lets what runs finish, the second ends all at once. */
 struct farm_arguments {
-    struct words ventilator;   /* options and inputs */
-    struct words worker;       /* options, "--" and COMMAND; of the one on this machine */
-    struct words host_worker;  /* the same of those on hosts */
-    struct words sink;         /* options */
-    struct hosts *hosts;       /* NULL: none */
-    bool no_worker;            /* on this machine */
-    bool has_store;            /* a sink that is killed can go on where it was */
-    bool retry_failed;         /* told to the first sink alone */
-    bool can_read_again;       /* so can a ventilator, which finds the same input */
+    struct words ventilator;  /* options and inputs */
+    struct words worker;      /* options, "--" and COMMAND; of the one on this machine */
+    struct words host_worker; /* the same of those on hosts */
+    struct words sink;        /* options */
+    struct hosts *hosts;      /* NULL: none */
+    bool no_worker;           /* on this machine */
+    uint64_t direct_port;     /* of TCP, and the next two: with keys of this run; 0: unix sockets */
+    bool has_store;           /* a sink that is killed can go on where it was */
+    bool retry_failed;        /* told to the first sink alone */
+    bool can_read_again;      /* so can a ventilator, which finds the same input */
     struct input_spool *spool; /* or gets it from here; NULL: it reads our stdin */
 };
 

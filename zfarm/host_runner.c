@@ -2,6 +2,7 @@
 #include "zfarm/host_runner.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,12 +21,13 @@
 #include "zfarm/bundle.h"
 #include "zfarm/ssh.h"
 
-enum { ARG_SSH = 1, ARG_DIR, ARG_HOST, ARG_PARENT, ARG_WORKER, READY_FD = 3 };
+enum { ARG_SSH = 1, ARG_DIR, ARG_HOST, ARG_PARENT, ARG_PORT, ARG_WORKER, READY_FD = 3 };
 #define END_NS (5 * NS_PER_S) /* of a worker whose leash was let go */
 
 struct runner {
     const char *host;
-    const char *dir; /* the farm's, here */
+    const char *dir;      /* the farm's, here */
+    uint64_t direct_port; /* 0: through ssh */
     struct ssh ssh;
     struct words worker; /* its options, "--" and COMMAND, as they are there */
     char *plugin;        /* to be copied; NULL: none */
@@ -49,8 +51,7 @@ static const char run_script[] =
     "exec 3<&0 4>&1\n"
     "mkfifo \"$d/ready\"\n"
     "{ read -r word <\"$d/ready\" && echo \"zfarm-ready: $word\" >&4; } 3<&- &\n"
-    "\"$w\" --connect=\"ipc://$d/control\" --lanes=\"ipc://$d/gate\" "
-    "--results=\"ipc://$d/results\" --ready-fd=5 --parent=$$ \"$@\" "
+    "\"$w\" --ready-fd=5 --parent=$$ \"$@\" "
     "</dev/null 5>\"$d/ready\" >&2 3<&- 4>&- &\n"
     "p=$!\n"
     "{ while read -r word; do kill -TERM \"$p\"; done; kill -USR1 \"$p\"; } <&3 >&- 2>&- 4>&- &\n"
@@ -73,7 +74,16 @@ static void put_look(struct runner *r, struct buf *script)
                "[ \"$(\"${w:-false}\" --version 2>/dev/null)\" = 'zfarm-worker %s' ] || w=\n",
                ZFARM_VERSION);
     buf_printf(script, "cat >\"$d/run\" <<'%s'\n", end);
-    buf_put_text(script, "w=$1 d=$2\nset --");
+    buf_put_text(script, "w=$1 d=$2\n");
+    if (r->direct_port)
+        buf_printf(script,
+                   "a=${SSH_CONNECTION%%%% *}\n"
+                   "case $a in *:*) a=\"[$a]\" ;; esac\n"
+                   "set -- --connect=\"tcp://$a:%" PRIu64 "\" --keys=\"$d/worker\"",
+                   r->direct_port);
+    else
+        buf_put_text(script, "set -- --connect=\"ipc://$d/control\" --lanes=\"ipc://$d/gate\" "
+                             "--results=\"ipc://$d/results\"");
     for (size_t i = 0; i < r->worker.count; i++) {
         buf_put_byte(script, ' ');
         const char *word = r->worker.items[i];
@@ -204,9 +214,14 @@ static enum error look(struct runner *r, struct why *why)
 static enum error copy(struct runner *r, struct why *why)
 {
     struct words argv = {0};
-    if (r->has_program && !r->plugin)
+    if (r->has_program && !r->plugin && !r->direct_port)
         return ERR_NONE;
     enum error error = bundle_tar(&argv, !r->has_program, r->plugin, why);
+    if (r->direct_port) {
+        words_add(&argv, "-C");
+        words_take(&argv, xasprintf("%s/keys", r->dir));
+        words_add(&argv, "worker");
+    }
     int input = -1;
     pid_t tar = 0;
     error = error ? error : bundle_start(&argv, &r->signals.before, &tar, &input, why);
@@ -249,7 +264,7 @@ static int work(struct runner *r, struct why *why)
     static const char *const sockets[] = {"control", "gate", "results"};
     struct words options = {0};
     words_add(&options, "-oExitOnForwardFailure=yes");
-    for (size_t i = 0; i < sizeof sockets / sizeof *sockets; i++) {
+    for (size_t i = 0; !r->direct_port && i < sizeof sockets / sizeof *sockets; i++) {
         words_add(&options, "-R");
         words_take(&options,
                    xasprintf("%s/%s:%s/%s", r->remote_dir, sockets[i], r->dir, sockets[i]));
@@ -316,6 +331,7 @@ int host_runner_main(int argc, char **argv)
         log_line("%s", why.text);
         return HOST_FAILED;
     }
+    r.direct_port = strtoull(argv[ARG_PORT], NULL, 10);
     take_worker(&r, argv + ARG_WORKER);
     ssh_init(&r.ssh, argv[ARG_SSH], r.host, &r.signals.before);
     int status = run(&r);

@@ -14,6 +14,9 @@
  * runner or an ssh that is killed leaves no worker, whatever the network does: without a ventilator the
  * worker ends by itself after --give-up.
  *
+ * With a direct port the worker connects to that TCP port of the machine from which the host was reached
+ * (SSH_CONNECTION says which), with the keys of this run, which are copied too. Then nothing is forwarded.
+ *
  * TERM drains the worker, a second TERM, INT or END_NOW ends it. */
 
 enum host_runner_status {
@@ -22,7 +25,7 @@ enum host_runner_status {
     HOST_REFUSED = 2, /* the worker could not work and has said why */
 };
 
-/* zfarm host-runner SSH DIR HOST WORKER-ARGUMENT...: for `zfarm run` alone. Descriptor 3 gets a line
+/* zfarm host-runner SSH DIR HOST PARENT PORT WORKER-ARGUMENT...: for `zfarm run` alone. Descriptor 3 gets a line
  * when the worker is ready. Returns the exit status. */
 int host_runner_main(int argc, char **argv);
 

@@ -4,6 +4,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -242,6 +243,7 @@ static enum error start(struct hosts *h, struct host *host, struct why *why)
     words_add(&argv, h->dir);
     words_add(&argv, host->name.target);
     words_take(&argv, xasprintf("%d", (int)getpid()));
+    words_take(&argv, xasprintf("%" PRIu64, h->options.direct_port));
     hosts_add_worker(h->options.worker, host->name.slots, &argv);
     struct process_io io = {.stdin_fd = -1, .ready_fd = writer, .hold_fd = -1};
     enum error error = process_start(&host->runner, "host-runner", &argv, &io, why);

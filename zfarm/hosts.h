@@ -21,6 +21,7 @@ struct hosts_options {
     const struct words *names;  /* --host: each may be several with commas between */
     const char *file;           /* --hosts; NULL: none */
     const char *ssh;            /* --ssh: the program and its options */
+    uint64_t direct_port;       /* --direct; 0: through ssh */
     const struct words *worker; /* the worker's options, "--" and COMMAND */
 };
 

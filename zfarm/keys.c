@@ -12,6 +12,7 @@
 #include "common/cli.h"
 #include "common/keys.h"
 #include "common/log.h"
+#include "common/private_dir.h"
 #include "common/xalloc.h"
 
 enum { NAME_MAX_SIZE = 64 };
@@ -177,34 +178,53 @@ static enum error tell(const struct member *member, bool made, struct why *why)
     return ERR_NONE;
 }
 
-static enum error provide(const char *farm, const char *name, const char *role, struct why *why)
+static enum error provide(const char *farm, const char *name, const char *role, bool tells,
+                          struct why *why)
 {
     struct member member = {name, role, xasprintf("%s/%s", farm, name),
                             xasprintf("%s/.%s.unfinished", farm, name)};
     bool missing = access(member.directory, F_OK) != 0;
     enum error error = missing ? make(farm, &member, why) : ERR_NONE;
-    error = error ? error : tell(&member, missing, why);
+    if (!error && tells)
+        error = tell(&member, missing, why);
     free(member.directory);
     free(member.unfinished);
     return error;
 }
 
-static enum error provide_all(char **words, struct why *why)
+static char *by_default[] = {"worker", NULL};
+
+static enum error provide_all(const char *farm, char **names, bool tells, struct why *why)
 {
-    static char *by_default[] = {"worker", NULL};
-    const char *farm = words[0];
-    char **names = words[1] ? words + 1 : by_default;
     enum error error = ERR_NONE;
     for (char **name = names; *name && !error; name++)
         error = check_name(*name, why);
     if (!error && !zmq_has("curve"))
         error = fail(why, ERR_UNSUPPORTED, "this libzmq was built without CURVE");
     error = error ? error : make_directory(farm, why);
-    error = error ? error : provide(farm, "ventilator", "ventilator", why);
-    error = error ? error : provide(farm, "sink", "sink", why);
+    error = error ? error : provide(farm, "ventilator", "ventilator", tells, why);
+    error = error ? error : provide(farm, "sink", "sink", tells, why);
     for (char **name = names; *name && !error; name++)
-        error = provide(farm, *name, "worker", why);
+        error = provide(farm, *name, "worker", tells, why);
     return error;
+}
+
+enum error keys_make(const char *farm, struct why *why)
+{
+    zsys_handler_set(NULL);
+    return provide_all(farm, by_default, false, why);
+}
+
+void keys_remove(const char *farm)
+{
+    static const char *const places[] = {"/ventilator/" KEYS_ADMITTED, "/ventilator", "/sink",
+                                         "/worker", ""};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        char *path = xasprintf("%s%s", farm, places[i]);
+        private_dir_sweep(path, "");
+        rmdir(path);
+        free(path);
+    }
 }
 
 static int run(void *target, struct options *options)
@@ -216,7 +236,8 @@ static int run(void *target, struct options *options)
         return 255;
     }
     zsys_handler_set(NULL);
-    if (provide_all(options->words, &why)) {
+    char **names = options->words[1] ? options->words + 1 : by_default;
+    if (provide_all(options->words[0], names, true, &why)) {
         log_line("%s", why.text);
         return 255;
     }

@@ -22,7 +22,7 @@ enum { VENTILATOR = 1, WORKER = 2, SINK = 4 };
 struct settings {
     struct words files, hosts;
     bool null, shell, coprocess, pipe, tag, dry_run, retry_failed, flag;
-    uint64_t values, number, block, output_max;
+    uint64_t values, number, block, output_max, direct_port;
     const char *colsep, *recend, *recstart, *replacement, *plugin, *store, *spool, *hosts_file,
         *ssh, *text;
     struct jobs jobs;
@@ -41,6 +41,7 @@ static const struct option_row rows[] = {
      .help = "work on HOST by ssh, N tasks at once; : is here"},
     {"hosts", NULL, OPTION_TEXT, AT(hosts_file), "FILE",
      .help = "the same for each line of FILE, also while it changes"},
+    {"direct", NULL, OPTION_COUNT, AT(direct_port), "PORT", .help = NULL, .min = 1, .max = 65533},
     {"ssh", NULL, OPTION_TEXT, AT(ssh), "COMMAND", .help = NULL},
     {"keep-order", "k", OPTION_FLAG, AT(flag), .help = "output in the order of the input",
      .children = SINK},
@@ -180,6 +181,7 @@ static enum error open_hosts(const struct settings *s, struct farm_arguments *ar
     struct hosts_options options = {.names = &s->hosts,
                                     .file = s->hosts_file,
                                     .ssh = s->ssh,
+                                    .direct_port = s->direct_port,
                                     .worker = &arguments->host_worker};
     struct words here = {0};
     const char *slots;
@@ -218,6 +220,7 @@ static int start(const struct settings *s, struct options *options, size_t comma
     for (size_t i = 0; i < command; i++)
         words_add(&arguments.worker, options->words[i]);
     arguments.has_store = s->store;
+    arguments.direct_port = s->direct_port;
     arguments.retry_failed = s->retry_failed;
     arguments.can_read_again = can_read_again(s, options->words + command);
     options_clear_environment();
@@ -269,6 +272,8 @@ static const char *contradiction(const struct settings *s, char *const *inputs, 
         return "--dry-run shows commands, and --plugin runs none";
     if (s->dry_run && s->coprocess)
         return "--dry-run shows the command of each task, and --coprocess has one for all";
+    if (s->direct_port && !s->hosts.count && !s->hosts_file)
+        return "--direct is how hosts reach this machine; give them with --host or --hosts";
     if (s->retry_failed && !s->store)
         return "--retry-failed needs --store FILE.db: there it finds what failed";
     if (s->store && s->output_max > STORE_OUTPUT_MAX)

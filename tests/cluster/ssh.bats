@@ -151,6 +151,21 @@ gone_and_back() { sed '1,/h1: the ssh connection is gone/d' run.err | grep -qx h
   on h2 '! pgrep -f [s]leep; rm -f begun'
 }
 
+@test "--direct: a worker that may connect to this machine comes by itself, with keys" {
+  all_up
+  local rule=(OUTPUT -p tcp -d 10.77.1.100 --dport 5600:5602 -j ACCEPT) from
+  from=(INPUT -p tcp -s 10.77.1.100 --sport 5600:5602 -j ACCEPT)
+  ip netns exec h1 iptables -I "${rule[@]}"
+  ip netns exec h1 iptables -I "${from[@]}"
+  seq 2000 | zfarm run --ssh "ssh -F $BATS_FILE_TMPDIR/config" --host h1:2 --direct 5600 --shell 'echo {}' \
+    >out 2>err
+  ip netns exec h1 iptables -D "${rule[@]}"
+  ip netns exec h1 iptables -D "${from[@]}"
+  one_each out 2000
+  summary_is err '2000 tasks: 2000 ok, 0 failed, 0 lost'
+  wait_for 5 is_clean h1
+}
+
 @test "the archive of ./dev static runs where there is no ZeroMQ" {
   all_up
   ssh -F "$BATS_FILE_TMPDIR/config" h1 'tar -C /tmp -xzf -' <"$ZFARM_ARCHIVE"

@@ -26,7 +26,7 @@ if [[ $host == lost* && ! -e $SSH_FOUND ]]; then
   exit 255
 fi
 mkdir -p "$SSH_HOSTS/$host"
-export TMPDIR=$SSH_HOSTS/$host
+export TMPDIR=$SSH_HOSTS/$host SSH_CONNECTION='127.0.0.1 40000 127.0.0.1 22'
 for forward in "${forwards[@]}"; do
   ln -s "${forward#*:}" "${forward%%:*}"
 done
@@ -81,6 +81,29 @@ log_has() { grep -q "$1" ssh.log; }
   log_has 'alpha exec tar -xf'
   nothing_left alpha
 }
+
+@test "--direct: workers come by TCP with keys of this run, which are gone with it" {
+  ssh_script
+  local port
+  port=$(free_ports 3)
+  start run zfarm run --ssh ./ssh --host alpha:1,:1 --direct "$port" -- \
+    sh -c 'echo {} >>"begun.$ZFARM_WORKER"; until [ -e go ]; do sleep 0.05; done; echo {}' ::: {1..8}
+  wait_for 10 begun_by 2
+  local secret
+  secret=$(sed -n 's/.*secret-key = "\(.*\)"/\1/p' zfarm-*/keys/worker/secret.cert)
+  ((${#secret} == 40))
+  run ! grep -qsF -- "$secret" /proc/[0-9]*/cmdline /proc/[0-9]*/environ
+  run -255 --separate-stderr timeout 20 zfarm-worker --connect "tcp://127.0.0.1:$port" --give-up 1 -- true
+  [[ $stderr == *keys* ]]
+  touch go
+  ends run 20 0
+  one_each run.out 8
+  nothing_left alpha
+  same <(ls -d zfarm-* 2>/dev/null) /dev/null
+}
+
+# begun_by COUNT: so many workers have begun something.
+begun_by() { [[ $(find . -maxdepth 1 -name 'begun.*' | wc -l) == "$1" ]]; }
 
 @test "a host that cannot be reached is reported and tried again" {
   ssh_script
@@ -152,6 +175,8 @@ log_has() { grep -q "$1" ssh.log; }
     run -255 --separate-stderr zfarm run --host="$host" -- true ::: 1
     [[ $stderr == *"no host"* ]]
   done
+  run -255 --separate-stderr zfarm run --direct 5000 -- true ::: 1
+  [[ $stderr == *"give them with --host"* ]]
   run -255 --separate-stderr zfarm run --hosts no-such-file -- true ::: 1
   [[ $stderr == *"cannot read the hosts in no-such-file: No such file"* ]]
 }
