@@ -217,8 +217,8 @@ enum error keys_make(const char *farm, struct why *why)
 
 void keys_remove(const char *farm)
 {
-    static const char *const places[] = {"/ventilator/" KEYS_ADMITTED, "/ventilator", "/sink",
-                                         "/worker", ""};
+    static const char admitted[] = "/ventilator/" KEYS_ADMITTED;
+    static const char *const places[] = {admitted, "/ventilator", "/sink", "/worker", ""};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
         char *path = xasprintf("%s%s", farm, places[i]);
         private_dir_sweep(path, "");
