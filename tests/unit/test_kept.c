@@ -63,22 +63,17 @@ static uint64_t next(uint64_t *floor)
     return results.batch;
 }
 
-Test(kept, consecutive_results_of_one_attempt_become_one_run)
+/* The next batch has these runs and nothing else. */
+static void expect_runs(const uint64_t *firsts, const uint64_t *counts, size_t expected)
 {
-    put(5, true);
-    put(6, true);
-    put(9, true);
-    put(10, false);
-    kept_close(&k, &finished, &failed);
     struct block *block = kept_next(&k, head);
     struct frame_head taken;
     struct results_head results;
     struct bytes body, runs;
     struct result_run run;
-    frame_take(block_bytes(block), &taken, &body);
-    results_take(body, &results, &runs);
-    const uint64_t firsts[] = {5, 9, 10}, counts[] = {2, 1, 1};
-    for (size_t i = 0; i < 3; i++) {
+    cr_assert_eq(frame_take(block_bytes(block), &taken, &body), ERR_NONE);
+    cr_assert_eq(results_take(body, &results, &runs), ERR_NONE);
+    for (size_t i = 0; i < expected; i++) {
         cr_assert_eq(result_run_take(&runs, &run), ERR_NONE);
         cr_assert(run.first == firsts[i] && run.count == counts[i]);
         struct result result;
@@ -87,8 +82,18 @@ Test(kept, consecutive_results_of_one_attempt_become_one_run)
         cr_assert_eq(run.records.size, 0);
     }
     cr_assert_eq(runs.size, 0);
-    cr_assert_eq(finished.members, 3);
     block_release(&block);
+}
+
+Test(kept, consecutive_results_of_one_attempt_become_one_run)
+{
+    put(5, true);
+    put(6, true);
+    put(9, true);
+    put(10, false);
+    kept_close(&k, &finished, &failed);
+    expect_runs((uint64_t[]){5, 9, 10}, (uint64_t[]){2, 1, 1}, 3);
+    cr_assert_eq(finished.members, 3);
 }
 
 Test(kept, results_that_were_put_together_elsewhere_go_on_with_the_run)
@@ -109,23 +114,7 @@ Test(kept, results_that_were_put_together_elsewhere_go_on_with_the_run)
     buf_free(&records);
     kept_close(&k, &finished, &failed);
     cr_assert(finished.members == 7 && failed == 2);
-    struct block *block = kept_next(&k, head);
-    struct frame_head taken;
-    struct results_head results;
-    struct bytes body, runs;
-    frame_take(block_bytes(block), &taken, &body);
-    results_take(body, &results, &runs);
-    const uint64_t firsts[] = {5, 20}, counts[] = {4, 3};
-    for (size_t i = 0; i < 2; i++) {
-        cr_assert_eq(result_run_take(&runs, &run), ERR_NONE);
-        cr_assert(run.first == firsts[i] && run.count == counts[i]);
-        struct result result;
-        for (uint64_t n = 0; n < run.count; n++)
-            cr_assert_eq(result_take(&run.records, &result), ERR_NONE);
-        cr_assert_eq(run.records.size, 0);
-    }
-    cr_assert_eq(runs.size, 0);
-    block_release(&block);
+    expect_runs((uint64_t[]){5, 20}, (uint64_t[]){4, 3}, 2);
 }
 
 Test(kept, a_batch_is_freed_when_all_of_it_is_released_in_whatever_order)

@@ -361,6 +361,19 @@ Test(slots_work, a_busy_farm_of_short_commands_sends_few_messages)
     cr_assert_leq(r.messages, 450, "%zu messages", r.messages);
 }
 
+/* The first of the last results that were sent. */
+static struct result first_result(struct results_head *results, struct result_run *run)
+{
+    struct frame_head head;
+    struct bytes body, runs;
+    struct result result;
+    cr_assert_eq(frame_take(block_bytes(r.results), &head, &body), ERR_NONE);
+    cr_assert_eq(results_take(body, results, &runs), ERR_NONE);
+    cr_assert_eq(result_run_take(&runs, run), ERR_NONE);
+    cr_assert_eq(result_take(&run->records, &result), ERR_NONE);
+    return result;
+}
+
 Test(slots_work, what_the_sink_wants_back_is_in_the_results)
 {
     rig_start(&r);
@@ -373,15 +386,9 @@ Test(slots_work, what_the_sink_wants_back_is_in_the_results)
     rig_turn(&r);
     x_ok(&r, 0, 1);
     rig_turn(&r);
-    struct frame_head head;
     struct results_head results;
-    struct bytes body, runs;
     struct result_run run;
-    struct result result;
-    frame_take(block_bytes(r.results), &head, &body);
-    results_take(body, &results, &runs);
-    cr_assert_eq(result_run_take(&runs, &run), ERR_NONE);
-    cr_assert_eq(result_take(&run.records, &result), ERR_NONE);
+    struct result result = first_result(&results, &run);
     cr_assert(result.final && result.has_hash && result.task.size == 5 && result.start_us == 1);
     cr_assert(bytes_equal(result.out, bytes_of("out")));
     cr_assert(bytes_equal(results.worker, bytes_of("w")));
@@ -453,14 +460,8 @@ Test(slots_work, results_without_what_the_sink_wants_get_it_one_by_one)
     rig_turn(&r);
     x_run_ends(&r, 0, 1, 1, 0, WANT_TIMES);
     rig_turn(&r);
-    struct frame_head head;
     struct results_head results;
-    struct bytes body, runs;
     struct result_run run;
-    struct result result;
-    frame_take(block_bytes(r.results), &head, &body);
-    results_take(body, &results, &runs);
-    cr_assert_eq(result_run_take(&runs, &run), ERR_NONE);
-    cr_assert_eq(result_take(&run.records, &result), ERR_NONE);
+    struct result result = first_result(&results, &run);
     cr_assert(result.has_hash && bytes_equal(result.out, bytes_of("out")));
 }
