@@ -59,7 +59,7 @@ static const struct option_table table = {
              "Collects the results of all workers, each once, and says how the job ended.\n",
     .more = "Examples:\n"
             "  zfarm-sink -k > results.txt\n"
-            "  zfarm-sink --connect tcp://10.0.0.1:5556 --bind 'tcp://*:5558' --keys farm/sink\n",
+            "  zfarm-sink --connect tcp://10.0.0.1:5556 --bind 'tcp://*:5558' --keys sink\n",
     .rows = rows,
     .count = sizeof rows / sizeof *rows,
 };

@@ -67,7 +67,7 @@ static const struct option_table table = {
              "Hands tasks, a line each, to every zfarm-worker that connects.\n",
     .more = "Examples:\n"
             "  find . -name '*.c' | zfarm-ventilator\n"
-            "  zfarm-ventilator --bind tcp://10.0.0.1:5556 --keys farm/ventilator -a tasks.txt\n",
+            "  zfarm-ventilator --bind tcp://10.0.0.1:5556 --keys farm/ventilator -a tasks\n",
     .rows = rows,
     .count = sizeof rows / sizeof *rows,
 };

@@ -124,7 +124,7 @@ prints() {
 }
 
 @test "each program has a --help that fits a screen and has examples, and a --version" {
-  for program in zfarm 'zfarm run' zfarm-ventilator zfarm-worker zfarm-sink; do
+  for program in zfarm 'zfarm run' 'zfarm keys' 'zfarm why' 'zfarm verify' zfarm-ventilator zfarm-worker zfarm-sink; do
     # shellcheck disable=SC2086 # two words
     $program --help >help.txt
     (($(wc -l <help.txt) <= 50))
