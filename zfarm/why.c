@@ -36,15 +36,15 @@ static const struct option_row rows[] = {
     {"connect", NULL, OPTION_TEXT, AT(connect), "ENDPOINT",
      .help = "ask the ventilator there, not all on this machine"},
     {"keys", NULL, OPTION_TEXT, AT(keys), "DIR",
-     .help = "of a farm with keys: DIR/worker or DIR/sink of zfarm keys"},
+     .help = "of a farm with keys: its worker or sink directory"},
     {"insecure", NULL, OPTION_FLAG, AT(insecure), .help = "ask beyond this machine, unencrypted"},
 };
 
 static const struct option_table table = {
     .program = "zfarm",
     .usage = "zfarm why [OPTION]...\n"
-             "Tells of each unfinished task where it is, for how long, and what would let it go\n"
-             "on: for every farm that you have on this machine.\n",
+             "Tells of each unfinished task where it is, for how long, and what would let it\n"
+             "go on: for every farm that you have on this machine.\n",
     .more = "Ends with 0 if all have answered, with 1 if there is none, else with 255.\n"
             "\n"
             "Examples:\n"
