@@ -20,7 +20,15 @@ function median(key,  middle) {
   return (seconds[key, middle] + seconds[key, runs[key] + 1 - middle]) / 2
 }
 
-# W4 compares times, the others tasks a second.
+# W4 compares times, W6 megabytes a second, the others tasks a second.
+function unit(of) {
+  return of == "W4" ? "seconds" : of == "W6" ? "MB/s" : "tasks/s"
+}
+
+function speed(of, taken) {
+  return of == "W6" ? thousands(count[of] / 1e6 / taken) : thousands(count[of] / taken)
+}
+
 function ratio(of, key,  reference) {
   reference = median(of SUBSEP name[of, 1])
   return sprintf("%.2f", of == "W4" ? median(key) / reference : reference / median(key))
@@ -29,13 +37,12 @@ function ratio(of, key,  reference) {
 function row(key) {
   if (work == "W4")
     return sprintf("%.2f | %.2f | %.2f", median(key), seconds[key, 1], seconds[key, runs[key]])
-  return thousands(count[work] / median(key)) " | " thousands(count[work] / seconds[key, runs[key]]) \
-    " | " thousands(count[work] / seconds[key, 1])
+  return speed(work, median(key)) " | " speed(work, seconds[key, runs[key]]) " | " speed(work, seconds[key, 1])
 }
 
 function print_table(  at, key, size) {
   size = work == "W1"
-  print "| system | " (work == "W4" ? "seconds" : "tasks/s") ", median | min | max | ratio to " name[work, 1] \
+  print "| system | " unit(work) ", median | min | max | ratio to " name[work, 1] \
     (size ? " | largest process |" : " |")
   print "| --- | ---: | ---: | ---: | ---: |" (size ? " ---: |" : "")
   for (at = 1; at <= systems[work]; at++) {
@@ -47,10 +54,10 @@ function print_table(  at, key, size) {
 
 function print_short(  at, of) {
   print "| | zfarm | against | ratio | better is |\n| --- | ---: | --- | ---: | --- |"
-  for (at = 1; at <= 5; at++) {
+  for (at = 1; "W" at in systems; at++) {
     of = work = "W" at
     split(row(of SUBSEP "zfarm"), cells, " [|] ")
-    print "| " of " | " cells[1] (of == "W4" ? " s" : " tasks/s") " | " name[of, 1] " | " \
+    print "| " of " | " cells[1] " " unit(of) " | " name[of, 1] " | " \
       ratio(of, of SUBSEP "zfarm") " | " (of == "W4" ? "lower |" : "higher |")
   }
 }
