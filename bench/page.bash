@@ -5,7 +5,7 @@
 
 commit() {
   git -C "$root" rev-parse --short HEAD 2>/dev/null || return 0
-  git -C "$root" diff --quiet HEAD -- . ':!docs/performance.md' || echo "and changes"
+  git -C "$root" diff --quiet HEAD -- . ':!docs/performance.*' || echo "and changes"
 }
 
 machine() {
@@ -23,7 +23,17 @@ MACHINE
 
 zmq_version() { pkg-config --modversion libzmq; }
 
-table() { awk -F'|' -v work="$1" -f "$root/bench/table.awk" figures; }
+# tabulate FILE SCRIPT [-v NAME=VALUE...]: what fails is noted, since the page is a text that runs on.
+tabulate() {
+  awk -F'|' "${@:3}" -f "$root/bench/numbers.awk" -f "$root/bench/$2" "$1" || echo "$2" >>broken
+}
+
+table() { tabulate figures table.awk -v work="$1"; }
+
+costs() { tabulate costs costs.awk -v what="$1"; }
+
+# of WORK: what zfarm does in it, as in the table.
+of() { table "$1" | sed -n 's/^| zfarm | \([^ ]*\) .*/\1/p'; }
 
 commands() {
   echo '```'
@@ -47,7 +57,10 @@ $(machine)
 
 ## In short
 
+![A bar for each system in each of the works below](performance.svg)
+
 $(table short)
+$(tabulate latencies latency/table.awk -v short=1)
 
 ## W1: $(thousands "$count1") numbers, each multiplied by 2
 
@@ -115,5 +128,58 @@ a pipe that \`cat\` empties. It is the limit for whatever has to wait for such a
 $(table W7)
 
 $(commands W7)
+
+## A task that is alone
+
+How long it takes from the moment that its line can be read by the ventilator until its result can be read from the
+sink, when the farm has nothing else to do; a plugin, one slot, $(thousands "$trips") tasks with a pause of 1 ms between
+them (\`bench/latency\`). The bare ring is three processes with ZeroMQ sockets over ipc that pass a number on, from the first
+to the second, the third and the first again. A task in a farm goes over three hops as well: to the worker, to the
+plugin's process and back, and to the sink. Each figure is the median of the turns.
+
+$(tabulate latencies latency/table.awk)
+
+## What each process takes
+
+Processor time is that of the process and all its threads, without its children's, and includes that of the kernel.
+Many tasks: those of W1, the ventilator and the worker make the batches as large as they like. Alone: the next task is
+given when the result of the last is there, so that each pays for all that is done once a batch: the most a task can
+cost. A farm with long tasks is near that, and it has the time.
+
+$(costs processes)
+
+Whatever the number of tasks, no process grows, and the time is in proportion:
+
+$(costs growth)
+
+## Unequal machines
+
+Two workers with a slot each, one ten times slower than the other. Ideal is when every task in turn goes to whoever
+will have done it first. The time is that from the start of the first task to the end of the last.
+
+$(tabulate unequals unequal/table.awk)
+
+## Where a farm ends
+
+Workers are added until one of these is busy:
+
+- The ventilator or the sink: each is one process, on one core. From the processor time above follows what that core
+  can do. Tasks travel in larger batches the shorter they are and the more of them wait, so a farm is between both.
+
+$(costs ends)
+
+- A store: $(of W5) tasks/s on this machine (W5).
+- Bytes: $(of W6) MB/s on this machine (W6), where the ventilator reads, copies and sends them, and the commands read
+  them too. Over a network it is the network: 1 Gbit/s is 125 MB/s in, and as much out.
+- The sink's disk: here a file takes $disk_mbs MB/s, which is
+  $(thousands "$((disk_mbs * 10000))") results of 100 bytes a second.
+
+With slots enough, on any number of machines, and if ventilator and sink have a core each like those of this machine,
+that makes, in tasks/s:
+
+$(costs slots)
+
+One figure: the slots are the limit, and all are busy. Two figures: ventilator or sink are, with each task alone or in
+batches.
 PAGE
 }

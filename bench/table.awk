@@ -1,43 +1,29 @@
 # SPDX-License-Identifier: MPL-2.0
-# awk -F'|' -v work=W1 -f table.awk FIGURES: the table of a work; with work=short, what zfarm has in all of them.
+# awk -F'|' -v work=W1 -f numbers.awk -f table.awk FIGURES: the table of a work; with work=short, what zfarm has in all.
 # A line of FIGURES is WORK|SYSTEM|COUNT|SECONDS|KIB, and the first system of a work is its reference.
-
-function thousands(number,  text, groups) {
-  for (text = sprintf("%.0f", number); length(text) > 3; text = substr(text, 1, length(text) - 3))
-    groups = "," substr(text, length(text) - 2) groups
-  return text groups
-}
-
-# Puts the seconds of a run in their place among those of the system's other runs.
-function insert(key, value,  at) {
-  for (at = ++runs[key]; at > 1 && seconds[key, at - 1] > value; at--)
-    seconds[key, at] = seconds[key, at - 1]
-  seconds[key, at] = value
-}
-
-function median(key,  middle) {
-  middle = int((runs[key] + 1) / 2)
-  return (seconds[key, middle] + seconds[key, runs[key] + 1 - middle]) / 2
-}
 
 # W4 compares times, W6 megabytes a second, the others tasks a second.
 function unit(of) {
   return of == "W4" ? "seconds" : of == "W6" ? "MB/s" : "tasks/s"
 }
 
-function speed(of, taken) {
-  return of == "W6" ? thousands(count[of] / 1e6 / taken) : thousands(count[of] / taken)
+function speed(key, taken) {
+  return work == "W6" ? thousands(count[key] / 1e6 / taken) : thousands(count[key] / taken)
 }
 
-function ratio(of, key,  reference) {
-  reference = median(of SUBSEP name[of, 1])
-  return sprintf("%.2f", of == "W4" ? median(key) / reference : reference / median(key))
+# What is to be compared: for W4 less is better, else more.
+function merit(of, key) {
+  return of == "W4" ? median(key) : count[key] / median(key)
+}
+
+function ratio(of, key) {
+  return sprintf("%.2f", merit(of, key) / merit(of, of SUBSEP name[of, 1]))
 }
 
 function row(key) {
   if (work == "W4")
-    return sprintf("%.2f | %.2f | %.2f", median(key), seconds[key, 1], seconds[key, runs[key]])
-  return speed(work, median(key)) " | " speed(work, seconds[key, runs[key]]) " | " speed(work, seconds[key, 1])
+    return sprintf("%.2f | %.2f | %.2f", median(key), lowest(key), highest(key))
+  return speed(key, median(key)) " | " speed(key, highest(key)) " | " speed(key, lowest(key))
 }
 
 function print_table(  at, key, size) {
@@ -66,8 +52,8 @@ function print_short(  at, of) {
   key = $1 SUBSEP $2
   if (!(key in runs))
     name[$1, ++systems[$1]] = $2
-  count[$1] = $3
-  insert(key, $4)
+  count[key] = $3
+  keep(key, $4)
   if ($5 > kib[key])
     kib[key] = $5
 }
