@@ -1,41 +1,34 @@
 # SPDX-License-Identifier: MPL-2.0
-# awk -F'|' -v work=W1 -f table.awk FIGURES: the table of a work; with work=short, what zfarm has in all of them.
+# awk -F'|' -v work=W1 -f numbers.awk -f table.awk FIGURES: the table of a work; with work=short, what zfarm has in all.
 # A line of FIGURES is WORK|SYSTEM|COUNT|SECONDS|KIB, and the first system of a work is its reference.
 
-function thousands(number,  text, groups) {
-  for (text = sprintf("%.0f", number); length(text) > 3; text = substr(text, 1, length(text) - 3))
-    groups = "," substr(text, length(text) - 2) groups
-  return text groups
+# W4 compares times, W6 megabytes a second, the others tasks a second.
+function unit(of) {
+  return of == "W4" ? "seconds" : of == "W6" ? "MB/s" : "tasks/s"
 }
 
-# Puts the seconds of a run in their place among those of the system's other runs.
-function insert(key, value,  at) {
-  for (at = ++runs[key]; at > 1 && seconds[key, at - 1] > value; at--)
-    seconds[key, at] = seconds[key, at - 1]
-  seconds[key, at] = value
+function speed(key, taken) {
+  return work == "W6" ? thousands(count[key] / 1e6 / taken) : thousands(count[key] / taken)
 }
 
-function median(key,  middle) {
-  middle = int((runs[key] + 1) / 2)
-  return (seconds[key, middle] + seconds[key, runs[key] + 1 - middle]) / 2
+# What is to be compared: for W4 less is better, else more.
+function merit(of, key) {
+  return of == "W4" ? median(key) : count[key] / median(key)
 }
 
-# W4 compares times, the others tasks a second.
-function ratio(of, key,  reference) {
-  reference = median(of SUBSEP name[of, 1])
-  return sprintf("%.2f", of == "W4" ? median(key) / reference : reference / median(key))
+function ratio(of, key) {
+  return sprintf("%.2f", merit(of, key) / merit(of, of SUBSEP name[of, 1]))
 }
 
 function row(key) {
   if (work == "W4")
-    return sprintf("%.2f | %.2f | %.2f", median(key), seconds[key, 1], seconds[key, runs[key]])
-  return thousands(count[work] / median(key)) " | " thousands(count[work] / seconds[key, runs[key]]) \
-    " | " thousands(count[work] / seconds[key, 1])
+    return sprintf("%.2f | %.2f | %.2f", median(key), lowest(key), highest(key))
+  return speed(key, median(key)) " | " speed(key, highest(key)) " | " speed(key, lowest(key))
 }
 
 function print_table(  at, key, size) {
   size = work == "W1"
-  print "| system | " (work == "W4" ? "seconds" : "tasks/s") ", median | min | max | ratio to " name[work, 1] \
+  print "| system | " unit(work) ", median | min | max | ratio to " name[work, 1] \
     (size ? " | largest process |" : " |")
   print "| --- | ---: | ---: | ---: | ---: |" (size ? " ---: |" : "")
   for (at = 1; at <= systems[work]; at++) {
@@ -47,10 +40,10 @@ function print_table(  at, key, size) {
 
 function print_short(  at, of) {
   print "| | zfarm | against | ratio | better is |\n| --- | ---: | --- | ---: | --- |"
-  for (at = 1; at <= 5; at++) {
+  for (at = 1; "W" at in systems; at++) {
     of = work = "W" at
     split(row(of SUBSEP "zfarm"), cells, " [|] ")
-    print "| " of " | " cells[1] (of == "W4" ? " s" : " tasks/s") " | " name[of, 1] " | " \
+    print "| " of " | " cells[1] " " unit(of) " | " name[of, 1] " | " \
       ratio(of, of SUBSEP "zfarm") " | " (of == "W4" ? "lower |" : "higher |")
   }
 }
@@ -59,8 +52,8 @@ function print_short(  at, of) {
   key = $1 SUBSEP $2
   if (!(key in runs))
     name[$1, ++systems[$1]] = $2
-  count[$1] = $3
-  insert(key, $4)
+  count[key] = $3
+  keep(key, $4)
   if ($5 > kib[key])
     kib[key] = $5
 }
