@@ -19,20 +19,18 @@ enum { NAME_MAX_SIZE = 64 };
 
 static const struct option_table table = {
     .program = "zfarm",
-    .usage =
-        "zfarm keys DIR [NAME]...\n"
-        "Makes the keys of a farm in DIR: of its ventilator, its sink, and of a worker\n"
-        "for each NAME (worker). What is there already stays as it is, so workers can be\n"
-        "added.\n",
-    .more =
-        "\n"
-        "Give each program its directory with --keys, and copy it to where that runs.\n"
-        "All workers may have the same one; with one each, one of them can be revoked,\n"
-        "also while it runs: remove its file from DIR/ventilator/admitted.\n"
-        "\n"
-        "Examples:\n"
-        "  zfarm keys farm\n"
-        "  zfarm keys farm alpha && scp -rp farm/alpha alpha:\n",
+    .usage = "zfarm keys DIR [NAME]...\n"
+             "Makes the keys of a farm in DIR: of its ventilator, its sink, and of a worker\n"
+             "for each NAME (worker). What is there already stays as it is, so workers can be\n"
+             "added.\n",
+    .more = "\n"
+            "Give each program its directory with --keys, and copy it to where that runs.\n"
+            "All workers may have the same one; with one each, one of them can be revoked,\n"
+            "also while it runs: remove its file from DIR/ventilator/admitted.\n"
+            "\n"
+            "Examples:\n"
+            "  zfarm keys farm\n"
+            "  zfarm keys farm alpha && scp -rp farm/alpha alpha:\n",
     .count = 0,
 };
 
