@@ -133,8 +133,8 @@ $(commands W7)
 
 How long it takes from the moment that its line can be read by the ventilator until its result can be read from the
 sink, when the farm has nothing else to do; a plugin, one slot, $(thousands "$trips") tasks with a pause of 1 ms between
-them (\`bench/latency\`). The bare ring is three processes with ZeroMQ sockets over ipc that pass a number on, from the first
-to the second, the third and the first again. A task in a farm goes over three hops as well: to the worker, to the
+them (\`bench/latency\`). The bare ring is three processes with ZeroMQ sockets over ipc that pass a number on, from the
+first to the second, the third and the first again. A task in a farm goes over three hops as well: to the worker, to the
 plugin's process and back, and to the sink. Each figure is the median of the turns.
 
 $(tabulate latencies latency/table.awk)
