@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/expand.h"
 #include "common/quote.h"
+#include "common/tempfile.h"
 #include "common/xalloc.h"
 #include "worker/child.h"
 #include "worker/environment.h"
@@ -22,6 +23,7 @@
 static char shell_path[] = "/bin/sh";
 
 enum { STATUS_CANNOT_EXECUTE = 126, STATUS_NOT_FOUND = 127 }; /* as shells have them */
+enum { INPUT_CHUNK = 1 << 20 };
 
 struct slot {
     bool busy;
@@ -125,19 +127,30 @@ static void could_not_start(struct command *command, struct slot *slot, const ch
     }
 }
 
-/* A file in memory that holds `block`, to be read from its start; -1: errno tells why there is none. */
-static int file_of(struct bytes block)
+/* A file that holds `input`, the task of the assignment, to be read from its start: in memory, or if it
+ * is large in --tmpdir. -1: errno tells why there is none. */
+static int file_of(const struct command *command, const struct assignment *assignment,
+                   struct bytes input)
 {
-    int fd = memfd_create("zfarm-block", MFD_CLOEXEC);
-    ssize_t size = 1;
-    for (size_t at = 0; fd >= 0 && size > 0 && at < block.size; at += (size_t)size)
-        size = pwrite(fd, block.data + at, block.size - at, (off_t)at);
-    if (fd < 0 || size > 0)
-        return fd;
-    int error = errno;
-    close(fd);
-    errno = error;
-    return -1;
+    struct why why;
+    int fd = -1;
+    if (input.size <= OUTPUT_MEMORY_MAX)
+        fd = memfd_create("zfarm-block", MFD_CLOEXEC);
+    else
+        tempfile_open(command->options->base.tmpdir, &fd, &why);
+    for (size_t at = 0, size; fd >= 0 && at < input.size; at += size) {
+        size = input.size - at < INPUT_CHUNK ? input.size - at : INPUT_CHUNK;
+        struct bytes chunk = {input.data + at, size};
+        if (tempfile_write(fd, chunk, at, &why)) {
+            int error = errno;
+            close(fd);
+            errno = error;
+            return -1;
+        }
+        if (assignment->block)
+            block_cool(assignment->block, chunk);
+    }
+    return fd;
 }
 
 /* Returns the errno of what failed. */
@@ -146,7 +159,7 @@ static int start_child(struct command *command, struct slot *slot, struct child_
 {
     if (!command->options->pipe)
         return child_start(&slot->child, spec);
-    spec->in = file_of(block);
+    spec->in = file_of(command, &slot->assignment, block);
     if (spec->in < 0)
         return errno;
     int error = child_start(&slot->child, spec);

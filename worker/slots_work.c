@@ -42,7 +42,8 @@ void work_start(struct slots *s, uint64_t now_ns)
                                                         .tries = run.tries,
                                                         .last = run.last,
                                                         .wants = s->outlet.wants,
-                                                        .records = run.records});
+                                                        .records = run.records,
+                                                        .block = run.block});
         s->moved_ns = now_ns;
     }
 }
