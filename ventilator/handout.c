@@ -312,7 +312,8 @@ static bool send_queued(struct dispatcher *d, struct session *s, uint64_t candid
     bool in_pieces = false;
     parcel_begin(&p, d, s);
     struct range r;
-    for (uint64_t at = 1; p.tasks < most && !in_pieces && seqset_next(&d->queue, at, UINT64_MAX - 1, &r);
+    for (uint64_t at = 1;
+         p.tasks < most && !in_pieces && seqset_next(&d->queue, at, UINT64_MAX - 1, &r);
          at = r.first + 1) {
         struct entry *entry = ledger_find(&d->ledger, r.first);
         struct story *story = ledger_make_story(&d->ledger, entry, r.first, d->options.incarnation);

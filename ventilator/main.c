@@ -105,9 +105,9 @@ static int run(void *target, struct options *options)
     source->inputs = &inputs;
     source->task_max = source_task_max(settings->ventilator.task_max_bytes, source->block);
     if (!settings->ventilator.queue_max_bytes)
-        settings->ventilator.queue_max_bytes =
-            source->task_max > QUEUE_MAX_USUAL / QUEUE_TASKS ? QUEUE_TASKS * source->task_max
-                                                             : QUEUE_MAX_USUAL;
+        settings->ventilator.queue_max_bytes = source->task_max > QUEUE_MAX_USUAL / QUEUE_TASKS
+                                                   ? QUEUE_TASKS * source->task_max
+                                                   : QUEUE_MAX_USUAL;
     settings->ventilator.ready_fd = settings->ready_fd ? (int)settings->ready_fd : -1;
     int status = ventilator_run(&settings->ventilator);
     inputs_free(&inputs);

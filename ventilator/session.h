@@ -15,11 +15,11 @@ enum { TRANSFER_WINDOW = 4 /* pieces that may wait for the connection */ };
 struct transfer {
     struct block *block; /* in which the record is; NULL: there is none */
     struct bytes record;
-    struct task_run run;                /* the task; without records */
-    uint64_t offset;                    /* of what was sent */
-    uint64_t cut;                       /* a task of which nothing more will come; 0: none */
+    struct task_run run;                 /* the task; without records */
+    uint64_t offset;                     /* of what was sent */
+    uint64_t cut;                        /* a task of which nothing more will come; 0: none */
     struct block *sent[TRANSFER_WINDOW]; /* the last pieces, of this task or the one before */
-    size_t next;                        /* where in `sent` */
+    size_t next;                         /* where in `sent` */
 };
 
 /* One worker's membership, as the ventilator knows it: its two connections, what it was sent, what

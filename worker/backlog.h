@@ -19,8 +19,8 @@ struct backlog_run {
     struct attempt attempt;
     uint32_t tries;
     bool in_pieces; /* one task, that came so and may be in a file */
-    bool last;  /* no tries left after this one */
-    bool alone; /* nothing else may run here while one of these does */
+    bool last;      /* no tries left after this one */
+    bool alone;     /* nothing else may run here while one of these does */
 };
 
 /* What it counts towards the credit. */

@@ -289,8 +289,8 @@ static void flush(struct coprocess_shared *shared, struct coprocess_slot *slot, 
 {
     ssize_t written = 0;
     if (slot->lines.size)
-        written = write(slot->in, slot->lines.data + slot->lines_at,
-                        slot->lines.size - slot->lines_at);
+        written =
+            write(slot->in, slot->lines.data + slot->lines_at, slot->lines.size - slot->lines_at);
     if (written > 0) {
         slot->lines_at += (size_t)written;
         slot->wrote = true;

@@ -25,7 +25,7 @@
  */
 enum {
     ENDPOINT_MAX = sizeof(((struct slots_action *)0)->endpoint),
-    PIECES_MEMORY_MAX = 64 << 10, /* a task that is put together goes to a file above it */
+    PIECES_MEMORY_MAX = 64 << 10,     /* a task that is put together goes to a file above it */
     EARLY_MAX = 4 * CREDIT_TASKS_MAX, /* cancellations that came before their tasks */
 };
 

@@ -238,7 +238,8 @@ static void check_piece(struct cable *c, const struct frame_head *head, struct b
     bool goes_on = m.offset && m.seq == s->piece.seq && m.offset == s->piece_end &&
                    attempt_equal(m.attempt, s->piece.attempt) && m.total == s->piece.total;
     if (m.offset && !goes_on)
-        sim_violation(c->sim, "session %" PRIu64 " is sent a piece of task %" PRIu64 " that fits nothing",
+        sim_violation(c->sim,
+                      "session %" PRIu64 " is sent a piece of task %" PRIu64 " that fits nothing",
                       head->session, m.seq);
     if (!m.offset)
         s->piece_was_first = seqset_empty(&s->out);

@@ -101,7 +101,8 @@ Test(command_pipe, one_that_reads_slowly_and_writes_more_than_a_pipe_holds)
 
 Test(command_pipe, a_larger_one_goes_through_a_file_in_tmpdir)
 {
-    struct farm farm = farm_of(true, WORDS("stat -Lc %s /dev/stdin; sha256sum; tail -c 4 | od -An -tu4"));
+    struct farm farm =
+        farm_of(true, WORDS("stat -Lc %s /dev/stdin; sha256sum; tail -c 4 | od -An -tu4"));
     farm.options.pipe = true;
     cr_assert_eq(farm_open(&farm), ERR_NONE, "%s", farm.why.text);
     farm_start_task(&farm, 0, block_of(LARGER));

@@ -209,6 +209,7 @@ Test(dispatcher_pieces, a_lost_one_is_judged_without_its_bytes)
     buf_clear(&f.sink->heard);
     farm_pass(&f, 3200);
     buf_put_byte(&f.sink->heard, '\0');
-    cr_assert(strstr((char *)f.sink->heard.data, "VERDICT 1 lost"), "%s", (char *)f.sink->heard.data);
+    cr_assert(strstr((char *)f.sink->heard.data, "VERDICT 1 lost"), "%s",
+              (char *)f.sink->heard.data);
     farm_end(&f);
 }

@@ -53,11 +53,10 @@ static void v_whole(uint64_t seq, uint64_t flags)
 {
     struct buf body = {0};
     tasks_begin(&body, ++r.batch);
-    task_run_put(&body, &(struct task_run){.first = seq,
-                                           .count = 1,
-                                           .number = 1,
-                                           .tries = 1,
-                                           .flags = flags | TASK_PIECES});
+    task_run_put(
+        &body,
+        &(struct task_run){
+            .first = seq, .count = 1, .number = 1, .tries = 1, .flags = flags | TASK_PIECES});
     v_says(&r, KIND_TASKS, &body);
 }
 
