@@ -15,13 +15,16 @@ bool transfer_is_needed(const struct dispatcher *d, size_t record_size)
     return record_size > d->options.task_inline_max;
 }
 
-static bool has_room(struct transfer *t)
+/* Lets go of the pieces that were taken; returns how many are left. */
+static size_t drop_taken(struct transfer *t)
 {
-    struct block **oldest = &t->sent[t->next];
-    if (*oldest && block_is_shared(*oldest))
-        return false;
-    block_release(oldest);
-    return true;
+    size_t left = 0;
+    for (size_t i = 0; i < TRANSFER_WINDOW; i++) {
+        if (t->sent[i] && !block_is_shared(t->sent[i]))
+            block_release(&t->sent[i]);
+        left += t->sent[i] != NULL;
+    }
+    return left;
 }
 
 static void send_piece(struct dispatcher *d, struct session *s, const struct piece *piece)
@@ -79,7 +82,8 @@ static void send_end(struct dispatcher *d, struct session *s)
 static void push(struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
     struct transfer *t = &s->transfer;
-    while (s->lane && (t->cut || t->block) && has_room(t)) {
+    drop_taken(t);
+    while (s->lane && (t->cut || t->block) && !t->sent[t->next]) {
         if (t->cut) {
             send_cut(d, s);
             continue;
@@ -119,7 +123,7 @@ void transfer_turn(struct dispatcher *d, uint64_t now_ns)
         struct session *s = index_get(&d->by_id, r.first);
         if (s)
             push(d, s, now_ns);
-        if (!s || (!s->transfer.block && !s->transfer.cut))
+        if (!s || (!s->transfer.block && !s->transfer.cut && !drop_taken(&s->transfer)))
             seqset_remove(&d->transfers, r.first, r.first);
     }
 }

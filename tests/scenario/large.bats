@@ -72,7 +72,7 @@ C
   wait_for 20 workers_are 1
   send STOP slow # takes nothing more: what of the task is on its way stays there
   let_go
-  wait_for 20 is_at slow
+  wait_for 20 is_on_its_way slow
   send KILL slow
   worker other -j1 --pipe --shell 'echo "$ZFARM_WORKER $ZFARM_ATTEMPT $(sha256sum)"'
   ends sink 60 0
@@ -81,8 +81,8 @@ C
   same sink.out <(echo "other 1 $(sha256sum <"$BATS_FILE_TMPDIR/numbers")")
 }
 
-# is_at NAME: a task was handed out to that worker, so the ventilator.
-is_at() { zfarm why --connect "$control" 2>why.err | grep -q "$1"; }
+# is_on_its_way NAME: a task is on its way to that worker, so the ventilator, and some of it is there.
+is_on_its_way() { zfarm why --connect "$control" 2>why.err | grep -qE "on its way to $1.*: [1-9]"; }
 
 @test "a farm that is killed goes on with its store, and the hashes are those of the input" {
   lines tasks 3000000 7 5000000

@@ -55,6 +55,9 @@ Test(dispatcher_pieces, a_piece_is_made_when_the_connection_has_taken_those_befo
     cr_assert_leq(dispatcher_deadline(f.d), f.now_ns + 10 * NS_PER_MS, "nobody tells, so it looks");
     farm_lanes_take(&f, 1);
     farm_expect(&f, w, "PIECE 1@8400; TASKS 1: 1#1 pieces");
+    farm_lanes_take(&f, FARM_WAITING_MAX);
+    farm_turn(&f);
+    cr_assert_null(f.d->sessions[0]->transfer.sent[0], "what was taken is let go");
     cr_assert_gt(dispatcher_deadline(f.d), f.now_ns + 10 * NS_PER_MS);
     farm_end(&f);
 }
