@@ -33,7 +33,7 @@ peak_of() { env time -f %M -o "$1.peak" "${@:2}"; }
 }
 
 @test "lines of up to 40 MB reach a coprocess and a plugin, small ones between them" {
-  local sizes=(40000000 5 2000000 1048576 1048587 300000)
+  local sizes=(40000000 15 2000000 1048576 1048587 300000)
   lines tasks "${sizes[@]}"
   start coprocess zfarm run -k -j2 --task-max 64M --output-max 64M -a tasks --coprocess cat
   ends coprocess 60 0
