@@ -133,8 +133,8 @@ $(commands W7)
 
 How long it takes from the moment that its line can be read by the ventilator until its result can be read from the
 sink, when the farm has nothing else to do; a plugin, one slot, $(thousands "$trips") tasks with a pause of 1 ms between
-them (\`bench/latency\`). The bare ring is three processes with ZeroMQ sockets over ipc that pass a number on, from the first
-to the second, the third and the first again. A task in a farm goes over three hops as well: to the worker, to the
+them (\`bench/latency\`). The bare ring is three processes with ZeroMQ sockets over ipc that pass a number on, from the
+first to the second, the third and the first again. A task in a farm goes over three hops as well: to the worker, to the
 plugin's process and back, and to the sink. Each figure is the median of the turns.
 
 $(tabulate latencies latency/table.awk)
@@ -148,14 +148,16 @@ cost. A farm with long tasks is near that, and it has the time.
 
 $(costs processes)
 
-Whatever the number of tasks, no process grows, and the time is in proportion:
+What a process holds is bounded by its queues and not by the number of tasks ([timeouts.md](timeouts.md)): how much of
+that it needs depends on how long the others keep it waiting. The time is in proportion to the number of tasks:
 
 $(costs growth)
 
 ## Unequal machines
 
 Two workers with a slot each, one ten times slower than the other. Ideal is when every task in turn goes to whoever
-will have done it first. The time is that from the start of the first task to the end of the last.
+will have done it first, and takes as long as that worker's tasks do, from start to start (the median of the run). The
+time is that from the start of the first task to the end of the last.
 
 $(tabulate unequals unequal/table.awk)
 
@@ -170,9 +172,9 @@ $(costs ends)
 
 - A store: $(of W5) tasks/s on this machine (W5).
 - Bytes: $(of W6) MB/s on this machine (W6), where the ventilator reads, copies and sends them, and the commands read
-  them too. Over a network it is the network: 1 Gbit/s is 125 MB/s in, and as much out.
-- The sink's disk: here a file takes $disk_mbs MB/s, which is
-  $(thousands "$((disk_mbs * 10000))") results of 100 bytes a second.
+  them too. Over a network it is the network: 1 Gbit/s is 125 MB/s.
+- The sink's disk: here a file takes $disk_mbs MB/s. With 100 bytes a result that is
+  $(thousands "$((disk_mbs * 10000))") tasks/s.
 
 With slots enough, on any number of machines, and if ventilator and sink have a core each like those of this machine,
 that makes, in tasks/s:

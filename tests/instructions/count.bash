@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MPL-2.0
-# count.bash BUILD [--accept]: how many instructions ventilator, worker and sink each take for a tiny task, by callgrind,
-# against what is written in `expected` here, with a tenth to spare; --accept writes that anew. The programs are the
-# first in PATH. Unlike times, counts are the same however busy the machine is: within 2 % of each other, since how
-# full the batches are is a little by chance. Another compiler or other options make other counts.
+# count.bash BUILD [--accept]: how many instructions ventilator, worker and sink each take for a tiny task, by
+# callgrind, against what is written in `expected` here, with a tenth to spare; --accept writes that anew. The programs
+# are the first in PATH. Unlike times, counts are the same however busy the machine is: within 2 % of each other, since
+# how full the batches are is a little by chance. Another compiler or other options make other counts.
 #
 # Each program is counted in a farm whose other programs run as always, once with few tasks and once with many: what
 # the many take more, by task, is free of starting and ending. `./dev instructions` builds all that this needs.
