@@ -69,6 +69,11 @@ struct block *block_hold(struct block *block)
     return block;
 }
 
+bool block_is_shared(const struct block *block)
+{
+    return atomic_load_explicit(&block->holders, memory_order_acquire) > 1;
+}
+
 static void let_go(struct block *block)
 {
     unsigned before = atomic_fetch_sub_explicit(&block->holders, 1, memory_order_acq_rel);

@@ -23,6 +23,8 @@ struct block *block_map(struct bytes content);
  * this process's once they were read. They can be read again. */
 void block_cool(const struct block *block, struct bytes part);
 struct block *block_hold(struct block *block); /* one holder more; returns block */
+/* Whether somebody besides the caller, who holds it, does. */
+bool block_is_shared(const struct block *block);
 void block_release(struct block **block); /* one holder less; sets *block to NULL; takes NULL */
 struct bytes block_bytes(const struct block *block); /* valid while held */
 /* block_release in the shape of zmq_free_fn: `hint` is the block, `data` is ignored. */

@@ -36,9 +36,11 @@ const char *result_status_meaning(enum result_status status)
     return (unsigned)status < RESULT_STATUS_COUNT ? statuses[status].meaning : "unknown";
 }
 
-void result_put_head(struct buf *records, const struct result *r, uint64_t out_size,
-                     uint64_t err_size)
+/* `task` is what of the task's bytes is put; returns where those end. */
+static size_t put_head(struct buf *records, const struct result *r, struct bytes task,
+                       uint64_t out_size, uint64_t err_size)
 {
+    size_t task_at = 0;
     unsigned flags = (r->final ? FLAG_FINAL : 0) | (r->status != RESULT_OK ? FLAG_STATUS : 0) |
                      (err_size ? FLAG_ERR : 0) | (r->start_us ? FLAG_TIMES : 0) |
                      (r->task.size ? FLAG_TASK : 0) | (r->command.size ? FLAG_COMMAND : 0) |
@@ -52,8 +54,11 @@ void result_put_head(struct buf *records, const struct result *r, uint64_t out_s
         varint_put(records, r->start_us);
         varint_put(records, r->duration_ns);
     }
-    if (flags & FLAG_TASK)
-        octets_put(records, r->task);
+    if (flags & FLAG_TASK) {
+        varint_put(records, r->task.size);
+        buf_put_bytes(records, task);
+        task_at = records->size;
+    }
     if (flags & FLAG_COMMAND)
         octets_put(records, r->command);
     if (flags & FLAG_HASH)
@@ -61,6 +66,19 @@ void result_put_head(struct buf *records, const struct result *r, uint64_t out_s
     varint_put(records, out_size);
     if (flags & FLAG_ERR)
         varint_put(records, err_size);
+    return task_at;
+}
+
+void result_put_head(struct buf *records, const struct result *r, uint64_t out_size,
+                     uint64_t err_size)
+{
+    put_head(records, r, r->task, out_size, err_size);
+}
+
+size_t result_put_head_around_task(struct buf *records, const struct result *r, uint64_t out_size,
+                                   uint64_t err_size)
+{
+    return put_head(records, r, (struct bytes){0}, out_size, err_size);
 }
 
 void result_put(struct buf *records, const struct result *r)

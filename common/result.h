@@ -69,6 +69,9 @@ void result_put(struct buf *records, const struct result *result);
  * result_put is this plus out plus err. */
 void result_put_head(struct buf *records, const struct result *result, uint64_t out_size,
                      uint64_t err_size);
+/* The same without the task's bytes; returns where in `records`, which was empty, they belong. */
+size_t result_put_head_around_task(struct buf *records, const struct result *result,
+                                   uint64_t out_size, uint64_t err_size);
 /* Takes the first record off `*records`; the slices in `result` point into it, and the fields that
  * are not in a record are left alone. ERR_TRUNCATED, ERR_MALFORMED: throw the whole message away.
  */

@@ -15,6 +15,11 @@
  *
  * so that a ten byte line takes eleven bytes. Records follow each other without anything between.
  */
+enum {
+    TASK_SIZE_MAX = 1 << 30,
+    TASK_SIZE_USUAL = 1 << 20
+}; /* of --task-max: most, and unless said */
+
 struct task {
     bool many;
     struct bytes body;

@@ -26,6 +26,8 @@ enum {
     BATCH_TASKS_MAX = 4096,
     RESULT_INLINE_MAX = 1 << 20, /* a larger result record travels in pieces */
     PIECE_BYTES_MAX = 1 << 20,
+    TASK_INLINE_MAX = (1 << 20) + 10, /* a larger task record travels in pieces */
+    TASK_PIECE_MAX = 256 << 10,
     TOKEN_SIZE = 16
 };
 
@@ -407,7 +409,11 @@ void because_free(struct because *m);
 
 /* ---- lane ---- */
 
-enum task_flag { TASK_LAST = 1, TASK_ALONE = 2 };
+enum task_flag {
+    TASK_LAST = 1,
+    TASK_ALONE = 2,
+    TASK_PIECES = 4 /* one task without a record: the pieces before the message brought it */
+};
 
 /* Tasks with consecutive numbers that are handed out alike. */
 struct task_run {
@@ -419,6 +425,12 @@ struct task_run {
     struct bytes records;
 };
 
+/* What a record that came in pieces counts towards the credit: it waits in a file. */
+static inline uint64_t task_pieces_credit(uint64_t record_size)
+{
+    return record_size < BATCH_BYTES_MAX ? record_size : BATCH_BYTES_MAX;
+}
+
 void tasks_begin(struct buf *to, uint64_t batch); /* then task_run_put for each */
 void task_run_put(struct buf *to, const struct task_run *run);
 /* The same message with one run, in a form that lets the records be copied just once: they are
@@ -429,7 +441,8 @@ enum { TASKS_HEAD_SIZE = FRAME_HEAD_SIZE + 4 * 10 + 2 * 5 + 1 };
 void tasks_head_write(struct buf *message, struct frame_head head, uint64_t batch,
                       const struct task_run *run);
 enum error tasks_take(struct bytes body, uint64_t *batch, struct bytes *runs);
-/* Takes the next run off `*runs`; checks that it has `count` well-formed records. */
+/* Takes the next run off `*runs`; checks that it has `count` well-formed records, or with TASK_PIECES
+ * one task and none. */
 enum error task_run_take(struct bytes *runs, struct task_run *run);
 
 /* ---- results ---- */

@@ -70,9 +70,12 @@ enum error task_run_take(struct bytes *runs, struct task_run *run)
     struct bytes rest = fields_rest(&r);
     if (r.error)
         return r.error;
+    bool in_pieces = run->flags & TASK_PIECES;
+    if (in_pieces && run->count != 1)
+        return ERR_MALFORMED;
     struct bytes records = run->records;
     struct task task;
-    for (uint64_t i = 0; i < run->count; i++) {
+    for (uint64_t i = 0; i < run->count && !in_pieces; i++) {
         enum error error = task_take(&records, &task);
         if (error)
             return error;

@@ -166,11 +166,13 @@ static void bind_task(sqlite3_stmt *row, const struct result *r, struct buf *joi
     sqlite3_bind_null(row, RECORD);
     if (!records.size || task_take(&records, &task))
         return;
+    hash_to_bytes(r->has_hash ? r->hash : task_hash(task), hash);
+    sqlite3_bind_blob(row, HASH, hash, 16, SQLITE_STATIC);
+    if (r->task.size > STORE_TASK_MAX)
+        return;
     buf_clear(joined);
     task_join(task, joined);
     bind_bytes(row, TASK, buf_bytes(joined));
-    hash_to_bytes(r->has_hash ? r->hash : task_hash(task), hash);
-    sqlite3_bind_blob(row, HASH, hash, 16, SQLITE_STATIC);
     if (task.many)
         sqlite3_bind_blob64(row, RECORD, r->task.data, r->task.size, SQLITE_STATIC);
 }

@@ -61,6 +61,9 @@ void store_close(struct store **store);
  * above 1 GB. */
 #define STORE_OUTPUT_MAX (UINT64_C(256) << 20)
 
+/* A longer task is not in its row, but its hash is. */
+#define STORE_TASK_MAX (UINT64_C(128) << 20)
+
 /* A final result, or a try that was not final; it is copied. The results need STORE_WANTS. Of an
  * output above STORE_OUTPUT_MAX it says only how large it was. */
 void store_put(struct store *store, const struct result *result);

@@ -353,6 +353,19 @@ static void add_begun_or_not(const struct session *s, const struct seqset *tasks
         list_add(groups, tasks, "at %s, begun within the last second or about to be", at.text);
 }
 
+/* The task that is on its way there in pieces, and no more one of `tasks`. */
+static void add_transfer(const struct session *s, struct seqset *tasks, struct list *groups)
+{
+    const struct transfer *t = &s->transfer;
+    struct seqset task = {0};
+    if (!t->block || !seqset_remove(tasks, t->run.first, t->run.first))
+        return;
+    seqset_add(&task, t->run.first, t->run.first);
+    list_add(groups, &task, "on its way to %s: %.1f of %.1f MB are sent",
+             session_whereabouts(s).text, (double)t->offset / 1e6, (double)t->record.size / 1e6);
+    seqset_free(&task);
+}
+
 static void add_session(const struct dispatcher *d, const struct session *s, uint64_t now_ns,
                         struct reasons *r)
 {
@@ -364,6 +377,7 @@ static void add_session(const struct dispatcher *d, const struct session *s, uin
     seqset_copy(&rest, &s->out);
     seqset_remove_all(&rest, &s->finished);
     seqset_remove_all(&rest, &running);
+    add_transfer(s, &rest, &r->waiting);
     if (!seqset_empty(&rest))
         add_begun_or_not(s, &rest, running.members, &r->waiting);
     seqset_free(&rest);

@@ -13,6 +13,8 @@
 
 /* RELEASED and CANCEL are passed on at most this often, all of them at once. */
 #define FLUSH_NS (20 * NS_PER_MS)
+/* No event tells that a lane has taken a piece. */
+#define TRANSFER_LOOK_NS (10 * NS_PER_MS)
 /* More tasks than this are not read ahead, whatever their size: so ranges always fit a frame. */
 #define LEDGER_TASKS_MAX (UINT64_C(1) << 20)
 
@@ -22,6 +24,10 @@ struct dispatcher *dispatcher_new(const struct dispatcher_options *options, uint
     d->options = *options;
     d->lanes = xstrdup(options->lanes);
     d->endpoint = xstrdup(options->endpoint);
+    if (!d->options.task_inline_max)
+        d->options.task_inline_max = TASK_INLINE_MAX;
+    if (!d->options.task_piece_max)
+        d->options.task_piece_max = TASK_PIECE_MAX;
     d->random = options->random_seed;
     d->input = xstrdup(options->input);
     d->turned_at_ns = d->moved_at_ns = d->sink.absent_since_ns = now_ns;
@@ -47,6 +53,7 @@ void dispatcher_destroy(struct dispatcher **dispatcher)
     index_free(&d->seen);
     ledger_free(&d->ledger);
     audit_free(&d->audit);
+    seqset_free(&d->transfers);
     seqset_free(&d->queue);
     seqset_free(&d->lonely);
     delays_free(&d->delayed);
@@ -464,6 +471,7 @@ void dispatcher_turn(struct dispatcher *d, uint64_t now_ns)
     forgive_own_lateness(d, now_ns);
     workers_turn(d, now_ns);
     handout_turn(d, now_ns);
+    transfer_turn(d, now_ns);
     flush(d, now_ns);
     comfort_waiting(d, now_ns);
     sinkside_turn(d, now_ns);
@@ -476,6 +484,8 @@ uint64_t dispatcher_deadline(const struct dispatcher *d)
         return 0;
     if (d->flush_wanted && d->flushed_at_ns + FLUSH_NS < due_ns)
         due_ns = d->flushed_at_ns + FLUSH_NS;
+    if (!seqset_empty(&d->transfers) && d->turned_at_ns + TRANSFER_LOOK_NS < due_ns)
+        due_ns = d->turned_at_ns + TRANSFER_LOOK_NS;
     uint64_t retry_ns = delays_next_ns(&d->delayed);
     return retry_ns < due_ns ? retry_ns : due_ns;
 }

@@ -32,6 +32,8 @@ struct dispatcher_options {
     bool hedge;               /* what runs long is run a second time where a slot idles */
     uint64_t random_seed;     /* of the delays' jitter */
     uint64_t queue_max_bytes; /* of tasks that are not stored */
+    size_t task_inline_max;   /* a larger record goes in pieces; 0: TASK_INLINE_MAX */
+    size_t task_piece_max;    /* 0: TASK_PIECE_MAX */
     uint64_t heartbeat_ns;    /* 500 ms */
     uint64_t limit_ns;        /* 3 s */
     uint64_t give_up_ns;      /* without a sink for so long: EXIT 255 */

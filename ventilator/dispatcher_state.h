@@ -17,6 +17,7 @@
  *     admission.c    whose key may join as what
  *     workers.c      workers: JOIN, WELCOME, what a session's end means for its tasks
  *     handout.c      who gets which task; recall; hedging
+ *     transfer.c     tasks that are too large for one message
  *     haltside.c     a job that the sink ends early
  *     sinkside.c     the sink: JOIN, STORED, verdicts, the end of the job
  *     audit.c        a job that is taken up again: its input against what is stored
@@ -106,6 +107,7 @@ struct dispatcher {
 
     struct buf room;         /* the batch that is being filled */
     struct session *target;  /* whom it is for */
+    struct seqset transfers; /* sessions to which something is on its way in pieces */
     bool asked;              /* tasks were asked for */
     bool dry;                /* and there were none */
     uint64_t hedge_again_ns; /* not before, tasks to be run twice are looked for */
@@ -198,6 +200,18 @@ void handout_turn(struct dispatcher *d, uint64_t now_ns);
 struct session *handout_pick_for_input(struct dispatcher *d);
 /* Numbers the tasks in d->room, notes them in the ledger and sends them to the session. */
 void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, uint64_t now_ns);
+
+/* transfer.c */
+bool transfer_is_needed(const struct dispatcher *d, size_t record_size);
+/* Sends the record of run->first in pieces, as the lane takes them. Nothing else may be on its way to the
+ * session in pieces. */
+void transfer_begin(struct dispatcher *d, struct session *s, const struct entry *entry,
+                    struct bytes record, const struct task_run *run, uint64_t now_ns);
+/* What is on its way to the session is queued again, if there is something. */
+void transfer_take_back(struct dispatcher *d, struct session *s);
+/* The task goes on to nobody who has not got all of it: from now on it travels alone. */
+void transfer_cut(struct dispatcher *d, const struct story *story);
+void transfer_turn(struct dispatcher *d, uint64_t now_ns);
 
 /* haltside.c */
 void haltside_take(struct dispatcher *d, struct bytes body, uint64_t now_ns); /* HALT */

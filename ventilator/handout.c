@@ -201,18 +201,28 @@ static void parcel_end_run(struct parcel *p)
     p->run.count = 0;
 }
 
-static void parcel_add(struct parcel *p, struct dispatcher *d, struct story *story,
-                       struct bytes record, uint64_t flags)
+/* The task is out at the session once more; `batch` is 0 for one that is on its way in pieces. */
+static struct task_run next_attempt(const struct dispatcher *d, struct session *s,
+                                    struct story *story, uint64_t flags, uint64_t batch)
 {
     story->attempts++;
     if (story->holder_count)
         story->hedge = story->attempts; /* not the last: what it doubles decides */
     else if (story->fails + 1 >= d->options.retries)
         flags |= TASK_LAST;
-    struct task_run run = {.first = story->seq,
-                           .number = story->attempts,
-                           .tries = story->fails + story->losses + 1,
-                           .flags = flags};
+    bool added = story_add_holder(
+        story, (struct holder){s, {d->options.incarnation, story->attempts}, batch});
+    assert(added); /* what is queued has no holder, what is hedged has one */
+    return (struct task_run){.first = story->seq,
+                             .number = story->attempts,
+                             .tries = story->fails + story->losses + 1,
+                             .flags = flags};
+}
+
+static void parcel_add(struct parcel *p, struct dispatcher *d, struct story *story,
+                       struct bytes record, uint64_t flags)
+{
+    struct task_run run = next_attempt(d, p->session, story, flags, p->session->batch + 1);
     if (p->run.first + p->run.count != run.first || p->run.number != run.number ||
         p->run.tries != run.tries || p->run.flags != run.flags)
         parcel_end_run(p);
@@ -220,10 +230,6 @@ static void parcel_add(struct parcel *p, struct dispatcher *d, struct story *sto
         p->run = run;
     p->run.count++;
     buf_put_bytes(&p->records, record);
-    bool added = story_add_holder(story, (struct holder){p->session,
-                                                         {d->options.incarnation, story->attempts},
-                                                         p->session->batch + 1});
-    assert(added); /* what is queued has no holder, what is hedged has one */
     p->tasks++;
     p->bytes += record.size;
 }
@@ -238,6 +244,14 @@ static void parcel_send(struct parcel *p, struct dispatcher *d)
     }
     buf_free(&p->message);
     buf_free(&p->records);
+}
+
+static void send_in_pieces(struct dispatcher *d, struct session *s, struct entry *entry,
+                           struct story *story, uint64_t flags, uint64_t now_ns)
+{
+    struct task_run run = next_attempt(d, s, story, flags, 0);
+    run.count = 1;
+    transfer_begin(d, s, entry, ledger_record(entry, run.first), &run, now_ns);
 }
 
 /* How lately it failed at the worker: 0 it did not, the more the later. */
@@ -266,10 +280,15 @@ static bool is_better_elsewhere(const struct dispatcher *d, const struct session
 }
 
 /* Whether the credit allows one more task of so many bytes; the reserve is for tasks that were
- * handed out before. */
-static bool fits(const struct parcel *p, const struct story *story, size_t size_bytes)
+ * handed out before. One that goes in pieces goes alone, and there is one at a time. */
+static bool fits(const struct parcel *p, const struct story *story, size_t size_bytes,
+                 bool in_pieces)
 {
     const struct session *s = p->session;
+    if (in_pieces && (p->tasks || s->transfer.block))
+        return false;
+    if (in_pieces)
+        size_bytes = task_pieces_credit(size_bytes);
     uint64_t tasks = p->sent_tasks + p->tasks;
     uint64_t bytes = p->sent_bytes + p->bytes + size_bytes;
     if (p->tasks && p->bytes + size_bytes > BATCH_BYTES_MAX)
@@ -282,34 +301,65 @@ static bool fits(const struct parcel *p, const struct story *story, size_t size_
 
 /* Sends the session a batch of what is queued, if `choosy` without what had better go elsewhere;
  * returns false if there is nothing for it. */
-static bool send_queued(struct dispatcher *d, struct session *s, uint64_t candidates, bool choosy)
+static bool send_queued(struct dispatcher *d, struct session *s, uint64_t candidates, bool choosy,
+                        uint64_t now_ns)
 {
     uint64_t most = (d->queue.members + candidates - 1) / candidates;
     uint64_t room = room_for(d, s, true);
     most = most < room ? most : room;
     most = most < BATCH_TASKS_MAX ? most : BATCH_TASKS_MAX;
     struct parcel p;
+    bool in_pieces = false;
     parcel_begin(&p, d, s);
     struct range r;
-    for (uint64_t at = 1; p.tasks < most && seqset_next(&d->queue, at, UINT64_MAX - 1, &r);
+    for (uint64_t at = 1;
+         p.tasks < most && !in_pieces && seqset_next(&d->queue, at, UINT64_MAX - 1, &r);
          at = r.first + 1) {
         struct entry *entry = ledger_find(&d->ledger, r.first);
         struct story *story = ledger_make_story(&d->ledger, entry, r.first, d->options.incarnation);
         struct bytes record = ledger_walk(&p.walk, entry, r.first);
         if (choosy && candidates > 1 && is_better_elsewhere(d, s, story))
             continue;
-        if (!fits(&p, story, record.size))
+        bool large = transfer_is_needed(d, record.size);
+        if (large && s->transfer.block)
+            continue; /* for somebody else; what is small may pass it */
+        if (!fits(&p, story, record.size, large))
             break;
         handout_unqueue(d, r.first, r.first);
-        parcel_add(&p, d, story, record, 0);
+        if (large)
+            send_in_pieces(d, s, entry, story, 0, now_ns);
+        else
+            parcel_add(&p, d, story, record, 0);
+        in_pieces = large;
     }
-    bool sent = p.tasks > 0;
+    bool sent = p.tasks > 0 || in_pieces;
     parcel_send(&p, d);
     return sent;
 }
 
+static void new_large_task(struct dispatcher *d, struct session *s, uint64_t now_ns)
+{
+    size_t size_bytes = d->room.size - TASKS_HEAD_SIZE;
+    struct block *block = block_new(&d->room);
+    struct entry *entry = ledger_append(&d->ledger, 1, &block, TASKS_HEAD_SIZE);
+    if (!s || room_for(d, s, false) == 0 || s->transfer.block ||
+        !session_has_bytes(s, task_pieces_credit(size_bytes))) {
+        seqset_add(&d->queue, entry->first, entry->first);
+        d->turn_wanted = true;
+        return;
+    }
+    struct story *story =
+        ledger_make_story(&d->ledger, entry, entry->first, d->options.incarnation);
+    send_in_pieces(d, s, entry, story, 0, now_ns);
+    handed_out(d, now_ns);
+}
+
 void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, uint64_t now_ns)
 {
+    if (tasks == 1 && transfer_is_needed(d, d->room.size - TASKS_HEAD_SIZE)) {
+        new_large_task(d, s, now_ns);
+        return;
+    }
     struct task_run run = {.first = d->ledger.read + 1,
                            .count = tasks,
                            .number = 1,
@@ -362,20 +412,27 @@ static struct session *emptiest(struct dispatcher *d)
     return best;
 }
 
-static void send_one(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t flags)
+/* The session must not be getting another one in pieces. */
+static void send_one(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t flags,
+                     uint64_t now_ns)
 {
-    struct parcel p;
-    parcel_begin(&p, d, s);
     struct entry *entry = ledger_find(&d->ledger, seq);
     struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
+    struct bytes record = ledger_record(entry, seq);
     handout_unqueue(d, seq, seq);
-    parcel_add(&p, d, story, ledger_walk(&p.walk, entry, seq), flags);
+    if (transfer_is_needed(d, record.size)) {
+        send_in_pieces(d, s, entry, story, flags, now_ns);
+        return;
+    }
+    struct parcel p;
+    parcel_begin(&p, d, s);
+    parcel_add(&p, d, story, record, flags);
     parcel_send(&p, d);
 }
 
-static void send_alone(struct dispatcher *d, struct session *s, uint64_t seq)
+static void send_alone(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns)
 {
-    send_one(d, s, seq, TASK_ALONE);
+    send_one(d, s, seq, TASK_ALONE, now_ns);
     s->alone = seq;
     s->reserved = false;
 }
@@ -399,7 +456,7 @@ static void hand_out_lonely(struct dispatcher *d, uint64_t now_ns)
         if (!s)
             return;
         if (session_unfinished(s) == 0) {
-            send_alone(d, s, seqset_min(&d->lonely));
+            send_alone(d, s, seqset_min(&d->lonely), now_ns);
             handed_out(d, now_ns);
             continue;
         }
@@ -467,7 +524,7 @@ static struct session *idlest_but(const struct dispatcher *d, const struct sessi
     struct session *best = NULL;
     for (size_t i = 0; i < d->session_count; i++) {
         struct session *s = d->sessions[i];
-        if (s != not_this && wants_work(d, s) && session_reserve_room(s) &&
+        if (s != not_this && wants_work(d, s) && session_reserve_room(s) && !s->transfer.block &&
             (!best || is_less_busy(s, best)))
             best = s;
     }
@@ -538,7 +595,7 @@ static void hedge(struct dispatcher *d, uint64_t now_ns)
         struct session *s = idlest_but(d, all.items[i].at);
         if (!s)
             continue;
-        send_one(d, s, all.items[i].seq, 0);
+        send_one(d, s, all.items[i].seq, 0, now_ns);
         handed_out(d, now_ns);
     }
     free(all.items);
@@ -552,7 +609,7 @@ static void hand_out_queue(struct dispatcher *d, bool choosy, uint64_t now_ns)
         struct session *s = pick_for_queue(d, &candidates);
         if (!s)
             break;
-        if (send_queued(d, s, candidates, choosy))
+        if (send_queued(d, s, candidates, choosy, now_ns))
             handed_out(d, now_ns);
         else
             passed_over = s->passed_over = true; /* nothing for it, or no byte credit */

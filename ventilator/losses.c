@@ -99,6 +99,7 @@ void losses_charge(struct dispatcher *d, struct session *s, uint64_t now_ns)
             story->losses++;
             story->judge_at_ns = o->expires_ns;
             add_death(d, seq, s);
+            transfer_cut(d, story);
         }
 }
 

@@ -8,6 +8,9 @@
 #include "common/log.h"
 #include "ventilator/ventilator.h"
 
+/* --queue-max: so that, if tasks are large, some can be at workers at a time */
+enum { QUEUE_MAX_USUAL = 16 << 20, QUEUE_TASKS = 4 };
+
 struct settings {
     struct ventilator_options ventilator;
     struct words files;
@@ -27,7 +30,7 @@ static const struct option_row rows[] = {
     {"pipe", NULL, OPTION_FLAG, AT(ventilator.source.pipe),
      .help = "tasks are blocks of whole lines"},
     {"block", NULL, OPTION_SIZE, AT(ventilator.source.block), "BYTES",
-     .help = "with --pipe: most of a block (1M)", .min = 1},
+     .help = "with --pipe: most of a block (1M)", .min = 1, .max = TASK_SIZE_MAX},
     {"recend", NULL, OPTION_TEXT, AT(ventilator.source.recend), "STR",
      .help = "with --pipe: records end with STR (\\n)"},
     {"recstart", NULL, OPTION_TEXT, AT(ventilator.source.recstart), "STR",
@@ -55,7 +58,7 @@ static const struct option_row rows[] = {
     {"queue-max", NULL, OPTION_SIZE, AT(ventilator.queue_max_bytes), "BYTES", .help = NULL,
      .min = 65536},
     {"task-max", NULL, OPTION_SIZE, AT(ventilator.task_max_bytes), "BYTES", .help = NULL, .min = 1,
-     .max = 1 << 20},
+     .max = TASK_SIZE_MAX},
     {"ready-fd", NULL, OPTION_COUNT, AT(ready_fd), "FD", .help = NULL, .min = 3, .max = 1 << 20},
     {"first-life", NULL, OPTION_FLAG, AT(ventilator.is_first), .help = NULL},
     {"parent", NULL, OPTION_COUNT, AT(ventilator.parent), "PID", .help = NULL, .min = 1},
@@ -76,8 +79,6 @@ static struct settings defaults(void)
 {
     return (struct settings){.ventilator = {.bind = "tcp://127.0.0.1:5556",
                                             .retries = 1,
-                                            .queue_max_bytes = 16 << 20,
-                                            .task_max_bytes = 1 << 20,
                                             .heartbeat_ns = 500 * NS_PER_MS,
                                             .give_up_ns = 60 * NS_PER_S,
                                             .source = {.values = 1}}};
@@ -95,14 +96,18 @@ static int run(void *target, struct options *options)
     for (size_t i = 0; i < settings->files.count; i++)
         inputs_add_file(&inputs, settings->files.items[i]);
     inputs_add_words(&inputs, options->words);
-    const struct source_options *source = &settings->ventilator.source;
+    struct source_options *source = &settings->ventilator.source;
     if (source->pipe && (source->null || source->values > 1 || source->colsep)) {
         log_line("--pipe cuts the input into blocks, not into values; leave out -0 (give --recend "
                  "'\\0'), -n and --colsep");
         return 255;
     }
-    settings->ventilator.source.inputs = &inputs;
-    settings->ventilator.source.task_max = settings->ventilator.task_max_bytes;
+    source->inputs = &inputs;
+    source->task_max = source_task_max(settings->ventilator.task_max_bytes, source->block);
+    if (!settings->ventilator.queue_max_bytes)
+        settings->ventilator.queue_max_bytes = source->task_max > QUEUE_MAX_USUAL / QUEUE_TASKS
+                                                   ? QUEUE_TASKS * source->task_max
+                                                   : QUEUE_MAX_USUAL;
     settings->ventilator.ready_fd = settings->ready_fd ? (int)settings->ready_fd : -1;
     int status = ventilator_run(&settings->ventilator);
     inputs_free(&inputs);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "ventilator/session.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,9 @@ struct session *session_new(uint64_t id, uint64_t connection, const struct peer 
 
 void session_free(struct session *s)
 {
+    block_release(&s->transfer.block);
+    for (size_t i = 0; i < TRANSFER_WINDOW; i++)
+        block_release(&s->transfer.sent[i]);
     seqset_free(&s->out);
     seqset_free(&s->finished);
     seqset_free(&s->release);
@@ -115,6 +119,41 @@ void session_sent(struct session *s, uint64_t first, uint64_t last, size_t size_
     s->sent_bytes += size_bytes;
 }
 
+void session_transfer(struct session *s, struct block *block, struct bytes record,
+                      const struct task_run *run)
+{
+    struct transfer *t = &s->transfer;
+    assert(!t->block);
+    t->block = block_hold(block);
+    t->record = record;
+    t->run = *run;
+    t->offset = 0;
+    seqset_add(&s->out, run->first, run->first);
+    s->sent_tasks++;
+    s->sent_bytes += task_pieces_credit(record.size);
+    s->holds_fast = false;
+}
+
+bool session_transfers(const struct session *s, uint64_t seq)
+{
+    return s->transfer.block && s->transfer.run.first == seq;
+}
+
+void session_transferred(struct session *s)
+{
+    append_order(s, s->transfer.run.first, s->transfer.run.first);
+    block_release(&s->transfer.block);
+}
+
+static void cut_transfer(struct session *s)
+{
+    struct transfer *t = &s->transfer;
+    s->sent_tasks--;
+    s->sent_bytes -= task_pieces_credit(t->record.size);
+    t->cut = t->offset ? t->run.first : t->cut;
+    block_release(&t->block);
+}
+
 void session_has(struct session *s, uint64_t seq, bool finished)
 {
     seqset_add(&s->out, seq, seq);
@@ -130,6 +169,8 @@ void session_forget(struct session *s, uint64_t first, uint64_t last)
     seqset_remove(&s->finished, first, last);
     if (s->alone >= first && s->alone <= last)
         s->alone = 0;
+    if (s->transfer.block && s->transfer.run.first >= first && s->transfer.run.first <= last)
+        cut_transfer(s);
 }
 
 static void add_stint(struct session *s, uint64_t first, uint64_t last, uint64_t since_ns)
@@ -200,7 +241,7 @@ uint64_t session_unfinished(const struct session *s)
 
 uint64_t session_unstarted(const struct session *s)
 {
-    uint64_t unfinished = session_unfinished(s);
+    uint64_t unfinished = session_unfinished(s) - (s->transfer.block != NULL);
     return unfinished > s->slots ? unfinished - s->slots : 0;
 }
 

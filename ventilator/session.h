@@ -10,6 +10,18 @@ struct stint {
     uint64_t since_ns;
 };
 
+/* A task that is on its way to a session in pieces, and is not there before the last (transfer.c). */
+enum { TRANSFER_WINDOW = 4 /* pieces that may wait for the connection */ };
+struct transfer {
+    struct block *block; /* in which the record is; NULL: there is none */
+    struct bytes record;
+    struct task_run run;                 /* the task; without records */
+    uint64_t offset;                     /* of what was sent */
+    uint64_t cut;                        /* a task of which nothing more will come; 0: none */
+    struct block *sent[TRANSFER_WINDOW]; /* the last pieces, of this task or the one before */
+    size_t next;                         /* where in `sent` */
+};
+
 /* One worker's membership, as the ventilator knows it: its two connections, what it was sent, what
  * it may still be sent. `out` is what it has and is not stored; `finished` is the part of it that
  * it reported done. */
@@ -33,6 +45,7 @@ struct session {
     uint64_t sent_bytes;
     uint64_t batch; /* number of the lane's last batch */
 
+    struct transfer transfer;
     struct seqset out;
     struct seqset finished;
     struct stint *stints; /* what runs for more than a second, by its last heartbeat */
@@ -66,7 +79,15 @@ void session_free(struct session *s);
 void session_sent(struct session *s, uint64_t first, uint64_t last, size_t size_bytes);
 /* It has them without having been sent them by this session: named in its JOIN. */
 void session_has(struct session *s, uint64_t seq, bool finished);
-/* Forgets first..last: stored, returned, failed or cancelled. */
+/* A task is to be sent in pieces, of which nothing is sent yet: it is out, counts towards the credit, and
+ * cannot have begun. No other may be on its way. */
+void session_transfer(struct session *s, struct block *block, struct bytes record,
+                      const struct task_run *run);
+bool session_transfers(const struct session *s, uint64_t seq);
+/* All of it was sent: from here on it is a task like others. */
+void session_transferred(struct session *s);
+/* Forgets first..last: stored, returned, failed or cancelled. What is on its way is cut off, and never
+ * counted. */
 void session_forget(struct session *s, uint64_t first, uint64_t last);
 
 /* Its heartbeat names these as running for so long. */

@@ -397,11 +397,13 @@ static struct verdict_item judgement(struct dispatcher *d, uint64_t seq)
 {
     struct entry *entry = ledger_find(&d->ledger, seq);
     struct story *story = entry_story(entry, seq);
+    struct bytes record = ledger_record(entry, seq);
     return (struct verdict_item){.status = entry->block ? RESULT_LOST : RESULT_TASK_TOO_LARGE,
                                  .first = seq,
                                  .last = seq,
                                  .tries = story ? story->fails + story->losses : 0,
-                                 .task = ledger_record(entry, seq)};
+                                 .task = transfer_is_needed(d, record.size) ? (struct bytes){0}
+                                                                            : record};
 }
 
 /* As many as fit a frame, from d->verdicts_from on; returns false if there are none. */

@@ -37,6 +37,13 @@ struct source {
     struct hash fingerprint;
 };
 
+size_t source_task_max(uint64_t given, uint64_t block)
+{
+    if (given)
+        return (size_t)given;
+    return block > TASK_SIZE_USUAL ? (size_t)block : TASK_SIZE_USUAL;
+}
+
 static struct hash fingerprint(const struct source_options *options, const struct inputs *inputs)
 {
     struct buf text = {0};

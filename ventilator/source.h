@@ -31,6 +31,9 @@ struct source_options {
     size_t task_max;               /* most bytes of a task's arguments joined by blanks */
 };
 
+/* --task-max, as it was given (0: not at all): by default what a --block needs. */
+size_t source_task_max(uint64_t given, uint64_t block);
+
 struct source;
 
 /* ERR_NONE: `*source` is the caller's. Otherwise nothing was made and `why` is a whole sentence:

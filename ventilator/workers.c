@@ -375,6 +375,8 @@ void workers_lane_end(struct dispatcher *d, struct session *s)
 {
     if (s->ended || !s->lane)
         return;
+    transfer_take_back(d, s);
+    s->transfer.cut = 0; /* END says that as well */
     struct buf m = {0};
     wire_begin(&m, KIND_END, dispatcher_head(d, KIND_END, s->id));
     number_put(&m, s->batch);

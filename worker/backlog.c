@@ -56,7 +56,7 @@ static void put(struct backlog *b, size_t at, const struct backlog_run *run)
     *place = *run;
     block_hold(place->block);
     b->tasks += run->count;
-    b->size_bytes += run->records.size;
+    b->size_bytes += backlog_run_credit(run);
 }
 
 void backlog_add(struct backlog *b, const struct backlog_run *run)
@@ -101,7 +101,7 @@ bool backlog_take(struct backlog *b, uint64_t max, struct backlog_run *taken)
     else
         erase(b, b->head);
     b->tasks -= taken->count;
-    b->size_bytes -= taken->records.size;
+    b->size_bytes -= backlog_run_credit(taken);
     return true;
 }
 
@@ -112,10 +112,10 @@ static void cut(struct backlog *b, size_t at, uint64_t first, uint64_t last)
     struct backlog_run middle = split(run, first - run->first);
     struct backlog_run right = split(&middle, last - first + 1);
     b->tasks -= middle.count;
-    b->size_bytes -= middle.records.size;
+    b->size_bytes -= backlog_run_credit(&middle);
     if (right.count && run->count) {
         b->tasks -= right.count; /* put counts them again */
-        b->size_bytes -= right.records.size;
+        b->size_bytes -= backlog_run_credit(&right);
         put(b, at + 1, &right);
     } else if (right.count) {
         *run = right;

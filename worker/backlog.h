@@ -4,7 +4,7 @@
 
 #include "common/block.h"
 #include "common/seqset.h"
-#include "common/task.h"
+#include "common/wire.h"
 
 /* Tasks that were received and not begun, in the order in which they came.
  *
@@ -18,9 +18,16 @@ struct backlog_run {
     uint64_t count;
     struct attempt attempt;
     uint32_t tries;
-    bool last;  /* no tries left after this one */
-    bool alone; /* nothing else may run here while one of these does */
+    bool in_pieces; /* one task, that came so and may be in a file */
+    bool last;      /* no tries left after this one */
+    bool alone;     /* nothing else may run here while one of these does */
 };
+
+/* What it counts towards the credit. */
+static inline uint64_t backlog_run_credit(const struct backlog_run *run)
+{
+    return run->in_pieces ? task_pieces_credit(run->records.size) : run->records.size;
+}
 
 struct backlog {
     struct backlog_run *runs;
@@ -28,7 +35,7 @@ struct backlog {
     size_t end;  /* behind the last */
     size_t capacity;
     uint64_t tasks;
-    uint64_t size_bytes; /* of their records */
+    uint64_t size_bytes; /* of their records, as they count towards the credit */
 };
 
 void backlog_free(struct backlog *b); /* empty afterwards, may be used again */

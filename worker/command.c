@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/expand.h"
 #include "common/quote.h"
+#include "common/tempfile.h"
 #include "common/xalloc.h"
 #include "worker/child.h"
 #include "worker/environment.h"
@@ -22,6 +23,7 @@
 static char shell_path[] = "/bin/sh";
 
 enum { STATUS_CANNOT_EXECUTE = 126, STATUS_NOT_FOUND = 127 }; /* as shells have them */
+enum { INPUT_CHUNK = 1 << 20 };
 
 struct slot {
     bool busy;
@@ -86,14 +88,12 @@ static void finish_unstarted(struct command *command, struct slot *slot, enum re
     free(line);
 }
 
-static void give_back(struct command *command, struct slot *slot, const char *program, int error)
+static void give_back(struct command *command, struct slot *slot, const struct why *why)
 {
-    struct why why;
-    fail(&why, ERR_IO, "cannot start %s: %s", program, strerror(error));
     slot->busy = false;
     command->events.returned(command->events.context, slot->assignment.slot, slot->assignment.first,
                              1);
-    command->events.broken(command->events.context, why.text);
+    command->events.broken(command->events.context, why->text);
 }
 
 static void finish_no_program(struct command *command, struct slot *slot, enum error error,
@@ -112,45 +112,46 @@ static bool is_about_program(int error)
 static void could_not_start(struct command *command, struct slot *slot, const char *program,
                             int error)
 {
+    struct why why;
     if (error == E2BIG) {
         finish_unstarted(command, slot, RESULT_BAD_TASK, 0,
                          "the task makes an argument list that is too long for this system");
     } else if (!command->path && is_about_program(error)) {
-        struct why why;
         enum error kind = error == ENOENT ? ERR_NOT_FOUND : ERR_ACCESS;
         fail(&why, kind, "cannot start %s: %s", program, strerror(error));
         finish_no_program(command, slot, kind, &why);
     } else {
-        give_back(command, slot, program, error);
+        fail(&why, ERR_IO, "cannot start %s: %s", program, strerror(error));
+        give_back(command, slot, &why);
     }
 }
 
-/* A file in memory that holds `block`, to be read from its start; -1: errno tells why there is none. */
-static int file_of(struct bytes block)
+static enum error open_file(const struct command *command, size_t size, int *fd, struct why *why)
 {
-    int fd = memfd_create("zfarm-block", MFD_CLOEXEC);
-    ssize_t size = 1;
-    for (size_t at = 0; fd >= 0 && size > 0 && at < block.size; at += (size_t)size)
-        size = pwrite(fd, block.data + at, block.size - at, (off_t)at);
-    if (fd < 0 || size > 0)
-        return fd;
-    int error = errno;
-    close(fd);
-    errno = error;
-    return -1;
+    if (size > OUTPUT_MEMORY_MAX)
+        return tempfile_open(command->options->base.tmpdir, fd, why);
+    *fd = memfd_create("zfarm-block", MFD_CLOEXEC);
+    return *fd >= 0 ? ERR_NONE
+                    : fail(why, ERR_IO, "cannot make a file in memory: %s", strerror(errno));
 }
 
-/* Returns the errno of what failed. */
-static int start_child(struct command *command, struct slot *slot, struct child_spec *spec,
-                       struct bytes block)
+/* Makes a file that holds `input`, the task of the assignment, to be read from its start: in memory, or
+ * if it is large in --tmpdir. */
+static enum error file_of(const struct command *command, const struct assignment *assignment,
+                          struct bytes input, int *fd, struct why *why)
 {
-    if (!command->options->pipe)
-        return child_start(&slot->child, spec);
-    spec->in = file_of(block);
-    if (spec->in < 0)
-        return errno;
-    int error = child_start(&slot->child, spec);
-    close(spec->in);
+    enum error error = open_file(command, input.size, fd, why);
+    if (error)
+        return error;
+    for (size_t at = 0, size; at < input.size && !error; at += size) {
+        size = input.size - at < INPUT_CHUNK ? input.size - at : INPUT_CHUNK;
+        struct bytes chunk = {input.data + at, size};
+        error = tempfile_write(*fd, chunk, at, why);
+        if (assignment->block)
+            block_cool(assignment->block, chunk);
+    }
+    if (error)
+        close(*fd);
     return error;
 }
 
@@ -169,7 +170,14 @@ static void start_program(struct command *command, struct slot *slot, const char
         .extra = -1,
         .timeout_ns = time_limit_ns(&command->limit),
     };
-    int error = start_child(command, slot, &spec, block);
+    struct why why;
+    if (command->options->pipe && file_of(command, assignment, block, &spec.in, &why)) {
+        give_back(command, slot, &why);
+        return;
+    }
+    int error = child_start(&slot->child, &spec);
+    if (spec.in >= 0)
+        close(spec.in);
     if (error)
         could_not_start(command, slot, path, error);
 }

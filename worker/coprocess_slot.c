@@ -275,18 +275,35 @@ static uint64_t window(const struct coprocess_slot *slot)
     return most ? most : 1;
 }
 
+/* The room of one that was large is given back. */
+static void clear_lines(struct coprocess_slot *slot)
+{
+    slot->lines_at = 0;
+    if (slot->lines.capacity > 2 * LINES_MAX)
+        buf_free(&slot->lines);
+    else
+        buf_clear(&slot->lines);
+}
+
 static void flush(struct coprocess_shared *shared, struct coprocess_slot *slot, uint64_t now_ns)
 {
     ssize_t written = 0;
     if (slot->lines.size)
-        written = write(slot->in, slot->lines.data, slot->lines.size);
+        written =
+            write(slot->in, slot->lines.data + slot->lines_at, slot->lines.size - slot->lines_at);
     if (written > 0) {
-        buf_drop_front(&slot->lines, (size_t)written);
+        slot->lines_at += (size_t)written;
         slot->wrote = true;
+    }
+    if (slot->lines_at == slot->lines.size) {
+        clear_lines(slot);
+    } else if (slot->lines_at > slot->lines.size / 2) { /* each byte is moved once, as a rule */
+        buf_drop_front(&slot->lines, slot->lines_at);
+        slot->lines_at = 0;
     }
     if (written < 0 &&
         errno != EAGAIN) { /* it reads no more, and may yet answer what it has read */
-        buf_clear(&slot->lines);
+        clear_lines(slot);
         if (!slot->wrote)
             slot->given = slot->batch.done;
         note_closed(shared, slot, now_ns);
@@ -336,7 +353,7 @@ static void feed(struct coprocess_shared *shared, struct coprocess_slot *slot, u
     struct slot_batch *batch = &slot->batch;
     uint64_t most = window(slot);
     while (slot->closed_ns == NEVER && batch->assigned && slot->given < batch->assignment.count &&
-           slot->given - batch->done < most && slot->lines.size < LINES_MAX) {
+           slot->given - batch->done < most && slot->lines.size - slot->lines_at < LINES_MAX) {
         struct bytes before = slot->rest;
         bool idle = slot->given == batch->done;
         if (put_line(shared, slot)) {
@@ -529,7 +546,7 @@ void coprocess_slot_exited(struct coprocess_shared *shared, struct coprocess_slo
     child_exited(&slot->process);
     close_fd(&slot->in);
     close_fd(&slot->out);
-    buf_clear(&slot->lines);
+    clear_lines(slot);
     say_how_it_ended(shared, slot, status);
     charge(slot, status, now_ns);
     capture_reset(&slot->answer);

@@ -55,9 +55,10 @@ struct coprocess_slot {
     bool wrote;         /* it has got something of the tasks that it has */
     uint64_t closed_ns; /* when it closed its input or output: as a rule it is ending; NEVER */
     struct slot_batch batch;
-    uint32_t given;        /* tasks of the batch whose lines were made */
-    struct bytes rest;     /* the records of the others */
-    struct buf lines;      /* made, and not written */
+    uint32_t given;    /* tasks of the batch whose lines were made */
+    struct bytes rest; /* the records of the others */
+    struct buf lines;  /* made, and from `lines_at` on not written */
+    size_t lines_at;
     struct capture answer; /* the beginning of one that has not ended */
     uint64_t since_ns;     /* when it began with the task that it is at */
     uint64_t mean_ns;      /* what a task took, of late */

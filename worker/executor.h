@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include "common/block.h"
 #include "common/clock.h"
 #include "common/result.h"
 #include "common/timeout.h"
@@ -31,6 +32,7 @@ struct assignment {
     bool last;            /* no try is left after it: a result that is not ok is final */
     uint64_t wants;       /* enum result_want: what the records of an outcome_run carry at least */
     struct bytes records; /* task.h; the caller keeps them until the slot is free again */
+    const struct block *block; /* in which they are; NULL: not known */
 };
 
 /* What a task wrote: in memory, or in an unlinked temporary file when it was much. */

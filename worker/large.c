@@ -40,6 +40,7 @@ static void result_let_go(struct large *l, struct large_result *r)
 {
     l->size_bytes -= r->size_bytes;
     buf_free(&r->head);
+    block_release(&r->block);
     output_let_go(&r->out);
     output_let_go(&r->err);
 }
@@ -62,7 +63,7 @@ bool large_fits(const struct result *result, const struct output *out, const str
 }
 
 void large_put(struct large *l, const struct result *result, const struct output *out,
-               const struct output *err)
+               const struct output *err, struct block *block)
 {
     if (l->count == l->capacity) {
         l->capacity = l->capacity ? l->capacity * 2 : 4;
@@ -74,10 +75,17 @@ void large_put(struct large *l, const struct result *result, const struct output
                                .tries = result->tries,
                                .final = result->final,
                                .ok = result->status == RESULT_OK};
-    result_put_head(&r->head, result, output_size(out), output_size(err));
+    if (block && result->task.size) {
+        r->block = block_hold(block);
+        r->task = result->task;
+        r->task_at =
+            result_put_head_around_task(&r->head, result, output_size(out), output_size(err));
+    } else {
+        result_put_head(&r->head, result, output_size(out), output_size(err));
+    }
     output_keep(&r->out, out);
     output_keep(&r->err, err);
-    r->total = r->head.size + output_size(out) + output_size(err);
+    r->total = r->head.size + r->task.size + output_size(out) + output_size(err);
     r->size_bytes = OVERHEAD_BYTES + r->head.size + (out->fd < 0 ? out->bytes.size : 0) +
                     (err->fd < 0 ? err->bytes.size : 0);
     l->size_bytes += r->size_bytes;
@@ -110,8 +118,11 @@ static enum error put_part(struct buf *to, const struct output *output, uint64_t
 static enum error put_content(struct buf *to, const struct large_result *r, uint64_t from,
                               uint64_t size, struct why *why)
 {
-    const struct output head = {.bytes = buf_bytes(&r->head), .fd = -1};
-    const struct output *const parts[] = {&head, &r->out, &r->err};
+    const struct output before = {.bytes = {r->head.data, r->task_at}, .fd = -1};
+    const struct output task = {.bytes = r->task, .fd = -1};
+    const struct output behind = {.bytes = {r->head.data + r->task_at, r->head.size - r->task_at},
+                                  .fd = -1};
+    const struct output *const parts[] = {&before, &task, &behind, &r->out, &r->err};
     uint64_t at = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         uint64_t part = output_size(parts[i]);
@@ -120,6 +131,8 @@ static enum error put_content(struct buf *to, const struct large_result *r, uint
             return error;
         at += part;
     }
+    if (r->block)
+        block_cool(r->block, r->task);
     return ERR_NONE;
 }
 

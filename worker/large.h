@@ -15,7 +15,10 @@ struct large_result {
     uint32_t tries;
     bool final;
     bool ok;
-    struct buf head;   /* of the record: all but the output */
+    struct buf head;     /* of the record: all but the output, and but the task if `block` has it */
+    struct block *block; /* NULL: the task is in the head */
+    struct bytes task;
+    size_t task_at;    /* where in the head it belongs */
     struct output out; /* memory or file, owned */
     struct output err;
     uint64_t total;      /* size of the record */
@@ -44,9 +47,9 @@ void large_free(struct large *l);
 /* Whether a result has to travel this way: its record is above RESULT_INLINE_MAX, or in a file. */
 bool large_fits(const struct result *result, const struct output *out, const struct output *err);
 /* Takes over the files of `out` and `err` and copies what is in memory; `result` is everything
- * else. */
+ * else. `block`: in which the task is, large itself, which is held and not copied; or NULL. */
 void large_put(struct large *l, const struct result *result, const struct output *out,
-               const struct output *err);
+               const struct output *err, struct block *block);
 /* Makes the next piece. Returns ERR_NONE with *piece NULL when there is nothing to be sent; else
  * the caller releases *piece. ERR_IO: a file cannot be read back, and the result is lost. */
 enum error large_piece(struct large *l, struct frame_head head, struct bytes worker,

@@ -36,7 +36,7 @@ void running_start(struct running *r, unsigned slot, const struct backlog_run *r
     s->duration_ns = s->finished = 0;
     r->busy++;
     r->alone = run->alone;
-    r->size_bytes += run->records.size;
+    r->size_bytes += backlog_run_credit(run);
 }
 
 static bool is_open(const struct slot *s, uint64_t seq)
@@ -83,7 +83,7 @@ static bool take_off(struct running *r, struct slot *s, uint64_t count)
         return false;
     r->busy--;
     r->alone = r->alone && r->busy;
-    r->size_bytes -= s->run.records.size;
+    r->size_bytes -= backlog_run_credit(&s->run);
     block_release(&s->run.block);
     return true;
 }

@@ -27,7 +27,7 @@ struct running {
     unsigned count;
     unsigned busy;
     bool alone;          /* what runs is to run alone */
-    uint64_t size_bytes; /* of the records of what is assigned */
+    uint64_t size_bytes; /* of the records of what is assigned, as they count towards the credit */
 };
 
 void running_init(struct running *r, unsigned slots);

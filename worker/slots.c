@@ -36,6 +36,7 @@ void slots_destroy(struct slots **slots)
     seqset_free(&s->report.finished);
     seqset_free(&s->report.returned);
     attempt_list_free(&s->report.failed);
+    lane_drop_pieces(s);
     free(s->early.items);
     free(s);
     *slots = NULL;

@@ -36,6 +36,7 @@ struct slots_options {
     struct peer peer;     /* its slices must outlive the core */
     struct hash executor; /* told in JOIN */
     uint64_t kept_max_bytes;
+    const char *tmpdir;   /* where tasks that come in pieces are put together */
     uint64_t give_up_ns;  /* without a ventilator for so long: EXIT */
     bool stay;            /* wait for the next job after one is over */
     const char *lanes;    /* endpoint that overrides WELCOME's, or NULL */

@@ -57,6 +57,7 @@ void slots_link_leave(struct slots *s, uint64_t now_ns)
     actions_do(&s->actions, SLOTS_CLOSE_CONTROL);
     backlog_give_back(&s->backlog, UINT64_MAX, NULL);
     s->early.count = 0;
+    lane_drop_pieces(s);
     s->leave_told = false;
     link->waiting = false;
     link->lane_ended = false;

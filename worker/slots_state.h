@@ -4,6 +4,7 @@
 
 #include "common/backoff.h"
 #include "common/clock.h"
+#include "common/pieces.h"
 #include "worker/actions.h"
 #include "worker/backlog.h"
 #include "worker/credit.h"
@@ -24,6 +25,7 @@
  */
 enum {
     ENDPOINT_MAX = sizeof(((struct slots_action *)0)->endpoint),
+    PIECES_MEMORY_MAX = 64 << 10,     /* a task that is put together goes to a file above it */
     EARLY_MAX = 4 * CREDIT_TASKS_MAX, /* cancellations that came before their tasks */
 };
 
@@ -111,6 +113,8 @@ struct slots {
     struct meter meter;
     struct report report;
     struct early early;
+    struct pieces pieces; /* of the task that comes in pieces */
+    struct block *whole;  /* that task's record, when all have come; else NULL */
     struct actions actions;
     enum leaving leaving;
     struct why leave_why; /* of BROKEN */
@@ -145,6 +149,9 @@ void slots_link_endpoint(const struct slots *s, const char *instead, struct byte
 void slots_link_turn(struct slots *s, uint64_t now_ns);
 void slots_link_forgive(struct slots *s, uint64_t late_ns, uint64_t now_ns);
 uint64_t slots_link_deadline(const struct slots *s);
+
+/* slots_lane.c */
+void lane_drop_pieces(struct slots *s); /* nothing more of them will come */
 
 /* slots_outlet.c */
 /* Has a connection to this sink, unless there is one: epoch 0 for none. */

@@ -42,7 +42,8 @@ void work_start(struct slots *s, uint64_t now_ns)
                                                         .tries = run.tries,
                                                         .last = run.last,
                                                         .wants = s->outlet.wants,
-                                                        .records = run.records});
+                                                        .records = run.records,
+                                                        .block = run.block});
         s->moved_ns = now_ns;
     }
 }
@@ -110,18 +111,21 @@ static struct result result_of(const struct slots *s, const struct backlog_run *
         struct task content;
         r.has_hash = !task_take(&records, &content);
         r.hash = r.has_hash ? task_hash(content) : r.hash;
+        if (task->in_pieces)
+            block_cool(task->block, task->records);
     }
     return r;
 }
 
-static void take_result(struct slots *s, struct result *r, const struct outcome *outcome)
+static void take_result(struct slots *s, struct result *r, const struct outcome *outcome,
+                        const struct backlog_run *task)
 {
     if (r->final)
         s->counts.finished++;
     else
         attempt_list_add(&s->report.failed, r->seq, r->attempt);
     if (large_fits(r, &outcome->out, &outcome->err)) {
-        large_put(&s->large, r, &outcome->out, &outcome->err);
+        large_put(&s->large, r, &outcome->out, &outcome->err, task->in_pieces ? task->block : NULL);
         return;
     }
     r->out = outcome->out.bytes;
@@ -143,7 +147,7 @@ void slots_finished(struct slots *s, const struct outcome *outcome, uint64_t now
     bool found = running_find(&s->running, outcome->slot, outcome->seq, &task, &wanted);
     if (wanted && !s->gone && !has_final(s, outcome->seq, outcome->seq)) {
         struct result r = result_of(s, &task, outcome);
-        take_result(s, &r, outcome);
+        take_result(s, &r, outcome, &task);
     } else {
         output_discard(&outcome->out);
         output_discard(&outcome->err);

@@ -386,6 +386,7 @@ static void make_slots(struct worker *w, unsigned slots)
                                              .pid = (uint64_t)getpid()},
                                     .executor = executor_hash(o),
                                     .kept_max_bytes = KEPT_MAX,
+                                    .tmpdir = o->tmpdir,
                                     .give_up_ns = o->give_up_ns,
                                     .stay = o->stay,
                                     .lanes = o->lanes,

@@ -63,7 +63,7 @@ static const struct option_row rows[] = {
      .help = "a task is a block of lines, on the stdin of COMMAND",
      .children = VENTILATOR | WORKER},
     {"block", NULL, OPTION_SIZE, AT(block), "BYTES", .help = "with --pipe: most of a block (1M)",
-     .min = 1, .children = VENTILATOR},
+     .min = 1, .max = TASK_SIZE_MAX, .children = VENTILATOR},
     {"recend", NULL, OPTION_TEXT, AT(recend), "STR",
      .help = "with --pipe: records end with STR (\\n)", .children = VENTILATOR},
     {"recstart", NULL, OPTION_TEXT, AT(recstart), "STR",
@@ -102,7 +102,7 @@ static const struct option_row rows[] = {
     {"output-max", NULL, OPTION_LIMIT, AT(output_max), "BYTES", .help = NULL, .min = 1,
      .children = WORKER},
     {"task-max", NULL, OPTION_SIZE, AT(task_max_bytes), "BYTES", .help = NULL, .min = 1,
-     .max = 1 << 20, .children = VENTILATOR},
+     .max = TASK_SIZE_MAX, .children = VENTILATOR},
     {"queue-max", NULL, OPTION_SIZE, AT(number), "BYTES", .help = NULL, .min = 65536,
      .children = VENTILATOR},
     {"spool-max", NULL, OPTION_SIZE, AT(number), "BYTES", .help = NULL, .children = SINK},
@@ -126,7 +126,7 @@ static struct source_options source_options(const struct settings *s, const stru
                                    .null = s->null,
                                    .values = s->values,
                                    .colsep = s->colsep,
-                                   .task_max = s->task_max_bytes};
+                                   .task_max = source_task_max(s->task_max_bytes, s->block)};
 }
 
 static int show(const struct settings *s, char *const *words, size_t command)
@@ -302,7 +302,7 @@ static int run(void *target, struct options *options)
 
 int run_main(int argc, char **argv)
 {
-    struct settings settings = {.values = 1, .task_max_bytes = 1 << 20, .ssh = "ssh"};
+    struct settings settings = {.values = 1, .ssh = "ssh"};
     int status = cli_main(&table, &settings, argc, argv, run);
     words_free(&settings.files);
     words_free(&settings.hosts);

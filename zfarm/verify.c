@@ -29,11 +29,11 @@ static const struct option_row rows[] = {
     {"max-args", "n", OPTION_COUNT, AT(values), "N", .help = "N values a task", .min = 1},
     {"colsep", NULL, OPTION_TEXT, AT(colsep), "REGEX", .help = "split lines into {1} {2} ..."},
     {"pipe", NULL, OPTION_FLAG, AT(pipe), .help = "a task is a block of lines"},
-    {"block", NULL, OPTION_SIZE, AT(block), "BYTES", .help = NULL, .min = 1},
+    {"block", NULL, OPTION_SIZE, AT(block), "BYTES", .help = NULL, .min = 1, .max = TASK_SIZE_MAX},
     {"recend", NULL, OPTION_TEXT, AT(recend), "STR", .help = NULL},
     {"recstart", NULL, OPTION_TEXT, AT(recstart), "STR", .help = NULL},
     {"task-max", NULL, OPTION_SIZE, AT(task_max_bytes), "BYTES", .help = NULL, .min = 1,
-     .max = 1 << 20},
+     .max = TASK_SIZE_MAX},
 };
 
 static const struct option_table table = {
@@ -259,7 +259,7 @@ static int verify(const struct settings *s, const char *path, const struct input
                                     .block = s->block,
                                     .recend = s->recend,
                                     .recstart = s->recstart,
-                                    .task_max = s->task_max_bytes};
+                                    .task_max = source_task_max(s->task_max_bytes, s->block)};
     struct why why;
     enum error error = store_view_open(&a.view, path, &a.job, &why);
     error = error ? error : walk(&a, &source, &why);
@@ -304,7 +304,7 @@ static int run(void *target, struct options *options)
 
 int verify_main(int argc, char **argv)
 {
-    struct settings settings = {.values = 1, .task_max_bytes = 1 << 20};
+    struct settings settings = {.values = 1};
     int status = cli_main(&table, &settings, argc, argv, run);
     words_free(&settings.files);
     return status;

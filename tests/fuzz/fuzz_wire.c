@@ -75,7 +75,7 @@ static void try_tasks(struct bytes body)
         if (error)
             break;
         struct bytes records = run.records;
-        error = task_skip(&records, run.count);
+        error = task_skip(&records, run.flags & TASK_PIECES ? 0 : run.count);
         assert(!error && records.size == 0);
         struct buf once = {0};
         struct task_run again;

@@ -93,6 +93,10 @@ static void save_batches(const char *directory)
     task_run_put(&tasks, &(struct task_run){1, 2, 1, 1, TASK_LAST, buf_bytes(&records)});
     buf_free(&records);
     save(directory, "wire", "tasks", &tasks);
+    wire_begin(&tasks, KIND_TASKS, head);
+    tasks_begin(&tasks, 2);
+    task_run_put(&tasks, &(struct task_run){3, 1, 1, 1, TASK_PIECES, {NULL, 0}});
+    save(directory, "wire", "tasks-pieces", &tasks);
     save(directory, "wire", "results", &results);
 }
 

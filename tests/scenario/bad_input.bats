@@ -279,3 +279,15 @@ random_bytes() {
   says run.err "--store takes outputs of 256 MiB at most"
   [[ ! -e farm.db ]]
 }
+
+@test "a bound on tasks that none can have, and a block above it, are refused" {
+  farm 20 255 --task-max 2T -- echo ::: 1
+  says run.err "--task-max: '2T' is too large: it takes 1073741824 at most"
+  farm 20 255 --task-max none -- echo ::: 1
+  says run.err "--task-max: 'none' is not one of its values: it takes a number of bytes"
+  farm 20 255 --pipe --block 1025M -- cat :::: tasks
+  says run.err "--block: '1025M' is too large"
+  seq 3 >tasks
+  farm 20 255 --pipe --block 2M --task-max 1M -- cat :::: tasks
+  says run.err "--block 2097152 is more than a task may have, 1048576 bytes"
+}

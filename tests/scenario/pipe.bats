@@ -75,7 +75,7 @@ load farm
   echo 1 >in
   for options in '--pipe' '--pipe --shell' '--pipe --coprocess cat' '--pipe --plugin x.so' '--pipe --dry-run cat' \
     '--pipe --tag cat' '--pipe -n 2 cat' '--pipe -0 cat' '--pipe -I x cat' '--block 3 cat' '--recend x cat' \
-    '--pipe --block 2M cat' '--pipe cat ::: 1' '--pipe --store s.db --spool d cat'; do
+    '--pipe --block 2M --task-max 1M cat' '--pipe cat ::: 1' '--pipe --store s.db --spool d cat'; do
     read -ra words <<<"$options"
     start_reading in farm zfarm run "${words[@]}"
     ends farm 10 255

@@ -161,6 +161,25 @@ static void make_faults(struct plan *plan, struct rng *rng)
     }
 }
 
+/* Some runs have tasks that travel in pieces: many, or where there are thousands a few. */
+static void make_pieces(struct plan *plan, struct rng *rng)
+{
+    enum { PIECES_MOST = 12, MANY = 100 };
+    unsigned percent = plan->task_count > MANY ? 1 : 40;
+    if (!rng_chance(rng, 25))
+        return;
+    plan->task_inline_max = rng_between(rng, plan->task_count > MANY ? 130 : 16, 400);
+    plan->task_piece_max = rng_between(rng, 20, 2000);
+    size_t most = PIECES_MOST * plan->task_piece_max;
+    for (size_t i = 0; i < plan->task_count; i++) {
+        struct plan_task *task = &plan->tasks[i];
+        if (task->size > most || rng_chance(rng, percent))
+            task->size = (size_t)rng_between(rng, 8, most);
+        if (task->size > plan->largest)
+            plan->largest = task->size;
+    }
+}
+
 void plan_make(struct plan *plan, uint64_t seed)
 {
     struct rng rng;
@@ -173,6 +192,7 @@ void plan_make(struct plan *plan, uint64_t seed)
     make_members(plan, &rng);
     make_faults(plan, &rng);
     plan->hedge = rng_chance(&rng, 30);
+    make_pieces(plan, &rng);
 }
 
 void plan_free(struct plan *plan)

@@ -45,6 +45,8 @@ struct plan {
     unsigned retries;
     uint64_t retry_delay_ns; /* 0: none */
     bool hedge;
+    size_t task_inline_max; /* larger records travel in pieces of task_piece_max; 0: as in life */
+    size_t task_piece_max;
     uint64_t queue_max_bytes;
     uint64_t kept_max_bytes;
     uint64_t window_max_bytes;

@@ -145,6 +145,7 @@ static void put_body(struct buf *to, enum wire_kind kind, struct bytes body)
     struct released released = {0};
     struct halt halt;
     struct attempt_list list = {0};
+    struct piece piece;
     struct results_head head;
     struct bytes runs;
     uint64_t number;
@@ -153,6 +154,9 @@ static void put_body(struct buf *to, enum wire_kind kind, struct bytes body)
                    credit.size_bytes, credit.reserve);
     else if (kind == KIND_TASKS && !tasks_take(body, &number, &runs))
         put_runs(to, runs);
+    else if (kind == KIND_PIECE && !piece_take(body, &piece))
+        buf_printf(to, " %" PRIu64 "/%u @%" PRIu64 "+%zu/%" PRIu64, piece.seq, piece.attempt.number,
+                   piece.offset, piece.content.size, piece.total);
     else if (kind == KIND_RESULTS && !results_take(body, &head, &runs)) {
         buf_printf(to, " #%" PRIu64 " floor %" PRIu64, head.batch, head.floor);
         put_results(to, runs);
@@ -224,6 +228,36 @@ static void check_patience(struct sim *sim, const struct task_run *run)
     }
 }
 
+/* One large task at a time, in order from its first byte. */
+static void check_piece(struct cable *c, const struct frame_head *head, struct bytes body)
+{
+    struct tap_session *s = session_of(&c->sim->tap, head->session);
+    struct piece m;
+    if (piece_take(body, &m))
+        sim_violation(c->sim, "session %" PRIu64 " is sent a piece that is none", head->session);
+    bool goes_on = m.offset && m.seq == s->piece.seq && m.offset == s->piece_end &&
+                   attempt_equal(m.attempt, s->piece.attempt) && m.total == s->piece.total;
+    if (m.offset && !goes_on)
+        sim_violation(c->sim,
+                      "session %" PRIu64 " is sent a piece of task %" PRIu64 " that fits nothing",
+                      head->session, m.seq);
+    if (!m.offset)
+        s->piece_was_first = seqset_empty(&s->out);
+    s->piece = m;
+    s->piece_end = m.offset + m.content.size;
+}
+
+/* The task that its pieces are said to have brought; returns what it counts. */
+static uint64_t check_pieces(struct cable *c, const struct tap_session *s,
+                             const struct task_run *run)
+{
+    if (run->count != 1 || s->piece.seq != run->first || s->piece.attempt.number != run->number ||
+        s->piece_end != s->piece.total)
+        sim_violation(c->sim, "task %" PRIu64 " is said to be there, and its pieces are not",
+                      run->first);
+    return task_pieces_credit(s->piece.total);
+}
+
 static void check_credit(struct cable *c, const struct frame_head *head, struct bytes runs)
 {
     struct tap_session *s = session_of(&c->sim->tap, head->session);
@@ -233,7 +267,8 @@ static void check_credit(struct cable *c, const struct frame_head *head, struct 
     struct seqset sent = {0};
     while (runs.size && !task_run_take(&runs, &run)) {
         tasks += run.count;
-        bytes += run.records.size;
+        bytes += run.flags & TASK_PIECES ? check_pieces(c, s, &run) : run.records.size;
+        was_empty = run.flags & TASK_PIECES ? s->piece_was_first : was_empty;
         seqset_add(&sent, run.first, run.first + run.count - 1);
         check_company(c, head->incarnation, &run);
         check_patience(c->sim, &run);
@@ -389,4 +424,6 @@ void tap_sent(struct cable *c, const struct node *from, struct bytes message)
         check_server(c, &head, body);
     else if (head.kind == KIND_TASKS && !tasks_take(body, &batch, &runs))
         check_credit(c, &head, runs);
+    else if (head.kind == KIND_PIECE && c->kind == CABLE_LANE)
+        check_piece(c, &head, body);
 }

@@ -14,7 +14,10 @@ struct tap_session {
     struct credit granted;
     uint64_t tasks;
     uint64_t size_bytes;
-    struct seqset out; /* sent to it; not stored, returned or failed */
+    struct seqset out;    /* sent to it; not stored, returned or failed */
+    struct piece piece;   /* the last that was sent to it; without its content */
+    uint64_t piece_end;   /* up to where it had come with that */
+    bool piece_was_first; /* when that task's first one was sent it had nothing */
 };
 
 /* The tries of a task that were said to have failed. */

@@ -52,6 +52,8 @@ static void start(struct node *node)
                                          .hedge = plan->hedge,
                                          .random_seed = rng_next(&node->sim->fate),
                                          .queue_max_bytes = plan->queue_max_bytes,
+                                         .task_inline_max = plan->task_inline_max,
+                                         .task_piece_max = plan->task_piece_max,
                                          .heartbeat_ns = 500 * NS_PER_MS,
                                          .limit_ns = LIMIT_NS,
                                          .give_up_ns = 60 * NS_PER_S,
@@ -211,8 +213,10 @@ static bool take_tasks(struct ventilator_node *v, size_t tasks_max, size_t bytes
     for (; taken < tasks_max && v->read < sim->plan.task_count && comes_ns(v) <= sim->now_ns;
          taken++) {
         const struct plan_task *task = &sim->plan.tasks[v->read];
-        if (taken && (task->nature == NATURE_TOO_LARGE ||
-                      room->size - begin + record_size(task->size) > bytes_max))
+        size_t size = record_size(task->size);
+        bool in_pieces = sim->plan.task_inline_max && size > sim->plan.task_inline_max;
+        if (taken && (task->nature == NATURE_TOO_LARGE || in_pieces ||
+                      room->size - begin + size > bytes_max))
             break;
         if (++v->read > model->read)
             model->read = v->read;
@@ -221,6 +225,8 @@ static bool take_tasks(struct ventilator_node *v, size_t tasks_max, size_t bytes
             return true;
         }
         record_put(room, v->read, task->size);
+        if (in_pieces)
+            tasks_max = taken + 1; /* and nothing with it */
     }
     if (taken) {
         dispatcher_add_tasks(v->core, taken, sim->now_ns);

@@ -50,6 +50,7 @@ static void start(struct node *node)
                                              .host = bytes_of("here"),
                                              .release = bytes_of("0.1.0")},
                                     .kept_max_bytes = sim->plan.kept_max_bytes,
+                                    .tmpdir = "/tmp",
                                     .give_up_ns = 60 * NS_PER_S,
                                     .connect = "tcp://127.0.0.1:5556",
                                     .random_seed = rng_next(&sim->fate)};
@@ -278,7 +279,7 @@ bool worker_node_idles(struct node *node, uint64_t *unstarted)
     *unstarted = waits_alone ? 0 : s->backlog.tasks;
     return s->link.state == LINK_JOINED && s->outlet.state == OUTLET_UP && s->leaving == STAYING &&
            !s->stopping && !s->gone && !s->link.lane_ended && !work_kept_full(s) &&
-           s->backlog.tasks == 0 && s->running.busy < s->options.slots &&
+           s->backlog.tasks == 0 && !s->pieces.open && s->running.busy < s->options.slots &&
            !fake_runs_alone(&of(node)->executor);
 }
 

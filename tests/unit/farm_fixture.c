@@ -17,6 +17,11 @@ void ranges_of(const char *text, struct seqset *set)
     }
 }
 
+static size_t record_size(const struct farm *f, uint64_t seq)
+{
+    return seqset_has(&f->large, seq) ? 10000 : f->task_size;
+}
+
 /* ---- what peers hear ---- */
 
 static void put_set(struct buf *to, const char *name, const struct seqset *set)
@@ -74,7 +79,7 @@ static void hear_released(struct farm_peer *p, struct bytes body)
     released_free(&m);
 }
 
-static void hear_verdict(struct farm_peer *p, struct bytes body)
+static void hear_verdict(const struct farm *f, struct farm_peer *p, struct bytes body)
 {
     struct verdict m = {0};
     cr_assert_eq(verdict_take(body, &m), ERR_NONE);
@@ -85,7 +90,9 @@ static void hear_verdict(struct farm_peer *p, struct bytes body)
         if (m.items[i].workers.size)
             buf_printf(&p->heard, " (%.*s)", (int)m.items[i].workers.size,
                        (const char *)m.items[i].workers.data);
-        cr_assert_eq(m.items[i].task.size > 0, m.items[i].status == RESULT_LOST);
+        bool has_bytes = m.items[i].status == RESULT_LOST &&
+                         !transfer_is_needed(f->d, record_size(f, m.items[i].first));
+        cr_assert_eq(m.items[i].task.size > 0, has_bytes);
     }
     verdict_free(&m);
 }
@@ -131,11 +138,11 @@ static void hear_number(struct farm_peer *p, const char *name, struct bytes body
 }
 
 /* The rule of credit, task by task (docs/protocol.md, 6). */
-static void check_credit(struct farm_peer *p, const struct task_run *run, struct bytes record)
+static void check_credit(struct farm_peer *p, const struct task_run *run, uint64_t size_bytes)
 {
     const struct credit *c = &p->granted;
     p->got_tasks++;
-    p->got_bytes += record.size;
+    p->got_bytes += size_bytes;
     bool ordinary =
         p->got_tasks <= c->tasks && (p->got_bytes <= c->size_bytes || seqset_empty(&p->has));
     bool reserve = run->number > 1 && p->got_tasks <= c->reserve;
@@ -145,9 +152,24 @@ static void check_credit(struct farm_peer *p, const struct task_run *run, struct
               run->first, p->got_tasks, c->tasks, p->got_bytes, c->size_bytes, c->reserve);
 }
 
+static void hear_piece(struct farm_peer *p, struct bytes body)
+{
+    struct piece m;
+    cr_assert_eq(piece_take(body, &m), ERR_NONE);
+    if (m.offset == 0)
+        buf_clear(&p->pieces);
+    cr_assert_eq(m.offset, p->pieces.size);
+    buf_put_bytes(&p->pieces, m.content);
+    if (m.total)
+        buf_printf(&p->heard, "PIECE %" PRIu64 "@%" PRIu64, m.seq, m.offset);
+    else
+        buf_printf(&p->heard, "CUT %" PRIu64, m.seq);
+}
+
 static void hear_run(struct farm_peer *p, const struct task_run *run)
 {
-    struct bytes rest = run->records;
+    bool in_pieces = run->flags & TASK_PIECES;
+    struct bytes rest = in_pieces ? buf_bytes(&p->pieces) : run->records;
     uint64_t last = run->first + run->count - 1;
     for (uint64_t seq = run->first; seq <= last; seq++) {
         struct bytes record = rest;
@@ -159,7 +181,7 @@ static void hear_run(struct farm_peer *p, const struct task_run *run)
             memcpy(&number, task.body.data, sizeof number);
         cr_assert(!number || number == seq, "the bytes of task %" PRIu64 " came as %" PRIu64,
                   number, seq);
-        check_credit(p, run, record);
+        check_credit(p, run, in_pieces ? task_pieces_credit(record.size) : record.size);
         seqset_add(&p->has, seq, seq);
     }
     struct seqset set = {0};
@@ -171,6 +193,7 @@ static void hear_run(struct farm_peer *p, const struct task_run *run)
         buf_printf(&p->heard, " try%u", run->tries);
     buf_put_text(&p->heard, run->flags & TASK_LAST ? " last" : "");
     buf_put_text(&p->heard, run->flags & TASK_ALONE ? " alone" : "");
+    buf_put_text(&p->heard, in_pieces ? " pieces" : "");
 }
 
 static void hear_tasks(struct farm_peer *p, struct bytes body)
@@ -210,7 +233,7 @@ static void hear(struct farm *f, struct farm_peer *p, struct block *block)
     } else if (head.kind == KIND_RELEASED) {
         hear_released(p, body);
     } else if (head.kind == KIND_VERDICT) {
-        hear_verdict(p, body);
+        hear_verdict(f, p, body);
     } else if (head.kind == KIND_HALT) {
         hear_halt(p, body);
     } else if (head.kind == KIND_BECAUSE) {
@@ -219,6 +242,8 @@ static void hear(struct farm *f, struct farm_peer *p, struct block *block)
         hear_done(p, body);
     } else if (head.kind == KIND_TASKS) {
         hear_tasks(p, body);
+    } else if (head.kind == KIND_PIECE) {
+        hear_piece(p, body);
     } else if (head.kind == KIND_HELLO) {
         cr_assert_eq(token_take(body, &p->token), ERR_NONE);
         buf_put_text(&p->heard, "HELLO");
@@ -253,16 +278,25 @@ static void act(struct farm *f, struct dispatcher_action *action)
     }
     if (action->block && p)
         hear(f, p, action->block);
-    block_release(&action->block);
+    bool waits = f->slow_lanes && action->block && block_bytes(action->block).data[0] == KIND_PIECE;
+    cr_assert(!waits || f->waiting_count < FARM_WAITING_MAX);
+    if (waits)
+        f->waiting[f->waiting_count++] = action->block;
+    else
+        block_release(&action->block);
     if (action->kind == DISPATCHER_CLOSE_LANE && p)
         p->lane = 0;
     if (action->kind == DISPATCHER_CUT_CONTROL)
         f->cut = action->connection;
 }
 
-static size_t record_size(const struct farm *f, uint64_t seq)
+void farm_lanes_take(struct farm *f, size_t most)
 {
-    return seqset_has(&f->large, seq) ? 10000 : f->task_size;
+    size_t taken = most < f->waiting_count ? most : f->waiting_count;
+    for (size_t i = 0; i < taken; i++)
+        block_release(&f->waiting[i]);
+    f->waiting_count -= taken;
+    memmove(f->waiting, f->waiting + taken, f->waiting_count * sizeof *f->waiting);
 }
 
 static void put_task(struct farm *f, uint64_t seq)
@@ -291,10 +325,14 @@ static bool take_input(struct farm *f, size_t tasks_max, size_t bytes_max)
     }
     size_t tasks = 0, size_bytes = 0;
     for (; tasks < tasks_max && f->input && !seqset_has(&f->too_large, next + tasks); f->input--) {
-        size_bytes += record_size(f, next + tasks);
-        if (tasks && size_bytes > bytes_max)
+        size_t size = record_size(f, next + tasks);
+        bool in_pieces = transfer_is_needed(f->d, size);
+        size_bytes += size;
+        if (tasks && (in_pieces || size_bytes > bytes_max))
             break;
         put_task(f, next + tasks++);
+        if (in_pieces)
+            tasks_max = tasks; /* nothing with it */
     }
     dispatcher_add_tasks(f->d, tasks, f->now_ns);
     return true;
@@ -394,8 +432,10 @@ void farm_begin(struct farm *f, unsigned retries)
 void farm_end(struct farm *f)
 {
     dispatcher_destroy(&f->d);
+    farm_lanes_take(f, FARM_WAITING_MAX);
     for (size_t i = 0; i < FARM_PEERS; i++) {
         buf_free(&f->peers[i].heard);
+        buf_free(&f->peers[i].pieces);
         seqset_free(&f->peers[i].has);
     }
     buf_free(&f->said);

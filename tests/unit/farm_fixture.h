@@ -12,12 +12,13 @@
  *
  *     "WELCOME epoch=1 kill=2 have=7-9; HELLO; TASKS 1: 1-4#1 last; CANCEL 3#1; RELEASED 1-3"
  *
- * A run of tasks is written as first-last#attempt, then try (from 2), `last` and `alone`. Answers
+ * A run of tasks is written as first-last#attempt, then try (from 2), `last`, `alone` and `pieces`; a
+ * piece as PIECE seq@offset, and one that says that no more will come as CUT seq. Answers
  * to heartbeats and STATUS are left out, and one to WHY is a line for each item: "1-3+0: sentence". Every batch is checked against the credit of whom it
  * reached.
  */
 
-enum { FARM_PEERS = 24, JOB = 77, INCARNATION = 1000 };
+enum { FARM_PEERS = 24, FARM_WAITING_MAX = 64, JOB = 77, INCARNATION = 1000 };
 
 struct farm_peer {
     uint64_t connection; /* 0: none */
@@ -32,6 +33,7 @@ struct farm_peer {
     bool is_sink;
     bool silent; /* sends no heartbeats */
     struct buf heard;
+    struct buf pieces; /* of the task that comes in pieces */
     struct seqset has; /* tasks that came and are neither stored nor given back */
     struct credit granted;
     uint64_t got_tasks;
@@ -59,6 +61,10 @@ struct farm {
     uint64_t cut; /* the connection that was cut last */
     int status;
     struct buf said; /* lines for people, and why it ended */
+
+    bool slow_lanes; /* pieces are not taken before farm_lanes_take */
+    struct block *waiting[FARM_WAITING_MAX];
+    size_t waiting_count;
 };
 
 /* Options as decisions.md has them, with N tries; a sink that was told WELCOME and has answered. */
@@ -71,6 +77,8 @@ void farm_end(struct farm *f);
 void farm_turn(struct farm *f);
 /* Time passes in turns of 100 ms, in which everybody who is not silent sends heartbeats. */
 void farm_pass(struct farm *f, uint64_t ms);
+/* The pieces that wait, the oldest `most` of them, are let go. */
+void farm_lanes_take(struct farm *f, size_t most);
 /* A turn, a time in which RELEASED and the like is passed on, another turn. */
 void farm_settle(struct farm *f);
 /* farm_settle; then what the peer has heard since the last time must be `words`. */

@@ -11,6 +11,7 @@ void rig_begin(struct rig *r)
                                         .batch_max = 1,
                                         .peer = {.instance = 5, .name = bytes_of("w"), .pid = 1},
                                         .kept_max_bytes = 16 << 20,
+                                        .tmpdir = "/tmp",
                                         .give_up_ns = 60 * NS_PER_S,
                                         .connect = "tcp://farm:5556",
                                         .random_seed = 1};

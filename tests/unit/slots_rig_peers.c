@@ -11,7 +11,7 @@ static void v_sends(struct rig *r, enum wire_kind kind, uint64_t session, struct
     wire_begin(&message, kind, (struct frame_head){kind, JOB, r->incarnation, session});
     buf_put_bytes(&message, buf_bytes(body));
     buf_free(body);
-    if (kind == KIND_HELLO || kind == KIND_TASKS || kind == KIND_END)
+    if (kind == KIND_HELLO || kind == KIND_TASKS || kind == KIND_PIECE || kind == KIND_END)
         slots_lane_message(r->s, buf_bytes(&message), r->now_ns);
     else
         slots_control_message(r->s, buf_bytes(&message), r->now_ns);

@@ -500,3 +500,24 @@ Test(because, names_that_peers_made_up_are_cut)
     free(answer);
     farm_end(&f);
 }
+
+Test(because, a_task_that_goes_in_pieces_is_on_its_way)
+{
+    struct farm f = {.input = 1, .slow_lanes = true};
+    struct dispatcher_options options = farm_options(1);
+    options.task_inline_max = 5000;
+    options.task_piece_max = 2000;
+    farm_begin_bare(&f, &options);
+    ranges_of("1", &f.large);
+    sink_join(&f, sink_connect(&f, 500), JOB, SINK_VOLATILE, "");
+    farm_settle(&f);
+    sink_note(&f, "");
+    worker_up(&f, 1, 1);
+    farm_settle(&f);
+    EXPECT(&f, "1+0: on its way to ", ": 0.0 of 0.0 MB are sent");
+    expect_not(&f, "about to be");
+    farm_lanes_take(&f, FARM_WAITING_MAX);
+    farm_settle(&f);
+    EXPECT(&f, "1+0: at ", ", begun within the last second or about to be");
+    farm_end(&f);
+}

@@ -44,3 +44,14 @@ Test(block, gives_adopted_memory_back_once_when_the_last_holder_lets_go)
     block_release(&other);
     cr_assert_eq(released, 1);
 }
+
+Test(block, knows_whether_somebody_else_holds_it)
+{
+    struct block *mine = block_copy(bytes_of("kept"));
+    cr_assert(!block_is_shared(mine));
+    struct block *yours = block_hold(mine);
+    cr_assert(block_is_shared(mine));
+    block_release(&yours);
+    cr_assert(!block_is_shared(mine));
+    block_release(&mine);
+}

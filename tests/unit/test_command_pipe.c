@@ -6,7 +6,7 @@
 
 TestSuite(command_pipe, .timeout = 120);
 
-enum { LARGE = 1 << 20 };
+enum { LARGE = 1 << 20, LARGER = 3 << 20 /* goes through a file of --tmpdir */ };
 
 #define OPEN_PIPE(farm, shell, words)                                                              \
     struct farm farm = farm_of(shell, words);                                                      \
@@ -14,12 +14,17 @@ enum { LARGE = 1 << 20 };
     cr_assert_eq(farm_open(&farm), ERR_NONE, "%s", farm.why.text)
 
 /* A block of many pipes full, which no two pieces of are alike. */
+static struct bytes block_of(size_t size)
+{
+    static uint32_t block[LARGER / sizeof(uint32_t)];
+    for (uint32_t i = 0; i < size / sizeof *block; i++)
+        block[i] = i;
+    return (struct bytes){(const uint8_t *)block, size};
+}
+
 static struct bytes large_block(void)
 {
-    static uint32_t block[LARGE / sizeof(uint32_t)];
-    for (uint32_t i = 0; i < LARGE / sizeof *block; i++)
-        block[i] = i;
-    return (struct bytes){(const uint8_t *)block, LARGE};
+    return block_of(LARGE);
 }
 
 static struct ending *run_large(struct farm *farm)
@@ -91,5 +96,31 @@ Test(command_pipe, one_that_reads_slowly_and_writes_more_than_a_pipe_holds)
     expect_status(ending, RESULT_OK, 0);
     cr_expect_eq(ending->out.size, LARGE + 600000);
     cr_expect(bytes_equal((struct bytes){ending->out.data + 300000, LARGE}, large_block()));
+    farm_close(&farm);
+}
+
+Test(command_pipe, a_larger_one_goes_through_a_file_in_tmpdir)
+{
+    struct farm farm =
+        farm_of(true, WORDS("stat -Lc %s /dev/stdin; sha256sum; tail -c 4 | od -An -tu4"));
+    farm.options.pipe = true;
+    cr_assert_eq(farm_open(&farm), ERR_NONE, "%s", farm.why.text);
+    farm_start_task(&farm, 0, block_of(LARGER));
+    farm_await(&farm, 1);
+    expect_status(&farm.slots[0], RESULT_OK, 0);
+    cr_assert_eq(strncmp((char *)farm.slots[0].out.data, "3145728\n", 8), 0);
+    farm_close(&farm);
+}
+
+Test(command_pipe, without_a_place_for_a_larger_one_it_is_given_back_with_words)
+{
+    struct farm farm = farm_of(true, WORDS("cat"));
+    farm.options.pipe = true;
+    farm.options.base.tmpdir = "/nowhere/at/all";
+    cr_assert_eq(farm_open(&farm), ERR_NONE, "%s", farm.why.text);
+    farm_start_task(&farm, 0, block_of(LARGER));
+    farm_await(&farm, 1);
+    cr_assert_eq(farm.slots[0].returned, 1);
+    cr_assert(farm.broken == 1 && strstr(farm.why.text, "/nowhere/at/all"), "%s", farm.why.text);
     farm_close(&farm);
 }

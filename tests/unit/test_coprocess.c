@@ -236,3 +236,18 @@ Test(coprocess, without_a_command_or_a_program_it_is_refused)
     assert_answer(&f->ends[0], 1, "a\n");
     finish(f);
 }
+
+Test(coprocess, a_line_of_many_pipes_full_goes_in_whole_and_the_next_ones_behind_it)
+{
+    enum { LONG = 3 << 20 };
+    struct fixture *f = begun("while read -r x; do echo ${#x}; done");
+    char *tasks = malloc(LONG + sizeof "\nab\nabc");
+    memset(tasks, 'x', LONG);
+    strcpy(tasks + LONG, "\nab\nabc");
+    run(f, 1, tasks);
+    assert_answer(&f->ends[0], 1, "3145728\n");
+    assert_answer(&f->ends[1], 2, "2\n");
+    assert_answer(&f->ends[2], 3, "3\n");
+    free(tasks);
+    finish(f);
+}

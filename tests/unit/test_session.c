@@ -123,3 +123,43 @@ Test(session, who_names_no_slots_or_absurdly_many_has_a_sane_number)
     expect_started(s, 1000, 1, 1000);
     session_free(s);
 }
+
+/* A task of so many bytes is to be sent in pieces. */
+static void transfer(struct session *s, uint64_t seq, size_t size)
+{
+    struct block *block = block_copy(bytes_of("x"));
+    session_transfer(s, block, (struct bytes){block_bytes(block).data, size},
+                     &(struct task_run){.first = seq, .count = 1});
+    block_release(&block);
+}
+
+Test(session, what_is_on_its_way_in_pieces_is_out_and_cannot_have_begun)
+{
+    struct session *s = make(2);
+    session_sent(s, 1, 1, 10);
+    transfer(s, 2, 1 << 20);
+    cr_assert(session_transfers(s, 2) && !session_transfers(s, 1));
+    cr_assert_eq(session_unfinished(s), 2);
+    cr_assert_eq(s->sent_tasks, 2);
+    cr_assert_eq(s->sent_bytes, 10 + task_pieces_credit(1 << 20));
+    expect_started(s, 1, 1, 1);
+    session_transferred(s);
+    cr_assert(!session_transfers(s, 2));
+    expect_started(s, 2, 1, 2);
+    session_free(s);
+}
+
+Test(session, what_is_cut_off_on_its_way_was_never_sent)
+{
+    struct session *s = make(1);
+    transfer(s, 7, 1 << 20);
+    session_forget(s, 7, 7);
+    cr_assert_eq(s->transfer.cut, 0, "there is nothing to be cut off");
+    transfer(s, 8, 100);
+    s->transfer.offset = 50;
+    cr_assert_eq(session_unstarted(s), 0);
+    session_forget(s, 1, 10);
+    cr_assert_eq(s->transfer.cut, 8);
+    cr_assert(s->sent_tasks == 0 && s->sent_bytes == 0 && seqset_empty(&s->out));
+    session_free(s);
+}

@@ -131,9 +131,36 @@ static void connection_step(void)
     }
 }
 
+/* A task in two pieces, and the batch that ends it; now and then one of the three is missing. */
+static void v_in_pieces(uint64_t seq)
+{
+    struct buf record = {0};
+    task_put_line(&record, bytes_of("a line in two pieces"));
+    for (size_t part = 0; part < 3; part++) {
+        struct buf body = {0};
+        size_t from = part ? record.size / 2 : 0, to = part ? record.size : record.size / 2;
+        struct piece piece = {.seq = seq,
+                              .attempt = {r.incarnation, 1},
+                              .offset = from,
+                              .total = record.size,
+                              .content = {record.data + from, to - from}};
+        struct task_run run = {.first = seq, .count = 1, .number = 1, .flags = TASK_PIECES};
+        if (chance(30) == 0)
+            continue;
+        if (part == 2)
+            tasks_begin(&body, ++r.batch);
+        if (part == 2)
+            task_run_put(&body, &run);
+        else
+            piece_put(&body, &piece);
+        v_says(&r, part == 2 ? KIND_TASKS : KIND_PIECE, &body);
+    }
+    buf_free(&record);
+}
+
 static void ventilator_step(void)
 {
-    switch (chance(14)) {
+    switch (chance(15)) {
     case 0:
         v_welcome(&r, (struct worker_welcome){0});
         break;
@@ -164,6 +191,9 @@ static void ventilator_step(void)
     case 11:
         if (chance(40) == 0)
             v_end(&r);
+        break;
+    case 13:
+        v_in_pieces(1 + chance(300));
         break;
     case 12:
         if (chance(300) == 0)

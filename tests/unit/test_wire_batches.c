@@ -203,3 +203,27 @@ Test(wire_batches, a_run_of_results_cannot_count_more_than_it_has_octets)
     cr_assert_eq(result_run_take(&runs, &out), ERR_TRUNCATED);
     buf_free(&body);
 }
+
+Test(wire_batches, a_task_that_came_in_pieces_has_no_record_in_its_batch)
+{
+    struct buf none = {0}, records = {0};
+    put_tasks(&records, 1);
+    static const struct {
+        uint64_t count;
+        bool has_record;
+        enum error error;
+    } cases[] = {{1, false, ERR_NONE}, {2, false, ERR_MALFORMED}, {1, true, ERR_TRAILING}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct buf body = {0};
+        struct task_run out,
+            in = task_run(7, cases[i].count, cases[i].has_record ? &records : &none);
+        in.flags |= TASK_PIECES;
+        task_run_put(&body, &in);
+        struct bytes runs = buf_bytes(&body);
+        cr_assert_eq(task_run_take(&runs, &out), cases[i].error, "case %zu", i);
+        if (!cases[i].error)
+            expect_same_run(&in, &out);
+        buf_free(&body);
+    }
+    buf_free(&records);
+}
