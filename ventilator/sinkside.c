@@ -190,7 +190,8 @@ static void release_at(struct dispatcher *d, struct session *s, uint64_t first, 
 {
     session_forget(s, first, last);
     seqset_add(&s->release, first, last);
-    d->flush_wanted = true;
+    handout_note(d, s);
+    dispatcher_want_flush(d, s);
 }
 
 /* Of several that have the task, those that are not through with it are told to stop. */
@@ -260,7 +261,7 @@ static void note_gaps(struct dispatcher *d, const struct stored_note *m)
         struct session *s = index_get(&d->by_id, m->gaps[i].session);
         if (s && m->gaps[i].batch) {
             s->resend_from = m->gaps[i].batch;
-            d->flush_wanted = true;
+            dispatcher_want_flush(d, s);
         }
     }
 }

@@ -10,6 +10,8 @@
 
 /* Workers come, say what they have, go, die, and come back (docs/protocol.md, 4 and 5). */
 
+#define PACE_WINDOW_NS (100 * NS_PER_MS)
+
 /* ---- lists ---- */
 
 static void add_session(struct dispatcher *d, struct session *s)
@@ -18,17 +20,26 @@ static void add_session(struct dispatcher *d, struct session *s)
         d->session_capacity = d->session_capacity ? d->session_capacity * 2 : 16;
         d->sessions = xrealloc(d->sessions, d->session_capacity * sizeof *d->sessions);
     }
+    s->at = d->session_count;
     d->sessions[d->session_count++] = s;
     index_set(&d->by_id, s->id, s);
     index_set(&d->by_connection, s->connection, s);
+    if (s->instance)
+        index_set(&d->by_instance, s->instance, s);
+    handout_note(d, s);
 }
 
 static void remove_session(struct dispatcher *d, struct session *s)
 {
-    for (size_t i = 0; i < d->session_count; i++)
-        if (d->sessions[i] == s)
-            d->sessions[i] = d->sessions[--d->session_count];
+    handout_note_end(d, s);
+    if (s->is_to_flush)
+        TAILQ_REMOVE(&d->to_flush, s, next_to_flush);
+    struct session *last = d->sessions[--d->session_count];
+    d->sessions[s->at] = last;
+    last->at = s->at;
     index_remove(&d->by_id, s->id);
+    if (s->instance)
+        index_remove(&d->by_instance, s->instance);
     if (index_get(&d->by_connection, s->connection) == s)
         index_remove(&d->by_connection, s->connection);
     if (s->lane) {
@@ -192,6 +203,7 @@ static void keep_alone(struct dispatcher *d, struct session *s)
         if (story && story->losses && !seqset_has(&s->finished, r.first))
             s->alone = r.first;
     }
+    handout_note(d, s);
 }
 
 static void welcome(struct dispatcher *d, const struct truth *t)
@@ -214,12 +226,8 @@ static void welcome(struct dispatcher *d, const struct truth *t)
  * connection. */
 static struct session *replaced(struct dispatcher *d, uint64_t instance, uint64_t connection)
 {
-    for (size_t i = 0; i < d->session_count; i++) {
-        struct session *s = d->sessions[i];
-        if (s->instance == instance || s->connection == connection)
-            return s;
-    }
-    return NULL;
+    struct session *s = instance ? index_get(&d->by_instance, instance) : NULL;
+    return s ? s : index_get(&d->by_connection, connection);
 }
 
 static void take_in(struct dispatcher *d, uint64_t connection, struct frame_head head,
@@ -339,6 +347,25 @@ void workers_welcome_waiting(struct dispatcher *d, uint64_t now_ns)
 
 /* ---- what a session says ---- */
 
+/* Octets that we have made up at random ourselves; 0 is no key. */
+static uint64_t token_key(const struct token *token)
+{
+    uint64_t key;
+    memcpy(&key, token, sizeof key);
+    return key ? key : 1;
+}
+
+static void forget_opened(struct dispatcher *d, uint64_t lane)
+{
+    struct opened_lane *opened = index_get(&d->opened, lane);
+    if (!opened)
+        return;
+    index_remove(&d->opened, lane);
+    if (index_get(&d->opened_by_token, token_key(&opened->token)) == opened)
+        index_remove(&d->opened_by_token, token_key(&opened->token));
+    free(opened);
+}
+
 static void claim(struct dispatcher *d, struct session *s, struct bytes body)
 {
     struct token token;
@@ -346,21 +373,18 @@ static void claim(struct dispatcher *d, struct session *s, struct bytes body)
         d->dropped++;
         return;
     }
-    for (size_t i = 0; i < d->lane_tokens.capacity; i++) {
-        struct index_slot *slot = &d->lane_tokens.slots[i];
-        if (!slot->key || memcmp(slot->value, &token, sizeof token) != 0)
-            continue;
-        s->lane = slot->key;
-        s->lane_claimed = true;
-        free(slot->value);
-        index_remove(&d->lane_tokens, s->lane);
-        index_set(&d->by_lane, s->lane, s);
-        dispatcher_act(d, DISPATCHER_CLAIM_LANE, s->lane);
-        if (s->leaving || d->stopping)
-            workers_lane_end(d, s);
+    const struct opened_lane *opened = index_get(&d->opened_by_token, token_key(&token));
+    if (!opened || memcmp(&opened->token, &token, sizeof token) != 0) {
+        send_again(d, s->connection, s->id); /* that lane is gone: join anew */
         return;
     }
-    send_again(d, s->connection, s->id); /* that lane is gone: join anew */
+    s->lane = opened->lane;
+    s->lane_claimed = true;
+    forget_opened(d, s->lane);
+    index_set(&d->by_lane, s->lane, s);
+    dispatcher_act(d, DISPATCHER_CLAIM_LANE, s->lane);
+    if (s->leaving || d->stopping)
+        workers_lane_end(d, s);
 }
 
 void workers_lane_end(struct dispatcher *d, struct session *s)
@@ -372,6 +396,7 @@ void workers_lane_end(struct dispatcher *d, struct session *s)
     number_put(&m, s->batch);
     dispatcher_send_lane(d, s->lane, block_new(&m));
     s->ended = true;
+    handout_note(d, s);
 }
 
 static void heartbeat(struct dispatcher *d, struct session *s, struct bytes body, uint64_t now_ns)
@@ -418,6 +443,17 @@ static void still_open(const struct session *s, const struct seqset *named, stru
     seqset_remove_all(open, &s->finished);
 }
 
+/* So many tasks are reported done, or failed. */
+static void note_pace(struct dispatcher *d, struct session *s, uint64_t tasks, uint64_t now_ns)
+{
+    uint64_t time_ns = now_ns > s->pace_from_ns ? now_ns - s->pace_from_ns : 0;
+    if (!tasks)
+        return;
+    pace_add(&s->pace, time_ns, tasks, PACE_WINDOW_NS);
+    pace_add(&d->slot_pace, time_ns * s->slots, tasks, PACE_WINDOW_NS * d->session_count);
+    s->pace_from_ns = now_ns;
+}
+
 static void finished(struct dispatcher *d, struct session *s, struct bytes body, uint64_t now_ns)
 {
     struct finished m = {0};
@@ -427,6 +463,7 @@ static void finished(struct dispatcher *d, struct session *s, struct bytes body,
     } else {
         still_open(s, &m.tasks, &open);
         seqset_add_all(&s->finished, &open);
+        note_pace(d, s, m.tasks.members, now_ns);
         if (seqset_has(&open, s->alone))
             s->alone = 0;
         s->fails_in_a_row = m.failed < open.members ? 0 : s->fails_in_a_row + open.members;
@@ -436,7 +473,7 @@ static void finished(struct dispatcher *d, struct session *s, struct bytes body,
             for (uint64_t at = m.tasks.ranges[i].first, last = m.tasks.ranges[i].last;
                  at <= last && seqset_next(&d->ledger.stored, at, last, &r); at = r.last + 1)
                 seqset_add(&s->release, r.first, r.last);
-        d->flush_wanted = true;
+        dispatcher_want_flush(d, s);
         dispatcher_moved(d, now_ns);
     }
     finished_free(&m);
@@ -462,12 +499,10 @@ static void failed(struct dispatcher *d, struct session *s, struct bytes body, u
     if (attempt_list_take(body, &m))
         d->dropped++;
     else
-        for (size_t i = 0; i < m.count; i++) {
-            uint64_t seq = m.items[i].seq;
-            if (!holds_attempt(d, s, seq, m.items[i].attempt))
-                continue;
-            handout_failed(d, s, seq, now_ns);
-        }
+        note_pace(d, s, m.count, now_ns);
+    for (size_t i = 0; i < m.count; i++)
+        if (holds_attempt(d, s, m.items[i].seq, m.items[i].attempt))
+            handout_failed(d, s, m.items[i].seq, now_ns);
     attempt_list_free(&m);
 }
 
@@ -482,8 +517,7 @@ static void returned(struct dispatcher *d, struct session *s, struct bytes body,
         for (size_t i = 0; i < open.count; i++)
             for (uint64_t seq = open.ranges[i].first; seq <= open.ranges[i].last; seq++)
                 handout_take_back(d, s, seq);
-        s->recalling = false;
-        s->holds_fast = open.members == 0;
+        recall_answered(s, open.members, now_ns);
         if (m.reason == RETURNED_NOT_STARTED)
             s->leaving = true;
         if (open.members)
@@ -512,10 +546,12 @@ void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kin
     else if (kind == KIND_LEAVE) {
         s->leaving = true;
         workers_lane_end(d, s);
-    } else if (kind == KIND_BYE)
+    } else if (kind == KIND_BYE) {
         workers_end(d, s, false, now_ns);
-    else
+        return;
+    } else
         d->dropped++;
+    handout_note(d, s);
 }
 
 /* ---- connections and time ---- */
@@ -538,6 +574,7 @@ void dispatcher_control_closed(struct dispatcher *d, uint64_t connection, uint64
     if (!s)
         return;
     s->connection = 0;
+    handout_note(d, s);
     closed_half(d, s, now_ns);
 }
 
@@ -545,7 +582,10 @@ void dispatcher_lane_opened(struct dispatcher *d, uint64_t lane, struct token to
                             uint64_t now_ns)
 {
     (void)now_ns;
-    index_set(&d->lane_tokens, lane, xmemdup(&token, sizeof token));
+    struct opened_lane opened = {lane, token};
+    struct opened_lane *kept = xmemdup(&opened, sizeof opened);
+    index_set(&d->opened, lane, kept);
+    index_set(&d->opened_by_token, token_key(&token), kept);
     struct buf m = {0};
     wire_begin(&m, KIND_HELLO, dispatcher_head(d, KIND_HELLO, 0));
     token_put(&m, &token);
@@ -554,13 +594,13 @@ void dispatcher_lane_opened(struct dispatcher *d, uint64_t lane, struct token to
 
 void dispatcher_lane_closed(struct dispatcher *d, uint64_t lane, uint64_t now_ns)
 {
-    free(index_get(&d->lane_tokens, lane));
-    index_remove(&d->lane_tokens, lane);
+    forget_opened(d, lane);
     struct session *s = index_get(&d->by_lane, lane);
     index_remove(&d->by_lane, lane);
     if (!s)
         return;
     s->lane = 0;
+    handout_note(d, s);
     closed_half(d, s, now_ns);
 }
 
@@ -571,16 +611,31 @@ static bool is_gone(const struct dispatcher *d, const struct session *s, uint64_
            (s->half_closed_at_ns != NEVER && now_ns > s->half_closed_at_ns + limit_ns);
 }
 
+/* Whoever is heard later, is closed later or comes later, is given up later than was found here: so the next
+ * search can wait until then. */
+static void end_silent(struct dispatcher *d, uint64_t now_ns)
+{
+    d->silent_from_ns = now_ns + d->options.limit_ns;
+    for (size_t i = d->session_count; i-- > 0;) {
+        struct session *s = d->sessions[i];
+        if (is_gone(d, s, now_ns)) {
+            dispatcher_say(d, "worker %s on %s is silent, its tasks go to others tasks=%llu",
+                           s->name, s->host, (unsigned long long)s->out.members);
+            workers_end(d, s, false, now_ns);
+            continue;
+        }
+        uint64_t since_ns =
+            s->half_closed_at_ns < s->heard_at_ns ? s->half_closed_at_ns : s->heard_at_ns;
+        if (since_ns + d->options.limit_ns < d->silent_from_ns)
+            d->silent_from_ns = since_ns + d->options.limit_ns;
+    }
+}
+
 void workers_turn(struct dispatcher *d, uint64_t now_ns)
 {
     if (d->waiting_count && d->job && d->sink.ready && !audit_reads(d))
         workers_welcome_waiting(d, now_ns);
-    for (size_t i = d->session_count; i-- > 0;)
-        if (i < d->session_count && is_gone(d, d->sessions[i], now_ns)) {
-            struct session *s = d->sessions[i];
-            dispatcher_say(d, "worker %s on %s is silent, its tasks go to others tasks=%llu",
-                           s->name, s->host, (unsigned long long)s->out.members);
-            workers_end(d, s, false, now_ns);
-        }
+    if (now_ns >= d->silent_from_ns)
+        end_silent(d, now_ns);
     losses_turn(d, now_ns);
 }

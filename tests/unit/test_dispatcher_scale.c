@@ -164,8 +164,10 @@ Test(dispatcher_scale, two_thousand_workers_whose_tasks_all_fail_do_not_slow_dow
     struct crowd c = {0};
     crowd_begin(&c, 2000);
     struct farm *f = &c.farm;
-    for (size_t i = 0; i < f->d->session_count; i++)
+    for (size_t i = 0; i < f->d->session_count; i++) {
         f->d->sessions[i]->fails_in_a_row = 1000;
+        handout_note(f->d, f->d->sessions[i]);
+    }
     f->input_begins_late = false;
     f->input = 2 * c.size;
     farm_turn(f);
