@@ -106,13 +106,13 @@ static void come(struct crowd *c, uint64_t i)
     struct buf body = {0};
     worker_join_put(&body, &m);
     say(c, i, KIND_JOIN, &body);
-    struct token token = {{(uint8_t)i, (uint8_t)(i >> 8), (uint8_t)(i >> 16)}};
+    struct token token = {{(uint8_t)i, (uint8_t)(i >> 8), (uint8_t)(i >> 16), 1}};
     dispatcher_lane_opened(c->farm.d, connection_of(i), token, c->farm.now_ns);
 }
 
 static void claim_and_ask(struct crowd *c, uint64_t i)
 {
-    struct token token = {{(uint8_t)i, (uint8_t)(i >> 8), (uint8_t)(i >> 16)}};
+    struct token token = {{(uint8_t)i, (uint8_t)(i >> 8), (uint8_t)(i >> 16), 1}};
     struct buf body = {0};
     token_put(&body, &token);
     say(c, i, KIND_CLAIM, &body);
