@@ -84,7 +84,7 @@ struct dispatcher {
     struct index opened; /* lane -> struct opened_lane *, until it is claimed or closed */
     struct index opened_by_token;
     TAILQ_HEAD(, session) to_flush;
-    uint64_t silent_from_ns;  /* before, no session can be found to be silent */
+    uint64_t silent_from_ns; /* before, no session can be found to be silent */
     struct waiting_join *waiting;
     size_t waiting_count;
     struct obituary *obituaries;
@@ -92,7 +92,7 @@ struct dispatcher {
     struct index deaths; /* task -> struct deaths of losses.c */
     struct index seen;   /* instances that got a task */
     uint64_t workers_seen;
-    struct hash executor;   /* of the worker that joined last */
+    struct hash executor; /* of the worker that joined last */
     struct ranking takers[RANKINGS];
     double takers_rate;    /* tasks per ns of those who take what is queued, together */
     struct pace slot_pace; /* of a slot, whoever's */
@@ -194,7 +194,8 @@ void handout_note(struct dispatcher *d, struct session *s);
 void handout_note_end(struct dispatcher *d, struct session *s); /* it is over */
 /* How many tasks it may get now: such as were handed out before, or new ones. */
 uint64_t handout_room(const struct dispatcher *d, const struct session *s, enum ranking_kind kind);
-double handout_rate(const struct dispatcher *d, const struct session *s); /* tasks per ns, as far as known */
+double handout_rate(const struct dispatcher *d,
+                    const struct session *s); /* tasks per ns, as far as known */
 /* Puts a task that nobody has where it belongs: queue, lonely or doomed; what is delayed stays so. */
 void handout_queue(struct dispatcher *d, const struct story *story);
 void handout_unqueue(struct dispatcher *d, uint64_t first, uint64_t last);

@@ -16,7 +16,8 @@
 #define HELD_UP_NS (100 * NS_PER_MS)  /* nothing was handed out, since the input must not be read */
 #define PATIENCE_NS (100 * NS_PER_MS) /* then even a slow one gets something */
 #define AGAIN_NS (20 * NS_PER_MS)
-#define SESSION_NS NS_PER_US /* between two looks, for each session: looking takes little of all the time */
+#define SESSION_NS                                                                                 \
+    NS_PER_US /* between two looks, for each session: looking takes little of all the time */
 
 /* Who could give, and how long it would take to get through with that. */
 struct giver {
@@ -130,7 +131,8 @@ static uint64_t earliest(const struct dispatcher *d)
     uint64_t due_ns = d->recall_again_ns;
     if (!d->input_ended) {
         bool dry = dispatcher_may_read(d);
-        uint64_t since_ns = dry && d->dry_from_ns > d->handed_at_ns ? d->dry_from_ns : d->handed_at_ns;
+        uint64_t since_ns =
+            dry && d->dry_from_ns > d->handed_at_ns ? d->dry_from_ns : d->handed_at_ns;
         since_ns += dry ? DRY_NS : HELD_UP_NS;
         due_ns = since_ns > due_ns ? since_ns : due_ns;
     }

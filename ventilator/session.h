@@ -61,20 +61,20 @@ struct session {
     size_t order_capacity;
     uint64_t order_last; /* the highest number that was ever in it */
 
-    bool ended;       /* END was sent down the lane: no more tasks */
-    bool leaving;     /* it said LEAVE */
-    bool used;        /* it got a task */
-    uint64_t alone;   /* a task that runs alone here; 0: none */
-    bool reserved;    /* gets nothing until it is empty, for a task that runs alone */
-    bool recalling;   /* RECALL is not answered yet */
+    bool ended;     /* END was sent down the lane: no more tasks */
+    bool leaving;   /* it said LEAVE */
+    bool used;      /* it got a task */
+    uint64_t alone; /* a task that runs alone here; 0: none */
+    bool reserved;  /* gets nothing until it is empty, for a task that runs alone */
+    bool recalling; /* RECALL is not answered yet */
     uint64_t recall_again_ns;
     bool holds_fast; /* it gave nothing back when it was last asked */
     uint64_t fails_in_a_row;
 
-    struct pace pace;       /* at which it reports tasks */
-    uint64_t pace_from_ns;  /* it last reported, or got something to do */
+    struct pace pace;      /* at which it reports tasks */
+    uint64_t pace_from_ns; /* it last reported, or got something to do */
     TAILQ_ENTRY(session) next_to_flush;
-    bool is_to_flush;       /* there is something to be passed on */
+    bool is_to_flush; /* there is something to be passed on */
 
     /* What handout_note has seen, for the dispatcher's lists and sums. */
     struct {
@@ -85,9 +85,9 @@ struct session {
         bool wants;             /* has a slot that idles, and takes tasks */
         uint64_t wants_from_ns; /* since when */
     } noted;
-    double load;            /* by which it is ranked; less takes sooner */
-    size_t rank[RANKINGS];  /* places in the rankings, from 1; 0: not there */
-    size_t at;              /* place among all sessions */
+    double load;           /* by which it is ranked; less takes sooner */
+    size_t rank[RANKINGS]; /* places in the rankings, from 1; 0: not there */
+    size_t at;             /* place among all sessions */
 };
 
 struct session *session_new(uint64_t id, uint64_t connection, const struct peer *peer,

@@ -66,8 +66,8 @@ static struct watch *watch_at(struct member *m, size_t number)
 static void watch(struct stub *stub, struct member *m, enum which which, int operation)
 {
     for (size_t number = 2 * which; number < 2 * which + 2; number++) {
-        struct epoll_event event = {
-            .events = EPOLLIN, .data.u64 = (uint64_t)(m - stub->members) * WATCHES + number};
+        struct epoll_event event = {.events = EPOLLIN,
+                                    .data.u64 = (uint64_t)(m - stub->members) * WATCHES + number};
         epoll_ctl(stub->epoll, operation, watch_at(m, number)->fd, &event);
     }
 }
