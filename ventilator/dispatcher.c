@@ -31,6 +31,10 @@ struct dispatcher *dispatcher_new(const struct dispatcher_options *options, uint
     d->random = options->random_seed;
     d->input = xstrdup(options->input);
     d->turned_at_ns = d->moved_at_ns = d->sink.absent_since_ns = now_ns;
+    d->recall_due_ns = NEVER;
+    for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++)
+        d->takers[kind].which = kind;
+    TAILQ_INIT(&d->to_flush);
     return d;
 }
 
@@ -43,13 +47,18 @@ void dispatcher_destroy(struct dispatcher **dispatcher)
     struct dispatcher_action action;
     while (dispatcher_next_action(d, &action))
         block_release(&action.block);
+    joins_free(d);
     workers_free(d);
-    for (size_t i = 0; i < d->unclaimed.capacity; i++)
-        free(d->unclaimed.slots[i].value);
+    for (size_t i = 0; i < d->opened.capacity; i++)
+        free(d->opened.slots[i].value);
+    for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++)
+        ranking_free(&d->takers[kind]);
     index_free(&d->by_connection);
     index_free(&d->by_id);
     index_free(&d->by_lane);
-    index_free(&d->unclaimed);
+    index_free(&d->by_instance);
+    index_free(&d->opened);
+    index_free(&d->opened_by_token);
     index_free(&d->seen);
     ledger_free(&d->ledger);
     audit_free(&d->audit);
@@ -200,7 +209,7 @@ static void join(struct dispatcher *d, const struct origin *from, struct frame_h
     else if (!admission_allows(d, from, role, now_ns))
         return;
     else if (role == ROLE_WORKER)
-        workers_join(d, from, head, message, body, now_ns);
+        joins_take(d, from, head, message, body, now_ns);
     else
         sinkside_join(d, from, head, body, now_ns);
 }
@@ -439,14 +448,25 @@ static void flush_session(struct dispatcher *d, struct session *s)
     }
 }
 
+void dispatcher_want_flush(struct dispatcher *d, struct session *s)
+{
+    if (s->is_to_flush)
+        return;
+    s->is_to_flush = true;
+    TAILQ_INSERT_TAIL(&d->to_flush, s, next_to_flush);
+}
+
 static void flush(struct dispatcher *d, uint64_t now_ns)
 {
-    if (!d->flush_wanted || now_ns < d->flushed_at_ns + FLUSH_NS)
+    struct session *s;
+    if (TAILQ_EMPTY(&d->to_flush) || now_ns < d->flushed_at_ns + FLUSH_NS)
         return;
-    for (size_t i = 0; i < d->session_count; i++)
-        flush_session(d, d->sessions[i]);
+    while ((s = TAILQ_FIRST(&d->to_flush)) != NULL) {
+        TAILQ_REMOVE(&d->to_flush, s, next_to_flush);
+        s->is_to_flush = false;
+        flush_session(d, s);
+    }
     d->flushed_at_ns = now_ns;
-    d->flush_wanted = false;
 }
 
 /* Those who wait for a sink are told that somebody is here. */
@@ -466,6 +486,8 @@ static void comfort_waiting(struct dispatcher *d, uint64_t now_ns)
 
 void dispatcher_turn(struct dispatcher *d, uint64_t now_ns)
 {
+    if (d->asked && !d->dry)
+        d->dry_from_ns = d->turned_at_ns;
     d->dry = d->asked;
     d->asked = d->turn_wanted = false;
     forgive_own_lateness(d, now_ns);
@@ -482,10 +504,12 @@ uint64_t dispatcher_deadline(const struct dispatcher *d)
     uint64_t due_ns = d->turned_at_ns + d->options.heartbeat_ns;
     if (d->turn_wanted)
         return 0;
-    if (d->flush_wanted && d->flushed_at_ns + FLUSH_NS < due_ns)
+    if (!TAILQ_EMPTY(&d->to_flush) && d->flushed_at_ns + FLUSH_NS < due_ns)
         due_ns = d->flushed_at_ns + FLUSH_NS;
     if (!seqset_empty(&d->transfers) && d->turned_at_ns + TRANSFER_LOOK_NS < due_ns)
         due_ns = d->turned_at_ns + TRANSFER_LOOK_NS;
+    if (d->recall_due_ns < due_ns)
+        due_ns = d->recall_due_ns;
     uint64_t retry_ns = delays_next_ns(&d->delayed);
     return retry_ns < due_ns ? retry_ns : due_ns;
 }

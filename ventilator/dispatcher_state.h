@@ -9,15 +9,19 @@
 #include "ventilator/dispatcher.h"
 #include "ventilator/index.h"
 #include "ventilator/ledger.h"
+#include "ventilator/ranking.h"
 #include "ventilator/session.h"
 
 /* The dispatcher's state, shared by the files that together are the dispatcher:
  *
  *     dispatcher.c   events in, actions out, the order of a turn
  *     admission.c    whose key may join as what
- *     workers.c      workers: JOIN, WELCOME, what a session's end means for its tasks
- *     handout.c      who gets which task; recall; hedging
+ *     joins.c        workers that come: JOIN, WELCOME
+ *     workers.c      workers that are here: what they say; what a session's end means for its tasks
+ *     handout.c      who gets which task
+ *     hedge.c        tasks that are run a second time
  *     transfer.c     tasks that are too large for one message
+ *     recall.c       tasks that are taken back from who has not begun them, for who idles
  *     haltside.c     a job that the sink ends early
  *     sinkside.c     the sink: JOIN, STORED, verdicts, the end of the job
  *     audit.c        a job that is taken up again: its input against what is stored
@@ -32,17 +36,18 @@ struct obituary {
     uint64_t expires_ns;
 };
 
+/* A lane that nobody has claimed yet. */
+struct opened_lane {
+    uint64_t lane;
+    struct token token;
+    struct key key;
+};
+
 /* A worker's JOIN that waits for a sink. */
 struct waiting_join {
     uint64_t connection;
     struct key key;
     struct block *message;
-};
-
-/* A lane that waits for its session. */
-struct unclaimed {
-    struct token token;
-    struct key key;
 };
 
 /* The sink, or the lack of one. */
@@ -83,7 +88,11 @@ struct dispatcher {
     struct index by_connection;
     struct index by_id;
     struct index by_lane;
-    struct index unclaimed; /* lane -> struct unclaimed *, until it is claimed or closed */
+    struct index by_instance;
+    struct index opened; /* lane -> struct opened_lane *, until it is claimed or closed */
+    struct index opened_by_token;
+    TAILQ_HEAD(, session) to_flush;
+    uint64_t silent_from_ns; /* before, no session can be found to be silent */
     struct refusals refusals;
     struct waiting_join *waiting;
     size_t waiting_count;
@@ -92,9 +101,16 @@ struct dispatcher {
     struct index deaths; /* task -> struct deaths of losses.c */
     struct index seen;   /* instances that got a task */
     uint64_t workers_seen;
-    struct hash executor;   /* of the worker that joined last */
-    size_t pick_from;       /* where among the sessions the search for an idle one begins */
-    bool somebody_succeeds; /* some worker's last task did not fail, as of the last pick */
+    struct hash executor; /* of the worker that joined last */
+    struct ranking takers[RANKINGS];
+    double takers_rate;    /* tasks per ns of those who take what is queued, together */
+    struct pace slot_pace; /* of a slot, whoever's */
+    size_t succeeding;     /* workers whose last task did not fail */
+    size_t giving;         /* workers that have tasks that they have not begun */
+    size_t wanting;        /* workers that have a slot that idles, and take tasks */
+    bool keeps_free;       /* a worker is `reserved` */
+    uint64_t recall_again_ns;
+    uint64_t recall_due_ns; /* a recall waits for that time; NEVER: none does */
 
     /* Every task in the ledger is in exactly one of these, or at one or more sessions. */
     struct ledger ledger;
@@ -110,6 +126,7 @@ struct dispatcher {
     struct seqset transfers; /* sessions to which something is on its way in pieces */
     bool asked;              /* tasks were asked for */
     bool dry;                /* and there were none */
+    uint64_t dry_from_ns;    /* since when */
     uint64_t hedge_again_ns; /* not before, tasks to be run twice are looked for */
     bool turn_wanted;        /* the input told something that the next turn acts on */
     bool input_ended;
@@ -128,7 +145,6 @@ struct dispatcher {
 
     uint64_t turned_at_ns;
     uint64_t flushed_at_ns; /* RELEASED and CANCEL were passed on */
-    bool flush_wanted;
     uint64_t verdicts_from; /* judged tasks below it were told */
     uint64_t verdicts_again_ns;
     uint64_t waits_sent_ns; /* HEARTBEAT to those who wait for a sink */
@@ -173,11 +189,17 @@ bool admission_allows(struct dispatcher *d, const struct origin *from, enum wire
 bool admission_has(const struct dispatcher *d, const struct key *key, enum key_role role);
 void admission_tell_sink(struct dispatcher *d); /* whose results it is to take */
 
-/* workers.c    */
-void workers_join(struct dispatcher *d, const struct origin *from, struct frame_head head,
-                  struct bytes message, struct bytes body, uint64_t now_ns);
+/* joins.c */
+void joins_take(struct dispatcher *d, const struct origin *from, struct frame_head head,
+                struct bytes message, struct bytes body, uint64_t now_ns);
+void joins_welcome_waiting(struct dispatcher *d, uint64_t now_ns);
+void joins_forget(struct dispatcher *d, uint64_t connection); /* it does not wait any more */
+void joins_admitted_changed(struct dispatcher *d);
+void joins_free(struct dispatcher *d);
+
+/* workers.c */
+void workers_add(struct dispatcher *d, struct session *s);
 void workers_admitted_changed(struct dispatcher *d, uint64_t now_ns);
-void workers_welcome_waiting(struct dispatcher *d, uint64_t now_ns);
 void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kind,
                      struct bytes body, uint64_t now_ns);
 void workers_end(struct dispatcher *d, struct session *s, bool charge, uint64_t now_ns);
@@ -187,7 +209,18 @@ void workers_note_use(struct dispatcher *d, struct session *s); /* it has a task
 void workers_turn(struct dispatcher *d, uint64_t now_ns);
 void workers_free(struct dispatcher *d);
 
+/* There is something to be passed on to it: RELEASED, CANCEL, RESEND. */
+void dispatcher_want_flush(struct dispatcher *d, struct session *s);
+
 /* handout.c */
+/* To be called whenever something has changed of what the session has, what it may be given, or what it
+ * has done: from that the dispatcher's rankings and sums are kept. */
+void handout_note(struct dispatcher *d, struct session *s);
+void handout_note_end(struct dispatcher *d, struct session *s); /* it is over */
+/* How many tasks it may get now: such as were handed out before, or new ones. */
+uint64_t handout_room(const struct dispatcher *d, const struct session *s, enum ranking_kind kind);
+double handout_rate(const struct dispatcher *d,
+                    const struct session *s); /* tasks per ns, as far as known */
 /* Puts a task that nobody has where it belongs: queue, lonely or doomed; what is delayed stays so. */
 void handout_queue(struct dispatcher *d, const struct story *story);
 void handout_unqueue(struct dispatcher *d, uint64_t first, uint64_t last);
@@ -196,10 +229,16 @@ struct story *handout_take_back(struct dispatcher *d, struct session *s, uint64_
 /* A try of it failed there, and was not the last. */
 void handout_failed(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns);
 uint64_t handout_waiting(const struct dispatcher *d); /* tasks that nobody has and somebody will */
+/* Sends it this task and nothing else; it must not be getting another one in pieces. */
+void handout_one(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t flags,
+                 uint64_t now_ns);
 void handout_turn(struct dispatcher *d, uint64_t now_ns);
 struct session *handout_pick_for_input(struct dispatcher *d);
 /* Numbers the tasks in d->room, notes them in the ledger and sends them to the session. */
 void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, uint64_t now_ns);
+
+/* hedge.c */
+void hedge_turn(struct dispatcher *d, uint64_t now_ns);
 
 /* transfer.c */
 bool transfer_is_needed(const struct dispatcher *d, size_t record_size);
@@ -212,6 +251,12 @@ void transfer_take_back(struct dispatcher *d, struct session *s);
 /* The task goes on to nobody who has not got all of it: from now on it travels alone. */
 void transfer_cut(struct dispatcher *d, const struct story *story);
 void transfer_turn(struct dispatcher *d, uint64_t now_ns);
+
+/* recall.c */
+void recall_ask(struct dispatcher *d, struct session *s, uint64_t tasks);
+void recall_answered(struct session *s, uint64_t tasks, uint64_t now_ns);
+bool recall_may_ask(const struct session *s, uint64_t now_ns);
+void recall_turn(struct dispatcher *d, uint64_t now_ns);
 
 /* haltside.c */
 void haltside_take(struct dispatcher *d, struct bytes body, uint64_t now_ns); /* HALT */

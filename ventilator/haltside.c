@@ -25,7 +25,8 @@ static void cancel_unfinished(struct dispatcher *d, struct session *s)
         for (uint64_t seq = r.first; seq <= r.last; seq++)
             cancel_at(d, s, seq);
     seqset_free(&unfinished);
-    d->flush_wanted = true;
+    handout_note(d, s);
+    dispatcher_want_flush(d, s);
 }
 
 void haltside_take(struct dispatcher *d, struct bytes body, uint64_t now_ns)

@@ -10,15 +10,15 @@
 /* Who gets which task.
  *
  * Tasks that were handed out before come first, lowest number first; new ones are read only when
- * somebody would take them. The session with the fewest unfinished tasks a slot gets the next
- * batch, so an idle one is served before one that only wants to read ahead (greedy list scheduling,
- * Graham 1969). */
+ * somebody would take them. The session that would begin it first gets the next batch: one that idles, then
+ * the one that is through with what it has soonest, by the pace at which it reports its tasks (greedy list
+ * scheduling, Graham 1969). Nothing here looks at every session for each batch: those that take tasks are
+ * kept in rankings, and handout_note moves a session when something has changed there. */
 
 enum {
     SUSPECT_FAILS =
         20 /* so many failures in a row, while others succeed, and it gets one at a time */
 };
-#define RECALL_PAUSE_NS (50 * NS_PER_MS)
 
 static void handed_out(struct dispatcher *d, uint64_t now_ns)
 {
@@ -99,73 +99,113 @@ uint64_t handout_waiting(const struct dispatcher *d)
     return d->queue.members + d->lonely.members + d->delayed.count + d->doomed.members;
 }
 
-static bool is_open(const struct dispatcher *d, const struct session *s)
+/* ---- who takes tasks ---- */
+
+static bool is_open(const struct session *s)
 {
-    return d->sink.ready && s->lane && s->connection && !s->ended && !s->leaving && !s->alone;
+    return s->lane && s->connection && !s->ended && !s->leaving && !s->alone;
 }
 
-/* Whether tasks succeed somewhere: else it is not the worker's fault that they fail. */
-static bool somebody_succeeds(const struct dispatcher *d)
+/* One on which everything fails, while others succeed, gets one task at a time: so many failures in a row,
+ * and it is not the tasks' fault. */
+static bool is_suspect(const struct dispatcher *d, const struct session *s)
 {
-    for (size_t i = 0; i < d->session_count; i++)
-        if (d->sessions[i]->used && d->sessions[i]->fails_in_a_row == 0)
-            return true;
-    return false;
+    return s->fails_in_a_row >= SUSPECT_FAILS && d->succeeding;
 }
 
-/* How many tasks the session may get now. */
-static uint64_t room_for(const struct dispatcher *d, const struct session *s, bool queued)
+uint64_t handout_room(const struct dispatcher *d, const struct session *s, enum ranking_kind kind)
 {
-    if (!is_open(d, s) || s->reserved)
+    if (!is_open(s) || s->reserved)
         return 0;
     uint64_t room = session_has_bytes(s, 1) ? session_ordinary_room(s) : 0;
-    if (queued && session_reserve_room(s) > room)
+    if (kind == TAKES_QUEUED && session_reserve_room(s) > room)
         room = session_reserve_room(s);
-    if (room && s->fails_in_a_row >= SUSPECT_FAILS && d->somebody_succeeds)
+    if (room && is_suspect(d, s))
         room = session_unfinished(s) == 0;
     return room;
 }
 
-static bool is_less_busy(const struct session *a, const struct session *b)
+/* As long as its own pace is not known it is taken to be like the others. */
+double handout_rate(const struct dispatcher *d, const struct session *s)
 {
-    return session_unfinished(a) * b->slots < session_unfinished(b) * a->slots;
+    double pace_ns = pace_of(&s->pace), slot_pace_ns = pace_of(&d->slot_pace);
+    if (pace_ns > 0)
+        return 1 / pace_ns;
+    return (double)s->slots / (slot_pace_ns > 0 ? slot_pace_ns : (double)NS_PER_S);
 }
 
-static struct session *pick_for_queue(struct dispatcher *d, uint64_t *candidates)
+/* Below 1: it has a slot that idles. Else the time until it is through with what it has. */
+static double load_of(const struct dispatcher *d, const struct session *s)
 {
-    struct session *best = NULL;
-    *candidates = 0;
-    d->somebody_succeeds = somebody_succeeds(d);
-    for (size_t i = 0; i < d->session_count; i++) {
-        struct session *s = d->sessions[i];
-        if (s->passed_over || room_for(d, s, true) == 0)
-            continue;
-        ++*candidates;
-        if (!best || is_less_busy(s, best))
-            best = s;
-    }
-    return best;
+    double unfinished = (double)session_unfinished(s), slots = (double)s->slots;
+    if (unfinished < slots)
+        return unfinished / slots;
+    return 1 + (unfinished - slots + 1) / handout_rate(d, s);
 }
 
-/* The search goes on behind the last one that was found idle: of many idle ones each is found in
- * one step. */
+static void note_success(struct dispatcher *d, struct session *s, bool succeeds)
+{
+    bool before = d->succeeding;
+    if (succeeds == s->noted.succeeds)
+        return;
+    d->succeeding += succeeds;
+    d->succeeding -= s->noted.succeeds;
+    s->noted.succeeds = succeeds;
+    for (size_t i = 0; before != (d->succeeding > 0) && i < d->session_count; i++)
+        if (d->sessions[i]->fails_in_a_row >= SUSPECT_FAILS)
+            handout_note(d, d->sessions[i]);
+}
+
+static void note_rank(struct dispatcher *d, struct session *s)
+{
+    double rate = 0;
+    for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++)
+        if (handout_room(d, s, kind)) {
+            ranking_put(&d->takers[kind], s);
+            rate = kind == TAKES_QUEUED ? handout_rate(d, s) : 0;
+        } else {
+            ranking_remove(&d->takers[kind], s);
+        }
+    d->takers_rate += rate - s->noted.rate;
+    s->noted.rate = rate;
+    if (d->takers[TAKES_QUEUED].count == 0)
+        d->takers_rate = 0; /* rounding does not add up for ever */
+}
+
+void handout_note(struct dispatcher *d, struct session *s)
+{
+    uint64_t unfinished = session_unfinished(s);
+    if (unfinished && !s->noted.unfinished)
+        s->pace_from_ns = d->turned_at_ns;
+    s->noted.unfinished = unfinished;
+    bool gives = s->connection && session_unstarted(s) > 0;
+    bool wants = unfinished < s->slots && handout_room(d, s, TAKES_QUEUED);
+    d->giving += gives;
+    d->giving -= s->noted.gives;
+    d->wanting += wants;
+    d->wanting -= s->noted.wants;
+    if (wants && !s->noted.wants)
+        s->noted.wants_from_ns = d->turned_at_ns;
+    s->noted.gives = gives;
+    s->noted.wants = wants;
+    s->load = load_of(d, s);
+    note_rank(d, s);
+    note_success(d, s, s->used && s->fails_in_a_row == 0);
+}
+
+void handout_note_end(struct dispatcher *d, struct session *s)
+{
+    note_success(d, s, false);
+    for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++)
+        ranking_remove(&d->takers[kind], s);
+    d->takers_rate -= s->noted.rate;
+    d->giving -= s->noted.gives;
+    d->wanting -= s->noted.wants;
+}
+
 struct session *handout_pick_for_input(struct dispatcher *d)
 {
-    struct session *best = NULL;
-    d->somebody_succeeds = somebody_succeeds(d);
-    for (size_t i = 0; i < d->session_count; i++) {
-        size_t at = (d->pick_from + i) % d->session_count;
-        struct session *s = d->sessions[at];
-        if (room_for(d, s, false) == 0)
-            continue;
-        if (session_unfinished(s) == 0) {
-            d->pick_from = at + 1;
-            return s;
-        }
-        if (!best || is_less_busy(s, best))
-            best = s;
-    }
-    return best;
+    return ranking_first(&d->takers[TAKES_NEW]);
 }
 
 /* ---- one batch ---- */
@@ -240,6 +280,7 @@ static void parcel_send(struct parcel *p, struct dispatcher *d)
     if (p->tasks) {
         p->session->batch++;
         workers_note_use(d, p->session);
+        handout_note(d, p->session);
         dispatcher_send_lane(d, p->session->lane, block_new(&p->message));
     }
     buf_free(&p->message);
@@ -270,9 +311,10 @@ static bool is_better_elsewhere(const struct dispatcher *d, const struct session
 {
     size_t here = failed_lately(story, s);
     bool idles = session_unfinished(s) < s->slots;
-    for (size_t i = 0; here && i < d->session_count; i++) {
-        const struct session *other = d->sessions[i];
-        if (failed_lately(story, other) < here && !other->passed_over && room_for(d, other, true) &&
+    const struct ranking *takers = &d->takers[TAKES_QUEUED];
+    for (size_t i = 0; here && i < takers->count; i++) {
+        const struct session *other = takers->items[i];
+        if (failed_lately(story, other) < here &&
             (!idles || session_unfinished(other) < other->slots))
             return true;
     }
@@ -299,15 +341,23 @@ static bool fits(const struct parcel *p, const struct story *story, size_t size_
     return tasks < s->granted.tasks && (first || bytes <= s->granted.size_bytes);
 }
 
+/* How many of those that are queued: what fills its slots, and beyond that its share, by its pace. */
+static uint64_t share_of(const struct dispatcher *d, const struct session *s)
+{
+    uint64_t unfinished = session_unfinished(s), room = handout_room(d, s, TAKES_QUEUED);
+    uint64_t most = unfinished < s->slots ? s->slots - unfinished : 1;
+    double share = (double)d->queue.members * handout_rate(d, s) / d->takers_rate;
+    if (share > (double)most)
+        most = share < BATCH_TASKS_MAX ? (uint64_t)share : BATCH_TASKS_MAX;
+    return most < room ? most : room;
+}
+
 /* Sends the session a batch of what is queued, if `choosy` without what had better go elsewhere;
  * returns false if there is nothing for it. */
-static bool send_queued(struct dispatcher *d, struct session *s, uint64_t candidates, bool choosy,
-                        uint64_t now_ns)
+static bool send_queued(struct dispatcher *d, struct session *s, bool choosy, uint64_t now_ns)
 {
-    uint64_t most = (d->queue.members + candidates - 1) / candidates;
-    uint64_t room = room_for(d, s, true);
-    most = most < room ? most : room;
-    most = most < BATCH_TASKS_MAX ? most : BATCH_TASKS_MAX;
+    uint64_t most = share_of(d, s);
+    size_t candidates = d->takers[TAKES_QUEUED].count;
     struct parcel p;
     bool in_pieces = false;
     parcel_begin(&p, d, s);
@@ -342,7 +392,7 @@ static void new_large_task(struct dispatcher *d, struct session *s, uint64_t now
     size_t size_bytes = d->room.size - TASKS_HEAD_SIZE;
     struct block *block = block_new(&d->room);
     struct entry *entry = ledger_append(&d->ledger, 1, &block, TASKS_HEAD_SIZE);
-    if (!s || room_for(d, s, false) == 0 || s->transfer.block ||
+    if (!s || handout_room(d, s, TAKES_NEW) == 0 || s->transfer.block ||
         !session_has_bytes(s, task_pieces_credit(size_bytes))) {
         seqset_add(&d->queue, entry->first, entry->first);
         d->turn_wanted = true;
@@ -372,7 +422,7 @@ void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, ui
     struct block *block = block_new(&d->room);
     struct block *kept = block_hold(block);
     struct entry *entry = ledger_append(&d->ledger, tasks, &kept, TASKS_HEAD_SIZE);
-    if (!s || room_for(d, s, false) < tasks || !session_has_bytes(s, size_bytes)) {
+    if (!s || handout_room(d, s, TAKES_NEW) < tasks || !session_has_bytes(s, size_bytes)) {
         seqset_add(&d->queue, run.first, last); /* for whoever has room first */
         d->turn_wanted = true;
         block_release(&block);
@@ -383,6 +433,7 @@ void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, ui
     entry->home = s;
     entry->home_batch = s->batch;
     session_sent(s, run.first, last, size_bytes);
+    handout_note(d, s);
     dispatcher_send_lane(d, s->lane, block);
     handed_out(d, now_ns);
 }
@@ -406,15 +457,14 @@ static struct session *emptiest(struct dispatcher *d)
         struct session *s = d->sessions[i];
         bool has_room =
             session_reserve_room(s) || (session_ordinary_room(s) && seqset_empty(&s->out));
-        if (is_open(d, s) && (has_room || session_unfinished(s)) && (!best || is_emptier(s, best)))
+        if (is_open(s) && (has_room || session_unfinished(s)) && (!best || is_emptier(s, best)))
             best = s;
     }
     return best;
 }
 
-/* The session must not be getting another one in pieces. */
-static void send_one(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t flags,
-                     uint64_t now_ns)
+void handout_one(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t flags,
+                 uint64_t now_ns)
 {
     struct entry *entry = ledger_find(&d->ledger, seq);
     struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
@@ -422,29 +472,21 @@ static void send_one(struct dispatcher *d, struct session *s, uint64_t seq, uint
     handout_unqueue(d, seq, seq);
     if (transfer_is_needed(d, record.size)) {
         send_in_pieces(d, s, entry, story, flags, now_ns);
-        return;
+    } else {
+        struct parcel p;
+        parcel_begin(&p, d, s);
+        parcel_add(&p, d, story, record, flags);
+        parcel_send(&p, d);
     }
-    struct parcel p;
-    parcel_begin(&p, d, s);
-    parcel_add(&p, d, story, record, flags);
-    parcel_send(&p, d);
+    handed_out(d, now_ns);
 }
 
 static void send_alone(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns)
 {
-    send_one(d, s, seq, TASK_ALONE, now_ns);
+    handout_one(d, s, seq, TASK_ALONE, now_ns);
     s->alone = seq;
     s->reserved = false;
-}
-
-static void ask_back(struct dispatcher *d, struct session *s, uint64_t tasks, uint64_t now_ns)
-{
-    struct buf m = {0};
-    wire_begin(&m, KIND_RECALL, dispatcher_head(d, KIND_RECALL, s->id));
-    number_put(&m, tasks);
-    dispatcher_send(d, s->connection, &m);
-    s->recalling = true;
-    s->recall_again_ns = now_ns + RECALL_PAUSE_NS;
+    handout_note(d, s);
 }
 
 /* Each task with a loss gets a worker of its own; if none is empty, one is kept free for the next.
@@ -457,175 +499,63 @@ static void hand_out_lonely(struct dispatcher *d, uint64_t now_ns)
             return;
         if (session_unfinished(s) == 0) {
             send_alone(d, s, seqset_min(&d->lonely), now_ns);
-            handed_out(d, now_ns);
             continue;
         }
-        s->reserved = true;
-        if (session_unstarted(s) && !s->recalling && now_ns >= s->recall_again_ns)
-            ask_back(d, s, session_unstarted(s), now_ns);
+        s->reserved = d->keeps_free = true;
+        handout_note(d, s);
+        if (recall_may_ask(s, now_ns))
+            recall_ask(d, s, session_unstarted(s));
         return;
     }
-    for (size_t i = 0; i < d->session_count; i++)
-        d->sessions[i]->reserved = false;
+    for (size_t i = 0; d->keeps_free && i < d->session_count; i++)
+        if (d->sessions[i]->reserved) {
+            d->sessions[i]->reserved = false;
+            handout_note(d, d->sessions[i]);
+        }
+    d->keeps_free = false;
 }
 
-/* ---- recall ---- */
-
-static bool wants_work(const struct dispatcher *d, const struct session *s)
-{
-    return room_for(d, s, true) > 0 && session_unfinished(s) < s->slots;
-}
-
-static struct session *fullest(struct dispatcher *d, uint64_t now_ns)
-{
-    struct session *best = NULL;
-    for (size_t i = 0; i < d->session_count; i++) {
-        struct session *s = d->sessions[i];
-        if (s->connection && !s->recalling && now_ns >= s->recall_again_ns &&
-            session_unstarted(s) > (best ? session_unstarted(best) : 0))
-            best = s;
-    }
-    return best;
-}
-
-/* When somebody idles and nothing is left to be handed out, or may be read, half of what the
- * fullest session has not begun is asked back. */
-static void recall(struct dispatcher *d, uint64_t now_ns)
-{
-    if (!seqset_empty(&d->queue) || (dispatcher_may_read(d) && !d->dry))
-        return;
-    for (size_t i = 0; i < d->session_count; i++) {
-        if (!wants_work(d, d->sessions[i]))
-            continue;
-        struct session *donor = fullest(d, now_ns);
-        if (donor && donor != d->sessions[i])
-            ask_back(d, donor, (session_unstarted(donor) + 1) / 2, now_ns);
-        return;
-    }
-}
-
-/* ---- hedging ---- */
-
-/* A task that is known to run, and where. */
-struct runner {
-    uint64_t seq;
-    uint64_t since_ns;
-    const struct session *at;
-};
-
-struct runners {
-    struct runner *items;
+/* Sessions that are left out for the rest of a turn: nothing that is queued is for them, or there is no byte
+ * credit. */
+struct passed_over {
+    struct session **items;
     size_t count;
     size_t capacity;
 };
 
-static struct session *idlest_but(const struct dispatcher *d, const struct session *not_this)
+static void pass_over(struct dispatcher *d, struct session *s, struct passed_over *to)
 {
-    struct session *best = NULL;
-    for (size_t i = 0; i < d->session_count; i++) {
-        struct session *s = d->sessions[i];
-        if (s != not_this && wants_work(d, s) && session_reserve_room(s) && !s->transfer.block &&
-            (!best || is_less_busy(s, best)))
-            best = s;
+    if (to->count == to->capacity) {
+        to->capacity = to->capacity ? to->capacity * 2 : 16;
+        to->items = xrealloc(to->items, to->capacity * sizeof(struct session *));
     }
-    return best;
-}
-
-/* When somebody idles, and neither the input nor the queues nor a recall has anything for him. */
-static bool may_hedge(const struct dispatcher *d, uint64_t now_ns)
-{
-    if (!d->options.hedge || now_ns < d->hedge_again_ns || !d->input_ended || handout_waiting(d))
-        return false;
-    for (size_t i = 0; i < d->session_count; i++) {
-        const struct session *s = d->sessions[i];
-        if ((s->recalling || session_unstarted(s)) && !s->holds_fast)
-            return false;
-    }
-    return idlest_but(d, NULL);
-}
-
-/* One attempt only, never doubled before, and no suspicion that it kills workers. */
-static bool is_hedgeable(const struct dispatcher *d, const struct session *s, uint64_t seq)
-{
-    if (seqset_has(&s->finished, seq))
-        return false;
-    const struct story *story = entry_story(ledger_find(&d->ledger, seq), seq);
-    return !story || (story->holder_count == 1 && !story->hedge && !story->losses);
-}
-
-static void add_runners(const struct dispatcher *d, const struct session *s, struct runners *to)
-{
-    for (size_t i = 0; i < s->stint_count; i++) {
-        struct range r, stint = s->stints[i].tasks;
-        for (uint64_t at = stint.first; seqset_next(&s->out, at, stint.last, &r);
-             at = r.first + 1) {
-            if (!is_hedgeable(d, s, r.first))
-                continue;
-            if (to->count == to->capacity) {
-                to->capacity = to->capacity ? to->capacity * 2 : 16;
-                to->items = xrealloc(to->items, to->capacity * sizeof *to->items);
-            }
-            to->items[to->count++] = (struct runner){r.first, s->stints[i].since_ns, s};
-        }
-    }
-}
-
-static int by_start(const void *a, const void *b)
-{
-    const struct runner *x = a, *y = b;
-    if (x->since_ns != y->since_ns)
-        return x->since_ns < y->since_ns ? -1 : 1;
-    return (x->seq > y->seq) - (x->seq < y->seq);
-}
-
-/* The tasks that have run longest are run a second time elsewhere; the first final result counts
- * (Dean and Barroso, The Tail at Scale, 2013). What runs is known from heartbeats: no need to look
- * more often. */
-static void hedge(struct dispatcher *d, uint64_t now_ns)
-{
-    struct runners all = {0};
-    if (!may_hedge(d, now_ns))
-        return;
-    d->hedge_again_ns = now_ns + d->options.heartbeat_ns;
-    for (size_t i = 0; i < d->session_count; i++)
-        add_runners(d, d->sessions[i], &all);
-    if (all.count)
-        qsort(all.items, all.count, sizeof *all.items, by_start);
-    for (size_t i = 0; i < all.count; i++) {
-        struct session *s = idlest_but(d, all.items[i].at);
-        if (!s)
-            continue;
-        send_one(d, s, all.items[i].seq, 0, now_ns);
-        handed_out(d, now_ns);
-    }
-    free(all.items);
+    to->items[to->count++] = s;
+    ranking_remove(&d->takers[TAKES_QUEUED], s);
 }
 
 static void hand_out_queue(struct dispatcher *d, bool choosy, uint64_t now_ns)
 {
-    bool passed_over = false;
-    while (!seqset_empty(&d->queue)) {
-        uint64_t candidates;
-        struct session *s = pick_for_queue(d, &candidates);
-        if (!s)
-            break;
-        if (send_queued(d, s, candidates, choosy, now_ns))
+    struct passed_over passed_over = {0};
+    struct session *s;
+    while (!seqset_empty(&d->queue) && (s = ranking_first(&d->takers[TAKES_QUEUED])) != NULL)
+        if (send_queued(d, s, choosy, now_ns))
             handed_out(d, now_ns);
         else
-            passed_over = s->passed_over = true; /* nothing for it, or no byte credit */
-    }
-    for (size_t i = 0; passed_over && i < d->session_count; i++)
-        d->sessions[i]->passed_over = false;
+            pass_over(d, s, &passed_over);
+    for (size_t i = 0; i < passed_over.count; i++)
+        handout_note(d, passed_over.items[i]);
+    free(passed_over.items);
 }
 
 void handout_turn(struct dispatcher *d, uint64_t now_ns)
 {
     end_delays(d, now_ns);
+    d->recall_due_ns = NEVER;
     if (dispatcher_is_over(d) || !d->sink.ready || audit_holds(d, now_ns))
         return;
     hand_out_lonely(d, now_ns);
     hand_out_queue(d, true, now_ns);
     hand_out_queue(d, false, now_ns); /* a better place is never waited for */
-    recall(d, now_ns);
-    hedge(d, now_ns);
+    recall_turn(d, now_ns);
+    hedge_turn(d, now_ns);
 }

@@ -257,6 +257,23 @@ void session_presume_started(const struct session *s, struct seqset *to)
     }
 }
 
+void pace_add(struct pace *p, uint64_t time_ns, uint64_t tasks, uint64_t window_ns)
+{
+    if (p->window_ns >= (double)window_ns) {
+        p->time_ns /= 2;
+        p->tasks /= 2;
+        p->window_ns = 0;
+    }
+    p->time_ns += (double)time_ns;
+    p->tasks += (double)tasks;
+    p->window_ns += (double)time_ns;
+}
+
+double pace_of(const struct pace *p)
+{
+    return p->tasks > 0 ? (p->time_ns + 1) / p->tasks : 0;
+}
+
 uint64_t session_ordinary_room(const struct session *s)
 {
     return s->granted.tasks > s->sent_tasks ? s->granted.tasks - s->sent_tasks : 0;

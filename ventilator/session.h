@@ -2,6 +2,8 @@
 #ifndef ZFARM_SESSION_H
 #define ZFARM_SESSION_H
 
+#include <sys/queue.h>
+
 #include "common/wire.h"
 
 /* Tasks that run since about the same time. */
@@ -21,6 +23,20 @@ struct transfer {
     struct block *sent[TRANSFER_WINDOW]; /* the last pieces, of this task or the one before */
     size_t next;                         /* where in `sent` */
 };
+
+/* Time per task: that of many together counts for more than that of a single one, and what was long ago fades.
+ * Zero-initialised is "not known yet". */
+struct pace {
+    double time_ns;
+    double tasks;
+    double window_ns; /* since the older part was faded last */
+};
+
+void pace_add(struct pace *p, uint64_t time_ns, uint64_t tasks, uint64_t window_ns);
+double pace_of(const struct pace *p); /* ns; 0: not known yet */
+
+/* Those who take tasks: new ones, and such as were handed out before. */
+enum ranking_kind { TAKES_NEW, TAKES_QUEUED, RANKINGS };
 
 /* One worker's membership, as the ventilator knows it: its two connections, what it was sent, what
  * it may still be sent. `out` is what it has and is not stored; `finished` is the part of it that
@@ -59,16 +75,33 @@ struct session {
     size_t order_capacity;
     uint64_t order_last; /* the highest number that was ever in it */
 
-    bool ended;       /* END was sent down the lane: no more tasks */
-    bool leaving;     /* it said LEAVE */
-    bool used;        /* it got a task */
-    uint64_t alone;   /* a task that runs alone here; 0: none */
-    bool reserved;    /* gets nothing until it is empty, for a task that runs alone */
-    bool passed_over; /* in this turn there was nothing queued for it */
-    bool recalling;   /* RECALL is not answered yet */
+    bool ended;     /* END was sent down the lane: no more tasks */
+    bool leaving;   /* it said LEAVE */
+    bool used;      /* it got a task */
+    uint64_t alone; /* a task that runs alone here; 0: none */
+    bool reserved;  /* gets nothing until it is empty, for a task that runs alone */
+    bool recalling; /* RECALL is not answered yet */
     uint64_t recall_again_ns;
     bool holds_fast; /* it gave nothing back when it was last asked */
     uint64_t fails_in_a_row;
+
+    struct pace pace;      /* at which it reports tasks */
+    uint64_t pace_from_ns; /* it last reported, or got something to do */
+    TAILQ_ENTRY(session) next_to_flush;
+    bool is_to_flush; /* there is something to be passed on */
+
+    /* What handout_note has seen, for the dispatcher's lists and sums. */
+    struct {
+        uint64_t unfinished;
+        double rate;            /* its part of the sum */
+        bool succeeds;          /* its last task did not fail */
+        bool gives;             /* has tasks that it has not begun */
+        bool wants;             /* has a slot that idles, and takes tasks */
+        uint64_t wants_from_ns; /* since when */
+    } noted;
+    double load;           /* by which it is ranked; less takes sooner */
+    size_t rank[RANKINGS]; /* places in the rankings, from 1; 0: not there */
+    size_t at;             /* place among all sessions */
 };
 
 struct session *session_new(uint64_t id, uint64_t connection, const struct peer *peer,

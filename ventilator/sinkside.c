@@ -195,7 +195,8 @@ static void release_at(struct dispatcher *d, struct session *s, uint64_t first, 
 {
     session_forget(s, first, last);
     seqset_add(&s->release, first, last);
-    d->flush_wanted = true;
+    handout_note(d, s);
+    dispatcher_want_flush(d, s);
 }
 
 /* Of several that have the task, those that are not through with it are told to stop. */
@@ -265,7 +266,7 @@ static void note_gaps(struct dispatcher *d, const struct stored_note *m)
         struct session *s = index_get(&d->by_id, m->gaps[i].session);
         if (s && m->gaps[i].batch) {
             s->resend_from = m->gaps[i].batch;
-            d->flush_wanted = true;
+            dispatcher_want_flush(d, s);
         }
     }
 }
@@ -311,7 +312,7 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
             d->done_sent = false;
             sinkside_tell_status(d);
             haltside_tell(d);
-            workers_welcome_waiting(d, now_ns);
+            joins_welcome_waiting(d, now_ns);
         }
     }
     stored_note_free(&m);

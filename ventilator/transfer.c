@@ -76,6 +76,7 @@ static void send_end(struct dispatcher *d, struct session *s)
     holder->batch = s->batch;
     workers_note_use(d, s);
     session_transferred(s);
+    handout_note(d, s);
 }
 
 /* Sends what the lane takes. */
@@ -99,21 +100,28 @@ void transfer_begin(struct dispatcher *d, struct session *s, const struct entry 
                     struct bytes record, const struct task_run *run, uint64_t now_ns)
 {
     session_transfer(s, entry->block, record, run);
+    handout_note(d, s);
     seqset_add(&d->transfers, s->id, s->id);
     push(d, s, now_ns);
 }
 
 void transfer_take_back(struct dispatcher *d, struct session *s)
 {
-    if (s->transfer.block)
-        handout_take_back(d, s, s->transfer.run.first);
+    if (!s->transfer.block)
+        return;
+    handout_take_back(d, s, s->transfer.run.first);
+    handout_note(d, s);
 }
 
 void transfer_cut(struct dispatcher *d, const struct story *story)
 {
-    for (unsigned i = story->holder_count; i-- > 0;)
-        if (session_transfers(story->holders[i].session, story->seq))
-            handout_take_back(d, story->holders[i].session, story->seq);
+    for (unsigned i = story->holder_count; i-- > 0;) {
+        struct session *s = story->holders[i].session;
+        if (session_transfers(s, story->seq)) {
+            handout_take_back(d, s, story->seq);
+            handout_note(d, s);
+        }
+    }
 }
 
 void transfer_turn(struct dispatcher *d, uint64_t now_ns)

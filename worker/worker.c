@@ -265,8 +265,8 @@ static void do_actions(struct worker *w)
     struct slots_action action;
     while (slots_next_action(w->slots, &action))
         do_action(w, &action);
+    connection_flush(&w->results); /* first what somebody waits for */
     connection_flush(&w->control);
-    connection_flush(&w->results);
     guard_flush(w->guard);
 }
 

@@ -72,6 +72,7 @@ static void end_running(void *context, uint64_t serial)
         return;
     }
     model_end_run(&sim->model, seq, s->end);
+    sim->run_ended_ns = sim->now_ns;
     if (s->end == RUN_KILLS_WORKER) {
         sim_trace(sim, e->node, "is killed by task %llu", (unsigned long long)seq);
         fate_kill_worker(e->node, false);
@@ -172,7 +173,7 @@ static void begin_next(struct fake_executor *e, unsigned slot)
     s->killed = false;
     s->since_ns = sim->now_ns;
     s->serial = ++e->last_serial;
-    uint64_t duration_ns = task_of(e, seq)->duration_ns;
+    uint64_t duration_ns = task_of(e, seq)->duration_ns * e->node->slowness;
     if (s->end == RUN_KILLS_WORKER)
         duration_ns = rng_below(&sim->fate, 30 * NS_PER_MS);
     sim_trace(sim, e->node, "runs task %llu/%u", (unsigned long long)seq,

@@ -5,17 +5,20 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "tests/sim/peace.h"
 #include "tests/sim/sim.h"
 
 /* zfarm-sim --seed N [--trace]       one run, and how it went
  * zfarm-sim --seeds A-B              many; prints each that fails
  * zfarm-sim --fresh COUNT            many that nobody has tried; prints where they begin
  * zfarm-sim --minutes M              fresh ones for that long
+ * zfarm-sim --uneven yes             unequal machines, next to the ideal
+ * zfarm-sim --workers N              N workers, and fewer, in peace
  * Several may follow each other. Ends with 1 if a run broke a promise. */
 static int usage(void)
 {
     fprintf(stderr, "usage: zfarm-sim (--seed N [--trace] | --seeds A-B | --fresh COUNT | "
-                    "--minutes M) ...\n");
+                    "--minutes M | --uneven yes | --workers N) ...\n");
     return 255;
 }
 
@@ -86,6 +89,10 @@ static bool take_words(int *argc, char ***argv, unsigned *failed)
     } else if (strcmp(words[0], "--minutes") == 0 && number(words[1], &a) && a) {
         b = clock_realtime_us() * 1000;
         *failed += run_many(b, UINT64_MAX - 1, clock_now_ns() + a * 60 * NS_PER_S);
+    } else if (strcmp(words[0], "--uneven") == 0 && strcmp(words[1], "yes") == 0) {
+        *failed += peace_uneven();
+    } else if (strcmp(words[0], "--workers") == 0 && number(words[1], &a) && a && a <= 100000) {
+        *failed += peace_crowd((unsigned)a);
     } else {
         return false;
     }

@@ -113,7 +113,7 @@ void node_wake(struct node *node, uint64_t at_ns)
 /* As a rule a process gets its turn at once; now and then somebody else has the processor. */
 static uint64_t latency(struct sim *sim)
 {
-    if (rng_chance(&sim->fate, 1))
+    if (!sim->measured && rng_chance(&sim->fate, 1))
         return rng_below(&sim->fate, 20 * NS_PER_MS);
     return rng_below(&sim->fate, 200 * NS_PER_US);
 }

@@ -27,7 +27,9 @@ struct node {
     struct sim *sim;
     const struct node_class *class;
     enum role role;
-    char name[8];
+    char name[12];
+    unsigned index;    /* of a worker */
+    unsigned slowness; /* a task takes so many times its duration there */
     bool up;
     bool frozen;
     bool exited; /* by its own will; then with this status */

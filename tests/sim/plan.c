@@ -132,10 +132,12 @@ static void make_members(struct plan *plan, struct rng *rng)
 {
     uint64_t spread_ns = rng_chance(rng, 50) ? 0 : 3 * NS_PER_S;
     plan->worker_count = (unsigned)rng_between(rng, 1, 4);
+    plan->workers = xcalloc(plan->worker_count, sizeof *plan->workers);
     plan->ventilator_starts_ns = rng_below(rng, spread_ns + 1);
     plan->sink_starts_ns = rng_below(rng, spread_ns + 1);
     for (unsigned i = 0; i < plan->worker_count; i++) {
         plan->workers[i].slots = (unsigned)rng_between(rng, 1, 3);
+        plan->workers[i].slowness = 1;
         plan->workers[i].starts_ns = rng_below(rng, spread_ns + 1);
     }
 }
@@ -195,8 +197,38 @@ void plan_make(struct plan *plan, uint64_t seed)
     make_pieces(plan, &rng);
 }
 
+void plan_make_peace(struct plan *plan, const struct plan_peace *peace)
+{
+    *plan = (struct plan){.task_count = peace->tasks,
+                          .largest = 8,
+                          .work_ns = peace->tasks * peace->duration_ns,
+                          .retries = 1,
+                          .queue_max_bytes = 16 << 20,
+                          .kept_max_bytes = 16 << 20,
+                          .window_max_bytes = 16 << 20,
+                          .batch_max = 4096,
+                          .worker_count = peace->workers,
+                          .delay_min_ns = 50 * NS_PER_US,
+                          .delay_max_ns = 100 * NS_PER_US,
+                          .input_ends_ns = PLAN_PEACE_COMES_NS};
+    plan->tasks = xcalloc(peace->tasks + 1, sizeof *plan->tasks);
+    for (size_t i = 0; i < peace->tasks; i++)
+        plan->tasks[i] = (struct plan_task){.duration_ns = peace->duration_ns,
+                                            .size = 8,
+                                            .out_size = 8,
+                                            .comes_ns = PLAN_PEACE_COMES_NS};
+    plan->workers = xcalloc(peace->workers, sizeof *plan->workers);
+    for (unsigned i = 0; i < peace->workers; i++) {
+        plan->workers[i] =
+            (struct plan_worker){.slots = 1, .slowness = peace->slowness ? peace->slowness[i] : 1};
+        if (plan->workers[i].slowness > 1)
+            plan->work_ns += peace->tasks * peace->duration_ns * plan->workers[i].slowness;
+    }
+}
+
 void plan_free(struct plan *plan)
 {
     free(plan->tasks);
+    free(plan->workers);
     *plan = (struct plan){0};
 }

@@ -6,11 +6,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/clock.h"
 #include "common/halt_rule.h"
 
 /* What a seed decides before anything runs: the input, the options, the network's manners, how much
  * goes wrong and until when. */
-enum { PLAN_WORKERS_MAX = 6, PLAN_TIMES_ALWAYS = 1000000, PLAN_BATCH_OF_PLUGINS = 4096 };
+enum { PLAN_TIMES_ALWAYS = 1000000, PLAN_BATCH_OF_PLUGINS = 4096 };
 
 enum nature {
     NATURE_GOOD,
@@ -34,6 +35,7 @@ struct plan_task {
 
 struct plan_worker {
     unsigned slots;
+    unsigned slowness; /* a task takes so many times its duration there */
     uint64_t starts_ns;
 };
 
@@ -51,7 +53,7 @@ struct plan {
     uint64_t kept_max_bytes;
     uint64_t window_max_bytes;
     uint32_t batch_max;
-    struct plan_worker workers[PLAN_WORKERS_MAX];
+    struct plan_worker *workers;
     unsigned worker_count;
     uint64_t ventilator_starts_ns;
     uint64_t sink_starts_ns;
@@ -72,6 +74,16 @@ struct plan {
 };
 
 void plan_make(struct plan *plan, uint64_t seed);
+
+/* A farm in which nothing goes wrong, with tasks that are all alike: what is measured is how well it works. */
+struct plan_peace {
+    size_t tasks;
+    uint64_t duration_ns;
+    unsigned workers;         /* of one slot each */
+    const unsigned *slowness; /* of each; NULL: all are equal */
+};
+#define PLAN_PEACE_COMES_NS (2 * NS_PER_S) /* the input: all workers are there before */
+void plan_make_peace(struct plan *plan, const struct plan_peace *peace);
 void plan_free(struct plan *plan);
 
 #endif

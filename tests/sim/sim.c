@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/xalloc.h"
 #include "tests/sim/cable.h"
 #include "tests/sim/fate.h"
 #include "tests/sim/node.h"
@@ -17,7 +18,7 @@
 /* A worker that did not hear of the end looks for it so long. */
 #define GIVE_UP_NS (70 * NS_PER_S)
 
-enum { EVENTS_MAX = 1500000 };
+enum { EVENTS_MAX = 1500000, EVENTS_MAX_A_TASK = 200, EVENTS_MAX_A_WORKER = 5000 };
 
 void sim_at(struct sim *sim, uint64_t delay_ns, agenda_function *run, void *context,
             uint64_t argument)
@@ -63,7 +64,7 @@ bool sim_is_calm(const struct sim *sim)
 
 struct node *sim_add_worker(struct sim *sim, unsigned slots)
 {
-    if (sim->worker_count == SIM_WORKERS_MAX)
+    if (sim->worker_count == sim->worker_max)
         return NULL;
     struct node *worker = worker_node_new(sim, sim->worker_count, slots);
     sim->workers[sim->worker_count++] = worker;
@@ -112,8 +113,8 @@ static void watch(void *context, uint64_t unused)
 {
     (void)unused;
     struct sim *sim = context;
-    uint64_t unstarted[SIM_WORKERS_MAX];
-    bool idles[SIM_WORKERS_MAX];
+    uint64_t *unstarted = xcalloc(sim->worker_count, sizeof *unstarted);
+    bool *idles = xcalloc(sim->worker_count, sizeof *idles);
     bool calm = sim_is_calm(sim);
     bool held_back = calm && ventilator_node_holds_back(sim->ventilator);
     for (unsigned i = 0; i < sim->worker_count; i++)
@@ -122,6 +123,8 @@ static void watch(void *context, uint64_t unused)
         judge_idling(sim, i, calm && !held_back && idles[i] && work_elsewhere(sim, i, unstarted));
     for (unsigned i = 0; i < sim->worker_count; i++)
         judge_keeping(sim, sim->workers[i], calm);
+    free(unstarted);
+    free(idles);
     if (!sim->ventilator->exited)
         sim_at(sim, WATCH_NS, watch, sim, 0);
 }
@@ -134,13 +137,14 @@ static void begin(void *context, uint64_t unused)
     node_start(context);
 }
 
-static void set_up(struct sim *sim, uint64_t seed, bool traced)
+/* The plan is made before. */
+static void set_up(struct sim *sim)
 {
-    *sim = (struct sim){.seed = seed, .traced = traced, .began_ns = 1000 * NS_PER_S};
-    sim->now_ns = sim->began_ns;
-    rng_init(&sim->network, seed, 2);
-    rng_init(&sim->fate, seed, 3);
-    plan_make(&sim->plan, seed);
+    sim->began_ns = sim->now_ns = 1000 * NS_PER_S;
+    rng_init(&sim->network, sim->seed, 2);
+    rng_init(&sim->fate, sim->seed, 3);
+    sim->worker_max = sim->plan.worker_count + SIM_MORE_WORKERS_MAX;
+    sim->workers = xcalloc(sim->worker_max, sizeof(struct node *));
     model_init(&sim->model, &sim->plan);
     tap_init(&sim->tap, sim->plan.task_count);
     sim->ventilator = ventilator_node_new(sim);
@@ -163,6 +167,7 @@ static void tear_down(struct sim *sim)
     for (size_t i = 0; i < sim->cable_count; i++)
         cable_free(sim->cables[i]);
     free(sim->cables);
+    free(sim->workers);
     agenda_free(&sim->agenda);
     tap_free(&sim->tap);
     model_free(&sim->model);
@@ -231,25 +236,43 @@ static void check_end(struct sim *sim)
     check_statuses(sim);
 }
 
+static void run(struct sim *sim, struct sim_report *report)
+{
+    struct agenda_item item;
+    set_up(sim);
+    uint64_t most = EVENTS_MAX + sim->plan.task_count * EVENTS_MAX_A_TASK +
+                    (uint64_t)sim->plan.worker_count * EVENTS_MAX_A_WORKER;
+    while (!sim->violation[0] && !is_over(sim) && agenda_take(&sim->agenda, &item)) {
+        if (item.at_ns > time_limit(sim))
+            break;
+        sim->now_ns = item.at_ns;
+        item.run(item.context, item.argument);
+        if (++sim->events == most)
+            sim_violation(sim, "G2: a storm: %llu joins", (unsigned long long)sim->tap.joins);
+    }
+    check_end(sim);
+    *report =
+        (struct sim_report){.tasks = sim->plan.task_count,
+                            .lost = sim->model.lost,
+                            .innocent = sim->model.innocent,
+                            .events = sim->events,
+                            .simulated_s = (double)(sim->now_ns - sim->began_ns) / 1e9,
+                            .makespan_ns = sim->run_ended_ns - sim->began_ns - PLAN_PEACE_COMES_NS,
+                            .ventilator_cpu_ns = sim->ventilator_cpu_ns};
+    memcpy(report->violation, sim->violation, sizeof report->violation);
+    tear_down(sim);
+}
+
 void sim_run(uint64_t seed, bool traced, struct sim_report *report)
 {
-    struct sim sim;
-    struct agenda_item item;
-    set_up(&sim, seed, traced);
-    while (!sim.violation[0] && !is_over(&sim) && agenda_take(&sim.agenda, &item)) {
-        if (item.at_ns > time_limit(&sim))
-            break;
-        sim.now_ns = item.at_ns;
-        item.run(item.context, item.argument);
-        if (++sim.events == EVENTS_MAX)
-            sim_violation(&sim, "G2: a storm: %llu joins", (unsigned long long)sim.tap.joins);
-    }
-    check_end(&sim);
-    *report = (struct sim_report){.tasks = sim.plan.task_count,
-                                  .lost = sim.model.lost,
-                                  .innocent = sim.model.innocent,
-                                  .events = sim.events,
-                                  .simulated_s = (double)(sim.now_ns - sim.began_ns) / 1e9};
-    memcpy(report->violation, sim.violation, sizeof report->violation);
-    tear_down(&sim);
+    struct sim sim = {.seed = seed, .traced = traced};
+    plan_make(&sim.plan, seed);
+    run(&sim, report);
+}
+
+void sim_run_peace(const struct plan_peace *peace, bool traced, struct sim_report *report)
+{
+    struct sim sim = {.seed = 1, .traced = traced, .measured = true};
+    plan_make_peace(&sim.plan, peace);
+    run(&sim, report);
 }

@@ -337,6 +337,8 @@ struct node *worker_node_new(struct sim *sim, unsigned index, unsigned slots)
     w->node =
         (struct node){.sim = sim, .class = &class, .role = ROLE_NODE_WORKER, .wake_ns = NEVER};
     snprintf(w->node.name, sizeof w->node.name, "W%u", index);
+    w->node.index = index;
+    w->node.slowness = index < sim->plan.worker_count ? sim->plan.workers[index].slowness : 1;
     w->slots = slots;
     return &w->node;
 }

@@ -37,6 +37,22 @@ static void check_holding(const struct dispatcher *d, const struct session *s, u
         cr_assert_eq(entry->home, s, "task %" PRIu64 " is held by a stranger", seq);
 }
 
+/* What handout_note keeps is what there is. */
+static void check_noted(const struct dispatcher *d, const struct session *s)
+{
+    for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++) {
+        const struct ranking *r = &d->takers[kind];
+        size_t at = s->rank[kind];
+        cr_assert_eq(at > 0, handout_room(d, s, kind) > 0, "session %" PRIu64, s->id);
+        cr_assert(!at || r->items[at - 1] == s);
+        cr_assert(at < 2 || r->items[at / 2 - 1]->load <= s->load);
+    }
+    cr_assert_eq(d->sessions[s->at], s);
+    cr_assert_eq(s->noted.unfinished, session_unfinished(s));
+    cr_assert_eq(s->noted.gives, s->connection && session_unstarted(s));
+    cr_assert_eq(s->noted.succeeds, s->used && s->fails_in_a_row == 0);
+}
+
 static void check_session(const struct dispatcher *d, const struct session *s)
 {
     check_set(&s->out, &d->ledger.stored, d->ledger.read);
@@ -52,6 +68,7 @@ static void check_session(const struct dispatcher *d, const struct session *s)
     cr_assert(!s->lane || index_get(&d->by_lane, s->lane) == s);
     cr_assert(!s->connection || index_get(&d->by_connection, s->connection) == s);
     cr_assert(s->lane || s->connection);
+    check_noted(d, s);
 }
 
 static void check_task(const struct dispatcher *d, const struct entry *entry, uint64_t seq)

@@ -271,6 +271,8 @@ Test(dispatcher, tasks_are_recalled_for_an_idle_worker_also_when_reading_is_held
     sink_note_full(&f, "", true);
     struct farm_peer *idle = worker_up(&f, 2, 2);
     farm_expect(&f, idle, "");
+    farm_expect(&f, rich, ""); /* what is read next may come soon */
+    farm_pass(&f, 100);
     farm_expect(&f, rich, "RECALL 4");
     farm_end(&f);
 }

@@ -140,7 +140,7 @@ Test(dispatcher_hedge, what_can_be_recalled_comes_first)
     farm_expect(&f, slow, "TASKS 1: 1-3#1 last");
     struct farm_peer *fast = worker_up(&f, 3, 3);
     worker_runs(&f, slow, "1");
-    farm_expect(&f, slow, "RECALL 1");
+    farm_expect(&f, slow, "RECALL 2");
     farm_expect(&f, fast, "");
     worker_returned(&f, slow, "3", RETURNED_RECALL);
     farm_expect(&f, fast, "TASKS 1: 3#2 last");

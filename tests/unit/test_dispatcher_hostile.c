@@ -137,6 +137,31 @@ Test(dispatcher_hostile, a_message_of_another_job_or_life_is_not_believed)
     farm_end(&f);
 }
 
+Test(dispatcher_hostile, an_attempt_that_nobody_was_given_is_not_believed)
+{
+    struct farm f = {.input = 1};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_up(&f, 1, 1);
+    farm_expect(&f, w, "TASKS 1: 1#1 last");
+    worker_failed(&f, w, 1, 1);
+    worker_says(&f, w, KIND_BYE);
+    farm_settle(&f);
+    f.input = 1;
+    struct farm_peer *other = worker_up(&f, 1, 1);
+    worker_returned(&f, other, "2", RETURNED_RECALL);
+    worker_says(&f, other, KIND_BYE);
+    struct farm_peer *liar = worker_connect(&f, 1);
+    struct worker_join m = {.peer = {.instance = 1}, .slots = 1};
+    attempt_list_add(&m.running, 2, (struct attempt){INCARNATION, 2});
+    liar->job = JOB;
+    struct buf to = peer_message(&f, liar, KIND_JOIN);
+    worker_join_put(&to, &m);
+    peer_send(&f, liar, &to);
+    worker_join_free(&m);
+    farm_expect(&f, liar, "WELCOME epoch=1 kill=2");
+    farm_end(&f);
+}
+
 /* ---- a random walk ---- */
 
 struct walk {
@@ -330,6 +355,9 @@ Test(dispatcher_hostile, random_messages_good_and_bad_lose_no_task_and_break_no_
     const char *seed = getenv("ZFARM_TEST_SEED");
     if (seed)
         walk(strtoull(seed, NULL, 10));
+    static const uint64_t once_failed[] = {1006394, 1008952, 1009754};
+    for (size_t i = 0; !seed && i < sizeof once_failed / sizeof *once_failed; i++)
+        walk(once_failed[i]);
     for (uint64_t i = 1; !seed && i <= 60; i++)
         walk(i);
     for (uint64_t i = 0; !seed && i < 20; i++)

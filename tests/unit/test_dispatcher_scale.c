@@ -107,13 +107,13 @@ static void come(struct crowd *c, uint64_t i)
     struct buf body = {0};
     worker_join_put(&body, &m);
     say(c, i, KIND_JOIN, &body);
-    struct token token = {{(uint8_t)i, (uint8_t)(i >> 8), (uint8_t)(i >> 16)}};
+    struct token token = {{(uint8_t)i, (uint8_t)(i >> 8), (uint8_t)(i >> 16), 1}};
     dispatcher_lane_opened(c->farm.d, connection_of(i), token, &(struct key){{0}}, c->farm.now_ns);
 }
 
 static void claim_and_ask(struct crowd *c, uint64_t i)
 {
-    struct token token = {{(uint8_t)i, (uint8_t)(i >> 8), (uint8_t)(i >> 16)}};
+    struct token token = {{(uint8_t)i, (uint8_t)(i >> 8), (uint8_t)(i >> 16), 1}};
     struct buf body = {0};
     token_put(&body, &token);
     say(c, i, KIND_CLAIM, &body);
@@ -165,8 +165,10 @@ Test(dispatcher_scale, two_thousand_workers_whose_tasks_all_fail_do_not_slow_dow
     struct crowd c = {0};
     crowd_begin(&c, 2000);
     struct farm *f = &c.farm;
-    for (size_t i = 0; i < f->d->session_count; i++)
+    for (size_t i = 0; i < f->d->session_count; i++) {
         f->d->sessions[i]->fails_in_a_row = 1000;
+        handout_note(f->d, f->d->sessions[i]);
+    }
     f->input_begins_late = false;
     f->input = 2 * c.size;
     farm_turn(f);
