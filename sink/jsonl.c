@@ -131,6 +131,16 @@ static void put_code(struct buf *to, const char *name, unsigned code, bool known
         buf_put_text(to, "null");
 }
 
+static void put_output(struct buf *to, const char *name, struct bytes bytes)
+{
+    if (bytes.size <= OUTPUT_IN_MEMORY_MAX) {
+        put_field(to, name, bytes);
+        return;
+    }
+    put_name(to, name, "_bytes");
+    put_number(to, bytes.size, 1);
+}
+
 void jsonl_put(struct buf *to, const struct result *r)
 {
     buf_put_text(to, "{\"seq\":");
@@ -147,7 +157,7 @@ void jsonl_put(struct buf *to, const struct result *r)
         buf_put_text(to, ",\"worker\":null");
     put_micros(to, "start", r->start_us, r->start_us != 0);
     put_micros(to, "seconds", r->duration_ns / NS_PER_US, r->start_us != 0);
-    put_field(to, "stdout", r->out);
-    put_field(to, "stderr", r->err);
+    put_output(to, "stdout", r->out);
+    put_output(to, "stderr", r->err);
     buf_put_text(to, "}\n");
 }

@@ -27,7 +27,8 @@
  * JSON holds text only. Where bytes are not valid UTF-8, the field has another name and holds them
  * in base64 (RFC 4648, with padding): stdout_base64, stderr_base64, worker_base64, and task_base64
  * (if one argument is not valid, then all are in base64). A NUL byte is valid UTF-8 and written
- * \u0000.
+ * \u0000. Of an output above OUTPUT_IN_MEMORY_MAX there is only the number of its bytes: stdout_bytes,
+ * stderr_bytes.
  *
  * To fill all fields the results need WANT_TIMES and WANT_TASK. */
 

@@ -31,7 +31,7 @@ static enum error step(struct store *s, enum statement which, struct why *why)
 /* What is put in the place of bytes that no row has room for. */
 static struct bytes that_fits(struct bytes bytes, struct buf *words)
 {
-    if (bytes.size <= STORE_OUTPUT_MAX)
+    if (bytes.size <= OUTPUT_IN_MEMORY_MAX)
         return bytes;
     buf_printf(words, "zfarm: an output of %zu bytes, which is more than a row takes\n",
                bytes.size);

@@ -57,15 +57,11 @@ bool store_is_in_use(const char *path);
 /* What was not committed is gone. Takes NULL. */
 void store_close(struct store **store);
 
-/* The most that a row has of stdout, and of stderr: they have to be in memory, and SQLite takes no row
- * above 1 GB. */
-#define STORE_OUTPUT_MAX (UINT64_C(256) << 20)
-
 /* A longer task is not in its row, but its hash is. */
 #define STORE_TASK_MAX (UINT64_C(128) << 20)
 
 /* A final result, or a try that was not final; it is copied. The results need STORE_WANTS. Of an
- * output above STORE_OUTPUT_MAX it says only how large it was. */
+ * output above OUTPUT_IN_MEMORY_MAX it says only how large it was. */
 void store_put(struct store *store, const struct result *result);
 size_t store_pending_bytes(const struct store *store);
 void store_set_file(struct store *store, const struct store_file *file);

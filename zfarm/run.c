@@ -26,7 +26,7 @@ struct settings {
     const char *colsep, *recend, *recstart, *replacement, *plugin, *store, *spool, *hosts_file,
         *ssh, *text;
     struct jobs jobs;
-    unsigned choice;
+    unsigned choice, format;
     uint64_t task_max_bytes;
     struct halt_rule halt;
     struct timeout timeout;
@@ -71,7 +71,7 @@ static const struct option_row rows[] = {
     {"tag", NULL, OPTION_FLAG, AT(tag), .help = "begin each line with its task", .children = SINK},
     {"output", "o", OPTION_TEXT, AT(text), "FILE", .help = "write results to FILE, not stdout",
      .children = SINK},
-    {"format", NULL, OPTION_CHOICE, AT(choice), "FORMAT", .help = "text or jsonl (text)",
+    {"format", NULL, OPTION_CHOICE, AT(format), "FORMAT", .help = "text or jsonl (text)",
      .choices = "text|jsonl", .children = SINK},
     {"joblog", NULL, OPTION_TEXT, AT(text), "FILE", .help = "log each task, as GNU parallel does",
      .children = SINK},
@@ -276,10 +276,12 @@ static const char *contradiction(const struct settings *s, char *const *inputs, 
         return "--direct is how hosts reach this machine; give them with --host or --hosts";
     if (s->retry_failed && !s->store)
         return "--retry-failed needs --store FILE.db: there it finds what failed";
-    if (s->store && s->output_max > STORE_OUTPUT_MAX)
+    if (s->output_max > OUTPUT_IN_MEMORY_MAX && s->store)
         return "--store takes outputs of 256 MiB at most, which have to be in memory; give "
-               "--output-max 256M, or "
-               "leave out --store";
+               "--output-max 256M, or leave out --store";
+    if (s->output_max > OUTPUT_IN_MEMORY_MAX && s->format)
+        return "--format jsonl takes outputs of 256 MiB at most, which have to be in memory; give "
+               "--output-max 256M, or leave out --format";
     if (s->spool && !s->store)
         return "--spool needs --store FILE.db: it keeps the input, and the store the results";
     if (s->spool && (s->files.count || *inputs))

@@ -272,12 +272,14 @@ random_bytes() {
   job_with random_bytes
 }
 
-@test "a bound on outputs that is none of its values, or more than a store takes, is refused" {
+@test "a bound on outputs that is none of its values, or more than a store or JSON takes, is refused" {
   farm 20 255 --output-max nine -- echo ::: 1
   says run.err "--output-max: 'nine' is not one of its values: it takes none, or a number of bytes"
   farm 20 255 --output-max none --store farm.db -- echo ::: 1
   says run.err "--store takes outputs of 256 MiB at most"
   [[ ! -e farm.db ]]
+  farm 20 255 --output-max none --format jsonl -- echo ::: 1
+  says run.err "--format jsonl takes outputs of 256 MiB at most"
 }
 
 @test "a bound on tasks that none can have, and a block above it, are refused" {
