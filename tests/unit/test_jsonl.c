@@ -210,9 +210,8 @@ Test(jsonl, random_bytes_come_back_from_base64_at_every_size)
 Test(jsonl, of_an_output_that_is_too_large_for_memory_there_is_its_size)
 {
     struct buf line = {0};
-    struct result r = {.seq = 1,
-                       .out = {(const uint8_t *)"", OUTPUT_IN_MEMORY_MAX + 1},
-                       .err = bytes_of("small")};
+    struct result r = {
+        .seq = 1, .out = {(const uint8_t *)"", OUTPUT_IN_MEMORY_MAX + 1}, .err = bytes_of("small")};
     jsonl_put(&line, &r);
     struct buf got = jq(&line, "-c", "[.stdout, .stdout_bytes, .stderr]");
     cr_assert(bytes_equal(buf_bytes(&got), bytes_of("[null,268435457,\"small\"]\n")), "%.*s",
