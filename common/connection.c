@@ -6,7 +6,7 @@ enum { OUTBOX_MAX = 64 << 20 };
 enum error connection_open(struct connection *c, enum net_role role, const char *endpoint,
                            const struct connection_keys *keys, struct why *why)
 {
-    *c = (struct connection){0};
+    *c = (struct connection){.only_sends = role == NET_RESULTS_SENDER};
     enum error error = net_open(&c->socket, role, why);
     if (error)
         return error;
@@ -85,7 +85,10 @@ enum connection_event connection_turn(struct connection *c)
 
 struct block *connection_receive(struct connection *c)
 {
-    struct block *message = c->socket && c->watch.look ? net_receive(c->socket) : NULL;
+    bool look = c->socket && c->watch.look;
+    struct block *message = look && !c->only_sends ? net_receive(c->socket) : NULL;
+    if (look && c->only_sends)
+        net_take_in(c->socket);
     if (!message)
         c->watch.look = false;
     return message;

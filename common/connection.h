@@ -20,6 +20,7 @@
 struct connection {
     void *socket; /* NULL: closed */
     struct watch watch, link_watch;
+    bool only_sends;
     struct link link;
     struct outbox outbox;
     bool told_up;
@@ -47,7 +48,8 @@ void connection_close(struct connection *c, int linger_ms);
 /* What happened to it. DOWN is told after UP, in a call of its own, and again until it is closed;
  * what was received before can still be read. */
 enum connection_event connection_turn(struct connection *c);
-struct block *connection_receive(struct connection *c); /* NULL: nothing there, or closed */
+/* NULL: nothing there, or closed. Also to be called where nobody sends: see poller.h. */
+struct block *connection_receive(struct connection *c);
 /* Takes over the hold of *block and sets it to NULL. When nobody reads at the other end and more
  * than 64 MiB would wait, it is dropped, and connection_turn tells DOWN. */
 void connection_send(struct connection *c, struct block **block);

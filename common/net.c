@@ -263,6 +263,12 @@ struct block *net_receive(void *socket)
     return receive_single(socket, &frame) ? block_of(&frame) : NULL;
 }
 
+void net_take_in(void *push)
+{
+    int events;
+    zmq_getsockopt(push, ZMQ_EVENTS, &events, &(size_t){sizeof events});
+}
+
 enum {
     ROUTING_ID_SIZE = 5
 }; /* one byte 0, then a number: what libzmq gives to a peer without an identity */

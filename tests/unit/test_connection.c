@@ -10,18 +10,29 @@
 
 TestSuite(connection, .timeout = 60);
 
-/* A server that never reads, and a connection to it. */
-static void meet(void **server, struct connection *c)
+static void meet_as(void **server, enum net_role server_role, struct connection *c,
+                    enum net_role role)
 {
     static struct signals signals;
     char endpoint[ENDPOINT_TEXT_SIZE];
     signals_open(&signals, 0, NULL);
     net_start(1024);
-    cr_assert_eq(net_open(server, NET_CONTROL_SERVER, NULL), ERR_NONE);
+    cr_assert_eq(net_open(server, server_role, NULL), ERR_NONE);
     cr_assert_eq(net_bind(*server, "tcp://127.0.0.1:*", NULL), ERR_NONE);
     net_bound(*server, endpoint);
-    cr_assert_eq(connection_open(c, NET_CONTROL_CLIENT, endpoint, NULL, NULL), ERR_NONE);
+    cr_assert_eq(connection_open(c, role, endpoint, NULL, NULL), ERR_NONE);
     eventually((c->link_watch.look = true) && connection_turn(c) == CONNECTION_UP);
+}
+
+/* A server that never reads, and a connection to it. */
+static void meet(void **server, struct connection *c)
+{
+    meet_as(server, NET_CONTROL_SERVER, c, NET_CONTROL_CLIENT);
+}
+
+static bool is_readable(int fd)
+{
+    return poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 0) > 0;
 }
 
 static void send_large(struct connection *c)
@@ -49,6 +60,33 @@ Test(connection, whose_peer_reads_nothing_is_over_when_too_much_waits)
     cr_assert_eq(connection_turn(&c), CONNECTION_DOWN);
     connection_close(&c, 0);
     cr_assert_eq(connection_turn(&c), CONNECTION_SAME);
+    net_close(&server, 0);
+    net_end(NET_END_LIMIT_MS, 0);
+}
+
+static void exchange(struct connection *c, void *server)
+{
+    struct block *block = block_copy(bytes_of("a result"));
+    connection_send(c, &block);
+    connection_flush(c);
+    eventually((block = net_receive(server)) != NULL);
+    block_release(&block);
+}
+
+/* Left readable it kept the worker's loop busy. */
+Test(connection, that_only_sends_takes_in_what_its_descriptor_tells)
+{
+    void *server;
+    struct connection c = {0};
+    meet_as(&server, NET_RESULTS_RECEIVER, &c, NET_RESULTS_SENDER);
+    for (int i = 0; i < 3; i++) {
+        eventually((exchange(&c, server), is_readable(c.watch.fd)));
+        c.watch.look = true;
+        cr_assert_null(connection_receive(&c));
+        cr_assert_not(is_readable(c.watch.fd));
+        cr_assert_not(c.watch.look);
+    }
+    connection_close(&c, 0);
     net_close(&server, 0);
     net_end(NET_END_LIMIT_MS, 0);
 }
