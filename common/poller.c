@@ -2,7 +2,6 @@
 #include "common/poller.h"
 
 #include <assert.h>
-#include <limits.h>
 #include <zmq.h>
 
 #include "common/clock.h"
@@ -29,22 +28,20 @@ void poller_add(struct poller *p, struct watch *watch)
     p->at_once |= watch->look;
 }
 
-static int timeout_ms(const struct poller *p, uint64_t due_ns)
+static uint64_t timeout_ns(const struct poller *p, uint64_t due_ns)
 {
     if (p->at_once)
         return 0;
-    if (due_ns == NEVER)
-        return -1;
     uint64_t now_ns = clock_now_ns();
-    if (due_ns <= now_ns)
-        return 0;
-    uint64_t ms = (due_ns - now_ns) / NS_PER_MS + 1;
-    return ms > INT_MAX ? INT_MAX : (int)ms;
+    return due_ns > now_ns ? due_ns - now_ns : 0;
 }
 
 void poller_wait(struct poller *p, uint64_t due_ns)
 {
-    if (poll(p->items, (nfds_t)p->count, timeout_ms(p, due_ns)) <= 0)
+    uint64_t ns = timeout_ns(p, due_ns);
+    struct timespec timeout = {(time_t)(ns / NS_PER_S), (long)(ns % NS_PER_S)};
+    bool ends = due_ns != NEVER || p->at_once;
+    if (ppoll(p->items, (nfds_t)p->count, ends ? &timeout : NULL, NULL) <= 0)
         return;
     for (int i = 0; i < p->count; i++)
         if (p->watches[i] && p->items[i].revents)

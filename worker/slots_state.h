@@ -32,6 +32,8 @@ enum {
 #define LIMIT_NS (3 * NS_PER_S) /* before WELCOME has told another, and for a handshake */
 #define HEARTBEAT_NS (500 * NS_PER_MS)
 #define FLUSH_NS (20 * NS_PER_MS) /* a busy worker reports fifty times a second */
+/* And one that idles when its results are well on their way: the ventilator must not be in their way. */
+#define IDLE_FLUSH_NS (200 * NS_PER_US)
 #define LONG_RUNNING_NS (HEARTBEAT_RUNNING_MS * NS_PER_MS)
 #define PIECES_PENDING_MAX (UINT64_C(4) << 20)
 
@@ -86,6 +88,7 @@ struct outlet {
 
 /* What the ventilator is to be told in the next report. */
 struct report {
+    uint64_t idle_ns; /* since when no slot is busy; NEVER while one is */
     struct seqset finished;
     uint64_t not_ok; /* of these */
     struct attempt_list failed;

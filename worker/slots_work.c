@@ -300,13 +300,27 @@ static bool has_news(const struct slots *s)
                                         r->failed.count || !seqset_empty(&r->returned));
 }
 
+static uint64_t report_due_ns(const struct slots *s)
+{
+    const struct report *r = &s->report;
+    uint64_t due_ns = r->flushed_ns + FLUSH_NS, idle_due_ns = r->idle_ns;
+    if (idle_due_ns != NEVER && !r->failed.count && seqset_empty(&r->returned))
+        idle_due_ns += IDLE_FLUSH_NS;
+    return idle_due_ns < due_ns ? idle_due_ns : due_ns;
+}
+
 bool work_report(struct slots *s, uint64_t now_ns)
 {
     struct report *r = &s->report;
-    bool due = s->running.busy == 0 || now_ns >= r->flushed_ns + FLUSH_NS;
+    if (s->running.busy)
+        r->idle_ns = NEVER;
+    else if (r->idle_ns == NEVER)
+        r->idle_ns = now_ns;
+    bool due = now_ns >= report_due_ns(s);
     bool reports = has_news(s) && due;
-    if (reports) {
+    if (s->running.busy == 0 || reports)
         kept_close(&s->kept, &r->finished, &r->not_ok);
+    if (reports) {
         if (!seqset_empty(&r->finished))
             say_finished(s);
         if (r->failed.count)
@@ -350,5 +364,5 @@ void work_credit(struct slots *s, bool in_passing)
 
 uint64_t work_deadline(const struct slots *s)
 {
-    return has_news(s) ? s->report.flushed_ns + FLUSH_NS : NEVER;
+    return has_news(s) ? report_due_ns(s) : NEVER;
 }
