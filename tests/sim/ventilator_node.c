@@ -123,8 +123,8 @@ static void count_the_missing(struct ventilator_node *v)
 static void note_closed(struct ventilator_node *v, const struct cable *c)
 {
     struct sight *sight = sight_of(v, c);
-    if (!sight)
-        return;
+    if (!sight || (sight->control != c && sight->lane != c))
+        return; /* one of before, which TCP missed only now */
     if (sight->control == c)
         sight->control = NULL;
     if (sight->lane == c)
