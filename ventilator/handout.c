@@ -216,7 +216,6 @@ struct parcel {
     struct buf message;
     struct buf records; /* of the run */
     struct task_run run;
-    struct record_walk walk;
     uint64_t tasks;
     size_t bytes;
     uint64_t sent_tasks; /* by the session before it */
@@ -367,7 +366,7 @@ static bool send_queued(struct dispatcher *d, struct session *s, bool choosy, ui
          at = r.first + 1) {
         struct entry *entry = ledger_find(&d->ledger, r.first);
         struct story *story = ledger_make_story(&d->ledger, entry, r.first, d->options.incarnation);
-        struct bytes record = ledger_walk(&p.walk, entry, r.first);
+        struct bytes record = ledger_record(entry, r.first);
         if (choosy && candidates > 1 && is_better_elsewhere(d, s, story))
             continue;
         bool large = transfer_is_needed(d, record.size);

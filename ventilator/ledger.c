@@ -130,25 +130,21 @@ static uint64_t records_between(const struct entry *entry, uint64_t from, uint64
     return seq > from ? seqset_count_in(entry->kept, from, seq - 1) : 0;
 }
 
-struct bytes ledger_walk(struct record_walk *walk, const struct entry *entry, uint64_t seq)
+struct bytes ledger_record(struct entry *entry, uint64_t seq)
 {
     if (!entry->block)
         return (struct bytes){0};
-    if (walk->entry != entry || seq < walk->seq)
-        *walk = (struct record_walk){entry, entry->first, entry_records(entry)};
-    enum error error = task_skip(&walk->rest, records_between(entry, walk->seq, seq));
-    struct bytes record = walk->rest;
-    error = error ? error : task_skip(&walk->rest, 1);
+    if (entry->next_seq == 0 || seq < entry->next_seq) {
+        entry->next_seq = entry->first;
+        entry->next = entry_records(entry);
+    }
+    enum error error = task_skip(&entry->next, records_between(entry, entry->next_seq, seq));
+    struct bytes record = entry->next;
+    error = error ? error : task_skip(&entry->next, 1);
     assert(!error); /* the block has been made from whole records */
-    walk->seq = seq + 1;
-    record.size -= walk->rest.size;
+    entry->next_seq = seq + 1;
+    record.size -= entry->next.size;
     return record;
-}
-
-struct bytes ledger_record(const struct entry *entry, uint64_t seq)
-{
-    struct record_walk walk = {0};
-    return ledger_walk(&walk, entry, seq);
 }
 
 /* Copies what is alive into a block of its own and lets go of the larger one. */
@@ -161,13 +157,13 @@ static void compact(struct ledger *ledger, struct entry *entry)
          at = gap.last + 1)
         seqset_add(alive, gap.first, gap.last);
     struct buf records = {0};
-    struct record_walk walk = {0};
     for (size_t i = 0; i < alive->count; i++)
         for (uint64_t seq = alive->ranges[i].first; seq <= alive->ranges[i].last; seq++)
-            buf_put_bytes(&records, ledger_walk(&walk, entry, seq));
+            buf_put_bytes(&records, ledger_record(entry, seq));
     block_release(&entry->block);
     entry->block = block_new(&records);
     entry->records_at = 0;
+    entry->next_seq = 0;
     if (entry->kept)
         seqset_free(entry->kept);
     free(entry->kept);

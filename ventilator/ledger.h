@@ -46,6 +46,8 @@ struct entry {
     struct block *block; /* NULL: tasks without bytes (too large) */
     size_t records_at;   /* where the records begin in the block */
     struct seqset *kept; /* tasks that are in the block; NULL: all of first .. first + count - 1 */
+    uint64_t next_seq;   /* of the record behind the one that was asked for last; 0: none was */
+    struct bytes next;   /* from there on */
     struct session
         *home; /* has all tasks that have no story, by their first attempt; NULL: nobody */
     uint64_t home_batch;
@@ -84,17 +86,9 @@ void ledger_pass(struct ledger *ledger, uint64_t last);
 struct entry *ledger_find(const struct ledger *ledger, uint64_t seq);
 /* The first entry with a task in first..last that is alive, or NULL. */
 struct entry *ledger_next(const struct ledger *ledger, uint64_t first, uint64_t last);
-/* The task's record; empty if it has no bytes. Valid until something of its entry is stored. */
-struct bytes ledger_record(const struct entry *entry, uint64_t seq);
-
-/* The same for many tasks in ascending order, without starting from the front each time. Starts
- * zero-initialised; while it is in use nothing may be stored. */
-struct record_walk {
-    const struct entry *entry;
-    uint64_t seq; /* of the record that `rest` begins with */
-    struct bytes rest;
-};
-struct bytes ledger_walk(struct record_walk *walk, const struct entry *entry, uint64_t seq);
+/* The task's record; empty if it has no bytes. Valid until something of its entry is stored. Records are
+ * found from the last one that was asked for, so many are best asked for in ascending order. */
+struct bytes ledger_record(struct entry *entry, uint64_t seq);
 /* All tasks of first..last that are alive in the entry are stored now. With the last one the entry
  * goes. The range must lie inside the entry. */
 void ledger_store(struct ledger *ledger, struct entry *entry, uint64_t first, uint64_t last);
