@@ -12,6 +12,7 @@
 
 #define PAUSE_NS (50 * NS_PER_MS)     /* for who gave nothing */
 #define WORTH_NS (1 * NS_PER_MS)      /* of work; less is not taken back */
+#define MESSAGES_NS (10 * NS_PER_US)  /* and this much more for each session: what moving it takes */
 #define DRY_NS (20 * NS_PER_MS)       /* input that comes in bursts is not at its end */
 #define HELD_UP_NS (100 * NS_PER_MS)  /* nothing was handed out, since the input must not be read */
 #define PATIENCE_NS (100 * NS_PER_MS) /* then even a slow one gets something */
@@ -89,11 +90,12 @@ static struct wanting wanting_of(const struct dispatcher *d, uint64_t now_ns)
 static size_t find_givers(const struct dispatcher *d, uint64_t now_ns, struct giver *givers)
 {
     size_t count = 0;
+    double worth_ns = (double)(WORTH_NS + d->session_count * MESSAGES_NS);
     for (size_t i = 0; i < d->session_count; i++) {
         if (!recall_may_ask(d->sessions[i], now_ns))
             continue;
         givers[count] = giver_of(d, d->sessions[i], now_ns);
-        count += givers[count].left_ns >= (double)WORTH_NS;
+        count += givers[count].left_ns >= worth_ns;
     }
     if (count)
         qsort(givers, count, sizeof *givers, by_time_left);
