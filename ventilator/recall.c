@@ -10,11 +10,11 @@
  * that both are done at the same time, by the pace at which each reports its tasks. Taking back costs a round trip, and
  * a message for a few tasks: what would be over sooner stays where it is. */
 
-#define PAUSE_NS (50 * NS_PER_MS)     /* for who gave nothing */
-#define WORTH_NS (1 * NS_PER_MS)      /* of work; less is not taken back */
-#define MESSAGES_NS (10 * NS_PER_US)  /* and this much more for each session: what moving it takes */
-#define DRY_NS (20 * NS_PER_MS)       /* input that comes in bursts is not at its end */
-#define HELD_UP_NS (100 * NS_PER_MS)  /* nothing was handed out, since the input must not be read */
+#define PAUSE_NS (50 * NS_PER_MS)    /* for who gave nothing */
+#define WORTH_NS (1 * NS_PER_MS)     /* of work; less is not taken back */
+#define MESSAGES_NS (10 * NS_PER_US) /* and this much more for each session: what moving it takes */
+#define DRY_NS (20 * NS_PER_MS)      /* input that comes in bursts is not at its end */
+#define HELD_UP_NS (100 * NS_PER_MS) /* nothing was handed out, since the input must not be read */
 #define PATIENCE_NS (100 * NS_PER_MS) /* then even a slow one gets something */
 #define AGAIN_NS (20 * NS_PER_MS)
 #define SESSION_NS                                                                                 \
