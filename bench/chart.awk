@@ -43,6 +43,8 @@ BEGIN {
   titles["W5"] = "W5: numbers, into a store"
   titles["W6"] = "W6: a large input in blocks"
   titles["W7"] = "W7: numbers, by a program that stays"
+  titles["W8"] = "W8: numbers, with keys"
+  titles["W9"] = "W9: /bin/true, with keys"
 }
 
 $1 in titles {

@@ -129,6 +129,19 @@ $(table W7)
 
 $(commands W7)
 
+## W8 and W9: with keys
+
+What encryption and authentication cost: the numbers of W1 and the commands of W2, by a farm of the three programs, on
+one machine (\`bench/by_hand\`), where each of them ciphers on the same cores. The plain pipeline has no keys.
+
+$(table W8)
+
+$(commands W8)
+
+$(table W9)
+
+$(commands W9)
+
 ## A task that is alone
 
 How long it takes from the moment that its line can be read by the ventilator until its result can be read from the

@@ -28,6 +28,11 @@ W6|GNU parallel on a file|parallel -j2 --pipe-part --block 1M -a tasks.W6 wc -lc
 W6|zfarm|zfarm run -j2 --pipe --block 1M -- wc -lc
 W7|bare filters|sh -c '(filter <half.aa | cat >half.out) & filter <half.ab | cat; wait; cat half.out'
 W7|zfarm|zfarm run -j2 --coprocess filter
+W8|plain pipeline|plain_pipeline 2 $count1
+W8|zfarm without keys|"$root/bench/by_hand" -j2 --plugin ./multiply.so 2
+W8|zfarm|"$root/bench/by_hand" --keys farm -j2 --plugin ./multiply.so 2
+W9|zfarm without keys|"$root/bench/by_hand" -j2 -- /bin/true
+W9|zfarm|"$root/bench/by_hand" --keys farm -j2 -- /bin/true
 SYSTEMS
 }
 
@@ -44,6 +49,10 @@ make_tasks() {
   wc -lc <tasks.W6 | tr -s ' ' >expected.W6
   seq "$count7" >tasks.W7
   split -n l/2 tasks.W7 half. # for the bare filters
+  ln -f tasks.W1 tasks.W8
+  ln -f tasks.W2 tasks.W9
+  rm -rf farm
+  zfarm keys farm >/dev/null
 }
 
 # amount WORK: tasks, of W6 bytes.
@@ -65,15 +74,15 @@ greedy() {
 right() {
   local count
   count=$(wc -l <"tasks.$1")
-  [[ $2 != zfarm ]] || all_ok "$1" "$count" || return
+  [[ $2 != zfarm* ]] || all_ok "$1" "$count" || return
   [[ $1 != W5 ]] || stored "$count" || return
   if [[ $2 == "bare spawn" ]]; then
     spawned "$1"
     return
   fi
   case $1 in
-    W1 | W7) doubled "$count" <output 2>>complaints ;;
-    W2) [[ ! -s output ]] ;;
+    W1 | W7 | W8) doubled "$count" <output 2>>complaints ;;
+    W2 | W9) [[ ! -s output ]] ;;
     W3) cmp -s output expected.W3 ;;
     W4) slept "$@" ;;
     W5) [[ $2 != zfarm ]] || doubled "$count" <output 2>>complaints ;;
