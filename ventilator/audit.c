@@ -4,9 +4,13 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "common/splitmix.h"
 #include "ventilator/dispatcher_state.h"
 
-enum { SHOWN_MAX = 60 }; /* bytes of a task in a sentence */
+enum {
+    SHOWN_MAX = 60, /* bytes of a task in a sentence */
+    LIVES_APART = 1 << 20
+};
 
 void audit_free(struct audit *a)
 {
@@ -19,8 +23,10 @@ void audit_free(struct audit *a)
 void audit_begin(struct dispatcher *d, const struct sink_join *join, uint64_t now_ns)
 {
     assert(d->ledger.read == 0);
+    /* A store that lost its last transactions with the power may have told another life the same. */
     if (join->incarnation_max >= d->options.incarnation)
-        d->options.incarnation = join->incarnation_max + 1;
+        d->options.incarnation =
+            join->incarnation_max + 1 + splitmix_next(&d->random) % LIVES_APART;
     audit_note_stored(d, &join->stored);
     if (join->incarnation_max && !d->options.is_first)
         d->audit.grace_until_ns = now_ns + d->options.limit_ns;

@@ -8,6 +8,20 @@ typedef bool handler(struct slots *s, const struct frame_head *head, struct byte
 
 /* ---- membership ---- */
 
+/* Of what is to be killed, what has ended since the JOIN: nobody counts on it, so it would never be
+ * released. */
+static void let_go_of_finished(struct slots *s, const struct seqset *kill)
+{
+    struct report *r = &s->report;
+    kept_close(&s->kept, &r->finished, &r->not_ok);
+    kept_release(&s->kept, kill);
+    large_release(&s->large, kill);
+    for (size_t i = 0; i < kill->count; i++)
+        seqset_remove(&r->finished, kill->ranges[i].first, kill->ranges[i].last);
+    if (r->not_ok > r->finished.members)
+        r->not_ok = r->finished.members;
+}
+
 static bool on_welcome(struct slots *s, const struct frame_head *head, struct bytes body,
                        uint64_t now_ns)
 {
@@ -19,6 +33,7 @@ static bool on_welcome(struct slots *s, const struct frame_head *head, struct by
         slots_link_welcome(s, head, &m, now_ns);
         for (size_t i = 0; i < m.kill.count; i++)
             work_cancel_range(s, m.kill.ranges[i].first, m.kill.ranges[i].last);
+        let_go_of_finished(s, &m.kill);
         kept_release(&s->kept, &m.have);
         large_release(&s->large, &m.have);
         kept_begin_session(&s->kept);

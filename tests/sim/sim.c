@@ -190,7 +190,7 @@ static uint64_t time_limit(const struct sim *sim)
     bool done = sim->ventilator->exited && sim->sink->exited;
     return (sim->healed_ns ? sim->healed_ns : sim->now_ns) + PEACE_NS + (done ? GIVE_UP_NS : 0) +
            plan->work_ns * (plan->retries + 2) + plan->input_ends_ns +
-           plan->task_count * (plan->retry_delay_ns << plan->retries);
+           plan->task_count * ((plan->retry_delay_ns << plan->retries) + plan->delay_max_ns);
 }
 
 static bool may_end_with(const struct sim *sim, const struct node *server, int wanted)

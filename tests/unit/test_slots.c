@@ -159,6 +159,29 @@ Test(slots, welcome_kills_what_nobody_needs_and_frees_what_is_stored)
     rig_expect(&r, "lane+tcp://farm:5557 CANCEL 1:2");
 }
 
+Test(slots, what_is_to_be_killed_and_has_ended_since_the_join_is_not_kept)
+{
+    rig_start(&r);
+    rig_join(&r);
+    v_tasks(&r, 1, 2, 0);
+    rig_turn(&r);
+    slots_control_down(r.s, r.now_ns);
+    rig_pass(&r, 200 * NS_PER_MS);
+    slots_control_up(r.s, r.now_ns);
+    rig_forget(&r);
+    x_ok(&r, 0, 1);
+    x_ok(&r, 1, 2);
+    struct worker_welcome m = {0};
+    seqset_add(&m.kill, 2, 2);
+    v_welcome(&r, m);
+    rig_expect(&r, "lane+tcp://farm:5557 FINISHED 1 RESULTS 1/1 1-2");
+    slots_control_down(r.s, r.now_ns);
+    rig_expect(&r, "lane- control-");
+    rig_pass(&r, 200 * NS_PER_MS);
+    slots_control_up(r.s, r.now_ns);
+    rig_expect(&r, "control+ JOIN kept=1 of=2"); /* nobody would ever release 2 */
+}
+
 Test(slots, another_job_kills_what_runs_and_drops_what_is_kept)
 {
     rig_start(&r);
