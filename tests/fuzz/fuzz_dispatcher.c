@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { PEERS = 4, LANES = 4, MEMBERS = 64, HELD = 6, INCARNATION = 1000, TASKS_MAX = 300 };
 #define JOB UINT64_C(0x0101010101010101)
 
-struct guest {
+struct caller {
     uint64_t connection; /* the last one; 0: none */
     uint64_t job;        /* as it was told in WELCOME */
     uint64_t session;
@@ -45,7 +45,7 @@ struct run {
     struct steps steps;
     uint64_t now_ns;
     uint64_t last_number; /* of connections and lanes */
-    struct guest peers[PEERS];
+    struct caller peers[PEERS];
     struct lane lanes[LANES];
     struct member members[MEMBERS];
     struct block *held[HELD]; /* pieces that a lane has not taken */
@@ -212,7 +212,7 @@ static unsigned next_peer(struct run *run)
 
 static void connect_peer(struct run *run, unsigned i)
 {
-    struct guest *p = &run->peers[i];
+    struct caller *p = &run->peers[i];
     if (p->connection)
         dispatcher_control_closed(run->d, p->connection, run->now_ns);
     p->connection = ++run->last_number;
@@ -220,7 +220,7 @@ static void connect_peer(struct run *run, unsigned i)
 
 static void close_peer(struct run *run)
 {
-    struct guest *p = &run->peers[next_peer(run)];
+    struct caller *p = &run->peers[next_peer(run)];
     if (p->connection)
         dispatcher_control_closed(run->d, p->connection, run->now_ns);
     p->connection = 0;
@@ -276,7 +276,7 @@ static void deliver(struct run *run, unsigned i, struct bytes message)
 
 static struct buf begin(const struct run *run, unsigned i, enum wire_kind kind)
 {
-    const struct guest *p = &run->peers[i];
+    const struct caller *p = &run->peers[i];
     struct buf m = {0};
     wire_begin(&m, kind, (struct frame_head){kind, p->job, INCARNATION, p->session});
     return m;
@@ -312,7 +312,7 @@ static void join_as_worker(struct run *run)
         for (uint64_t seq = running.ranges[r].first; seq <= running.ranges[r].last; seq++)
             attempt_list_add(&m.running, seq, (struct attempt){incarnation, 1});
     struct buf to = {0};
-    const struct guest *p = &run->peers[i];
+    const struct caller *p = &run->peers[i];
     wire_begin(&to, KIND_JOIN,
                (struct frame_head){KIND_JOIN, bits >> 7 ? 0 : JOB, incarnation, p->session});
     worker_join_put(&to, &m);
