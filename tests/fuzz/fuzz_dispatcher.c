@@ -48,6 +48,7 @@ struct run {
     struct caller peers[PEERS];
     struct lane lanes[LANES];
     struct member members[MEMBERS];
+    uint64_t deaf;            /* a connection: it is over at the next message to it; 0: none */
     struct block *held[HELD]; /* pieces that a lane has not taken */
     struct admitted admitted;
     bool has_keys;
@@ -126,6 +127,14 @@ static void hear_control(struct run *run, uint64_t connection, struct block *blo
             run->peers[i].job = head.job;
             run->peers[i].session = head.session;
         }
+    if (connection != run->deaf)
+        return;
+    /* As the shell does when a peer reads nothing: in the middle of the actions. */
+    dispatcher_control_closed(run->d, connection, run->now_ns);
+    for (size_t i = 0; i < PEERS; i++)
+        if (run->peers[i].connection == connection)
+            run->peers[i].connection = 0;
+    run->deaf = 0;
 }
 
 /* It was opened, and the core has not closed it. */
@@ -544,6 +553,9 @@ static void do_step(struct run *run, unsigned kind)
     case 17:
         let_go(run);
         break;
+    case 18:
+        run->deaf = run->peers[next_peer(run)].connection;
+        break;
     default:
         dispatcher_waits_for(run->d, run->now_ns, &why);
     }
@@ -553,7 +565,7 @@ static void do_step(struct run *run, unsigned kind)
 static void step(struct run *run)
 {
     unsigned octet = next_octet(&run->steps);
-    do_step(run, (octet & 0x7f) % 19);
+    do_step(run, (octet & 0x7f) % 20);
     if (!(octet & 0x80))
         turn(run);
     for (size_t i = 0; i < MEMBERS; i++)
