@@ -10,19 +10,12 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "common/certificate.h"
 #include "common/xalloc.h"
 
 enum {
     CERTIFICATE_MAX = 16 << 10, /* bytes; czmq's has 500 */
     KEY_TEXT_SIZE = 41,         /* Z85, with its NUL */
-    VALUE_SIZE = 64,
-};
-
-/* What is read of a certificate. */
-struct certificate {
-    char public[VALUE_SIZE];
-    char secret[VALUE_SIZE]; /* "" if it has none */
-    char role[VALUE_SIZE];
 };
 
 static enum error cannot(const char *path, int error, struct why *why)
@@ -79,38 +72,14 @@ static enum error read_file(const char *path, mode_t forbidden, char text[static
     return ERR_NONE;
 }
 
-/* Takes `name = "value"` out of a line; other lines leave `value` as it is. */
-static void take_value(const char *line, const char *name, char value[static VALUE_SIZE])
-{
-    size_t size = strlen(name);
-    line += strspn(line, " \t");
-    if (strncmp(line, name, size) != 0)
-        return;
-    line += size + strspn(line + size, " \t");
-    if (*line++ != '=')
-        return;
-    line += strspn(line, " \t");
-    if (*line++ != '"')
-        return;
-    size_t length = strcspn(line, "\"\n");
-    if (line[length] == '"' && length < VALUE_SIZE) {
-        memcpy(value, line, length);
-        value[length] = '\0';
-    }
-}
-
 static enum error read_certificate(const char *path, mode_t forbidden, struct certificate *found,
                                    struct why *why)
 {
     char text[CERTIFICATE_MAX] = "";
     *found = (struct certificate){0};
     enum error error = read_file(path, forbidden, text, why);
-    for (const char *line = text; !error && line; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        take_value(line, "public-key", found->public);
-        take_value(line, "secret-key", found->secret);
-        take_value(line, "role", found->role);
-    }
+    if (!error)
+        certificate_read(text, found);
     explicit_bzero(text, sizeof text);
     return error;
 }

@@ -345,6 +345,8 @@ enum error hashes_take(struct bytes body, struct hashes *m)
         if (m->items[i].seq < (i ? m->items[i - 1].seq + 1 : m->from))
             fields_fail(&r, ERR_MALFORMED);
     }
+    if (!m->count && !m->last)
+        fields_fail(&r, ERR_MALFORMED); /* then it would say nothing */
     return fields_end(&r);
 }
 

@@ -6,6 +6,10 @@
 
 #include "common/xalloc.h"
 
+/* No place in what was read. The very first one is a place: where a record begins, of which what stood
+ * before it was read over. */
+#define NOWHERE SIZE_MAX
+
 struct blocks {
     struct reader *readers;
     size_t count, current;
@@ -116,7 +120,7 @@ static enum reader_state read_more(struct blocks *b, struct why *why)
     return READER_END;
 }
 
-/* Where the last border is in (at, at + block]; 0: nowhere. */
+/* Where the last border is in (at, at + block], or NOWHERE. */
 static size_t last_border(const struct blocks *b)
 {
     const uint8_t *data = b->data.data;
@@ -124,7 +128,7 @@ static size_t last_border(const struct blocks *b)
     if (!size)
         return most;
     if (b->data.size - b->at < size)
-        return 0;
+        return NOWHERE;
     if (most + b->recstart_size > b->data.size)
         most = b->data.size - b->recstart_size;
     size_t lowest = b->at + (b->recend_size ? 0 : 1); /* of the border's own first byte */
@@ -133,15 +137,15 @@ static size_t last_border(const struct blocks *b)
     while (behind > lowest) {
         const uint8_t *found = memrchr(data + lowest, b->border.data[0], behind - lowest);
         if (!found)
-            return 0;
+            return NOWHERE;
         if (memcmp(found, b->border.data, size) == 0)
             return (size_t)(found - data) + b->recend_size;
         behind = (size_t)(found - data);
     }
-    return 0;
+    return NOWHERE;
 }
 
-/* Where the first border is behind at + block, from `scanned` on; 0: not in what was read. */
+/* Where the first border is behind at + block, from `scanned` on; NOWHERE: not in what was read. */
 static size_t first_border(struct blocks *b)
 {
     size_t from = b->at + b->block + 1;
@@ -151,14 +155,14 @@ static size_t first_border(struct blocks *b)
     if (b->scanned > from)
         from = b->scanned;
     if (from >= b->data.size)
-        return 0;
+        return NOWHERE;
     const uint8_t *found =
         memmem(b->data.data + from, b->data.size - from, b->border.data, b->border.size);
     if (found)
         return (size_t)(found - b->data.data) + b->recend_size;
     size_t kept = b->border.size - 1; /* a border may have begun there */
     b->scanned = b->data.size > from + kept ? b->data.size - kept : from;
-    return 0;
+    return NOWHERE;
 }
 
 /* Drops what is held of a block that is too long, but for what may begin a border. */
@@ -172,7 +176,7 @@ static void read_over(struct blocks *b)
 /* Finds where the current block ends in what was read, if that is enough to tell. */
 static bool find_cut(struct blocks *b)
 {
-    size_t held = b->data.size - b->at, cut = 0;
+    size_t held = b->data.size - b->at, cut = NOWHERE;
     bool is_last = b->ended && !b->read_over && held <= b->block;
     size_t ahead =
         b->recstart_size ? b->recstart_size : 1; /* tells whether the input ends with it */
@@ -180,12 +184,12 @@ static bool find_cut(struct blocks *b)
         return false;
     if (!b->read_over && !is_last)
         cut = last_border(b);
-    if (!cut && !is_last)
+    if (cut == NOWHERE && !is_last)
         cut = first_border(b);
-    if (!cut && b->ended)
+    if (cut == NOWHERE && b->ended)
         cut = b->data.size;
     b->cut = cut;
-    return cut || b->ended;
+    return cut != NOWHERE;
 }
 
 enum reader_state blocks_peek(struct blocks *b, struct bytes *block, struct why *why)

@@ -428,7 +428,7 @@ static bool send_some_verdicts(struct dispatcher *d)
     }
     if (m.count == 0)
         return false;
-    for (size_t i = 0, at = 0; i < m.count; at = words_end[i++])
+    for (size_t i = 0, at = 0; words.size && i < m.count; at = words_end[i++])
         items[i].workers = (struct bytes){words.data + at, words_end[i] - at};
     struct buf to = {0};
     wire_begin(&to, KIND_VERDICT, dispatcher_head(d, KIND_VERDICT, d->sink.session));

@@ -144,7 +144,7 @@ void plugin_child_flush(struct plugin_child *child)
         size_t body = child->sent - (sizeof child->order - head);
         struct iovec parts[] = {
             {(uint8_t *)&child->order + sizeof child->order - head, head},
-            {(uint8_t *)(uintptr_t)child->records.data + body, child->records.size - body}};
+            {(uint8_t *)((uintptr_t)child->records.data + body), child->records.size - body}};
         struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
         ssize_t n = sendmsg(child->link, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n < 0 && errno != EINTR)

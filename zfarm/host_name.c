@@ -31,16 +31,17 @@ enum error host_name_parse(struct host_name *name, const char *text, struct why 
             "%s is no host: behind the colon stands how many tasks it runs at a time, as in "
             "alpha:8",
             text);
-    if (text[0] == '-' || (end == text && !colon))
+    const char *bracket = strchr(text, '[');
+    bool brackets = bracket && bracket < end && end[-1] == ']';
+    int before = brackets ? (int)(bracket - text) : 0;
+    const char *host = brackets ? bracket + 1 : text, *host_end = brackets ? end - 1 : end;
+    /* No host of ssh begins like an option of ssh. */
+    if (text[0] == '-' || host[0] == '-' || (host == host_end && (brackets || !colon)))
         return fail(why, ERR_INVALID, "\"%s\" is no host; give [USER@]HOST[:SLOTS]", text);
     if (colon && colon[1])
         name->slots = xstrdup(colon + 1);
-    if (end == text)
-        return ERR_NONE; /* this machine */
-    const char *bracket = strchr(text, '[');
-    name->target = bracket && end[-1] == ']' ? xasprintf("%.*s%.*s", (int)(bracket - text), text,
-                                                         (int)(end - bracket) - 2, bracket + 1)
-                                             : xasprintf("%.*s", (int)(end - text), text);
+    if (end > text) /* else it is this machine */
+        name->target = xasprintf("%.*s%.*s", before, text, (int)(host_end - host), host);
     return ERR_NONE;
 }
 

@@ -4,6 +4,7 @@
 
 #include "common/clock.h"
 #include "sink/collector.h"
+#include "tests/fuzz/steps.h"
 
 /* The sink's core under any sequence of events: connections that come and go, frames of any
  * content, time that passes, an output that takes more or nothing.
@@ -18,8 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct run {
     struct collector *c;
-    const uint8_t *at;
-    const uint8_t *end;
+    struct steps steps;
     uint64_t now_ns;
     uint64_t put;
     uint64_t finals;
@@ -32,22 +32,6 @@ static void accept_result(void *context, const struct result *result)
     assert(!run->gone);
     run->put += 1 + result->out.size;
     run->finals += result->final;
-}
-
-static unsigned next_octet(struct run *run)
-{
-    return run->at < run->end ? *run->at++ : 0;
-}
-
-static struct bytes next_frame(struct run *run)
-{
-    size_t size = next_octet(run);
-    size = size << 8 | next_octet(run);
-    if (size > (size_t)(run->end - run->at))
-        size = (size_t)(run->end - run->at);
-    struct bytes frame = {run->at, size};
-    run->at += size;
-    return frame;
 }
 
 static void act(struct run *run)
@@ -78,7 +62,7 @@ static void step(struct run *run)
 {
     struct collector *c = run->c;
     struct why why;
-    switch (next_octet(run) % 12) {
+    switch (next_octet(&run->steps) % 12) {
     case 0:
         collector_control_up(c, run->now_ns);
         break;
@@ -87,18 +71,19 @@ static void step(struct run *run)
         break;
     case 2:
     case 3:
-        collector_control_message(c, next_frame(run), run->now_ns);
+        collector_control_message(c, next_frame(&run->steps), run->now_ns);
         break;
     case 4:
     case 5:
-        collector_results_message(c, next_frame(run), run->now_ns);
+        collector_results_message(c, next_frame(&run->steps), run->now_ns);
         break;
     case 6:
-        run->now_ns += next_octet(run) * 100 * NS_PER_MS;
+        run->now_ns += next_octet(&run->steps) * 100 * NS_PER_MS;
         break;
     case 7:
-        collector_set_order_full(c, next_octet(run) & 1);
-        collector_set_output(c, (enum collector_output)(next_octet(run) % 3), 0, run->now_ns);
+        collector_set_order_full(c, next_octet(&run->steps) & 1);
+        collector_set_output(c, (enum collector_output)(next_octet(&run->steps) % 3), 0,
+                             run->now_ns);
         break;
     case 8:
         collector_flushed(c, run->now_ns);
@@ -117,7 +102,7 @@ static void step(struct run *run)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct run run = {.at = data, .end = data + size, .now_ns = NS_PER_S};
+    struct run run = {.steps = {data, data + size}, .now_ns = NS_PER_S};
     struct collector_options options = {.job = JOB,
                                         .results = "tcp://:5558",
                                         .is_volatile = size & 1,
@@ -127,7 +112,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                         .context = &run,
                                         .accept = accept_result};
     run.c = collector_new(&options, run.now_ns);
-    while (run.at < run.end)
+    while (run.steps.at < run.steps.end)
         step(&run);
     turn(&run, run.put);
     collector_destroy(&run.c);

@@ -2,44 +2,12 @@
 #include <assert.h>
 #include <string.h>
 
-#include "tests/codec.h"
+#include "tests/fuzz/messages.h"
 
 /* A frame from a stranger, of any kind. What can be read is written and read once more, and that
  * must give the same octets again: nothing is lost or made up on the way. */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static const struct {
-    enum wire_kind kind;
-    struct codec codec;
-} messages[] = {
-    {KIND_JOIN, CODEC(worker_join)},
-    {KIND_JOIN, CODEC(sink_join)},
-    {KIND_HEARTBEAT, CODEC(heartbeat)},
-    {KIND_CREDIT, CODEC(credit)},
-    {KIND_CLAIM, CODEC(token)},
-    {KIND_HELLO, CODEC(token)},
-    {KIND_FINISHED, CODEC(finished)},
-    {KIND_FAILED, CODEC(attempt_list)},
-    {KIND_RETURNED, CODEC(returned)},
-    {KIND_STORED, CODEC(stored_note)},
-    {KIND_CLOSED, CODEC(closed)},
-    {KIND_HALT, CODEC(halt)},
-    {KIND_HASHES, CODEC(hashes)},
-    {KIND_WELCOME, CODEC(worker_welcome)},
-    {KIND_WELCOME, CODEC(sink_welcome)},
-    {KIND_REFUSE, CODEC(refuse)},
-    {KIND_CANCEL, CODEC(cancel)},
-    {KIND_RELEASED, CODEC(released)},
-    {KIND_SINK, CODEC(sink_news)},
-    {KIND_STOP, CODEC(stop)},
-    {KIND_VERDICT, CODEC(verdict)},
-    {KIND_STATUS, CODEC(status)},
-    {KIND_DONE, CODEC(done)},
-    {KIND_BECAUSE, CODEC(because)},
-    {KIND_ADMITTED, CODEC(admitted)},
-    {KIND_PIECE, CODEC(piece)},
-};
 
 /* Returns false if the body cannot be read. */
 static bool rewrite(const struct codec *codec, struct bytes body, struct buf *to)
@@ -107,7 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bytes body;
     if (frame_take((struct bytes){data, size}, &head, &body))
         return 0;
-    for (size_t i = 0; i < sizeof messages / sizeof *messages; i++)
+    for (size_t i = 0; i < MESSAGES; i++)
         if (messages[i].kind == head.kind)
             try_message(&messages[i].codec, body);
     uint64_t number;

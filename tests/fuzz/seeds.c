@@ -9,8 +9,8 @@
 #include "tests/codec.h"
 
 /* Writes what the fuzzers start from into a directory (tests/fuzz/corpus, where the files are
- * kept): a message of each kind, some records, and the course of a job for the collector. To be run
- * again when the protocol changes. */
+ * kept): a message of each kind, some records, and the course of a job for each of the cores. To be run
+ * again when the protocol changes. What is text was written by hand. */
 
 static const struct frame_head head = {
     .job = UINT64_C(0x0101010101010101), .incarnation = 1000, .session = 9};
@@ -212,6 +212,93 @@ static void save_jobs(const char *directory)
     save(directory, "collector", "stopped", &stopped);
 }
 
+/* ---- the octets of the others ---- */
+
+#define OCTETS(text) text, sizeof(text) - 1
+
+static const struct {
+    const char *target;
+    const char *name;
+    const char *octets;
+    size_t size;
+} others[] = {
+    /* A sink, a worker with its lane and credit, five tasks, and the end. */
+    {"dispatcher", "whole-job",
+     OCTETS("\x00\x07\x00\x02\x00\x00\x00\x0b\x00\x01\x00\x00\x06\x01\x11\x00\x00\x00\x00"
+            "\x02\x00\x08\x01\x00\x09\x01\x5f\xff\x0d\x05\x0a\x01\x01\x00\x1f\x0b\x00\x01"
+            "\x00\x1f\x0d\xc0\x0e\x05\x05\x00\x0b\x07\x05\x05\x00\x00\x00\x00\x00\x0e\x05"
+            "\x0e\x75")},
+    /* A task in pieces, a failed try, a worker that dies and one that comes back. */
+    {"dispatcher", "losses",
+     OCTETS("\x02\x07\x00\x02\x00\x00\x00\x0b\x00\x01\x00\x00\x06\x01\x11\x00\x00\x00\x00"
+            "\x02\x00\x08\x01\x00\x09\x01\x5f\xff\x0d\x06\x0d\x01\x11\x0a\x01\x00\x00\x00"
+            "\x01\x01\x01\x03\x00\x06\x01\x12\x02\x03\x00\x00\x02\x01\x08\x01\x01\x09\x01"
+            "\x5f\xff\x0e\xf5\x12\x01\x13\x10\x0e\x75")},
+    /* A sink with a store of two tasks joins a new life; its hashes are compared. */
+    {"dispatcher", "audit",
+     OCTETS("\x00\x07\x00\x20\x40\x00\x03\x0b\x00\x01\x00\x03\x0d\x02\x0c\x00\x81\x00\x03"
+            "\x0d\x03\x0e\xf5\x06\x01\x11\x00\x00\x00\x00")},
+    /* Two workers: one has all tasks, which the other would take. */
+    {"dispatcher", "recall",
+     OCTETS("\x00\x07\x00\x02\x00\x00\x00\x0b\x00\x01\x00\x00\x06\x01\x11\x00\x00\x00\x00\x02"
+            "\x00\x08\x01\x00\x06\x02\x12\x00\x00\x00\x00\x02\x01\x08\x02\x01\x09\x01\x5f\xff"
+            "\x0d\x0f\x0d\x0f\x11\x0d\x0f\x0d\x0f\x11\x0d\xc0\x0e\x03\x0a\x01\x01\x00\x01\x0e"
+            "\x03\x0a\x01\x01\x01\x01\x0e\x03\x09\x02\x5f\xff\x0e\x03\x0e\x13\x0e\x03\x0a\x01"
+            "\x02\x0f\xff\x0e\x03\x0e\x03")},
+    /* Tries that fail, later ones elsewhere, and at the end what runs long is run twice. */
+    {"dispatcher", "retries-and-hedges",
+     OCTETS("\x0e\x07\x00\x02\x00\x00\x00\x0b\x00\x01\x00\x00\x06\x01\x11\x00\x00\x00\x00\x02"
+            "\x00\x08\x01\x00\x06\x02\x12\x00\x00\x00\x00\x02\x01\x08\x02\x01\x09\x01\x5f\xff"
+            "\x0d\x06\x0a\x01\x00\x00\x00\x00\x0a\x01\x00\x00\x00\x01\x0a\x01\x00\x00\x00\x02"
+            "\x0d\xc0\x0e\x03\x0e\x03\x0e\x03\x09\x01\x5f\xff\x0e\x13\x09\x02\x5f\xff\x0e\x13"
+            "\x0a\x01\x04\x03\x07\x0a\x02\x04\x00\x07\x0e\xf5\x0a\x01\x04\x03\x07\x0a\x02\x04"
+            "\x00\x07\x0e\xf5\x0a\x01\x01\x03\x01\x0e\xf5\x0a\x01\x04\x03\x07\x0a\x02\x04\x00"
+            "\x07\x0e\xf5")},
+    {"dispatcher", "keys",
+     OCTETS("\x01\x07\x00\x02\x00\x00\x00\x0b\x00\x01\x00\x00\x06\x01\x11\x00\x00\x00\x00"
+            "\x02\x04\x08\x01\x00\x0f\x02\x0e\x05")},
+    /* Joined, four tasks, their results, released; then the job is over. */
+    {"slots", "whole-job",
+     OCTETS("\x00\x00\x00\x04\x10\x00\x01\x00\x00\x00\x00\x05\x00\x01\x06\x03\x00\x0a\x00"
+            "\x0a\x01\x0a\x02\x0a\x00\x0c\x1f\x08\x01\x00\x0f\x09\x04\x00")},
+    /* A task in two pieces and the batch behind them; then the lane ends. */
+    {"slots", "pieces",
+     OCTETS("\x00\x00\x00\x04\x1f\x00\x01\x00\x00\x00\x00\x05\x00\x01\x07\x08\x07\x04\x07"
+            "\x10\x0a\x00\x08\x00\x02\x09\x03\x00\x0d\x00\x0c\x1f")},
+    {"expand", "direct", OCTETS("\x00\x02\x04grep\x06{1}-{.}\x05it's \x05/a/b.c")},
+    {"expand", "shell",
+     OCTETS("\x01\x01\x0d"
+            "echo {/.} {#}\x08$(reboot\x00")},
+    {"input", "values",
+     OCTETS("\x21\x04\x00"
+            "a,b\nlonger\n\nc")},
+    {"input", "blocks",
+     OCTETS("\x00\x08\x01"
+            "one\ntwo\nthree\na line that is too long\nfour\n")},
+    {"plugin", "batch",
+     OCTETS("\x01\x02\x01\x02\x03\x0a\x00\x02\x06\x01\x06\x01\x06\x01\x02\x07\x0a")},
+    {"plugin", "large", OCTETS("\x00\x02\x03\x0a\x00\x01\x03\x21\x03out\x0a\x06\x01\x02\x07\x0a")},
+};
+
+static void save_others(const char *directory)
+{
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        struct buf content = {0};
+        buf_put(&content, others[i].octets, others[i].size);
+        save(directory, others[i].target, others[i].name, &content);
+    }
+    struct buf body = {0}, json = {0};
+    struct results_head results_head;
+    struct bytes runs;
+    struct result_run run;
+    put_results(&body);
+    assert(!results_take(buf_bytes(&body), &results_head, &runs) && !result_run_take(&runs, &run));
+    buf_put(&json, "\1w", 2);
+    buf_put_bytes(&json, run.records);
+    buf_free(&body);
+    save(directory, "jsonl", "result", &json);
+}
+
 int main(int argc, char **argv)
 {
     const char *directory = argc == 2 ? argv[1] : NULL;
@@ -223,5 +310,6 @@ int main(int argc, char **argv)
     save_batches(directory);
     save_records(directory);
     save_jobs(directory);
+    save_others(directory);
     return EXIT_SUCCESS;
 }

@@ -1,9 +1,29 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "farm_fixture.h"
+#include "tests/unit/farm_check.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 
-/* What must hold of the dispatcher's state between any two events. */
+#define must(condition, ...)                                                                       \
+    do {                                                                                           \
+        if (!(condition))                                                                          \
+            broken(#condition, __LINE__, __VA_ARGS__);                                             \
+    } while (0)
+
+static void broken(const char *condition, int line, const char *format, ...)
+    __attribute__((format(printf, 3, 4), noreturn));
+
+static void broken(const char *condition, int line, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "farm_check.c:%d: not so: %s: ", line, condition);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    abort();
+}
 
 static bool is_member(const struct dispatcher *d, const struct session *session)
 {
@@ -19,22 +39,22 @@ static void check_set(const struct seqset *set, const struct seqset *stored, uin
     for (size_t i = 0; i < set->count; i++) {
         struct range r = set->ranges[i];
         members += r.last - r.first + 1;
-        cr_assert_leq(r.last, read);
-        cr_assert_eq(seqset_count_in(stored, r.first, r.last), 0, "a stored task is in a list");
+        must(r.last <= read, "task %" PRIu64 " was never read", r.last);
+        must(!seqset_count_in(stored, r.first, r.last), "a stored task is in a list");
     }
-    cr_assert_eq(members, set->members);
+    must(members == set->members, "a set has %" PRIu64 " members", members);
 }
 
 /* Its story, or its home, says that the session has it. */
 static void check_holding(const struct dispatcher *d, const struct session *s, uint64_t seq)
 {
     struct entry *entry = ledger_find(&d->ledger, seq);
-    cr_assert(entry, "task %" PRIu64 " is held and not in the ledger", seq);
+    must(entry, "task %" PRIu64 " is held and not in the ledger", seq);
     struct story *story = entry_story(entry, seq);
     if (story)
-        cr_assert(story_holder(story, s), "task %" PRIu64 " does not know its holder", seq);
+        must(story_holder(story, s), "task %" PRIu64 " does not know its holder", seq);
     else
-        cr_assert_eq(entry->home, s, "task %" PRIu64 " is held by a stranger", seq);
+        must(entry->home == s, "task %" PRIu64 " is held by a stranger", seq);
 }
 
 /* What handout_note keeps is what there is. */
@@ -43,14 +63,14 @@ static void check_noted(const struct dispatcher *d, const struct session *s)
     for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++) {
         const struct ranking *r = &d->takers[kind];
         size_t at = s->rank[kind];
-        cr_assert_eq(at > 0, handout_room(d, s, kind) > 0, "session %" PRIu64, s->id);
-        cr_assert(!at || r->items[at - 1] == s);
-        cr_assert(at < 2 || r->items[at / 2 - 1]->load <= s->load);
+        must((at > 0) == (handout_room(d, s, kind) > 0), "session %" PRIu64, s->id);
+        must(!at || r->items[at - 1] == s, "session %" PRIu64, s->id);
+        must(at < 2 || r->items[at / 2 - 1]->load <= s->load, "session %" PRIu64, s->id);
     }
-    cr_assert_eq(d->sessions[s->at], s);
-    cr_assert_eq(s->noted.unfinished, session_unfinished(s));
-    cr_assert_eq(s->noted.gives, s->connection && session_unstarted(s));
-    cr_assert_eq(s->noted.succeeds, s->used && s->fails_in_a_row == 0);
+    must(d->sessions[s->at] == s, "session %" PRIu64, s->id);
+    must(s->noted.unfinished == session_unfinished(s), "session %" PRIu64, s->id);
+    must(s->noted.gives == (s->connection && session_unstarted(s)), "session %" PRIu64, s->id);
+    must(s->noted.succeeds == (s->used && s->fails_in_a_row == 0), "session %" PRIu64, s->id);
 }
 
 static void check_session(const struct dispatcher *d, const struct session *s)
@@ -62,12 +82,14 @@ static void check_session(const struct dispatcher *d, const struct session *s)
             check_holding(d, s, seq);
     struct range r;
     for (uint64_t at = 1; seqset_next(&s->finished, at, UINT64_MAX - 1, &r); at = r.last + 1)
-        cr_assert_eq(seqset_count_in(&s->out, r.first, r.last), r.last - r.first + 1);
-    cr_assert(!s->alone || seqset_has(&s->out, s->alone));
-    cr_assert_eq(index_get(&d->by_id, s->id), s);
-    cr_assert(!s->lane || index_get(&d->by_lane, s->lane) == s);
-    cr_assert(!s->connection || index_get(&d->by_connection, s->connection) == s);
-    cr_assert(s->lane || s->connection);
+        must(seqset_count_in(&s->out, r.first, r.last) == r.last - r.first + 1, "session %" PRIu64,
+             s->id);
+    must(!s->alone || seqset_has(&s->out, s->alone), "session %" PRIu64, s->id);
+    must(index_get(&d->by_id, s->id) == s, "session %" PRIu64, s->id);
+    must(!s->lane || index_get(&d->by_lane, s->lane) == s, "session %" PRIu64, s->id);
+    must(!s->connection || index_get(&d->by_connection, s->connection) == s, "session %" PRIu64,
+         s->id);
+    must(s->lane || s->connection, "session %" PRIu64, s->id);
     check_noted(d, s);
 }
 
@@ -81,28 +103,27 @@ static void check_task(const struct dispatcher *d, const struct entry *entry, ui
     unsigned held = 0;
     for (size_t i = 0; i < d->session_count; i++)
         held += seqset_has(&d->sessions[i]->out, seq);
-    cr_assert_eq(waits + (judged || held), 1,
-                 "task %" PRIu64 " waits in %u lists, is judged %d times and held by %u", seq,
-                 waits, judged, held);
+    must(waits + (judged || held) == 1,
+         "task %" PRIu64 " waits in %u lists, is judged %d times and held by %u", seq, waits,
+         judged, held);
     struct story *story = entry_story(entry, seq);
     if (!story)
         return;
-    cr_assert_eq(story->holder_count, held);
-    cr_assert_leq(story->losses, 1000, "losses taken back that were never charged");
-    cr_assert(!seqset_has(&d->queue, seq) || story->losses == 0);
+    must(story->holder_count == held, "task %" PRIu64, seq);
+    must(story->losses <= 1000, "losses taken back that were never charged");
+    must(!seqset_has(&d->queue, seq) || story->losses == 0, "task %" PRIu64, seq);
     for (unsigned i = 0; i < story->holder_count; i++)
-        cr_assert(is_member(d, story->holders[i].session), "a holder that is gone");
+        must(is_member(d, story->holders[i].session), "a holder that is gone");
 }
 
-void farm_check(const struct farm *f)
+void farm_check_dispatcher(const struct dispatcher *d)
 {
-    const struct dispatcher *d = f->d;
     const struct ledger *ledger = &d->ledger;
     uint64_t alive = 0;
     check_set(&d->queue, &ledger->stored, ledger->read);
     check_set(&d->lonely, &ledger->stored, ledger->read);
     check_set(&d->delayed.tasks, &ledger->stored, ledger->read);
-    cr_assert_eq(d->delayed.tasks.members, d->delayed.count);
+    must(d->delayed.tasks.members == d->delayed.count, "%zu are delayed", d->delayed.count);
     check_set(&d->doomed, &ledger->stored, ledger->read);
     check_set(&d->judged, &ledger->stored, ledger->read);
     for (size_t i = 0; i < d->session_count; i++)
@@ -111,16 +132,16 @@ void farm_check(const struct farm *f)
         const struct entry *entry = ledger->places[i].entry;
         if (!entry)
             continue;
-        cr_assert(!entry->home || is_member(d, entry->home));
+        must(!entry->home || is_member(d, entry->home), "entry %" PRIu64, entry->first);
         uint64_t alive_here = 0;
         for (uint64_t seq = entry->first; seq < entry->first + entry->count; seq++)
             if (!seqset_has(&ledger->stored, seq)) {
                 alive_here++;
                 check_task(d, entry, seq);
             }
-        cr_assert_eq(alive_here, entry->alive);
+        must(alive_here == entry->alive, "entry %" PRIu64, entry->first);
         alive += alive_here;
     }
-    cr_assert_eq(alive + ledger->stored.members, ledger->read, "a task is in no entry");
-    cr_assert(alive || ledger->bytes == 0);
+    must(alive + ledger->stored.members == ledger->read, "a task is in no entry");
+    must(alive || ledger->bytes == 0, "%zu bytes of nothing", (size_t)ledger->bytes);
 }

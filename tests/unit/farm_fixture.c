@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/unit/farm_check.h"
+
 void ranges_of(const char *text, struct seqset *set)
 {
     while (*text) {
@@ -377,6 +379,11 @@ void farm_settle(struct farm *f)
     f->now_ns += 21 * NS_PER_MS;
     farm_turn(f);
     farm_turn(f);
+}
+
+void farm_check(const struct farm *f)
+{
+    farm_check_dispatcher(f->d);
 }
 
 void farm_expect(struct farm *f, struct farm_peer *p, const char *words)

@@ -84,7 +84,7 @@ void farm_settle(struct farm *f);
 /* farm_settle; then what the peer has heard since the last time must be `words`. */
 void farm_expect(struct farm *f, struct farm_peer *p, const char *words);
 void farm_expect_said(struct farm *f, const char *part);
-/* Asserts that every task is where it may be, and that sessions, stories and homes agree. */
+/* farm_check_dispatcher. */
 void farm_check(const struct farm *f);
 
 /* The sink. */

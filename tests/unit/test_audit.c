@@ -101,6 +101,22 @@ Test(audit, a_task_that_differs_ends_it_with_words)
     farm_end(&f);
 }
 
+Test(audit, an_answer_without_any_hash_that_is_not_the_last_makes_no_sense)
+{
+    struct farm f = {0};
+    begin(&f, 10, "1-3", true);
+    farm_expect(&f, f.sink, "CHECK 1");
+    uint64_t dropped = dispatcher_counts(f.d).dropped;
+    struct buf to = peer_message(&f, f.sink, KIND_HASHES);
+    hashes_put(&to, &(struct hashes){.from = 1});
+    peer_send(&f, f.sink, &to);
+    cr_assert_eq(dispatcher_counts(f.d).dropped, dropped + 1);
+    sink_hashes(&f, "1-3", 0);
+    farm_settle(&f);
+    cr_assert_geq(dispatcher_counts(f.d).read, 3, "the next answer is taken");
+    farm_end(&f);
+}
+
 Test(audit, a_shorter_input_is_refused_with_words)
 {
     struct farm f = {0};

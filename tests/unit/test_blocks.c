@@ -174,6 +174,13 @@ Test(blocks, a_long_record_has_a_block_of_its_own_up_to_the_most_and_is_read_ove
     cuts(options, "0123456789-0123456789--h", "(23)|h|");
 }
 
+Test(blocks, behind_a_record_that_was_read_over_the_next_one_may_be_all_that_is_there)
+{
+    struct blocks_options options = {.recstart = ">", .block = 1, .block_max = 1};
+    cuts(options, "a>bc>>d", "a|(3)|>|(2)|");
+    cuts(options, ">abc>defg>h", "(4)|(5)|(2)|");
+}
+
 Test(blocks, files_are_read_one_after_the_other)
 {
     const char *texts[] = {"a\nb", "", "c\nd\n"};

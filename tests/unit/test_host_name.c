@@ -41,8 +41,9 @@ Test(host_name, an_address_with_colons_stands_in_brackets_when_slots_follow)
 
 Test(host_name, what_ssh_could_take_for_an_option_or_is_no_number_is_refused)
 {
-    const char *const texts[] = {"",        "-oProxyCommand=x", "alpha:x",
-                                 "alpha:0", "alpha:-1",         "alpha:4x"};
+    const char *const texts[] = {
+        "",        "-oProxyCommand=x", "[-oProxyCommand=x]", "[-l x]:4", "[]", "me@[]:4",
+        "alpha:x", "alpha:0",          "alpha:-1",           "alpha:4x"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct host_name name;
         struct why why;

@@ -17,6 +17,7 @@ static void make_valid(const struct message *message, union decoded *m)
         hashes->from = (hashes->from >> 1) + 1;
         for (size_t i = 0; i < hashes->count; i++)
             hashes->items[i].seq = i ? hashes->items[i - 1].seq + 1 : hashes->from;
+        hashes->last |= !hashes->count;
     } else if (strcmp(message->name, "piece") == 0) {
         struct piece *piece = (struct piece *)(void *)m;
         piece->offset >>= 1;
