@@ -21,8 +21,12 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends libzmq5 libczmq4 libxxhash0 libsqlite3-0 \
  && apt-get clean \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin \
- && install -d -o 10001 -g 10001 /results
+ && install -d -m 1777 /keys /keys-of/ventilator /keys-of/sink /keys-of/worker \
+      /tasks /store /scratch /results
+# These are for volumes (containers/farm). Whoever a container runs as has to make its files there: a new
+# volume gets the mode from here, and each is mounted only where it is needed.
 COPY --from=build /out/usr/local/ /usr/local/
+COPY containers/farm /usr/local/bin/
 # Nobody in particular, and not root. A number needs no entry in /etc/passwd.
 USER 10001:10001
 STOPSIGNAL SIGTERM

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MPL-2.0
-# docker-compose.yml as people use it: the job's status, and every result once, whatever becomes of the
-# workers. Needs an engine, the image and COMPOSE; `./dev cluster` sees to that.
+# docker-compose.yml as people use it: the job's status, and every result once, whatever becomes of its
+# containers. Needs an engine, the image and COMPOSE; `./dev cluster` sees to that.
 # shellcheck disable=SC2016 # the quoted variables are the tasks' own
 # shellcheck disable=SC2030,SC2031,SC2089,SC2090 # a test is a subshell; Compose's shell reads the list
 load ../scenario/helpers
@@ -68,6 +68,55 @@ take_down() {
   [[ -z $(what_is_there) ]] || { echo "left: $(what_is_there)"; return 1; }
 }
 
+# the_one SERVICE: the container of a service that has one, which may have ended.
+the_one() { containers --all "$1"; }
+
+state() { docker inspect --format "{{.State.$2}}" "$1"; }
+
+restarts_of() { docker inspect --format '{{.RestartCount}}' "$1"; }
+
+has_restarted() { (($(restarts_of "$1") == 1)) && [[ $(state "$1" Running) == true ]]; }
+
+# kill_inside CONTAINER PROGRAM: with -9 and by its process, as a crash would; `docker kill` counts as a stop
+# by hand, after which the engine starts nothing. The kernel keeps 15 characters of a name.
+kill_inside() { signal_inside KILL "$@"; }
+
+# signal_inside SIGNAL CONTAINER PROGRAM
+signal_inside() {
+  docker exec "$2" bash -c '
+    for directory in /proc/[0-9]*; do
+      [[ $(<"$directory/comm") != "$1" ]] || kill -s "$2" "${directory##*/}"
+    done' - "${3:0:15}" "$1"
+}
+
+healthy() { docker exec "$1" farm health "$2"; }
+
+unhealthy() { ! healthy "$@"; }
+
+network() { docker network ls --quiet --filter "label=com.docker.compose.project=$COMPOSE_PROJECT_NAME"; }
+
+# The results go to a file that a sink which is started again cuts back to what is stored.
+results_in_file() {
+  mkdir results
+  chmod 777 results
+  export FARM_RESULTS=$PWD/results ZFARM_OUTPUT=/results/out
+}
+
+sink_has_exited() { [[ $(state "$(the_one sink)" Status) == exited ]]; }
+
+# over STATUS: the sink has ended for good.
+over() {
+  wait_for 60 sink_has_exited
+  (($(state "$(the_one sink)" ExitCode) == $1))
+}
+
+# The database says so too: nothing is missing, nothing is there twice.
+audited() {
+  docker cp "$(the_one sink):/store/farm.db" farm.db
+  "$ZFARM_BIN/zfarm" verify farm.db >verified.out
+  says verified.out "double: 0 " && says verified.out "all is there"
+}
+
 logs_of_all() {
   local container
   for container in $(containers --all ventilator) $(containers --all worker); do
@@ -101,7 +150,7 @@ let_go() { : >"$files/go"; }
 worked() { (($(grep -oE '"worker":"[^"]+"' sink.out | sort -u | wc -l) >= $1)); }
 
 # all_results: those of one machine, each once, in the order of the input.
-all_results() { same "$expected" <(jq -j .stdout sink.out); }
+all_results() { same "$expected" <(jq -j .stdout "${1:-sink.out}"); }
 
 @test "1,000 files on 4 workers: the output of one machine, and status 0" {
   (($(wc -l <"$expected") == 1000))
@@ -116,6 +165,17 @@ all_results() { same "$expected" <(jq -j .stdout sink.out); }
   status=0
   compose up --exit-code-from sink --scale worker=2 || status=$?
   ((status == 5))
+}
+
+@test "the engine does not run a job again whose tasks failed" {
+  export FARM_TASKS='seq 100' FARM_COMMAND='exit $(({} % 20 == 7))'
+  compose up -d
+  sink=$(the_one sink)
+  [[ $(docker wait "$sink") == 5 ]]
+  settled() { (($(restarts_of "$sink") == 5)) && sink_has_exited; }
+  wait_for 30 settled
+  over 5
+  (($(docker logs "$sink" 2>&1 | grep -c '^100 tasks: ') == 1))
 }
 
 @test "the command fails if the list of tasks cannot be made" {
@@ -165,17 +225,115 @@ all_results() { same "$expected" <(jq -j .stdout sink.out); }
   [[ $(stat -c %u:%g results/sums) == 12345:12345 ]]
 }
 
-@test "the programs are not root, and the worker reaps what its tasks leave behind" {
+@test "containers are hardened, no secret is told, the dead are reaped, and who is frozen is not healthy" {
   slow_job
   FARM_COMMAND="setsid -f true; $FARM_COMMAND"
   compose up -d
   follow_sink
   wait_for 60 worked 1
-  worker=$(containers worker)
-  [[ $(docker exec "$worker" id -u) == 10001 ]]
-  [[ $(docker exec "$worker" cat /proc/1/comm) == zfarm-worker ]]
+  worker=$(containers worker) sink=$(containers sink) ventilator=$(containers ventilator)
+  all=("$(containers keys)" "$worker" "$sink" "$ventilator")
+  format='{{.Config.User}} {{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}}'
+  format+=' {{.HostConfig.Init}} {{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}'
+  for container in "${all[@]}"; do
+    [[ $(docker inspect --format "$format" "$container") =~ \
+      ^10001:10001\ true\ \[ALL\]\ \[no-new-privileges:true\]\ true\ [1-9][0-9]+\ [1-9][0-9]+$ ]]
+    docker exec "$container" cat /proc/1/status >status.txt
+    grep -qE '^CapBnd:.0+$' status.txt && grep -qE '^CapEff:.0+$' status.txt
+    grep -qE '^NoNewPrivs:.1$' status.txt && grep -qE '^Uid:.10001\b' status.txt
+    run ! docker exec "$container" touch /usr/local/here
+  done
+  run ! docker exec "$worker" ls /keys-of /keys/health /store /tasks
+  [[ $(docker exec "$worker" find /keys /keys-of /store /tasks -type f | sort | paste -sd' ') == \
+    "/keys/own/secret.cert /keys/own/ventilator.cert" ]]
+  run ! docker exec "$worker" touch /keys/own/here
+  docker inspect "${all[@]}" >told.txt
+  for container in "${all[@]}"; do docker logs "$container" >>told.txt 2>&1; done
+  run ! grep -qi insecure told.txt
+  for container in "$worker" "$sink" "$ventilator"; do
+    secret=$(docker exec "$container" sed -n 's/.*secret-key = "\(.*\)"/\1/p' /keys/own/secret.cert)
+    ((${#secret} == 40))
+    run ! grep -qF -- "$secret" told.txt
+  done
   no_zombie() { ! docker exec "$worker" sh -c 'cat /proc/[0-9]*/stat 2>/dev/null' | grep -F '(true) Z'; }
   wait_for 10 no_zombie
+  for service in worker sink ventilator; do
+    container=$(containers "$service")
+    [[ $(docker inspect --format '{{.Config.Healthcheck.Test}}' "$container") == "[CMD farm health $service]" ]]
+    wait_for 10 healthy "$container" "$service"
+    signal_inside STOP "$container" "zfarm-$service"
+    unhealthy "$container" "$service"
+    signal_inside CONT "$container" "zfarm-$service"
+    wait_for 20 healthy "$container" "$service"
+  done
+  let_go
+  sink_ends 0
+}
+
+@test "each kind of container is killed in the middle: all results, none twice" {
+  slow_job
+  results_in_file
+  compose up -d --scale worker=2
+  results=results/out
+  wait_for 60 lines_reach "$results" 10
+  docker kill "$(containers keys)" >killed.out
+  for service in worker ventilator sink; do
+    container=$(containers "$service" | head -n 1)
+    kill_inside "$container" "zfarm-$service"
+    wait_for 30 has_restarted "$container"
+    wait_for 40 lines_reach "$results" $(($(wc -l <"$results") + 20))
+  done
+  let_go
+  over 0
+  all_results "$results"
+  audited
+}
+
+@test "worker, sink and ventilator are cut off in the middle and come back: all results, none twice" {
+  slow_job
+  results_in_file
+  compose up -d --scale worker=2
+  results=results/out
+  wait_for 60 lines_reach "$results" 10
+  network=$(network)
+  worker=$(containers worker | head -n 1)
+  for service in worker ventilator sink; do
+    container=$(containers "$service" | head -n 1)
+    [[ $service != sink ]] || worker=$container
+    docker network disconnect "$network" "$container"
+    # Both ends know it when the limit of silence is over.
+    wait_for 20 unhealthy "$worker" "$([[ $service == sink ]] && echo sink || echo worker)"
+    docker network connect --alias "$service" "$network" "$container"
+    wait_for 30 healthy "$worker" "$([[ $service == sink ]] && echo sink || echo worker)"
+    wait_for 30 lines_reach "$results" $(($(wc -l <"$results") + 20))
+  done
+  let_go
+  over 0
+  all_results "$results"
+  audited
+}
+
+@test "stopped in the middle it goes on; once over the next one is a new job, with the same keys" {
+  slow_job
+  results_in_file
+  key() { docker exec "$(containers ventilator)" sha256sum /keys/own/secret.cert; }
+  compose up -d
+  wait_for 60 lines_reach results/out 10
+  key >key.1
+  compose stop
+  cp results/out before
+  compose up -d
+  wait_for 60 lines_reach results/out $(($(wc -l <before) + 4))
+  same <(head -n "$(wc -l <before)" results/out) before
+  key >key.2
+  same key.1 key.2
+  let_go
+  over 0
+  all_results results/out
+  audited
+  export FARM_TASKS='echo 1; echo 2' FARM_COMMAND=echo ZFARM_FORMAT=text
+  compose up --exit-code-from sink
+  same <(printf '1\n2\n') results/out
 }
 
 @test "taken down in the middle of a job, nothing of it is left" {
@@ -183,6 +341,6 @@ all_results() { same "$expected" <(jq -j .stdout sink.out); }
   compose up -d --scale worker=4
   follow_sink
   wait_for 60 worked 4
-  (($(what_is_there | wc -l) == 8)) # 6 containers, a network, a volume
+  (($(what_is_there | wc -l) == 15)) # 7 containers, a network, 7 volumes
   take_down
 }

@@ -36,6 +36,8 @@ engine_stop() {
   local dockerd deadline=$((SECONDS + 40))
   # All in it is ours. A bridge is the one thing that would outlive it.
   docker container ls --all --quiet | timeout 20 xargs -r docker container rm --force --volumes || true
+  timeout 10 docker swarm leave --force || true
+  timeout 10 docker network rm docker_gwbridge || true
   timeout 10 docker network prune --force || true
   timeout 10 docker volume prune --force || true
   dockerd=$(cat "/proc/$engine/task/$engine/children") || true
@@ -49,7 +51,7 @@ engine_stop() {
   rm -rf --one-file-system "$engine_place"
 } >/dev/null 2>&1
 
-engine_bridges() { find /sys/class/net -name 'br-*' -printf '%f\n' | sort; }
+engine_bridges() { find /sys/class/net \( -name 'br-*' -o -name docker_gwbridge \) -printf '%f\n' | sort; }
 
 # engine_left: prints what is left of the engine after engine_stop.
 engine_left() {
