@@ -6,6 +6,7 @@
 #include <czmq.h>
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,7 @@ enum {
     KEEPALIVE_S = 60,
     BACKLOG = 4096,      /* the kernel cuts it to its own limit */
     HWM = 1000,          /* messages; where the table says nothing else */
+    CONTROL_RCVHWM = 64, /* of a peer: what is beyond it stays with the peer */
     CONTROL_SNDHWM = 32, /* for each peer; behind it is an outbox, whose bound is in bytes */
     RESULTS_HWM = 16,
     ZAP_MESSAGE_MAX = 4096,
@@ -52,6 +54,7 @@ static const struct rules rules_of[] = {
                             NET_MESSAGE_MAX,
                             {{ZMQ_ROUTER_MANDATORY, 1},
                              {ZMQ_SNDHWM, CONTROL_SNDHWM},
+                             {ZMQ_RCVHWM, CONTROL_RCVHWM},
                              {ZMQ_BACKLOG, BACKLOG}}},
     [NET_CONTROL_CLIENT] = {ZMQ_DEALER,
                             NET_MESSAGE_MAX,
@@ -345,6 +348,27 @@ void net_cut(const struct net_sender *sender)
         return;
     if (strcmp(net_plain_address(host), sender->address) == 0)
         shutdown(sender->descriptor, SHUT_RDWR);
+}
+
+static unsigned port_of(const struct sockaddr_storage *address)
+{
+    if (address->ss_family == AF_INET)
+        return ntohs(((const struct sockaddr_in *)address)->sin_port);
+    return address->ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)address)->sin6_port)
+                                          : 0;
+}
+
+void net_cut_descriptor(void *socket, int descriptor)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t size = sizeof address;
+    char text[ENDPOINT_TEXT_SIZE];
+    struct endpoint bound;
+    net_bound(socket, text);
+    if (endpoint_parse(text, ENDPOINT_BIND, &bound, NULL) == ERR_NONE && bound.port &&
+        getsockname(descriptor, (struct sockaddr *)&address, &size) == 0 &&
+        port_of(&address) == bound.port)
+        shutdown(descriptor, SHUT_RDWR);
 }
 
 enum error net_send(void *socket, struct block *message)

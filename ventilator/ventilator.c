@@ -13,6 +13,7 @@
 #include "common/endpoint.h"
 #include "common/far.h"
 #include "common/log.h"
+#include "common/monitor.h"
 #include "common/net.h"
 #include "common/outbox.h"
 #include "common/poller.h"
@@ -26,7 +27,6 @@
 #include "ventilator/door.h"
 #include "ventilator/gate.h"
 #include "ventilator/index.h"
-#include "ventilator/monitor.h"
 
 /* One turn of the loop, in this order:
  *
@@ -45,13 +45,17 @@ enum {
     DESCRIPTORS_WANTED = 65536,
     DESCRIPTORS_OWN = 400, /* for everything but workers */
     DESCRIPTORS_A_WORKER = 6,
+    GUESTS_MAX = 256, /* connections to control beyond those of workers */
     WORKERS_MOST = 1000,
     MESSAGES_A_TURN = 1000,
+    MESSAGES_BYTES_A_TURN = 4 << 20,
     BATCHES_A_TURN = 64,
-    OUTBOX_MAX = 64 << 20, /* a peer that does not read so much is given up */
+    OUTBOX_MAX = 16 << 20, /* of all that peers do not read: who has most of it is given up */
+    OUTBOX_MESSAGE = 128,  /* what a message costs besides its bytes */
     LINGER_MS = 1000
 };
 #define UNSENT_NS (10 * NS_PER_MS)
+#define GUEST_NS (5 * NS_PER_S)
 
 struct ventilator {
     const struct ventilator_options *options;
@@ -66,6 +70,7 @@ struct ventilator {
     struct source *source;
     struct dispatcher *dispatcher;
     struct index outboxes; /* connection -> struct outbox * */
+    size_t unread_bytes;   /* in them */
     struct stall stall;
     bool input_waits;      /* the source has nothing now: poll its descriptor */
     unsigned signals_seen; /* TERM and INT */
@@ -107,13 +112,17 @@ static void take_signals(struct ventilator *v, uint64_t now_ns)
 static void take_messages(struct ventilator *v, uint64_t now_ns)
 {
     struct net_sender sender;
-    for (int i = 0; i < MESSAGES_A_TURN && v->control_watch.look; i++) {
+    size_t size_bytes = 0;
+    for (int i = 0; i < MESSAGES_A_TURN && size_bytes < MESSAGES_BYTES_A_TURN; i++) {
+        if (!v->control_watch.look)
+            return;
         struct block *message = net_receive_from(v->control, &sender);
         if (!message) {
             v->control_watch.look = false;
             return;
         }
         struct bytes bytes = block_bytes(message);
+        size_bytes += bytes.size;
         struct origin from = {connection_of(sender.peer), sender.address, sender.key};
         bool admitted = !v->means.keys || door_admits(&v->door, &sender.key);
         if (admitted && bytes.size && bytes.data[0] == KIND_JOIN)
@@ -131,8 +140,8 @@ static void take_control(struct ventilator *v, uint64_t now_ns)
     if (v->means.keys && door_turn(&v->door, now_ns))
         dispatcher_admitted_changed(v->dispatcher, now_ns);
     take_messages(v, now_ns);
-    if (v->monitor_watch.look)
-        monitor_turn(v->monitor);
+    if (v->monitor_watch.look || now_ns >= monitor_deadline(v->monitor))
+        monitor_turn(v->monitor, now_ns);
     v->monitor_watch.look = false;
     for (uint32_t peer; monitor_next(v->monitor, &peer);)
         dispatcher_control_closed(v->dispatcher, connection_of(peer), now_ns);
@@ -197,6 +206,48 @@ static void drop_outbox(struct ventilator *v, uint64_t connection)
     free(outbox);
 }
 
+/* It reads nothing: over for us, and it is told to join again if it ever speaks. */
+static void give_up_peer(struct ventilator *v, uint64_t connection, uint64_t now_ns)
+{
+    drop_outbox(v, connection);
+    dispatcher_control_closed(v->dispatcher, connection, now_ns);
+}
+
+static size_t unread_by(const struct outbox *outbox)
+{
+    return outbox->size_bytes + outbox->count * OUTBOX_MESSAGE;
+}
+
+/* Sends what goes; an outbox is there only while something waits in it. Returns how many are left.
+ */
+static size_t flush_control(struct ventilator *v)
+{
+    v->control_watch.look |= v->outboxes.count > 0; /* sending may take in what came */
+    v->unread_bytes = 0;
+    for (size_t i = 0; i < v->outboxes.capacity;) {
+        struct index_slot slot = v->outboxes.slots[i];
+        if (slot.key && (outbox_flush(slot.value) == ERR_CLOSED || !outbox_pending(slot.value))) {
+            drop_outbox(v, slot.key); /* another one may have moved to this place: look again */
+            continue;
+        }
+        v->unread_bytes += slot.key ? unread_by(slot.value) : 0;
+        i++;
+    }
+    return v->outboxes.count;
+}
+
+static void give_up_slowest(struct ventilator *v, uint64_t now_ns)
+{
+    struct index_slot most = {0};
+    for (size_t i = 0; i < v->outboxes.capacity; i++) {
+        struct index_slot slot = v->outboxes.slots[i];
+        if (slot.key && (!most.key || unread_by(slot.value) > unread_by(most.value)))
+            most = slot;
+    }
+    v->unread_bytes -= unread_by(most.value);
+    give_up_peer(v, most.key, now_ns);
+}
+
 static void send_control(struct ventilator *v, uint64_t connection, struct block *block,
                          uint64_t now_ns)
 {
@@ -206,27 +257,14 @@ static void send_control(struct ventilator *v, uint64_t connection, struct block
         outbox_init_peer(outbox, v->control, peer_of(connection), OUTBOX_MAX);
         index_set(&v->outboxes, connection, outbox);
     }
+    size_t before = unread_by(outbox);
     enum error error = outbox_put(outbox, &block);
     block_release(&block);
-    if (error) { /* it reads nothing: over for us, and it is told to join again if it ever speaks */
-        drop_outbox(v, connection);
-        dispatcher_control_closed(v->dispatcher, connection, now_ns);
-    }
-}
-
-/* Sends what goes; an outbox is there only while something waits in it. Returns how many are left.
- */
-static size_t flush_control(struct ventilator *v)
-{
-    v->control_watch.look |= v->outboxes.count > 0; /* sending may take in what came */
-    for (size_t i = 0; i < v->outboxes.capacity;) {
-        struct index_slot slot = v->outboxes.slots[i];
-        if (slot.key && (outbox_flush(slot.value) == ERR_CLOSED || !outbox_pending(slot.value)))
-            drop_outbox(v, slot.key); /* another one may have moved to this place: look again */
-        else
-            i++;
-    }
-    return v->outboxes.count;
+    v->unread_bytes += unread_by(outbox) - before;
+    if (error)
+        give_up_peer(v, connection, now_ns);
+    if (v->unread_bytes > OUTBOX_MAX && flush_control(v) && v->unread_bytes > OUTBOX_MAX)
+        give_up_slowest(v, now_ns);
 }
 
 static void do_actions(struct ventilator *v, uint64_t now_ns)
@@ -286,6 +324,7 @@ static void wait_for_events(struct ventilator *v, bool unsent)
     if (v->input_waits && source_fd(v->source) >= 0)
         poller_add_fd(&poller, source_fd(v->source), POLLIN);
     uint64_t due_ns = earliest(dispatcher_deadline(v->dispatcher), gate_deadline(v->gate));
+    due_ns = earliest(due_ns, monitor_deadline(v->monitor));
     if (v->means.keys) {
         poller_add(&poller, zap_watch(v->door.zap));
         due_ns = earliest(due_ns, door_deadline(&v->door));
@@ -404,7 +443,8 @@ static enum error start(struct ventilator *v, struct why *why)
     error = error ? error : net_open(&v->control, NET_CONTROL_SERVER, why);
     if (!error && v->means.keys)
         net_serve_keys(v->control, &v->door.keys.own, DOOR_CONTROL);
-    error = error ? error : monitor_new(&v->monitor, v->control, why);
+    struct monitor_limits limits = {workers + GUESTS_MAX, GUEST_NS};
+    error = error ? error : monitor_new(&v->monitor, v->control, limits, why);
     error = error ? error : net_bind(v->control, v->options->bind, why);
     error = error ? error : open_gate(v, &control, workers, why);
     if (!error) {
