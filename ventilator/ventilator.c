@@ -15,7 +15,6 @@
 #include "common/log.h"
 #include "common/monitor.h"
 #include "common/net.h"
-#include "common/outbox.h"
 #include "common/poller.h"
 #include "common/private_dir.h"
 #include "common/random.h"
@@ -26,7 +25,7 @@
 #include "ventilator/dispatcher.h"
 #include "ventilator/door.h"
 #include "ventilator/gate.h"
-#include "ventilator/index.h"
+#include "ventilator/outboxes.h"
 
 /* One turn of the loop, in this order:
  *
@@ -50,8 +49,7 @@ enum {
     MESSAGES_A_TURN = 1000,
     MESSAGES_BYTES_A_TURN = 4 << 20,
     BATCHES_A_TURN = 64,
-    OUTBOX_MAX = 16 << 20, /* of all that peers do not read: who has most of it is given up */
-    OUTBOX_MESSAGE = 128,  /* what a message costs besides its bytes */
+    OUTBOXES_MAX = 16 << 20, /* of all that peers do not read */
     LINGER_MS = 1000
 };
 #define UNSENT_NS (10 * NS_PER_MS)
@@ -69,8 +67,7 @@ struct ventilator {
     struct gate *gate;
     struct source *source;
     struct dispatcher *dispatcher;
-    struct index outboxes; /* connection -> struct outbox * */
-    size_t unread_bytes;   /* in them */
+    struct outboxes outboxes;
     struct stall stall;
     bool input_waits;      /* the source has nothing now: poll its descriptor */
     unsigned signals_seen; /* TERM and INT */
@@ -196,75 +193,19 @@ static void take_input(struct ventilator *v, uint64_t now_ns)
 
 /* ---- what goes out ---- */
 
-static void drop_outbox(struct ventilator *v, uint64_t connection)
-{
-    struct outbox *outbox = index_get(&v->outboxes, connection);
-    if (!outbox)
-        return;
-    index_remove(&v->outboxes, connection);
-    outbox_free(outbox);
-    free(outbox);
-}
-
-/* It reads nothing: over for us, and it is told to join again if it ever speaks. */
-static void give_up_peer(struct ventilator *v, uint64_t connection, uint64_t now_ns)
-{
-    drop_outbox(v, connection);
-    dispatcher_control_closed(v->dispatcher, connection, now_ns);
-}
-
-static size_t unread_by(const struct outbox *outbox)
-{
-    return outbox->size_bytes + outbox->count * OUTBOX_MESSAGE;
-}
-
-/* Sends what goes; an outbox is there only while something waits in it. Returns how many are left.
- */
-static size_t flush_control(struct ventilator *v)
-{
-    v->control_watch.look |= v->outboxes.count > 0; /* sending may take in what came */
-    v->unread_bytes = 0;
-    for (size_t i = 0; i < v->outboxes.capacity;) {
-        struct index_slot slot = v->outboxes.slots[i];
-        if (slot.key && (outbox_flush(slot.value) == ERR_CLOSED || !outbox_pending(slot.value))) {
-            drop_outbox(v, slot.key); /* another one may have moved to this place: look again */
-            continue;
-        }
-        v->unread_bytes += slot.key ? unread_by(slot.value) : 0;
-        i++;
-    }
-    return v->outboxes.count;
-}
-
-static void give_up_slowest(struct ventilator *v, uint64_t now_ns)
-{
-    struct index_slot most = {0};
-    for (size_t i = 0; i < v->outboxes.capacity; i++) {
-        struct index_slot slot = v->outboxes.slots[i];
-        if (slot.key && (!most.key || unread_by(slot.value) > unread_by(most.value)))
-            most = slot;
-    }
-    v->unread_bytes -= unread_by(most.value);
-    give_up_peer(v, most.key, now_ns);
-}
-
 static void send_control(struct ventilator *v, uint64_t connection, struct block *block,
                          uint64_t now_ns)
 {
-    struct outbox *outbox = index_get(&v->outboxes, connection);
-    if (!outbox) {
-        outbox = xmalloc(sizeof *outbox);
-        outbox_init_peer(outbox, v->control, peer_of(connection), OUTBOX_MAX);
-        index_set(&v->outboxes, connection, outbox);
-    }
-    size_t before = unread_by(outbox);
-    enum error error = outbox_put(outbox, &block);
-    block_release(&block);
-    v->unread_bytes += unread_by(outbox) - before;
-    if (error)
-        give_up_peer(v, connection, now_ns);
-    if (v->unread_bytes > OUTBOX_MAX && flush_control(v) && v->unread_bytes > OUTBOX_MAX)
-        give_up_slowest(v, now_ns);
+    uint32_t given_up;
+    if (outboxes_put(&v->outboxes, peer_of(connection), &block, &given_up))
+        /* it reads nothing: over for us, and it is told to join again if it ever speaks */
+        dispatcher_control_closed(v->dispatcher, connection_of(given_up), now_ns);
+}
+
+static size_t flush_control(struct ventilator *v)
+{
+    v->control_watch.look |= v->outboxes.by_peer.count > 0; /* sending may take in what came */
+    return outboxes_flush(&v->outboxes);
 }
 
 static void do_actions(struct ventilator *v, uint64_t now_ns)
@@ -448,6 +389,7 @@ static enum error start(struct ventilator *v, struct why *why)
     error = error ? error : net_bind(v->control, v->options->bind, why);
     error = error ? error : open_gate(v, &control, workers, why);
     if (!error) {
+        outboxes_init(&v->outboxes, v->control, OUTBOXES_MAX);
         v->control_watch = watch_of(v->control);
         v->monitor_watch = watch_of(monitor_socket(v->monitor));
         make_dispatcher(v, workers);
@@ -457,12 +399,7 @@ static enum error start(struct ventilator *v, struct why *why)
 
 static void finish(struct ventilator *v)
 {
-    for (size_t i = 0; i < v->outboxes.capacity; i++)
-        if (v->outboxes.slots[i].key) {
-            outbox_free(v->outboxes.slots[i].value);
-            free(v->outboxes.slots[i].value);
-        }
-    index_free(&v->outboxes);
+    outboxes_free(&v->outboxes);
     dispatcher_destroy(&v->dispatcher);
     gate_free(&v->gate);
     monitor_free(&v->monitor);
