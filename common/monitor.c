@@ -30,8 +30,7 @@ struct monitor {
     size_t connections_count;
     TAILQ_HEAD(, connection) guests; /* who came first is first */
     size_t open;                     /* and not shown out */
-    uint64_t now_ns;
-    struct buf closed; /* peers, uint32_t each */
+    struct buf closed;               /* peers, uint32_t each */
 };
 
 enum error monitor_new(struct monitor **made, void *socket, struct monitor_limits limits,
@@ -118,10 +117,10 @@ static void show_out(struct monitor *monitor, struct connection *connection)
     net_cut_descriptor(monitor->socket, connection->descriptor);
 }
 
-static void came(struct monitor *monitor, struct connection *connection)
+static void came(struct monitor *monitor, struct connection *connection, uint64_t now_ns)
 {
     connection->open = connection->guest = true;
-    connection->since_ns = monitor->now_ns;
+    connection->since_ns = now_ns;
     monitor->open++;
     TAILQ_INSERT_TAIL(&monitor->guests, connection, next_guest);
     if (monitor->open > monitor->limits.connections_max)
@@ -138,7 +137,7 @@ static void went(struct monitor *monitor, struct connection *connection)
     connection->open = connection->joined = connection->shown_out = false;
 }
 
-static void take_events(struct monitor *monitor)
+static void take_events(struct monitor *monitor, uint64_t now_ns)
 {
     struct net_event event;
     while (net_events_next(monitor->events, &event)) {
@@ -147,21 +146,20 @@ static void take_events(struct monitor *monitor)
         struct connection *connection = at(monitor, event.value);
         went(monitor, connection);
         if (event.kind == ZMQ_EVENT_ACCEPTED)
-            came(monitor, connection);
+            came(monitor, connection, now_ns);
     }
 }
 
 void monitor_turn(struct monitor *monitor, uint64_t now_ns)
 {
-    monitor->now_ns = now_ns;
-    take_events(monitor);
+    take_events(monitor, now_ns);
     while (monitor_deadline(monitor) <= now_ns)
         show_out(monitor, TAILQ_FIRST(&monitor->guests));
 }
 
-void monitor_join(struct monitor *monitor, const struct net_sender *sender)
+void monitor_join(struct monitor *monitor, const struct net_sender *sender, uint64_t now_ns)
 {
-    take_events(monitor);
+    take_events(monitor, now_ns);
     struct connection *connection =
         sender->descriptor >= 0 ? at(monitor, sender->descriptor) : NULL;
     if (!connection || !connection->open) {
@@ -175,20 +173,20 @@ void monitor_join(struct monitor *monitor, const struct net_sender *sender)
     connection->sender = *sender;
 }
 
-void monitor_vouch(struct monitor *monitor, const struct net_sender *sender)
+void monitor_vouch(struct monitor *monitor, const struct net_sender *sender, uint64_t now_ns)
 {
     size_t place = (size_t)sender->descriptor;
     bool known = sender->descriptor >= 0 && place < monitor->connections_count &&
                  monitor->connections[place];
     if (!known || !monitor->connections[place]->open)
-        take_events(monitor);
+        take_events(monitor, now_ns);
     if (sender->descriptor >= 0)
         make_member(monitor, at(monitor, sender->descriptor));
 }
 
-void monitor_cut(struct monitor *monitor, uint32_t peer)
+void monitor_cut(struct monitor *monitor, uint32_t peer, uint64_t now_ns)
 {
-    take_events(monitor);
+    take_events(monitor, now_ns);
     for (size_t i = 0; i < monitor->connections_count; i++) {
         const struct connection *connection = monitor->connections[i];
         if (connection && connection->joined && connection->sender.peer == peer)

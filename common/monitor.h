@@ -22,7 +22,7 @@
  * a dead one before that one's end is read. So a connection is a descriptor and the count of what
  * was accepted so far, and a peer belongs to one connection. The calling loop, once a turn:
  *
- *     for each message: if it is a JOIN, monitor_join (monitor, &sender);
+ *     for each message: if it is a JOIN, monitor_join (monitor, &sender, now_ns);
  *     monitor_turn (monitor, now_ns);
  *     while (monitor_next (monitor, &peer))  that connection is closed
  *     poll monitor_socket, until monitor_deadline
@@ -47,11 +47,11 @@ monitor_deadline(const struct monitor *monitor); /* when a guest's time is over;
 void monitor_turn(struct monitor *monitor, uint64_t now_ns);
 /* The sender just spoke (net_receive_from): its end will be told from now on. If its connection is
  * closed already, or another peer's had that place, that is told next. */
-void monitor_join(struct monitor *monitor, const struct net_sender *sender);
+void monitor_join(struct monitor *monitor, const struct net_sender *sender, uint64_t now_ns);
 /* The connection is no guest's (net_receive_signed). Its end is not told. */
-void monitor_vouch(struct monitor *monitor, const struct net_sender *sender);
+void monitor_vouch(struct monitor *monitor, const struct net_sender *sender, uint64_t now_ns);
 /* Closes the connection of a peer that joined, if it is open (net_cut). */
-void monitor_cut(struct monitor *monitor, uint32_t peer);
+void monitor_cut(struct monitor *monitor, uint32_t peer, uint64_t now_ns);
 /* The next peer that joined and whose connection is closed; false when there is none. */
 bool monitor_next(struct monitor *monitor, uint32_t *peer);
 /* Connections now, but for those that were shown out. */

@@ -166,7 +166,7 @@ static void take_results(struct sink *s, uint64_t now_ns)
         else if (s->means.keys && !admits(s, &sender.key))
             net_cut(&sender); /* its key was revoked, after its handshake */
         else if (collector_results_message(s->collector, block_bytes(message), now_ns))
-            monitor_vouch(s->monitor, &sender);
+            monitor_vouch(s->monitor, &sender, now_ns);
         block_release(&message);
     }
 }

@@ -123,7 +123,7 @@ static void take_messages(struct ventilator *v, uint64_t now_ns)
         struct origin from = {connection_of(sender.peer), sender.address, sender.key};
         bool admitted = !v->means.keys || door_admits(&v->door, &sender.key);
         if (admitted && bytes.size && bytes.data[0] == KIND_JOIN)
-            monitor_join(v->monitor, &sender);
+            monitor_join(v->monitor, &sender, now_ns);
         if (admitted)
             dispatcher_control_message(v->dispatcher, &from, bytes, now_ns);
         else
@@ -226,7 +226,7 @@ static void do_actions(struct ventilator *v, uint64_t now_ns)
             gate_close(v->gate, action.lane);
             break;
         case DISPATCHER_CUT_CONTROL:
-            monitor_cut(v->monitor, peer_of(action.connection));
+            monitor_cut(v->monitor, peer_of(action.connection), now_ns);
             break;
         case DISPATCHER_SAY:
             log_line("%s", action.why.text);

@@ -14,12 +14,14 @@ setup_file() {
   [[ -x ${ZFARM_HOSTILE:-} ]] || skip "ZFARM_HOSTILE names no program"
 }
 
+is_listened_at() { ! port_is_free "$1"; }
+
 # The tasks come a few at a time, until there is a file `enough`: what they were is in `tasks`.
 feed() {
   local next=1
   until [[ -e enough ]]; do
-    seq "$next" $((next + 19)) | tee -a tasks
-    next=$((next + 20))
+    seq "$next" $((next + 9)) | tee -a tasks
+    next=$((next + 10))
     sleep 0.05
   done
 }
@@ -97,6 +99,22 @@ calm_and_storm() {
   ends_well
   peaks_are_near
   (($(cat ventilator.err sink.err worker.err | wc -l) < 100 + limit_s))
+}
+
+@test "whoever connects and says nothing is shown out, at every port" {
+  farm_places
+  held /dev/null
+  ventilator held
+  sink
+  worker worker -- echo
+  port=${control##*:}
+  for number in 0 1 2; do
+    wait_for 10 is_listened_at $((port + number))
+    start "silent$number" timeout 20 bash -c "exec 7<>/dev/tcp/127.0.0.1/$((port + number)); exec cat <&7"
+  done
+  for number in 0 1 2; do ends "silent$number" 10 0; done
+  let_go
+  for name in sink ventilator worker; do ends "$name" 20 0; done
 }
 
 @test "a job completes as ever with strangers at every port" {

@@ -68,7 +68,7 @@ static struct net_sender read_message(const struct control *c)
 static uint32_t join(struct control *c)
 {
     struct net_sender sender = read_message(c);
-    monitor_join(c->monitor, &sender);
+    monitor_join(c->monitor, &sender, clock_now_ns());
     return sender.peer;
 }
 
@@ -136,12 +136,12 @@ Test(monitor, a_new_peer_on_the_descriptor_of_a_dead_one_is_not_taken_for_it)
         uint32_t closed, peer;
         void *old = client_open(&c);
         struct net_sender dead = read_message(&c);
-        monitor_join(c.monitor, &dead);
+        monitor_join(c.monitor, &dead, clock_now_ns());
         net_close(&old, 0);
         void *new = client_open(&c); /* before anything was told of the old one's end */
         struct net_sender alive = read_message(&c);
         used_again |= alive.descriptor == dead.descriptor;
-        monitor_join(c.monitor, &alive);
+        monitor_join(c.monitor, &alive, clock_now_ns());
         eventually(turn_and_next(&c, &closed));
         cr_assert_eq(closed, dead.peer);
         cr_assert_not(turn_and_next(&c, &peer), "the new one is alive");
@@ -164,7 +164,7 @@ Test(monitor, a_join_read_after_its_connection_ended_is_told_at_once)
     struct block *answer = block_copy(bytes_of("WELCOME"));
     eventually(net_send_to(c.router, sender.peer, answer) == ERR_CLOSED);
     block_release(&answer);
-    monitor_join(c.monitor, &sender);
+    monitor_join(c.monitor, &sender, clock_now_ns());
     eventually(turn_and_next(&c, &closed));
     cr_assert_eq(closed, sender.peer);
     control_close(&c);
@@ -250,13 +250,29 @@ Test(monitor, a_guest_that_says_nothing_is_shown_out_after_its_time)
     control_close(&c);
 }
 
+Test(monitor, the_time_of_a_guest_that_is_told_of_late_begins_then)
+{
+    struct control c = limited("tcp://127.0.0.1:*", (struct monitor_limits){10, 5 * NS_PER_S});
+    monitor_turn(c.monitor, 1);
+    int guest = connect_plainly(&c);
+    void *member = client_open(&c);
+    struct net_sender sender = read_message(&c); /* so both have been accepted */
+    monitor_join(c.monitor, &sender, 100 * NS_PER_S);
+    cr_assert_eq(monitor_deadline(c.monitor), 105 * NS_PER_S);
+    monitor_turn(c.monitor, 101 * NS_PER_S);
+    cr_assert_eq(monitor_connections(c.monitor), 2);
+    close(guest);
+    net_close(&member, 0);
+    control_close(&c);
+}
+
 Test(monitor, whoever_is_vouched_for_may_stay)
 {
     struct control c = limited("tcp://127.0.0.1:*", (struct monitor_limits){1, 5 * NS_PER_S});
     uint32_t closed;
     void *friend = client_open(&c);
     struct net_sender sender = read_message(&c);
-    monitor_vouch(c.monitor, &sender);
+    monitor_vouch(c.monitor, &sender, clock_now_ns());
     cr_assert_eq(monitor_deadline(c.monitor), NEVER);
     int stranger = connect_plainly(&c);
     eventually((turn_and_next(&c, &closed), is_over(stranger)));
