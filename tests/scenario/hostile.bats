@@ -37,7 +37,7 @@ farm() {
   # shellcheck disable=SC2046 # the keys are two words, or none
   {
     start feeder bash -c 'exec >stream; feed'
-    ventilator stream --workers-max 20 $(keys_of ventilator)
+    ventilator stream --workers-max 100 $(keys_of ventilator)
     sink -k $(keys_of sink)
     worker worker -j2 $(keys_of worker) --shell 'echo {} | sha256sum'
   }
@@ -67,6 +67,14 @@ peaks_are_near() {
   return "$verdict"
 }
 
+# lines_are_few: on stderr, of all programs: docs/timeouts.md says how many strangers can cause.
+lines_are_few() {
+  local lines minutes=$((1 + (SECONDS - storm_began) / 60))
+  lines=$(cat ventilator.err sink.err worker.err | wc -l)
+  echo "# $lines lines on stderr" >&3
+  ((lines < 30 + 80 * minutes))
+}
+
 ends_well() {
   touch enough
   for name in feeder sink ventilator worker; do ends "$name" 60 0; done
@@ -77,6 +85,7 @@ ends_well() {
 storm() {
   local seed=${HOSTILE_SEED:-$RANDOM$RANDOM} port=${control##*:}
   echo "# $messages messages, HOSTILE_SEED=$seed" >&3
+  storm_began=$SECONDS
   start hostile "$ZFARM_HOSTILE" "$BATS_TEST_DIRNAME/../fuzz/corpus/wire" "$port" $((port + 1)) $((port + 2)) \
     "$messages" "$a_second" "$seed" "$@"
   ends hostile "$limit_s" 0
@@ -98,7 +107,7 @@ calm_and_storm() {
   note_peaks stormy
   ends_well
   peaks_are_near
-  (($(cat ventilator.err sink.err worker.err | wc -l) < 100 + limit_s))
+  lines_are_few
 }
 
 @test "whoever connects and says nothing is shown out, at every port" {

@@ -35,6 +35,7 @@ enum {
     HEARD_MAX = 2048,
     KEY_TEXT_SIZE = 41,
     GONE_AFTER = 2000, /* connections in a row that are refused: the farm has ended */
+    LARGE_ONE_IN = 300,
     SLICE_NS = 10000000
 };
 
@@ -204,7 +205,7 @@ static size_t compose_large(struct hostile *h, const struct line *line)
         if (is_join) {
             to[size++] = (unsigned char)(i >> 7 | 0x80);
             to[size++] = (unsigned char)(i >> 14 & 0x7f);
-            put_u64(to + size, h->incarnation);
+            put_u64(to + size, h->incarnation ? h->incarnation : 1);
             size += 8;
             to[size++] = 1;
         } else {
@@ -423,7 +424,7 @@ static void speak(struct hostile *h, struct line *line)
     struct message m;
     if (line->manner == SPEAKS)
         hear(h, line);
-    if (below(h, 2000) == 0) {
+    if (below(h, LARGE_ONE_IN) == 0) {
         put_frame(h, line, h->large, compose_large(h, line));
         return;
     }
