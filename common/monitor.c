@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "common/monitor.h"
 
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 #include <zmq.h>
 
 #include "common/bytes.h"
 #include "common/clock.h"
 #include "common/events.h"
 #include "common/xalloc.h"
+
+#define WEIGH_NS (100 * NS_PER_MS)
 
 /* The connection that has a descriptor now. */
 struct connection {
@@ -19,6 +24,7 @@ struct connection {
     bool joined;
     struct net_sender sender; /* if joined */
     uint64_t since_ns;
+    uint64_t weight; /* bytes that it has sent, as a guest */
     TAILQ_ENTRY(connection) next_guest;
 };
 
@@ -29,8 +35,10 @@ struct monitor {
     struct connection **connections; /* by descriptor */
     size_t connections_count;
     TAILQ_HEAD(, connection) guests; /* who came first is first */
-    size_t open;                     /* and not shown out */
-    struct buf closed;               /* peers, uint32_t each */
+    size_t guests_count;
+    size_t open; /* and not shown out */
+    uint64_t weigh_ns;
+    struct buf closed; /* peers, uint32_t each */
 };
 
 enum error monitor_new(struct monitor **made, void *socket, struct monitor_limits limits,
@@ -67,10 +75,18 @@ void *monitor_socket(const struct monitor *monitor)
     return monitor->events;
 }
 
-uint64_t monitor_deadline(const struct monitor *monitor)
+/* When the guest that came first has to go. */
+static uint64_t guest_deadline(const struct monitor *monitor)
 {
     const struct connection *first = TAILQ_FIRST(&monitor->guests);
     return first && monitor->limits.guest_ns ? first->since_ns + monitor->limits.guest_ns : NEVER;
+}
+
+uint64_t monitor_deadline(const struct monitor *monitor)
+{
+    uint64_t due_ns = guest_deadline(monitor);
+    return !TAILQ_EMPTY(&monitor->guests) && monitor->weigh_ns < due_ns ? monitor->weigh_ns
+                                                                        : due_ns;
 }
 
 size_t monitor_connections(const struct monitor *monitor)
@@ -104,8 +120,10 @@ static void put_closed(struct monitor *monitor, uint32_t peer)
 
 static void make_member(struct monitor *monitor, struct connection *connection)
 {
-    if (connection->guest)
-        TAILQ_REMOVE(&monitor->guests, connection, next_guest);
+    if (!connection->guest)
+        return;
+    TAILQ_REMOVE(&monitor->guests, connection, next_guest);
+    monitor->guests_count--;
     connection->guest = false;
 }
 
@@ -122,6 +140,7 @@ static void came(struct monitor *monitor, struct connection *connection, uint64_
     connection->open = connection->guest = true;
     connection->since_ns = now_ns;
     monitor->open++;
+    monitor->guests_count++;
     TAILQ_INSERT_TAIL(&monitor->guests, connection, next_guest);
     if (monitor->open > monitor->limits.connections_max)
         show_out(monitor, TAILQ_FIRST(&monitor->guests)); /* perhaps the one that has just come */
@@ -153,8 +172,38 @@ static void take_events(struct monitor *monitor, uint64_t now_ns)
 void monitor_turn(struct monitor *monitor, uint64_t now_ns)
 {
     take_events(monitor, now_ns);
-    while (monitor_deadline(monitor) <= now_ns)
+    while (guest_deadline(monitor) <= now_ns)
         show_out(monitor, TAILQ_FIRST(&monitor->guests));
+}
+
+/* What has come through the connection so far; 0 if the system does not tell. */
+static uint64_t weight_of(const struct connection *connection)
+{
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+    return getsockopt(connection->descriptor, IPPROTO_TCP, TCP_INFO, &info, &size)
+               ? 0
+               : info.tcpi_bytes_received;
+}
+
+void monitor_weigh(struct monitor *monitor, uint64_t bytes_max, uint64_t now_ns)
+{
+    struct connection *guest, *next;
+    uint64_t total = 0;
+    if (now_ns < monitor->weigh_ns || TAILQ_EMPTY(&monitor->guests))
+        return;
+    monitor->weigh_ns = now_ns + WEIGH_NS;
+    TAILQ_FOREACH(guest, &monitor->guests, next_guest)
+    {
+        guest->weight = weight_of(guest);
+        total += guest->weight;
+    }
+    uint64_t share = bytes_max / monitor->guests_count;
+    for (guest = TAILQ_FIRST(&monitor->guests); total > bytes_max && guest; guest = next) {
+        next = TAILQ_NEXT(guest, next_guest);
+        if (guest->weight > share)
+            show_out(monitor, guest);
+    }
 }
 
 void monitor_join(struct monitor *monitor, const struct net_sender *sender, uint64_t now_ns)

@@ -25,6 +25,7 @@
  *     for each message: if it is a JOIN, monitor_join (monitor, &sender, now_ns);
  *     monitor_turn (monitor, now_ns);
  *     while (monitor_next (monitor, &peer))  that connection is closed
+ *     monitor_weigh (monitor, guest_bytes_max, now_ns);
  *     poll monitor_socket, until monitor_deadline
  */
 struct monitor;
@@ -41,10 +42,15 @@ enum error monitor_new(struct monitor **monitor, void *socket, struct monitor_li
 void monitor_free(struct monitor **monitor);
 
 void *monitor_socket(const struct monitor *monitor); /* to be polled for ZMQ_POLLIN */
-uint64_t
-monitor_deadline(const struct monitor *monitor); /* when a guest's time is over; or NEVER */
+uint64_t monitor_deadline(
+    const struct monitor
+        *monitor); /* when a guest's time is over or guests are to be weighed; or NEVER */
 /* Takes in what happened, all of it: libzmq must never find the queue unread for long. */
 void monitor_turn(struct monitor *monitor, uint64_t now_ns);
+/* When guests have sent more than `bytes_max` together, those that have sent more than their share of it are
+ * shown out: libzmq keeps what it has got of a frame until all of it has come. Looks ten times a
+ * second. */
+void monitor_weigh(struct monitor *monitor, uint64_t bytes_max, uint64_t now_ns);
 /* The sender just spoke (net_receive_from): its end will be told from now on. If its connection is
  * closed already, or another peer's had that place, that is told next. */
 void monitor_join(struct monitor *monitor, const struct net_sender *sender, uint64_t now_ns);

@@ -38,7 +38,8 @@
 
 enum {
     DESCRIPTORS_WANTED = 4096,
-    CONNECTIONS_MAX = 2048, /* for results; or half of the descriptors */
+    CONNECTIONS_MAX = 2048,     /* for results; or half of the descriptors */
+    GUEST_BYTES_MAX = 32 << 20, /* sent by those who have sent nothing of this job, together */
     MESSAGES_A_TURN = 256,
     WINDOW_MAX = 16 << 20,
     LINGER_MS = 1000
@@ -155,6 +156,7 @@ static bool wants_results(struct sink *s)
 
 static void take_results(struct sink *s, uint64_t now_ns)
 {
+    bool reads = wants_results(s); /* else even a member cannot show what it is */
     if (s->monitor_watch.look)
         monitor_turn(s->monitor, now_ns);
     s->monitor_watch.look = false;
@@ -169,6 +171,7 @@ static void take_results(struct sink *s, uint64_t now_ns)
             monitor_vouch(s->monitor, &sender, now_ns);
         block_release(&message);
     }
+    monitor_weigh(s->monitor, reads ? GUEST_BYTES_MAX : UINT64_MAX, now_ns);
 }
 
 static void stop(struct sink *s, const char *why, uint64_t now_ns)
@@ -384,6 +387,7 @@ static uint64_t earliest(uint64_t a, uint64_t b)
 static uint64_t next_deadline(const struct sink *s)
 {
     uint64_t due_ns = collector_deadline(s->collector);
+    due_ns = earliest(due_ns, monitor_deadline(s->monitor));
     due_ns = earliest(due_ns, progress_due_ns(&s->progress));
     due_ns = earliest(due_ns, stall_deadline(&s->stall, collector_moved_at(s->collector)));
     return s->retry_at_ns ? earliest(due_ns, s->retry_at_ns) : due_ns;

@@ -44,7 +44,8 @@ enum {
     DESCRIPTORS_WANTED = 65536,
     DESCRIPTORS_OWN = 400, /* for everything but workers */
     DESCRIPTORS_A_WORKER = 6,
-    GUESTS_MAX = 256, /* connections to control beyond those of workers */
+    GUEST_BYTES_MAX = 16 << 20, /* sent by them, all together */
+    GUESTS_MAX = 256,           /* connections to control beyond those of workers */
     WORKERS_MOST = 1000,
     MESSAGES_A_TURN = 1000,
     MESSAGES_BYTES_A_TURN = 4 << 20,
@@ -139,6 +140,7 @@ static void take_control(struct ventilator *v, uint64_t now_ns)
     take_messages(v, now_ns);
     if (v->monitor_watch.look || now_ns >= monitor_deadline(v->monitor))
         monitor_turn(v->monitor, now_ns);
+    monitor_weigh(v->monitor, GUEST_BYTES_MAX, now_ns);
     v->monitor_watch.look = false;
     for (uint32_t peer; monitor_next(v->monitor, &peer);)
         dispatcher_control_closed(v->dispatcher, connection_of(peer), now_ns);

@@ -3,7 +3,7 @@
 /* hostile CORPUS CONTROL LANES RESULTS MESSAGES A_SECOND SEED [SERVER.cert SINK.cert]
  *
  * Peers that mean harm, at the three ports of a farm that works (ports of this machine, by number):
- * connections that say nothing, garbage, greetings that stop, frames that are too large, and, where
+ * connections that say nothing, garbage, greetings and frames that stop, frames that are too large, and, where
  * ZMTP's NULL lets them in, messages of every kind from CORPUS (one a file): whole, cut, changed,
  * of jobs and sessions that are not theirs, from peers that never read an answer. With certificates
  * also CURVE, with keys that nobody has admitted. Sends so many messages (or as good as that:
@@ -41,7 +41,17 @@ enum {
 
 enum kind { JOIN = 1, FINISHED = 5, WHY = 14, WELCOME = 20, PIECE = 42, RESULTS = 50 };
 enum port { CONTROL, LANES, RESULTS_PORT, PORTS };
-enum manner { SILENT, GARBAGE, SLOW_GREETING, BAD_FRAMES, CURVE_GARBAGE, SPEAKS, DEAF, KEYED };
+enum manner {
+    SILENT,
+    GARBAGE,
+    SLOW_GREETING,
+    BAD_FRAMES,
+    HALF_FRAME,
+    CURVE_GARBAGE,
+    SPEAKS,
+    DEAF,
+    KEYED
+};
 
 struct line {
     int fd;      /* -1: none */
@@ -49,7 +59,7 @@ struct line {
     enum port port;
     enum manner manner;
     unsigned left;  /* messages until it is closed */
-    size_t greeted; /* bytes of the greeting that were sent */
+    size_t greeted; /* bytes of the greeting that were sent; of HALF_FRAME: it was */
     uint64_t session;
     size_t heard_size, skip; /* skip: bytes of a frame that is too large to be looked at */
     unsigned char heard[HEARD_MAX];
@@ -340,8 +350,9 @@ static void shut(struct line *line)
 
 static enum manner some_manner(struct hostile *h)
 {
-    static const enum manner plain[] = {SILENT, GARBAGE,       SLOW_GREETING, BAD_FRAMES,
-                                        SPEAKS, CURVE_GARBAGE, SPEAKS,        DEAF};
+    static const enum manner plain[] = {SILENT,        GARBAGE,    SLOW_GREETING,
+                                        BAD_FRAMES,    HALF_FRAME, SPEAKS,
+                                        CURVE_GARBAGE, SPEAKS,     DEAF};
     if (h->certificates[0] && below(h, 40) == 0)
         return KEYED;
     return plain[below(h, sizeof plain / sizeof *plain)];
@@ -377,7 +388,8 @@ static void open_line(struct hostile *h, struct line *line)
     h->sent++;
     unsigned char bytes[GREETING_SIZE + 64];
     greeting(bytes, line->manner == CURVE_GARBAGE ? "CURVE" : "NULL");
-    if (line->manner == BAD_FRAMES || line->manner == SPEAKS || line->manner == DEAF)
+    if (line->manner != SILENT && line->manner != GARBAGE && line->manner != SLOW_GREETING &&
+        line->manner != CURVE_GARBAGE)
         put(h, line, bytes, GREETING_SIZE + ready(line->port, bytes + GREETING_SIZE));
     else if (line->manner == CURVE_GARBAGE)
         put(h, line, bytes, GREETING_SIZE);
@@ -419,6 +431,17 @@ static void put_bad_frame(struct hostile *h, struct line *line)
     put(h, line, bytes, 9 + below(h, sizeof bytes - 9));
 }
 
+/* The most of a frame that is not too large, and then nothing more. */
+static void put_half_a_frame(struct hostile *h, struct line *line)
+{
+    if (line->greeted++)
+        return;
+    memset(h->large, 0, 9);
+    h->large[0] = 2;
+    put_u64(h->large + 1, LARGE);
+    put(h, line, h->large, LARGE * 3 / 4);
+}
+
 static void speak(struct hostile *h, struct line *line)
 {
     struct message m;
@@ -452,6 +475,9 @@ static void turn(struct hostile *h, struct line *line)
         break;
     case BAD_FRAMES:
         put_bad_frame(h, line);
+        break;
+    case HALF_FRAME:
+        put_half_a_frame(h, line);
         break;
     case SPEAKS:
     case DEAF:

