@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <czmq.h>
 #include <errno.h>
+#include <malloc.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -33,6 +34,7 @@ enum {
     ZAP_MESSAGE_MAX = 4096,
     LANE_UPSTREAM_MAX = 4096, /* a worker sends nothing but its handshake on a lane */
     ZAP_ENFORCE_DOMAIN = 93,  /* ZMQ_ZAP_ENFORCE_DOMAIN, which zmq.h hides as a draft */
+    LARGE_FRAME = 512 * 1024,
     COPY_BELOW = 8192, /* smaller ones are references into libzmq's receive buffer of that size */
 };
 
@@ -98,9 +100,20 @@ static size_t raise_descriptors(size_t wanted)
     return setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
 }
 
+/* libzmq's thread takes memory for each frame as its head announces it. From 512 KiB on that is given back
+ * to the system with the frame, or what many peers once sent large frames for would stay ours. */
+static void give_back_large_frames(void)
+{
+#ifdef M_MMAP_THRESHOLD
+    mallopt(M_MMAP_THRESHOLD, LARGE_FRAME);
+    mallopt(M_TRIM_THRESHOLD, 4 * LARGE_FRAME);
+#endif
+}
+
 size_t net_start(size_t descriptors)
 {
     zsys_handler_set(NULL);
+    give_back_large_frames();
     size_t allowed = raise_descriptors(descriptors);
     size_t sockets = descriptors < SOCKETS_MIN ? SOCKETS_MIN : descriptors;
     zsys_set_max_sockets(sockets < SOCKETS_MAX ? sockets : SOCKETS_MAX);
