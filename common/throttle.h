@@ -14,6 +14,9 @@ struct throttle {
 };
 
 bool throttle_take(struct throttle *t, uint64_t burst, uint64_t interval_ns, uint64_t now_ns);
+/* The same for what counts as much as `times` of it. */
+bool throttle_take_many(struct throttle *t, uint64_t times, uint64_t burst, uint64_t interval_ns,
+                        uint64_t now_ns);
 
 /* For lines to people: a number of them a minute. */
 bool throttle_line(struct throttle *t, unsigned lines_a_minute, uint64_t now_ns);

@@ -18,7 +18,7 @@
 /* More tasks than this are not read ahead, whatever their size: so ranges always fit a frame. */
 #define LEDGER_TASKS_MAX (UINT64_C(1) << 20)
 
-enum { JOINS_A_SECOND = 200, STRANGE_LINES_A_MINUTE = 10 };
+enum { JOINS_A_SECOND = 200, JOIN_USUAL = 64 << 10, STRANGE_LINES_A_MINUTE = 10 };
 
 struct dispatcher *dispatcher_new(const struct dispatcher_options *options, uint64_t now_ns)
 {
@@ -205,12 +205,13 @@ static void refuse_version(struct dispatcher *d, uint64_t connection, struct byt
                        throttle_words(&d->strange_lines, more));
 }
 
-/* Each costs a look at all that its sender says it has. Whose JOIN comes too soon is cut off, and
+/* Each costs a look at all that its sender says it has: a large one counts for several. Whose JOIN comes too soon is cut off, and
  * comes back after its back-off. */
-static bool may_join(struct dispatcher *d, uint64_t connection, uint64_t now_ns)
+static bool may_join(struct dispatcher *d, uint64_t connection, size_t size, uint64_t now_ns)
 {
     uint64_t burst = d->options.workers_max + JOINS_A_SECOND;
-    if (throttle_take(&d->joins, burst, NS_PER_S / JOINS_A_SECOND, now_ns))
+    if (throttle_take_many(&d->joins, 1 + size / JOIN_USUAL, burst, NS_PER_S / JOINS_A_SECOND,
+                           now_ns))
         return true;
     d->dropped++;
     dispatcher_cut(d, connection);
@@ -223,7 +224,8 @@ static void join(struct dispatcher *d, const struct origin *from, struct frame_h
     enum wire_role role;
     if (join_role(body, &role))
         d->dropped++;
-    else if (!admission_allows(d, from, role, now_ns) || !may_join(d, from->connection, now_ns))
+    else if (!admission_allows(d, from, role, now_ns) ||
+             !may_join(d, from->connection, body.size, now_ns))
         return;
     else if (role == ROLE_WORKER)
         joins_take(d, from, head, message, body, now_ns);

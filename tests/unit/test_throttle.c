@@ -24,6 +24,16 @@ Test(throttle, a_burst_passes_and_then_one_each_interval)
     cr_assert_eq(taken(&t, 100, 3 * NS_PER_S), 2);
 }
 
+Test(throttle, what_counts_for_many_takes_as_much)
+{
+    struct throttle t = {0};
+    cr_assert(throttle_take_many(&t, 4, 5, NS_PER_S, 0));
+    cr_assert_not(throttle_take_many(&t, 4, 5, NS_PER_S, 0));
+    cr_assert(throttle_take(&t, 5, NS_PER_S, 0));
+    cr_assert_not(throttle_take_many(&t, 4, 5, NS_PER_S, 4 * NS_PER_S - 1));
+    cr_assert(throttle_take_many(&t, 4, 5, NS_PER_S, 4 * NS_PER_S));
+}
+
 Test(throttle, whoever_is_quiet_saves_no_more_than_a_burst)
 {
     struct throttle t = {0};
