@@ -5,7 +5,9 @@
 #include <assert.h>
 #include <czmq.h>
 #include <errno.h>
+#include <malloc.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,11 +28,13 @@ enum {
     KEEPALIVE_S = 60,
     BACKLOG = 4096,      /* the kernel cuts it to its own limit */
     HWM = 1000,          /* messages; where the table says nothing else */
+    CONTROL_RCVHWM = 16, /* of a peer: more stays with it, since each may hold a receive buffer */
     CONTROL_SNDHWM = 32, /* for each peer; behind it is an outbox, whose bound is in bytes */
     RESULTS_HWM = 16,
     ZAP_MESSAGE_MAX = 4096,
     LANE_UPSTREAM_MAX = 4096, /* a worker sends nothing but its handshake on a lane */
     ZAP_ENFORCE_DOMAIN = 93,  /* ZMQ_ZAP_ENFORCE_DOMAIN, which zmq.h hides as a draft */
+    LARGE_FRAME = 512 * 1024,
     COPY_BELOW = 8192, /* smaller ones are references into libzmq's receive buffer of that size */
 };
 
@@ -52,6 +56,7 @@ static const struct rules rules_of[] = {
                             NET_MESSAGE_MAX,
                             {{ZMQ_ROUTER_MANDATORY, 1},
                              {ZMQ_SNDHWM, CONTROL_SNDHWM},
+                             {ZMQ_RCVHWM, CONTROL_RCVHWM},
                              {ZMQ_BACKLOG, BACKLOG}}},
     [NET_CONTROL_CLIENT] = {ZMQ_DEALER,
                             NET_MESSAGE_MAX,
@@ -95,9 +100,20 @@ static size_t raise_descriptors(size_t wanted)
     return setrlimit(RLIMIT_NOFILE, &raised) == 0 ? raised.rlim_cur : limit.rlim_cur;
 }
 
+/* libzmq's thread takes memory for each frame as its head announces it. From 512 KiB on that is given back
+ * to the system with the frame, or what many peers once sent large frames for would stay ours. */
+static void give_back_large_frames(void)
+{
+#ifdef M_MMAP_THRESHOLD
+    mallopt(M_MMAP_THRESHOLD, LARGE_FRAME);
+    mallopt(M_TRIM_THRESHOLD, 4 * LARGE_FRAME);
+#endif
+}
+
 size_t net_start(size_t descriptors)
 {
     zsys_handler_set(NULL);
+    give_back_large_frames();
     size_t allowed = raise_descriptors(descriptors);
     size_t sockets = descriptors < SOCKETS_MIN ? SOCKETS_MIN : descriptors;
     zsys_set_max_sockets(sockets < SOCKETS_MAX ? sockets : SOCKETS_MAX);
@@ -351,6 +367,27 @@ void net_cut(const struct net_sender *sender)
         return;
     if (strcmp(net_plain_address(host), sender->address) == 0)
         shutdown(sender->descriptor, SHUT_RDWR);
+}
+
+static unsigned port_of(const struct sockaddr_storage *address)
+{
+    if (address->ss_family == AF_INET)
+        return ntohs(((const struct sockaddr_in *)address)->sin_port);
+    return address->ss_family == AF_INET6 ? ntohs(((const struct sockaddr_in6 *)address)->sin6_port)
+                                          : 0;
+}
+
+void net_cut_descriptor(void *socket, int descriptor)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t size = sizeof address;
+    char text[ENDPOINT_TEXT_SIZE];
+    struct endpoint bound;
+    net_bound(socket, text);
+    if (endpoint_parse(text, ENDPOINT_BIND, &bound, NULL) == ERR_NONE && bound.port &&
+        getsockname(descriptor, (struct sockaddr *)&address, &size) == 0 &&
+        port_of(&address) == bound.port)
+        shutdown(descriptor, SHUT_RDWR);
 }
 
 enum error net_send(void *socket, struct block *message)

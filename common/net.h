@@ -89,6 +89,9 @@ struct block *net_receive_signed(void *pull, struct net_sender *sender);
  * Of a connection that is closed already another one of the same host may be hit, never anything
  * else. Does nothing to a unix socket. */
 void net_cut(const struct net_sender *sender);
+/* The same for a descriptor of which libzmq has told that it is a connection of `socket`, which
+ * listens. */
+void net_cut_descriptor(void *socket, int descriptor);
 /* An address of libzmq without the form of IPv6 around one of IPv4; "" for a unix socket. Valid as
  * long as `address`. */
 const char *net_plain_address(const char *address);

@@ -4,6 +4,7 @@
 
 #include "common/error.h"
 #include "common/key.h"
+#include "common/throttle.h"
 
 /* Which refused keys people have been told of. Each is told once, and no more than a few a minute,
  * so that whoever makes up keys fills no log. Zero-initialised is new; embed it by value. */
@@ -12,9 +13,7 @@ enum { REFUSALS_KNOWN = 256, REFUSALS_A_MINUTE = 10 };
 struct refusals {
     struct key known[REFUSALS_KNOWN]; /* a ring */
     uint64_t count;                   /* put into it so far */
-    uint64_t minute_ns;               /* when the current minute began; 0: none has */
-    unsigned said;                    /* in it */
-    uint64_t unsaid;                  /* keys that were passed over, since a line was written */
+    struct throttle lines;
 };
 
 /* Whether a line is to be written now: then `why` is it. `what` is what the key was refused as ("a

@@ -119,14 +119,16 @@ static enum error take_results(struct collector *c, struct bytes message)
     return head.kind == KIND_PIECE ? intake_piece(&c->intake, message) : ERR_KIND;
 }
 
-void collector_results_message(struct collector *c, struct bytes message, uint64_t now_ns)
+bool collector_results_message(struct collector *c, struct bytes message, uint64_t now_ns)
 {
     if (c->gone)
-        return;
-    if (take_results(c, message))
+        return false;
+    bool good = take_results(c, message) == ERR_NONE;
+    if (!good)
         c->counts.dropped_messages++;
     if (c->intake.moved)
         c->moved_ns = now_ns;
+    return good;
 }
 
 void collector_mark(struct collector *c, uint64_t position_bytes)

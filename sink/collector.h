@@ -99,7 +99,8 @@ void collector_control_up(struct collector *c, uint64_t now_ns);
 void collector_control_down(struct collector *c, uint64_t now_ns);
 void collector_control_message(struct collector *c, struct bytes message, uint64_t now_ns);
 /* RESULTS or PIECE. A malformed message is dropped whole before anything of it is accepted. */
-void collector_results_message(struct collector *c, struct bytes message, uint64_t now_ns);
+/* Whether it makes sense and is of this job. */
+bool collector_results_message(struct collector *c, struct bytes message, uint64_t now_ns);
 
 void collector_mark(struct collector *c, uint64_t position_bytes);
 void collector_reached(struct collector *c, uint64_t position_bytes);

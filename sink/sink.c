@@ -12,6 +12,7 @@
 #include "common/far.h"
 #include "common/keys.h"
 #include "common/log.h"
+#include "common/monitor.h"
 #include "common/net.h"
 #include "common/random.h"
 #include "common/ready.h"
@@ -35,7 +36,14 @@
  *     7. sleep until something happens or the next deadline
  */
 
-enum { DESCRIPTORS_WANTED = 4096, MESSAGES_A_TURN = 256, WINDOW_MAX = 16 << 20, LINGER_MS = 1000 };
+enum {
+    DESCRIPTORS_WANTED = 4096,
+    CONNECTIONS_MAX = 2048,     /* for results; or half of the descriptors */
+    GUEST_BYTES_MAX = 32 << 20, /* sent by those who have sent nothing of this job, together */
+    MESSAGES_A_TURN = 256,
+    WINDOW_MAX = 16 << 20,
+    LINGER_MS = 1000
+};
 #define RETRY_NS (1 * NS_PER_S)
 
 struct sink {
@@ -48,7 +56,9 @@ struct sink {
     struct rebuff rebuff;
     struct refusals refusals;
     void *results;
-    struct watch results_watch;
+    struct monitor
+        *monitor; /* of results, so that strangers hold no more connections than may be */
+    struct watch results_watch, monitor_watch;
     struct outputs outputs;
     struct collector *collector;
     struct progress progress;
@@ -146,18 +156,22 @@ static bool wants_results(struct sink *s)
 
 static void take_results(struct sink *s, uint64_t now_ns)
 {
+    bool reads = wants_results(s); /* else even a member cannot show what it is */
+    if (s->monitor_watch.look)
+        monitor_turn(s->monitor, now_ns);
+    s->monitor_watch.look = false;
     for (int i = 0; i < MESSAGES_A_TURN && s->results_watch.look && wants_results(s); i++) {
         struct net_sender sender = {0};
-        struct block *message =
-            s->means.keys ? net_receive_signed(s->results, &sender) : net_receive(s->results);
-        if (message && s->means.keys && !admits(s, &sender.key))
-            net_cut(&sender); /* its key was revoked, after its handshake */
-        else if (message)
-            collector_results_message(s->collector, block_bytes(message), now_ns);
-        else
+        struct block *message = net_receive_signed(s->results, &sender);
+        if (!message)
             s->results_watch.look = false;
+        else if (s->means.keys && !admits(s, &sender.key))
+            net_cut(&sender); /* its key was revoked, after its handshake */
+        else if (collector_results_message(s->collector, block_bytes(message), now_ns))
+            monitor_vouch(s->monitor, &sender, now_ns);
         block_release(&message);
     }
+    monitor_weigh(s->monitor, reads ? GUEST_BYTES_MAX : UINT64_MAX, now_ns);
 }
 
 static void stop(struct sink *s, const char *why, uint64_t now_ns)
@@ -373,6 +387,7 @@ static uint64_t earliest(uint64_t a, uint64_t b)
 static uint64_t next_deadline(const struct sink *s)
 {
     uint64_t due_ns = collector_deadline(s->collector);
+    due_ns = earliest(due_ns, monitor_deadline(s->monitor));
     due_ns = earliest(due_ns, progress_due_ns(&s->progress));
     due_ns = earliest(due_ns, stall_deadline(&s->stall, collector_moved_at(s->collector)));
     return s->retry_at_ns ? earliest(due_ns, s->retry_at_ns) : due_ns;
@@ -385,6 +400,7 @@ static void wait_for_events(struct sink *s)
     size_t blocked = s->retry_at_ns ? 0 : outputs_blocked_fds(&s->outputs, fds);
     poller_add_fd(&poller, s->signals.fd, POLLIN);
     connection_poll(&s->control, &poller);
+    poller_add(&poller, &s->monitor_watch);
     if (s->zap)
         poller_add(&poller, zap_watch(s->zap));
     if (wants_results(s))
@@ -485,16 +501,21 @@ static enum error start(struct sink *s, struct why *why)
     error = error ? error : signals_open(&s->signals, (pid_t)o->parent, why);
     if (error)
         return error;
-    net_start(DESCRIPTORS_WANTED);
+    size_t allowed = net_start(DESCRIPTORS_WANTED);
     if (s->means.keys)
         error = zap_new(&s->zap, decide, s, why);
     error = error ? error : net_open(&s->results, NET_RESULTS_RECEIVER, why);
     if (!error && s->means.keys)
         net_serve_keys(s->results, &s->keys.own, "results");
+    struct monitor_limits limits = {.connections_max = allowed / 2};
+    if (limits.connections_max > CONNECTIONS_MAX)
+        limits.connections_max = CONNECTIONS_MAX;
+    error = error ? error : monitor_new(&s->monitor, s->results, limits, why);
     error = error ? error : net_bind(s->results, o->bind, why);
     error = error ? error : advertise(s, why);
     if (!error) {
         s->results_watch = watch_of(s->results);
+        s->monitor_watch = watch_of(monitor_socket(s->monitor));
         make_collector(s);
         ready_tell(o->ready_fd, s->advertised);
     }
@@ -512,6 +533,7 @@ int sink_run(const struct sink_options *options)
         sum_up(&s);
     }
     connection_close(&s.control, LINGER_MS);
+    monitor_free(&s.monitor);
     net_close(&s.results, 0);
     zap_free(&s.zap);
     collector_destroy(&s.collector);

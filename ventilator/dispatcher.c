@@ -18,6 +18,8 @@
 /* More tasks than this are not read ahead, whatever their size: so ranges always fit a frame. */
 #define LEDGER_TASKS_MAX (UINT64_C(1) << 20)
 
+enum { JOINS_A_SECOND = 200, JOIN_USUAL = 64 << 10, STRANGE_LINES_A_MINUTE = 10 };
+
 struct dispatcher *dispatcher_new(const struct dispatcher_options *options, uint64_t now_ns)
 {
     struct dispatcher *d = xcalloc(1, sizeof *d);
@@ -189,15 +191,31 @@ bool dispatcher_is_over(const struct dispatcher *d)
 
 /* ---- messages ---- */
 
-static void refuse_version(struct dispatcher *d, uint64_t connection, struct bytes message)
+static void refuse_version(struct dispatcher *d, uint64_t connection, struct bytes message,
+                           uint64_t now_ns)
 {
-    char sentence[160];
+    char sentence[160], more[THROTTLE_WORDS_SIZE];
     snprintf(sentence, sizeof sentence,
              "the ventilator (%s) speaks version %d of the protocol and this program version %d; "
              "use the same release of zfarm on all machines",
              ZFARM_VERSION, WIRE_VERSION, message.data[1]);
     dispatcher_refuse(d, connection, REFUSE_VERSION, sentence);
-    dispatcher_say(d, "refused a peer of another protocol version=%d", message.data[1]);
+    if (throttle_line(&d->strange_lines, STRANGE_LINES_A_MINUTE, now_ns))
+        dispatcher_say(d, "refused a peer of another protocol version=%d%s", message.data[1],
+                       throttle_words(&d->strange_lines, more));
+}
+
+/* Each costs a look at all that its sender says it has: a large one counts for several. Whose JOIN comes too soon is cut off, and
+ * comes back after its back-off. */
+static bool may_join(struct dispatcher *d, uint64_t connection, size_t size, uint64_t now_ns)
+{
+    uint64_t burst = d->options.workers_max + JOINS_A_SECOND;
+    if (throttle_take_many(&d->joins, 1 + size / JOIN_USUAL, burst, NS_PER_S / JOINS_A_SECOND,
+                           now_ns))
+        return true;
+    d->dropped++;
+    dispatcher_cut(d, connection);
+    return false;
 }
 
 static void join(struct dispatcher *d, const struct origin *from, struct frame_head head,
@@ -206,7 +224,8 @@ static void join(struct dispatcher *d, const struct origin *from, struct frame_h
     enum wire_role role;
     if (join_role(body, &role))
         d->dropped++;
-    else if (!admission_allows(d, from, role, now_ns))
+    else if (!admission_allows(d, from, role, now_ns) ||
+             !may_join(d, from->connection, body.size, now_ns))
         return;
     else if (role == ROLE_WORKER)
         joins_take(d, from, head, message, body, now_ns);
@@ -236,7 +255,7 @@ void dispatcher_control_message(struct dispatcher *d, const struct origin *from,
     if (error) {
         d->dropped++;
         if (error == ERR_VERSION && (head.kind == KIND_JOIN || head.kind == KIND_WHY))
-            refuse_version(d, connection, message);
+            refuse_version(d, connection, message, now_ns);
         return;
     }
     if (head.kind == KIND_JOIN) {

@@ -4,6 +4,7 @@
 
 #include "common/endpoint.h"
 #include "common/refusals.h"
+#include "common/throttle.h"
 #include "ventilator/audit.h"
 #include "ventilator/delays.h"
 #include "ventilator/dispatcher.h"
@@ -94,8 +95,12 @@ struct dispatcher {
     TAILQ_HEAD(, session) to_flush;
     uint64_t silent_from_ns; /* before, no session can be found to be silent */
     struct refusals refusals;
+    struct throttle joins;         /* that are looked at */
+    struct throttle strange_lines; /* about peers of another version */
+    struct throttle silence_lines; /* about workers that are silent */
     struct waiting_join *waiting;
     size_t waiting_count;
+    size_t waiting_bytes;
     struct obituary *obituaries;
     size_t obituary_count;
     struct index deaths; /* task -> struct deaths of losses.c */

@@ -13,12 +13,14 @@
 #include "common/listener.h"
 #include "common/net.h"
 #include "common/private_dir.h"
+#include "common/throttle.h"
 #include "common/xalloc.h"
 #include "ventilator/lane.h"
 
 enum {
     EVENTS_A_TURN = 256,
     ACCEPTS_A_TURN = 64,
+    LANES_A_SECOND = 200,
 };
 
 struct gate {
@@ -30,6 +32,7 @@ struct gate {
     uint64_t opened;            /* lanes so far */
     size_t count;               /* lanes now */
     size_t lanes_max;           /* size of `lanes` */
+    struct throttle throttle;   /* of lanes that are opened */
     struct lane **lanes;        /* a lane stands at its number modulo lanes_max */
     TAILQ_HEAD(, lane) unclaimed;
     SLIST_HEAD(, lane) shut;
@@ -197,11 +200,31 @@ static void turn_away(struct gate *gate)
     gate->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 }
 
+static void close_unasked(struct gate *gate, struct lane *lane)
+{
+    put_event(gate, (struct gate_event){.lane = lane->id});
+    shut(gate, lane);
+}
+
+/* Whoever claims its lane at once gets one, however many strangers hold some: the oldest of those
+ * that nobody has claimed makes room. */
+static bool has_room(struct gate *gate, uint64_t now_ns)
+{
+    uint64_t burst = gate->lanes_max + LANES_A_SECOND;
+    bool full = gate->count == gate->lanes_max;
+    if ((full && TAILQ_EMPTY(&gate->unclaimed)) ||
+        !throttle_take(&gate->throttle, burst, NS_PER_S / LANES_A_SECOND, now_ns))
+        return false;
+    if (full)
+        close_unasked(gate, TAILQ_FIRST(&gate->unclaimed));
+    return true;
+}
+
 static void accept_lanes(struct gate *gate, uint64_t now_ns)
 {
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         int fd = accept4(gate->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0 && gate->count < gate->lanes_max)
+        if (fd >= 0 && has_room(gate, now_ns))
             open_lane(gate, fd, now_ns);
         else if (fd >= 0)
             close(fd);
@@ -210,12 +233,6 @@ static void accept_lanes(struct gate *gate, uint64_t now_ns)
         else if (errno != ECONNABORTED)
             return;
     }
-}
-
-static void close_unasked(struct gate *gate, struct lane *lane)
-{
-    put_event(gate, (struct gate_event){.lane = lane->id});
-    shut(gate, lane);
 }
 
 void gate_turn(struct gate *gate, uint64_t now_ns)

@@ -35,7 +35,8 @@ struct gate_event {
 };
 
 /* Listens at `endpoint` (tcp with an address or name, or `*`, port 0 for any; or ipc) for at most
- * `lanes_max` lanes at a time; a connection over that is closed at once. `private_dir` is a
+ * `lanes_max` lanes at a time; for a connection over that the oldest lane that nobody has claimed is
+ * closed, or else the connection itself; and so is one of too many a second. `private_dir` is a
  * directory that nobody else can enter (private_dir.h); left-overs of a gate in it are removed.
  * libzmq ends the process when descriptors run out, so let lanes_max be under a sixth of what
  * net_start returned. Fails with ERR_INVALID, ERR_IN_USE, ERR_ACCESS, ERR_NOT_FOUND or ERR_IO, as

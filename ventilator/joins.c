@@ -8,6 +8,8 @@
 
 /* Workers come, for the first time or back again, and say what they have (docs/protocol.md, 4). */
 
+enum { WAITING_BYTES_MAX = 16 << 20 }; /* of JOINs that wait for a sink */
+
 struct truth {
     struct session *session;
     struct session *before; /* the session it continues, if that is still known */
@@ -122,13 +124,9 @@ static void take_in(struct dispatcher *d, const struct origin *from, struct fram
     t.session->key = from->key;
     t.session->leaving = join->flags & WORKER_LEAVING;
     d->executor = join->executor;
-    if (head.job == d->job) {
+    if (head.job == d->job) { /* else WELCOME's job says that it may forget all */
         adopt_running(d, &t, &join->running);
         adopt_kept(d, &t, &join->kept);
-    } else {
-        for (size_t i = 0; i < join->running.count; i++)
-            seqset_add(&t.kill, join->running.items[i].seq, join->running.items[i].seq);
-        seqset_add_all(&t.have, &join->kept);
     }
     if (t.before)
         session_runs_on(t.session, t.before);
@@ -146,12 +144,36 @@ static void take_in(struct dispatcher *d, const struct origin *from, struct fram
     dispatcher_moved(d, now_ns);
 }
 
-static void let_wait(struct dispatcher *d, const struct origin *from, struct bytes message)
+static int compare_running(const void *a, const void *b)
+{
+    const struct running_attempt *one = a, *other = b;
+    if (one->seq != other->seq)
+        return one->seq < other->seq ? -1 : 1;
+    return (one->attempt.number > other->attempt.number) -
+           (one->attempt.number < other->attempt.number);
+}
+
+/* In their order it takes no time to make a set of them, however many a stranger makes up. */
+static enum error take_join(struct bytes body, struct worker_join *join)
+{
+    enum error error = worker_join_take(body, join);
+    if (!error && join->running.count)
+        qsort(join->running.items, join->running.count, sizeof *join->running.items,
+              compare_running);
+    return error;
+}
+
+/* Returns false when those that wait have said more than may be kept. */
+static bool let_wait(struct dispatcher *d, const struct origin *from, struct bytes message)
 {
     joins_forget(d, from->connection);
+    if (d->waiting_bytes + message.size > WAITING_BYTES_MAX)
+        return false;
+    d->waiting_bytes += message.size;
     d->waiting = xrealloc(d->waiting, (d->waiting_count + 1) * sizeof *d->waiting);
     d->waiting[d->waiting_count++] =
         (struct waiting_join){from->connection, from->key, block_copy(message)};
+    return true;
 }
 
 /* What a worker has from an earlier life must have been read to be known. */
@@ -178,7 +200,7 @@ void joins_take(struct dispatcher *d, const struct origin *from, struct frame_he
 {
     uint64_t connection = from->connection;
     struct worker_join join = {0};
-    if (worker_join_take(body, &join)) {
+    if (take_join(body, &join)) {
         d->dropped++;
     } else if (d->closed || (d->stopping && !join.running.count && seqset_empty(&join.kept))) {
         dispatcher_refuse(d, connection, REFUSE_OVER, "the job is over");
@@ -187,7 +209,8 @@ void joins_take(struct dispatcher *d, const struct origin *from, struct frame_he
         dispatcher_refuse(d, connection, REFUSE_FULL,
                           "the ventilator has as many workers as --workers-max allows");
     } else if (must_wait(d, head, &join)) {
-        let_wait(d, from, message);
+        if (!let_wait(d, from, message))
+            dispatcher_refuse(d, connection, REFUSE_FULL, "too many workers wait for a sink");
     } else {
         take_in(d, from, head, &join, now_ns);
     }
@@ -204,7 +227,7 @@ static void with_join(struct dispatcher *d, const struct waiting_join *w, joined
     struct bytes body;
     struct worker_join join = {0};
     struct origin from = {w->connection, "", w->key};
-    if (!frame_take(block_bytes(w->message), &head, &body) && !worker_join_take(body, &join))
+    if (!frame_take(block_bytes(w->message), &head, &body) && !take_join(body, &join))
         call(d, &from, head, &join, now_ns);
     worker_join_free(&join);
 }
@@ -224,6 +247,7 @@ void joins_welcome_waiting(struct dispatcher *d, uint64_t now_ns)
         return;
     size_t count = d->waiting_count;
     d->waiting_count = 0;
+    d->waiting_bytes = 0;
     for (size_t i = 0; i < count; i++) { /* of two of one process, the later one stays */
         struct waiting_join w = d->waiting[i];
         with_join(d, &w, take_in, now_ns);
@@ -237,6 +261,7 @@ void joins_forget(struct dispatcher *d, uint64_t connection)
 {
     for (size_t i = 0; i < d->waiting_count; i++)
         if (d->waiting[i].connection == connection) {
+            d->waiting_bytes -= block_bytes(d->waiting[i].message).size;
             block_release(&d->waiting[i].message);
             d->waiting[i] = d->waiting[--d->waiting_count];
             return;

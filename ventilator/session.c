@@ -9,7 +9,22 @@
 #include "common/clock.h"
 #include "common/xalloc.h"
 
-enum { SLOTS_MAX = 1 << 16 }; /* a number that a peer makes up is not multiplied with */
+enum {
+    NAME_SIZE_MAX = 200,
+    SLOTS_MAX = 1 << 16, /* a number that a peer makes up is not multiplied with */
+};
+
+/* What a peer calls itself goes into lines for people: not all of it, and nothing that steers a
+ * terminal. */
+static char *printable(struct bytes text)
+{
+    size_t size = text.size < NAME_SIZE_MAX ? text.size : NAME_SIZE_MAX;
+    char *copy = xstrndup(size ? (const char *)text.data : "", size);
+    for (char *c = copy; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            *c = '?';
+    return copy;
+}
 
 struct session *session_new(uint64_t id, uint64_t connection, const struct peer *peer,
                             uint64_t slots, uint64_t now_ns)
@@ -20,8 +35,8 @@ struct session *session_new(uint64_t id, uint64_t connection, const struct peer 
     s->half_closed_at_ns = NEVER;
     s->heard_at_ns = s->joined_at_ns = now_ns;
     s->instance = peer->instance;
-    s->name = xasprintf("%.*s", (int)peer->name.size, (const char *)peer->name.data);
-    s->host = xasprintf("%.*s", (int)peer->host.size, (const char *)peer->host.data);
+    s->name = printable(peer->name);
+    s->host = printable(peer->host);
     s->slots = slots == 0 ? 1 : slots > SLOTS_MAX ? SLOTS_MAX : slots;
     return s;
 }

@@ -13,8 +13,8 @@
 #include "common/endpoint.h"
 #include "common/far.h"
 #include "common/log.h"
+#include "common/monitor.h"
 #include "common/net.h"
-#include "common/outbox.h"
 #include "common/poller.h"
 #include "common/private_dir.h"
 #include "common/random.h"
@@ -25,8 +25,7 @@
 #include "ventilator/dispatcher.h"
 #include "ventilator/door.h"
 #include "ventilator/gate.h"
-#include "ventilator/index.h"
-#include "ventilator/monitor.h"
+#include "ventilator/outboxes.h"
 
 /* One turn of the loop, in this order:
  *
@@ -45,13 +44,17 @@ enum {
     DESCRIPTORS_WANTED = 65536,
     DESCRIPTORS_OWN = 400, /* for everything but workers */
     DESCRIPTORS_A_WORKER = 6,
+    GUEST_BYTES_MAX = 16 << 20, /* sent by them, all together */
+    GUESTS_MAX = 256,           /* connections to control beyond those of workers */
     WORKERS_MOST = 1000,
     MESSAGES_A_TURN = 1000,
+    MESSAGES_BYTES_A_TURN = 4 << 20,
     BATCHES_A_TURN = 64,
-    OUTBOX_MAX = 64 << 20, /* a peer that does not read so much is given up */
+    OUTBOXES_MAX = 16 << 20, /* of all that peers do not read */
     LINGER_MS = 1000
 };
 #define UNSENT_NS (10 * NS_PER_MS)
+#define GUEST_NS (5 * NS_PER_S)
 
 struct ventilator {
     const struct ventilator_options *options;
@@ -65,7 +68,7 @@ struct ventilator {
     struct gate *gate;
     struct source *source;
     struct dispatcher *dispatcher;
-    struct index outboxes; /* connection -> struct outbox * */
+    struct outboxes outboxes;
     struct stall stall;
     bool input_waits;      /* the source has nothing now: poll its descriptor */
     unsigned signals_seen; /* TERM and INT */
@@ -107,17 +110,21 @@ static void take_signals(struct ventilator *v, uint64_t now_ns)
 static void take_messages(struct ventilator *v, uint64_t now_ns)
 {
     struct net_sender sender;
-    for (int i = 0; i < MESSAGES_A_TURN && v->control_watch.look; i++) {
+    size_t size_bytes = 0;
+    for (int i = 0; i < MESSAGES_A_TURN && size_bytes < MESSAGES_BYTES_A_TURN; i++) {
+        if (!v->control_watch.look)
+            return;
         struct block *message = net_receive_from(v->control, &sender);
         if (!message) {
             v->control_watch.look = false;
             return;
         }
         struct bytes bytes = block_bytes(message);
+        size_bytes += bytes.size;
         struct origin from = {connection_of(sender.peer), sender.address, sender.key};
         bool admitted = !v->means.keys || door_admits(&v->door, &sender.key);
         if (admitted && bytes.size && bytes.data[0] == KIND_JOIN)
-            monitor_join(v->monitor, &sender);
+            monitor_join(v->monitor, &sender, now_ns);
         if (admitted)
             dispatcher_control_message(v->dispatcher, &from, bytes, now_ns);
         else
@@ -131,8 +138,9 @@ static void take_control(struct ventilator *v, uint64_t now_ns)
     if (v->means.keys && door_turn(&v->door, now_ns))
         dispatcher_admitted_changed(v->dispatcher, now_ns);
     take_messages(v, now_ns);
-    if (v->monitor_watch.look)
-        monitor_turn(v->monitor);
+    if (v->monitor_watch.look || now_ns >= monitor_deadline(v->monitor))
+        monitor_turn(v->monitor, now_ns);
+    monitor_weigh(v->monitor, GUEST_BYTES_MAX, now_ns);
     v->monitor_watch.look = false;
     for (uint32_t peer; monitor_next(v->monitor, &peer);)
         dispatcher_control_closed(v->dispatcher, connection_of(peer), now_ns);
@@ -187,46 +195,19 @@ static void take_input(struct ventilator *v, uint64_t now_ns)
 
 /* ---- what goes out ---- */
 
-static void drop_outbox(struct ventilator *v, uint64_t connection)
-{
-    struct outbox *outbox = index_get(&v->outboxes, connection);
-    if (!outbox)
-        return;
-    index_remove(&v->outboxes, connection);
-    outbox_free(outbox);
-    free(outbox);
-}
-
 static void send_control(struct ventilator *v, uint64_t connection, struct block *block,
                          uint64_t now_ns)
 {
-    struct outbox *outbox = index_get(&v->outboxes, connection);
-    if (!outbox) {
-        outbox = xmalloc(sizeof *outbox);
-        outbox_init_peer(outbox, v->control, peer_of(connection), OUTBOX_MAX);
-        index_set(&v->outboxes, connection, outbox);
-    }
-    enum error error = outbox_put(outbox, &block);
-    block_release(&block);
-    if (error) { /* it reads nothing: over for us, and it is told to join again if it ever speaks */
-        drop_outbox(v, connection);
-        dispatcher_control_closed(v->dispatcher, connection, now_ns);
-    }
+    uint32_t given_up;
+    if (outboxes_put(&v->outboxes, peer_of(connection), &block, &given_up))
+        /* it reads nothing: over for us, and it is told to join again if it ever speaks */
+        dispatcher_control_closed(v->dispatcher, connection_of(given_up), now_ns);
 }
 
-/* Sends what goes; an outbox is there only while something waits in it. Returns how many are left.
- */
 static size_t flush_control(struct ventilator *v)
 {
-    v->control_watch.look |= v->outboxes.count > 0; /* sending may take in what came */
-    for (size_t i = 0; i < v->outboxes.capacity;) {
-        struct index_slot slot = v->outboxes.slots[i];
-        if (slot.key && (outbox_flush(slot.value) == ERR_CLOSED || !outbox_pending(slot.value)))
-            drop_outbox(v, slot.key); /* another one may have moved to this place: look again */
-        else
-            i++;
-    }
-    return v->outboxes.count;
+    v->control_watch.look |= v->outboxes.by_peer.count > 0; /* sending may take in what came */
+    return outboxes_flush(&v->outboxes);
 }
 
 static void do_actions(struct ventilator *v, uint64_t now_ns)
@@ -247,7 +228,7 @@ static void do_actions(struct ventilator *v, uint64_t now_ns)
             gate_close(v->gate, action.lane);
             break;
         case DISPATCHER_CUT_CONTROL:
-            monitor_cut(v->monitor, peer_of(action.connection));
+            monitor_cut(v->monitor, peer_of(action.connection), now_ns);
             break;
         case DISPATCHER_SAY:
             log_line("%s", action.why.text);
@@ -286,6 +267,7 @@ static void wait_for_events(struct ventilator *v, bool unsent)
     if (v->input_waits && source_fd(v->source) >= 0)
         poller_add_fd(&poller, source_fd(v->source), POLLIN);
     uint64_t due_ns = earliest(dispatcher_deadline(v->dispatcher), gate_deadline(v->gate));
+    due_ns = earliest(due_ns, monitor_deadline(v->monitor));
     if (v->means.keys) {
         poller_add(&poller, zap_watch(v->door.zap));
         due_ns = earliest(due_ns, door_deadline(&v->door));
@@ -404,10 +386,12 @@ static enum error start(struct ventilator *v, struct why *why)
     error = error ? error : net_open(&v->control, NET_CONTROL_SERVER, why);
     if (!error && v->means.keys)
         net_serve_keys(v->control, &v->door.keys.own, DOOR_CONTROL);
-    error = error ? error : monitor_new(&v->monitor, v->control, why);
+    struct monitor_limits limits = {workers + GUESTS_MAX, GUEST_NS};
+    error = error ? error : monitor_new(&v->monitor, v->control, limits, why);
     error = error ? error : net_bind(v->control, v->options->bind, why);
     error = error ? error : open_gate(v, &control, workers, why);
     if (!error) {
+        outboxes_init(&v->outboxes, v->control, OUTBOXES_MAX);
         v->control_watch = watch_of(v->control);
         v->monitor_watch = watch_of(monitor_socket(v->monitor));
         make_dispatcher(v, workers);
@@ -417,12 +401,7 @@ static enum error start(struct ventilator *v, struct why *why)
 
 static void finish(struct ventilator *v)
 {
-    for (size_t i = 0; i < v->outboxes.capacity; i++)
-        if (v->outboxes.slots[i].key) {
-            outbox_free(v->outboxes.slots[i].value);
-            free(v->outboxes.slots[i].value);
-        }
-    index_free(&v->outboxes);
+    outboxes_free(&v->outboxes);
     dispatcher_destroy(&v->dispatcher);
     gate_free(&v->gate);
     monitor_free(&v->monitor);

@@ -11,6 +11,7 @@
 /* Workers say what they do, go, and die (docs/protocol.md, 4 and 5); how they come is in joins.c. */
 
 #define PACE_WINDOW_NS (100 * NS_PER_MS)
+enum { SILENCE_LINES_A_MINUTE = 60 };
 
 /* ---- lists ---- */
 
@@ -402,6 +403,15 @@ static bool is_gone(const struct dispatcher *d, const struct session *s, uint64_
            (s->half_closed_at_ns != NEVER && now_ns > s->half_closed_at_ns + limit_ns);
 }
 
+static void say_silent(struct dispatcher *d, const struct session *s, uint64_t now_ns)
+{
+    char more[THROTTLE_WORDS_SIZE];
+    if (throttle_line(&d->silence_lines, SILENCE_LINES_A_MINUTE, now_ns))
+        dispatcher_say(d, "worker %s on %s is silent, its tasks go to others tasks=%llu%s", s->name,
+                       s->host, (unsigned long long)s->out.members,
+                       throttle_words(&d->silence_lines, more));
+}
+
 /* Whoever is heard later, is closed later or comes later, is given up later than was found here: so the next
  * search can wait until then. */
 static void end_silent(struct dispatcher *d, uint64_t now_ns)
@@ -410,8 +420,7 @@ static void end_silent(struct dispatcher *d, uint64_t now_ns)
     for (size_t i = d->session_count; i-- > 0;) {
         struct session *s = d->sessions[i];
         if (is_gone(d, s, now_ns)) {
-            dispatcher_say(d, "worker %s on %s is silent, its tasks go to others tasks=%llu",
-                           s->name, s->host, (unsigned long long)s->out.members);
+            say_silent(d, s, now_ns);
             workers_end(d, s, false, now_ns);
             continue;
         }

@@ -184,6 +184,7 @@ connections_are() { (($(connections_to "$1") == $2)); }
   wait_for 5 workers_are 0
   ends alpha 20 255
   says alpha.err "refuses our key"
+  [[ $(grep -c "refused a connection to control.*key=$(fingerprint_of farm/alpha)" ventilator.err) == 1 ]]
   keyed_worker beta -j2 -- echo
   let_go
   for name in sink ventilator beta; do ends "$name" 30 0; done
@@ -352,9 +353,11 @@ connections_are() { (($(connections_to "$1") == $2)); }
   keyed_ventilator held
   wait_for 10 is_listened_at "$port"
   for number in {1..30}; do zfarm keys "other.$number" eve >/dev/null; done
+  began=$SECONDS
   for keys in other.*/eve; do door dealer "$control" "$keys" >>doors; done
   [[ $(sort -u doors) == "refused key 400" && $(wc -l <doors) == 30 ]]
-  (($(grep -c 'refused a connection' ventilator.err) == 10))
+  told=$(grep -c 'refused a connection' ventilator.err)
+  ((told >= 10 && told <= 11 + (SECONDS - began) / 6))
 }
 
 @test "secrets: not readable by others, in no argument, environment or output" {

@@ -223,6 +223,8 @@ static void hear(struct farm *f, struct farm_peer *p, struct block *block)
     struct refuse refuse;
     if (head.kind == KIND_WELCOME) {
         p->session = head.session;
+        if (!p->is_sink && p->job != head.job)
+            seqset_clear(&p->has); /* of another job: the worker drops it */
         p->job = head.job;
         hear_welcome(f, p, body);
     } else if (head.kind == KIND_REFUSE) {

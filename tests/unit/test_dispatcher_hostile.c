@@ -162,6 +162,169 @@ Test(dispatcher_hostile, an_attempt_that_nobody_was_given_is_not_believed)
     farm_end(&f);
 }
 
+/* ---- too much of it ---- */
+
+static unsigned lines_in(const struct farm *f)
+{
+    unsigned lines = 0;
+    for (size_t i = 0; i < f->said.size; i++)
+        lines += f->said.data[i] == '\n';
+    return lines;
+}
+
+Test(dispatcher_hostile, joins_that_come_too_fast_are_cut_off_and_later_ones_are_not)
+{
+    struct dispatcher_options options = farm_options(1);
+    struct farm f = {.input = 1};
+    options.workers_max = 10;
+    farm_begin_bare(&f, &options);
+    sink_join(&f, sink_connect(&f, 500), JOB, SINK_VOLATILE, "");
+    farm_expect(&f, f.sink, "WELCOME epoch=1");
+    sink_note(&f, "");
+    struct farm_peer *honest = worker_up(&f, 1, 1), *w = worker_connect(&f, 1);
+    for (int i = 0; i < 500; i++) {
+        worker_reconnect(&f, w);
+        worker_join(&f, w, 0, "", "");
+        cr_assert(f.cut == 0 || i >= 200, "of %d joins", i);
+        farm_turn(&f);
+    }
+    cr_assert_eq(f.cut, w->connection);
+    cr_assert_eq(dispatcher_counts(f.d).workers, 2);
+    farm_expect(&f, honest, "TASKS 1: 1#1 last");
+    farm_pass(&f, 100);
+    f.cut = 0;
+    worker_reconnect(&f, w);
+    worker_join(&f, w, 0, "", "");
+    farm_turn(&f);
+    cr_assert_eq(f.cut, 0, "its time has come");
+    farm_end(&f);
+}
+
+Test(dispatcher_hostile, peers_of_another_version_are_ten_lines_a_minute)
+{
+    struct farm f = {0};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_connect(&f, 1);
+    for (int i = 0; i < 1000; i++) {
+        struct buf to = peer_message(&f, w, i % 2 ? KIND_JOIN : KIND_WHY);
+        to.data[1] = 99;
+        peer_send(&f, w, &to);
+    }
+    farm_turn(&f);
+    cr_assert_eq(lines_in(&f), 10);
+    buf_clear(&f.said);
+    farm_pass(&f, 6000);
+    struct buf to = peer_message(&f, w, KIND_WHY);
+    to.data[1] = 99;
+    peer_send(&f, w, &to);
+    farm_turn(&f);
+    farm_expect_said(&f, "version=99; 990 more were left out");
+    farm_end(&f);
+}
+
+Test(dispatcher_hostile, workers_that_join_and_are_silent_are_sixty_lines_a_minute)
+{
+    struct farm f = {0};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_connect(&f, 1);
+    for (int i = 0; i < 100; i++) {
+        worker_reconnect(&f, w);
+        w->instance = 0; /* each is a process of its own */
+        worker_join(&f, w, 0, "", "");
+    }
+    w->silent = true;
+    farm_pass(&f, 4000);
+    cr_assert_eq(dispatcher_counts(f.d).workers, 0);
+    cr_assert_eq(lines_in(&f), 60);
+    farm_end(&f);
+}
+
+Test(dispatcher_hostile, a_name_cannot_write_lines_of_its_own)
+{
+    struct farm f = {0};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_connect(&f, 1);
+    char long_name[1000];
+    memset(long_name, 'n', sizeof long_name);
+    struct worker_join m = {.peer = {.instance = 1,
+                                     .name = bytes_of("eve\nzfarm-ventilator: \033[2Jall is well"),
+                                     .host = {(uint8_t *)long_name, sizeof long_name}},
+                            .slots = 1};
+    struct buf to = peer_message(&f, w, KIND_JOIN);
+    worker_join_put(&to, &m);
+    peer_send(&f, w, &to);
+    w->silent = true;
+    farm_pass(&f, 4000);
+    cr_assert_eq(lines_in(&f), 1);
+    cr_assert_lt(f.said.size, 400);
+    farm_expect_said(&f, "worker eve?zfarm-ventilator: ?[2Jall is well on nnn");
+    farm_end(&f);
+}
+
+/* The largest lie that fits a frame, in the order that would cost most. */
+Test(dispatcher_hostile, a_join_with_all_the_tasks_that_fit_costs_no_time)
+{
+    struct farm f = {.input = 1};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_connect(&f, 1);
+    for (uint64_t job = JOB; job <= JOB + 1; job++) {
+        struct worker_join m = {.peer = {.instance = 1}, .slots = 1};
+        for (uint64_t i = 150000; i > 0; i--)
+            attempt_list_add(&m.running, 1000 + 2 * i, (struct attempt){INCARNATION, 1});
+        worker_reconnect(&f, w);
+        w->job = job;
+        struct buf to = peer_message(&f, w, KIND_JOIN);
+        worker_join_put(&to, &m);
+        cr_assert_lt(to.size, (size_t)FRAME_MAX);
+        worker_join_free(&m);
+        uint64_t began_ns = clock_now_ns();
+        peer_send(&f, w, &to);
+        cr_assert_lt(clock_now_ns() - began_ns, 2 * NS_PER_S);
+    }
+    farm_end(&f);
+}
+
+Test(dispatcher_hostile, joins_that_wait_for_a_sink_are_kept_up_to_a_size)
+{
+    struct dispatcher_options options = farm_options(1);
+    struct farm f = {0};
+    farm_begin_bare(&f, &options);
+    struct farm_peer *first = worker_connect(&f, 1), *w = worker_connect(&f, 1);
+    worker_join(&f, first, 0, "", "");
+    farm_expect(&f, first, "WAIT");
+    for (int i = 0; i < 30; i++) {
+        struct worker_join m = {.peer = {.instance = 0}, .slots = 1};
+        for (uint64_t seq = 1; seq <= 100000; seq++)
+            attempt_list_add(&m.running, seq, (struct attempt){INCARNATION, 1});
+        worker_reconnect(&f, w);
+        struct buf to = peer_message(&f, w, KIND_JOIN);
+        worker_join_put(&to, &m);
+        worker_join_free(&m);
+        peer_send(&f, w, &to);
+    }
+    cr_assert_leq(f.d->waiting_bytes, (size_t)16 << 20);
+    cr_assert_gt(f.d->waiting_bytes, (size_t)14 << 20);
+    cr_assert_lt(f.d->waiting_count, 20);
+    buf_clear(&w->heard);
+    worker_reconnect(&f, w);
+    struct worker_join m = {.peer = {.instance = 0}, .slots = 1};
+    for (uint64_t seq = 1; seq <= 170000; seq++)
+        attempt_list_add(&m.running, seq, (struct attempt){INCARNATION, 1});
+    struct buf to = peer_message(&f, w, KIND_JOIN);
+    worker_join_put(&to, &m);
+    worker_join_free(&m);
+    peer_send(&f, w, &to);
+    farm_turn(&f);
+    cr_assert(strstr((char *)w->heard.data, "REFUSE 2"), "%s", (char *)w->heard.data);
+    worker_control_dies(&f, first);
+    sink_join(&f, sink_connect(&f, 500), JOB, SINK_VOLATILE, "");
+    farm_turn(&f);
+    sink_note(&f, "");
+    farm_turn(&f);
+    cr_assert_eq(f.d->waiting_bytes, 0);
+    farm_end(&f);
+}
+
 /* ---- a random walk ---- */
 
 struct walk {

@@ -82,13 +82,13 @@ Test(dispatcher_workers, welcome_says_what_nobody_needs_and_what_is_stored)
     farm_end(&f);
 }
 
-Test(dispatcher_workers, the_truth_of_another_job_is_killed_and_dropped)
+Test(dispatcher_workers, the_truth_of_another_job_is_nothing_that_welcome_has_to_name)
 {
     struct farm f = {.input = 6};
     farm_begin(&f, 1);
     struct farm_peer *w = worker_connect(&f, 2);
     worker_join(&f, w, JOB + 1, "1-2", "3-4");
-    farm_expect(&f, w, "WELCOME epoch=1 kill=1-2 have=3-4");
+    farm_expect(&f, w, "WELCOME epoch=1");
     farm_end(&f);
 }
 

@@ -2,6 +2,7 @@
 #include "ventilator/gate.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -73,6 +74,65 @@ Test(gate_limits, a_connection_over_the_cap_is_closed_at_once)
     expect_filled(&rig, &four, '4', 10);
     leave(&one);
     leave(&four);
+    rig_close(&rig);
+}
+
+Test(gate_limits, strangers_that_hold_all_lanes_make_room_for_a_worker)
+{
+    struct rig rig;
+    rig_open(&rig, 3);
+    struct worker member = join(&rig);
+    int first = connect_plainly(&rig);
+    eventually_in(&rig, rig.opened_count == 2);
+    int second = connect_plainly(&rig);
+    eventually_in(&rig, rig.opened_count == 3);
+    struct worker late = join(&rig);
+    cr_assert_eq(rig.closed_count, 1);
+    cr_assert_eq(rig.closed[0], rig.opened[1], "the oldest that nobody has claimed");
+    cr_assert_eq(gate_lanes(rig.gate), 3);
+    send_filled(&rig, member.lane, 'm', 10);
+    expect_filled(&rig, &member, 'm', 10);
+    send_filled(&rig, late.lane, 'l', 10);
+    expect_filled(&rig, &late, 'l', 10);
+    close(first);
+    close(second);
+    leave(&member);
+    leave(&late);
+    rig_close(&rig);
+}
+
+static bool is_closed(int fd)
+{
+    char byte;
+    ssize_t got = recv(fd, &byte, 1, MSG_DONTWAIT);
+    return got == 0 || (got < 0 && errno != EAGAIN);
+}
+
+Test(gate_limits, more_lanes_a_second_than_may_be_are_not_opened)
+{
+    enum { BURST = 4 + 200, KNOCKS = 400 };
+    struct rig rig;
+    rig_open(&rig, 4);
+    uint64_t now_ns = clock_now_ns();
+    struct gate_event event;
+    size_t opened = 0;
+    for (size_t i = 0; i < KNOCKS; i++) {
+        int fd = connect_plainly(&rig);
+        struct pollfd ready = {.fd = gate_fd(rig.gate), .events = POLLIN};
+        cr_assert_gt(poll(&ready, 1, 10000), 0);
+        gate_turn(rig.gate, now_ns);
+        while (gate_next(rig.gate, &event))
+            opened += event.opened;
+        close(fd);
+    }
+    cr_assert_eq(opened, BURST);
+    eventually_in(&rig, gate_lanes(rig.gate) == 0);
+    rig.later_ns = 1 * NS_PER_S;
+    struct worker worker = join(&rig);
+    leave(&worker);
+    int fd = connect_plainly(&rig);
+    cr_assert_not(is_closed(fd));
+    close(fd);
     rig_close(&rig);
 }
 
