@@ -28,7 +28,7 @@ enum {
     KEEPALIVE_S = 60,
     BACKLOG = 4096,      /* the kernel cuts it to its own limit */
     HWM = 1000,          /* messages; where the table says nothing else */
-    CONTROL_RCVHWM = 16, /* of a peer: more stays with it, since each may hold a receive buffer */
+    CONTROL_RCVHWM = 8,  /* of a peer: more stays with it, since each may hold a receive buffer */
     CONTROL_SNDHWM = 32, /* for each peer; behind it is an outbox, whose bound is in bytes */
     RESULTS_HWM = 16,
     ZAP_MESSAGE_MAX = 4096,

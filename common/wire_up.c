@@ -37,6 +37,10 @@ void attempt_list_put(struct buf *to, const struct attempt_list *m)
 static void read_attempts(struct fields *r, struct attempt_list *list)
 {
     size_t count = fields_count(r, 10);
+    if (count > list->capacity) { /* at once, for a stranger's may be long */
+        list->items = xrealloc(list->items, count * sizeof *list->items);
+        list->capacity = count;
+    }
     for (size_t i = 0; i < count && !r->error; i++) {
         uint64_t seq = fields_seq(r);
         struct attempt attempt = fields_attempt(r);

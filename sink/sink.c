@@ -39,7 +39,7 @@
 enum {
     DESCRIPTORS_WANTED = 4096,
     CONNECTIONS_MAX = 2048,     /* for results; or half of the descriptors */
-    GUEST_BYTES_MAX = 32 << 20, /* sent by those who have sent nothing of this job, together */
+    GUEST_BYTES_MAX = 16 << 20, /* sent by those who have sent nothing of this job, together */
     MESSAGES_A_TURN = 256,
     WINDOW_MAX = 16 << 20,
     LINGER_MS = 1000

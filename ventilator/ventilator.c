@@ -44,13 +44,13 @@ enum {
     DESCRIPTORS_WANTED = 65536,
     DESCRIPTORS_OWN = 400, /* for everything but workers */
     DESCRIPTORS_A_WORKER = 6,
-    GUEST_BYTES_MAX = 16 << 20, /* sent by them, all together */
-    GUESTS_MAX = 256,           /* connections to control beyond those of workers */
+    GUEST_BYTES_MAX = 8 << 20, /* sent by them, all together */
+    GUESTS_MAX = 128,          /* connections to control beyond those of workers */
     WORKERS_MOST = 1000,
     MESSAGES_A_TURN = 1000,
     MESSAGES_BYTES_A_TURN = 4 << 20,
     BATCHES_A_TURN = 64,
-    OUTBOXES_MAX = 16 << 20, /* of all that peers do not read */
+    OUTBOXES_MAX = 8 << 20, /* of all that peers do not read */
     LINGER_MS = 1000
 };
 #define UNSENT_NS (10 * NS_PER_MS)
