@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "ventilator/outboxes.h"
 
+#include <assert.h>
+
 #include <stdlib.h>
 
 #include "common/outbox.h"
@@ -72,6 +74,7 @@ static uint32_t give_up_slowest(struct outboxes *o)
         if (slot.key && (!most.key || cost_of(slot.value) > cost_of(most.value)))
             most = slot;
     }
+    assert(most.value); /* what waits, waits for somebody */
     o->size_bytes -= cost_of(most.value);
     drop(o, most.key);
     return (uint32_t)(most.key - 1);
