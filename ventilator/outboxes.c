@@ -2,7 +2,6 @@
 #include "ventilator/outboxes.h"
 
 #include <assert.h>
-
 #include <stdlib.h>
 
 #include "common/outbox.h"
