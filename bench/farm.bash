@@ -57,6 +57,14 @@ alone() {
   printf ' %.1f s\n' "$(cut -d' ' -f1 measured | head -n 1)"
 }
 
+# crowd: what a task costs when few and when many workers are connected, as `crowds`.
+crowd() {
+  printf 'two and %s workers:' "$(thousands "$crowd_workers")"
+  timeout -k 10 "$limit_s" "$root/bench/stub/run" "$build" --tasks "$crowd_tasks" --turns "$turns" 2 "$crowd_workers" \
+    >crowds 2>complaints || wrong "$crowd_workers workers failed"
+  printf '%s\n' "$(sed -n '2s/.*tasks.s \(([0-9.]*)\).*/ \1/p' crowds)"
+}
+
 enough_room() {
   local needed_mib=$((${growth[-1]} / 100000)) # some ten bytes a result
   (($(df --output=avail -m . | tail -n 1) > needed_mib * 2)) ||

@@ -174,6 +174,13 @@ time is that from the start of the first task to the end of the last.
 
 $(tabulate unequals unequal/table.awk)
 
+## Many workers
+
+$(thousands "$crowd_tasks") tasks that do nothing, by workers that are all in one process (\`bench/stub\`) but have
+connections of their own, so that it is the ventilator that is measured. Processor time is a task's, in ns.
+
+$(tabulate crowds stub/table.awk)
+
 ## Where a farm ends
 
 Workers are added until one of these is busy:
