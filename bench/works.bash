@@ -29,10 +29,10 @@ W6|zfarm|zfarm run -j2 --pipe --block 1M -- wc -lc
 W7|bare filters|sh -c '(filter <half.aa | cat >half.out) & filter <half.ab | cat; wait; cat half.out'
 W7|zfarm|zfarm run -j2 --coprocess filter
 W8|plain pipeline|plain_pipeline 2 $count1
-W8|zfarm without keys|"$root/bench/by_hand" -j2 --plugin ./multiply.so 2
-W8|zfarm|"$root/bench/by_hand" --keys farm -j2 --plugin ./multiply.so 2
-W9|zfarm without keys|"$root/bench/by_hand" -j2 -- /bin/true
-W9|zfarm|"$root/bench/by_hand" --keys farm -j2 -- /bin/true
+W8|zfarm without keys|./by_hand -j2 --plugin ./multiply.so 2
+W8|zfarm|./by_hand --keys farm -j2 --plugin ./multiply.so 2
+W9|zfarm without keys|./by_hand -j2 -- /bin/true
+W9|zfarm|./by_hand --keys farm -j2 -- /bin/true
 SYSTEMS
 }
 
