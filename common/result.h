@@ -35,8 +35,8 @@ enum result_want {
     WANT_ALL = 15
 };
 
-/* The most of an output where it has to be in memory in one piece: in a row of a store (SQLite takes none above
- * 1 GB) and in a line of JSON. */
+/* The most of an output where it has to be in memory in one piece: in a row of a store (SQLite
+ * takes none above 1 GB) and in a line of JSON. */
 #define OUTPUT_IN_MEMORY_MAX (UINT64_C(256) << 20)
 
 struct block;

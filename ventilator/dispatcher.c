@@ -205,8 +205,8 @@ static void refuse_version(struct dispatcher *d, uint64_t connection, struct byt
                        throttle_words(&d->strange_lines, more));
 }
 
-/* Each costs a look at all that its sender says it has: a large one counts for several. Whose JOIN comes too soon is cut off, and
- * comes back after its back-off. */
+/* Each costs a look at all that its sender says it has: a large one counts for several. Whose
+ * JOIN comes too soon is cut off, and comes back after its back-off. */
 static bool may_join(struct dispatcher *d, uint64_t connection, size_t size, uint64_t now_ns)
 {
     uint64_t burst = d->options.workers_max + JOINS_A_SECOND;

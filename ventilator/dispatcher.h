@@ -30,7 +30,7 @@ struct dispatcher_options {
     unsigned retries;         /* tries in all, at least 1 */
     uint64_t retry_delay_ns;  /* before the second try, see delays.h; 0: none */
     bool hedge;               /* what runs long is run a second time where a slot idles */
-    uint64_t random_seed;     /* of the delays' jitter */
+    uint64_t random_seed;     /* of the delays' jitter, and of a life's distance to the last */
     uint64_t queue_max_bytes; /* of tasks that are not stored */
     size_t task_inline_max;   /* a larger record goes in pieces; 0: TASK_INLINE_MAX */
     size_t task_piece_max;    /* 0: TASK_PIECE_MAX */
@@ -79,7 +79,8 @@ struct origin {
     struct key key;      /* proven to be the peer's; none in a farm without keys */
 };
 
-/* What happened. WHY is answered to whoever asks (docs/protocol.md, 12). Messages that are malformed, unknown or out of place are dropped and counted. */
+/* What happened. WHY is answered to whoever asks (docs/protocol.md, 12). Messages that are
+ * malformed, unknown or out of place are dropped and counted. */
 void dispatcher_control_message(struct dispatcher *d, const struct origin *from,
                                 struct bytes message, uint64_t now_ns);
 void dispatcher_control_closed(struct dispatcher *d, uint64_t connection, uint64_t now_ns);

@@ -124,7 +124,7 @@ struct dispatcher {
     struct delays delayed; /* to be handed out later: the last try failed */
     struct seqset doomed;  /* three losses, not final yet */
     struct seqset judged;  /* VERDICT given, not stored yet */
-    uint64_t random;       /* for the delays */
+    uint64_t random;       /* for delays and incarnations */
 
     struct buf room;         /* the batch that is being filled */
     struct session *target;  /* whom it is for */

@@ -4,9 +4,10 @@
 
 #include "ventilator/session.h"
 
-/* Sessions in the order of their load, of two alike who idles longer first: a binary heap (Williams 1964) whose members know their places in it, so that
- * with ten thousand of them the one with the least is found at once, and any is moved in a few steps.
- * `which` says which of the places in struct session is its own. Zero-initialised but for that is empty; embed it by
+/* Sessions in the order of their load, of two alike who idles longer first: a binary heap
+ * (Williams 1964) whose members know their places in it, so that with ten thousand of them the
+ * one with the least is found at once, and any is moved in a few steps. `which` says which of
+ * the places in struct session is its own. Zero-initialised but for that is empty; embed it by
  * value. */
 struct ranking {
     enum ranking_kind which;

@@ -6,9 +6,10 @@
 #include "common/clock.h"
 #include "common/xalloc.h"
 
-/* Tasks that a worker has not begun are taken back when another one idles and nothing else is to be handed out: so many
- * that both are done at the same time, by the pace at which each reports its tasks. Taking back costs a round trip, and
- * a message for a few tasks: what would be over sooner stays where it is. */
+/* Tasks that a worker has not begun are taken back when another one idles and nothing else is to
+ * be handed out: so many that both are done at the same time, by the pace at which each reports
+ * its tasks. Taking back costs a round trip, and a message for a few tasks: what would be over
+ * sooner stays where it is. */
 
 #define PAUSE_NS (50 * NS_PER_MS)    /* for who gave nothing */
 #define WORTH_NS (1 * NS_PER_MS)     /* of work; less is not taken back */

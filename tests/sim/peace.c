@@ -33,7 +33,8 @@ static const struct {
     {20 * NS_PER_MS, 20},  {1 * NS_PER_S, 100},  {1 * NS_PER_S, 7},
 };
 
-/* Each task goes to the machine that would be through with it first: no schedule of equal tasks ends sooner. */
+/* Each task goes to the machine that would be through with it first: no schedule of equal tasks
+ * ends sooner. */
 static uint64_t ideal_ns(const struct machines *m, uint64_t duration_ns, size_t tasks)
 {
     uint64_t ends_ns[MACHINES_MAX] = {0}, end_ns = 0;

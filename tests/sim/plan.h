@@ -75,7 +75,8 @@ struct plan {
 
 void plan_make(struct plan *plan, uint64_t seed);
 
-/* A farm in which nothing goes wrong, with tasks that are all alike: what is measured is how well it works. */
+/* A farm in which nothing goes wrong, with tasks that are all alike: what is measured is how
+ * well it works. */
 struct plan_peace {
     size_t tasks;
     uint64_t duration_ns;
