@@ -34,7 +34,10 @@ struct reader {
     bool over; /* the current value is too long and is being read over */
 };
 
-enum { READER_SIZE = 256 * 1024 };
+/* Fuzzers set less, so that few octets come to the buffer's end. */
+#ifndef READER_SIZE
+#define READER_SIZE ((size_t)256 * 1024)
+#endif
 
 /* `path` must stay valid; "-" is standard input. A FIFO without a writer does not block: it is
  * waited for by READER_WAIT. ERR_NOT_FOUND, ERR_ACCESS, ERR_INVALID (a directory), ERR_IO: `why`

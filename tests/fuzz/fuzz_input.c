@@ -60,11 +60,16 @@ static void feed_close(struct feed *feed)
 
 /* ---- columns ---- */
 
-static void try_columns(unsigned which, struct bytes value)
+static void try_columns(unsigned which, struct bytes in_buffer)
 {
     static const char *const patterns[] = {",", "\\t", " +", "[,;]|ab*", "x*", "^a|b$"};
     struct colsep colsep;
     struct why why;
+    struct buf copy = {
+        0}; /* the sanitizer's regexec wants a NUL behind it, whatever REG_STARTEND */
+    buf_put_bytes(&copy, in_buffer);
+    buf_put_byte(&copy, '\0');
+    struct bytes value = {copy.data, in_buffer.size};
     enum error error = colsep_open(&colsep, patterns[which % 6], &why);
     assert(!error);
     struct bytes column;
@@ -77,6 +82,7 @@ static void try_columns(unsigned which, struct bytes value)
     }
     assert(columns && behind == value.size);
     colsep_close(&colsep);
+    buf_free(&copy);
 }
 
 /* ---- values ---- */
