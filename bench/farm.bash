@@ -65,6 +65,15 @@ crowd() {
   printf '%s\n' "$(sed -n '2s/.*tasks.s \(([0-9.]*)\).*/ \1/p' crowds)"
 }
 
+# simulated_crowds: what the ventilator's core alone takes, as `simulated`: WORKERS|NS A TASK.
+simulated_crowds() {
+  printf 'up to %s workers in the simulator:' "$(thousands "$simulated_workers")"
+  timeout -k 10 "$limit_s" "$build/tests/sim/zfarm-sim" --workers "$simulated_workers" >output ||
+    wrong "the simulator failed"
+  sed -nE 's/^ *([0-9]+) workers, .*: all is well;.* ventilator ([0-9]+) ns.*/\1|\2/p' output >simulated
+  printf ' %s ns a task\n' "$(cut -d'|' -f2 simulated | paste -sd' ')"
+}
+
 enough_room() {
   local needed_mib=$((${growth[-1]} / 100000)) # some ten bytes a result
   (($(df --output=avail -m . | tail -n 1) > needed_mib * 2)) ||

@@ -347,22 +347,15 @@ static bool do_actions(struct ventilator_node *v)
     return v->node.up;
 }
 
-static uint64_t cpu_ns(void)
-{
-    struct timespec used;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
-    return (uint64_t)used.tv_sec * NS_PER_S + (uint64_t)used.tv_nsec;
-}
-
 static void turn(struct node *node)
 {
     struct ventilator_node *v = of(node);
-    uint64_t began_ns = node->sim->measured ? cpu_ns() : 0;
+    uint64_t began_ns = node->sim->measured ? clock_now_ns() : 0;
     take_news(v);
     dispatcher_turn(v->core, node->sim->now_ns);
     take_input(v);
     if (node->sim->measured && v->read)
-        node->sim->ventilator_cpu_ns += cpu_ns() - began_ns;
+        node->sim->ventilator_cpu_ns += clock_now_ns() - began_ns;
     if (!node->sim->measured && ++v->turns % ASK_EVERY == 0)
         ask_why(v);
     if (!do_actions(v))
