@@ -85,13 +85,15 @@ enum connection_event connection_turn(struct connection *c)
 
 struct block *connection_receive(struct connection *c)
 {
-    bool look = c->socket && c->watch.look;
-    struct block *message = look && !c->only_sends ? net_receive(c->socket) : NULL;
-    if (look && c->only_sends)
-        net_take_in(c->socket);
-    if (!message)
-        c->watch.look = false;
-    return message;
+    if (!c->socket || !c->watch.look)
+        return NULL;
+    struct block *message = c->only_sends ? NULL : net_receive(c->socket);
+    if (message)
+        return message;
+    if (c->only_sends || c->full)
+        c->full = !net_has_room(c->socket) && c->full;
+    c->watch.look = false;
+    return NULL;
 }
 
 void connection_send(struct connection *c, struct block **block)
@@ -103,9 +105,10 @@ void connection_send(struct connection *c, struct block **block)
 
 void connection_flush(struct connection *c)
 {
-    if (!c->socket || !outbox_pending(&c->outbox))
+    if (!c->socket || !outbox_pending(&c->outbox) || c->full)
         return;
     outbox_flush(&c->outbox);
+    c->full = outbox_pending(&c->outbox);
     c->watch.look = true; /* it may have taken in that there is something to read */
 }
 

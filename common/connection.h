@@ -21,6 +21,7 @@ struct connection {
     void *socket; /* NULL: closed */
     struct watch watch, link_watch;
     bool only_sends;
+    bool full; /* took no more at the last flush: its descriptor tells when there may be room */
     struct link link;
     struct outbox outbox;
     bool told_up;

@@ -279,10 +279,11 @@ struct block *net_receive(void *socket)
     return receive_single(socket, &frame) ? block_of(&frame) : NULL;
 }
 
-void net_take_in(void *push)
+bool net_has_room(void *socket)
 {
-    int events;
-    zmq_getsockopt(push, ZMQ_EVENTS, &events, &(size_t){sizeof events});
+    int events = 0;
+    zmq_getsockopt(socket, ZMQ_EVENTS, &events, &(size_t){sizeof events});
+    return events & ZMQ_POLLOUT;
 }
 
 enum {

@@ -70,9 +70,9 @@ enum error net_connect(void *socket, const char *endpoint, struct why *why);
  * exactly one frame comes as an empty block, which no decoder takes. Large messages are not copied.
  */
 struct block *net_receive(void *socket);
-/* Takes in what libzmq's own thread has to say to a socket that only sends, for which receiving does
- * nothing: without it ZMQ_FD stays readable for ever. */
-void net_take_in(void *push);
+/* Whether a message can be sent now. Takes in what libzmq's own thread has to say, which receiving does not for a
+ * socket that only sends: without it ZMQ_FD stays readable for ever. */
+bool net_has_room(void *socket);
 /* The same from a ROUTER, and who sent it. A peer that chose an identity of its own is none of
  * ours: what it sends comes as an empty block from peer 0. */
 struct net_sender {

@@ -69,6 +69,8 @@ struct ventilator {
     struct source *source;
     struct dispatcher *dispatcher;
     struct outboxes outboxes;
+    bool queued;        /* something was put into them since they were flushed */
+    uint64_t unsent_ns; /* when to try again what was not taken; NEVER: all was */
     struct stall stall;
     bool input_waits;      /* the source has nothing now: poll its descriptor */
     unsigned signals_seen; /* TERM and INT */
@@ -199,15 +201,20 @@ static void send_control(struct ventilator *v, uint64_t connection, struct block
                          uint64_t now_ns)
 {
     uint32_t given_up;
+    v->queued = true;
     if (outboxes_put(&v->outboxes, peer_of(connection), &block, &given_up))
         /* it reads nothing: over for us, and it is told to join again if it ever speaks */
         dispatcher_control_closed(v->dispatcher, connection_of(given_up), now_ns);
 }
 
-static size_t flush_control(struct ventilator *v)
+/* A ROUTER does not tell when a peer takes more. */
+static void flush_control(struct ventilator *v, uint64_t now_ns)
 {
+    if (!v->queued && now_ns < v->unsent_ns)
+        return;
+    v->queued = false;
     v->control_watch.look |= v->outboxes.by_peer.count > 0; /* sending may take in what came */
-    return outboxes_flush(&v->outboxes);
+    v->unsent_ns = outboxes_flush(&v->outboxes) ? now_ns + UNSENT_NS : NEVER;
 }
 
 static void do_actions(struct ventilator *v, uint64_t now_ns)
@@ -257,7 +264,7 @@ static void say_stall(struct ventilator *v, uint64_t now_ns)
         log_line("waiting: %s", why.text);
 }
 
-static void wait_for_events(struct ventilator *v, bool unsent)
+static void wait_for_events(struct ventilator *v)
 {
     struct poller poller = {0};
     poller_add_fd(&poller, v->signals.fd, POLLIN);
@@ -273,9 +280,7 @@ static void wait_for_events(struct ventilator *v, bool unsent)
         due_ns = earliest(due_ns, door_deadline(&v->door));
     }
     due_ns = earliest(due_ns, stall_deadline(&v->stall, dispatcher_moved_at(v->dispatcher)));
-    if (unsent) /* a ROUTER does not tell when a peer takes more */
-        due_ns = earliest(due_ns, clock_now_ns() + UNSENT_NS);
-    poller_wait(&poller, due_ns);
+    poller_wait(&poller, earliest(due_ns, v->unsent_ns));
 }
 
 static void loop(struct ventilator *v)
@@ -289,9 +294,9 @@ static void loop(struct ventilator *v)
         take_input(v, now_ns);
         do_actions(v, now_ns);
         say_stall(v, now_ns);
-        size_t unsent = flush_control(v);
+        flush_control(v, now_ns);
         if (!v->over)
-            wait_for_events(v, unsent > 0);
+            wait_for_events(v);
     }
 }
 
@@ -414,7 +419,7 @@ static void finish(struct ventilator *v)
 
 int ventilator_run(const struct ventilator_options *options)
 {
-    struct ventilator v = {.options = options, .status = 255};
+    struct ventilator v = {.options = options, .unsent_ns = NEVER, .status = 255};
     struct why why;
     if (start(&v, &why))
         log_line("%s", why.text);

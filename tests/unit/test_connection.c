@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/signals.h"
 #include "common/xalloc.h"
 #include "tests/unit/eventually.h"
@@ -89,4 +90,55 @@ Test(connection, that_only_sends_takes_in_what_its_descriptor_tells)
     connection_close(&c, 0);
     net_close(&server, 0);
     net_end(NET_END_LIMIT_MS, 0);
+}
+
+/* One round of its owner's loop, but for the sleep: whether it would have slept. */
+static bool turn(struct connection *c)
+{
+    struct poller poller = {0};
+    struct block *message;
+    while ((message = connection_receive(c)) != NULL)
+        block_release(&message);
+    connection_turn(c);
+    connection_flush(c);
+    connection_poll(c, &poller);
+    poller_wait(&poller, 0);
+    return !c->watch.look && !c->link_watch.look;
+}
+
+/* It kept the worker's loop busy as long as the sink was slower. */
+static void sleeps_while_nobody_reads(enum net_role server_role, enum net_role role)
+{
+    enum { MESSAGES = 64 };
+    void *server;
+    struct connection c = {0};
+    meet_as(&server, server_role, &c, role);
+    for (int i = 0; i < MESSAGES; i++)
+        send_large(&c);
+    eventually(turn(&c) && turn(&c) && turn(&c));
+    cr_assert_gt(connection_pending_bytes(&c), 0);
+    for (int got = 0; got < MESSAGES;) {
+        struct block *message = net_receive(server);
+        got += message != NULL;
+        block_release(&message);
+        struct poller poller = {0};
+        connection_poll(&c, &poller);
+        poller_wait(&poller, clock_now_ns() + NS_PER_MS);
+        turn(&c);
+    }
+    cr_assert_eq(connection_pending_bytes(&c), 0);
+    eventually(turn(&c) && turn(&c) && turn(&c));
+    connection_close(&c, 0);
+    net_close(&server, 0);
+    net_end(NET_END_LIMIT_MS, 0);
+}
+
+Test(connection, for_results_sleeps_while_the_sink_reads_nothing)
+{
+    sleeps_while_nobody_reads(NET_RESULTS_RECEIVER, NET_RESULTS_SENDER);
+}
+
+Test(connection, for_control_sleeps_while_the_ventilator_reads_nothing)
+{
+    sleeps_while_nobody_reads(NET_CONTROL_SERVER, NET_CONTROL_CLIENT);
 }
