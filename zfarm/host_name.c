@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "zfarm/host_name.h"
 
+#include <arpa/inet.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,6 +23,25 @@ static const char *slots_colon(const char *text)
     return bracket || strchr(text, ':') == colon ? colon : NULL; /* more: an IPv6 address */
 }
 
+/* With several colons it can be nothing else; of [USER@]ADDRESS[%INTERFACE]. */
+static bool is_ipv6(const char *text)
+{
+    struct in6_addr ignored;
+    char address[INET6_ADDRSTRLEN];
+    const char *at = strrchr(text, '@');
+    const char *begin = at ? at + 1 : text;
+    size_t size = strcspn(begin, "%");
+    if (size >= sizeof address)
+        return false;
+    snprintf(address, sizeof address, "%.*s", (int)size, begin);
+    return inet_pton(AF_INET6, address, &ignored) == 1;
+}
+
+static bool has_blank(const char *text)
+{
+    return text[strcspn(text, " \t")] != '\0';
+}
+
 enum error host_name_parse(struct host_name *name, const char *text, struct why *why)
 {
     const char *colon = slots_colon(text), *end = colon ? colon : text + strlen(text);
@@ -35,8 +56,11 @@ enum error host_name_parse(struct host_name *name, const char *text, struct why 
     bool brackets = bracket && bracket < end && end[-1] == ']';
     int before = brackets ? (int)(bracket - text) : 0;
     const char *host = brackets ? bracket + 1 : text, *host_end = brackets ? end - 1 : end;
+    bool odd =
+        has_blank(text) ||
+        (!brackets && (strpbrk(text, "[]") || (!colon && strchr(text, ':') && !is_ipv6(text))));
     /* No host of ssh begins like an option of ssh. */
-    if (text[0] == '-' || host[0] == '-' || (host == host_end && (brackets || !colon)))
+    if (odd || text[0] == '-' || host[0] == '-' || (host == host_end && (brackets || !colon)))
         return fail(why, ERR_INVALID, "\"%s\" is no host; give [USER@]HOST[:SLOTS]", text);
     if (colon && colon[1])
         name->slots = xstrdup(colon + 1);

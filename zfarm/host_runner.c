@@ -32,13 +32,15 @@ struct runner {
     struct words worker; /* its options, "--" and COMMAND, as they are there */
     char *plugin;        /* to be copied; NULL: none */
     struct signals signals;
-    char remote_dir[256];
-    char kind[64];    /* of the host: Linux-x86_64 */
-    bool has_program; /* it has a zfarm-worker of our version, in remote_program */
+    char name[32];        /* of our directory there */
+    char remote_dir[256]; /* "": not known */
+    char kind[64];        /* of the host: Linux-x86_64 */
+    bool has_program;     /* it has a zfarm-worker of our version, in remote_program */
     char remote_program[256];
     struct why last_words; /* of ssh */
     bool working;          /* the last step is under way */
-    bool refused, ended;   /* what its worker has done */
+    bool ended, refused;   /* what its worker has done */
+    int killed_by;         /* its worker: a signal, or 0 */
     unsigned interrupts;
     uint64_t end_by_ns; /* when ssh is killed; NEVER: it has its leash */
 };
@@ -62,13 +64,26 @@ static const char run_script[] =
     "rm -rf \"$d\"\n"
     "echo \"zfarm-ended: $s\" >&4\n";
 
+/* Sets d to our directory there. What stands in other command lines later must be plain, and the names of
+ * sockets in it are at most 107 bytes long. */
+static void put_dir(const struct runner *r, struct buf *script)
+{
+    buf_printf(script,
+               "d=${TMPDIR:-/tmp}\n"
+               "case $d in [!/]* | *[!A-Za-z0-9/._+@-]*) d=/tmp ;; esac\n"
+               "[ ${#d} -le 64 ] || d=/tmp\n"
+               "d=$d/%s\n",
+               r->name);
+}
+
 /* Step 1: the look, which leaves the script of step 3 in the private directory. */
 static void put_look(struct runner *r, struct buf *script)
 {
     char end[32];
     snprintf(end, sizeof end, "ZFARM-%016llx", (unsigned long long)random_u64());
+    put_dir(r, script);
     buf_put_text(script, "umask 077\n"
-                         "d=$(mktemp -d \"${TMPDIR:-/tmp}/zfarm-host-XXXXXX\") || exit 1\n"
+                         "mkdir \"$d\" || exit 1\n"
                          "w=$(command -v zfarm-worker)\n");
     buf_printf(script,
                "[ \"$(\"${w:-false}\" --version 2>/dev/null)\" = 'zfarm-worker %s' ] || w=\n",
@@ -113,7 +128,7 @@ static void heed_signals(struct runner *r, uint64_t now_ns)
         r->interrupts++;
         ssh_let_go(&r->ssh);
         if (r->end_by_ns == NEVER)
-            r->end_by_ns = now_ns + (r->working ? END_NS : 0);
+            r->end_by_ns = now_ns + END_NS; /* a look that is cut off could leave something */
     }
 }
 
@@ -178,25 +193,37 @@ static void hear_look(struct runner *r, const char *line)
     sscanf(line, "zfarm-host: %63s %255s %255s", r->kind, r->remote_dir, r->remote_program);
 }
 
+/* Has a shell there run the script, which is freed. */
+static enum error run_there(struct runner *r, struct buf *script, line_fn *out, struct why *why)
+{
+    int input = memfd_create("zfarm-script", MFD_CLOEXEC);
+    bool written = input >= 0 &&
+                   write(input, script->data, script->size) == (ssize_t)script->size &&
+                   lseek(input, 0, SEEK_SET) == 0;
+    buf_free(script);
+    enum error error = written
+                           ? step(r, "exec /bin/sh -s", input, out, why)
+                           : fail(why, ERR_IO, "cannot make a file in memory: %s", strerror(errno));
+    if (input >= 0)
+        close(input);
+    return error;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t size = strlen(text), end_size = strlen(end);
+    return size >= end_size && strcmp(text + size - end_size, end) == 0;
+}
+
 static enum error look(struct runner *r, struct why *why)
 {
     struct buf script = {0};
     put_look(r, &script);
-    int input = memfd_create("zfarm-look", MFD_CLOEXEC);
-    bool written = input >= 0 && write(input, script.data, script.size) == (ssize_t)script.size &&
-                   lseek(input, 0, SEEK_SET) == 0;
-    buf_free(&script);
-    enum error error = written
-                           ? step(r, "exec /bin/sh -s", input, hear_look, why)
-                           : fail(why, ERR_IO, "cannot make a file in memory: %s", strerror(errno));
-    if (input >= 0)
-        close(input);
+    enum error error = run_there(r, &script, hear_look, why);
     if (error)
         return error;
-    if (!is_plain_path(r->remote_dir)) {
-        r->remote_dir[0] = '\0';
-        return fail(why, ERR_IO, "its shell cannot make a private directory with mktemp");
-    }
+    if (!is_plain_path(r->remote_dir) || !ends_with(r->remote_dir, r->name))
+        return fail(why, ERR_IO, "its shell does not say where it has made our directory");
     struct utsname here;
     char ours[sizeof here];
     uname(&here);
@@ -246,8 +273,9 @@ static void hear_news(struct runner *r, const char *line)
 {
     int status;
     if (sscanf(line, "zfarm-ended: %d", &status) == 1) {
-        r->refused = status != 0;
         r->ended = true;
+        r->killed_by = status > 128 && status < 192 ? status - 128 : 0;
+        r->refused = status && !r->killed_by;
     } else if (strncmp(line, "zfarm-ready: ", strlen("zfarm-ready: ")) == 0) {
         ready_tell(READY_FD, line);
     }
@@ -263,6 +291,14 @@ static int work(struct runner *r, struct why *why)
 {
     static const char *const sockets[] = {"control", "gate", "results"};
     struct words options = {0};
+    if (!is_plain_path(r->dir) && !r->direct_port) {
+        fail(why, ERR_INVALID,
+             "ssh cannot forward to sockets in %s; set TMPDIR to a directory of letters, digits "
+             "and ._-+@ here",
+             r->dir);
+        log_line("%s: %s", r->host, why->text);
+        return HOST_REFUSED;
+    }
     words_add(&options, "-oExitOnForwardFailure=yes");
     for (size_t i = 0; !r->direct_port && i < sizeof sockets / sizeof *sockets; i++) {
         words_add(&options, "-R");
@@ -280,35 +316,43 @@ static int work(struct runner *r, struct why *why)
     int status = follow(r, hear_news, hear_words);
     if (r->refused)
         return HOST_REFUSED;
-    if (r->ended)
+    if (r->ended && !r->killed_by)
         return HOST_ENDED;
-    fail(why, ERR_CLOSED, "the ssh connection is gone (status %d)", status);
+    if (r->ended)
+        fail(why, ERR_CLOSED, "its worker was killed by signal %d; another one is started",
+             r->killed_by);
+    else
+        fail(why, ERR_CLOSED, "the ssh connection is gone (status %d)", status);
     return HOST_FAILED;
 }
 
-/* Nothing is left there when the last step could not be made. */
+/* Nothing is left there when the last step could not be made, or what the first one has done is not known. */
 static void clean(struct runner *r)
 {
     struct why ignored;
-    char *command = xasprintf("exec rm -rf %s", r->remote_dir);
+    struct buf script = {0};
+    put_dir(r, &script);
+    buf_put_text(&script, "rm -rf \"$d\"\n");
     r->end_by_ns = clock_now_ns() + END_NS;
-    step(r, command, -1, ignore, &ignored);
-    free(command);
+    run_there(r, &script, ignore, &ignored);
 }
 
 static int run(struct runner *r)
 {
     struct why why = {""};
     int status = HOST_FAILED;
-    if (!look(r, &why) && !copy(r, &why) && !r->interrupts)
+    enum error error = look(r, &why);
+    bool unknown = error && r->interrupts; /* else ssh could not even reach it */
+    error = error ? error : copy(r, &why);
+    if (!error && !r->interrupts)
         status = work(r, &why);
-    if (r->remote_dir[0] && !r->ended)
+    if ((r->remote_dir[0] || unknown) && !r->ended)
         clean(r);
     if (r->interrupts)
         return HOST_ENDED;
     if (status == HOST_FAILED)
         log_line("%s: %s", r->host, why.text);
-    return status;
+    return error == ERR_VERSION ? HOST_REFUSED : status;
 }
 
 static void take_worker(struct runner *r, char *const *words)
@@ -331,6 +375,7 @@ int host_runner_main(int argc, char **argv)
         log_line("%s", why.text);
         return HOST_FAILED;
     }
+    snprintf(r.name, sizeof r.name, "zfarm-host-%016llx", (unsigned long long)random_u64());
     r.direct_port = strtoull(argv[ARG_PORT], NULL, 10);
     take_worker(&r, argv + ARG_WORKER);
     ssh_init(&r.ssh, argv[ARG_SSH], r.host, &r.signals.before);

@@ -31,7 +31,10 @@ struct host {
     int ready_fd;      /* -1: it has said so, or is gone */
     uint64_t due_ns;   /* when it is started (again); NEVER: it runs, or is not to */
     uint64_t delay_ns; /* the last one */
+    bool by_option;    /* --host names it, so that it stays */
     bool in_file;
+    bool drains;
+    bool again;   /* it is started anew as soon as it has drained */
     bool refused; /* so its last worker ended */
 };
 
@@ -44,7 +47,7 @@ struct hosts {
     const char *dir; /* NULL: not begun */
     char *program;   /* ours */
     bool no_more;
-    struct timespec file_changed;
+    struct stat file_taken, file_seen;
     uint64_t look_ns;
 };
 
@@ -58,75 +61,157 @@ static struct host *find(struct hosts *h, const char *target)
     return NULL;
 }
 
-/* Takes over the name. */
-static void add(struct hosts *h, struct host_name *name, bool in_file)
+struct names {
+    struct host_name *items;
+    size_t count;
+};
+
+static void names_free(struct names *names)
 {
-    struct host *host = name->target ? find(h, name->target) : NULL;
-    if (!name->target) {
-        h->include_this = true;
-        free(h->this_slots);
-        h->this_slots = name->slots ? xstrdup(name->slots) : NULL;
-    } else if (host) {
-        host->in_file = host->in_file || in_file;
-    } else {
-        h->list = xrealloc(h->list, (h->count + 1) * sizeof *h->list);
-        h->list[h->count++] = (struct host){
-            .name = *name, .ready_fd = -1, .due_ns = h->dir ? 0 : NEVER, .in_file = in_file};
+    for (size_t i = 0; i < names->count; i++)
+        host_name_free(&names->items[i]);
+    free(names->items);
+}
+
+/* Appends those in `list`, which has commas between them and is cut up. */
+static enum error names_take(struct names *names, char *list, struct why *why)
+{
+    for (char *word; (word = strsep(&list, ","));) {
+        while (isspace((unsigned char)*word))
+            word++;
+        for (char *end = word + strlen(word); end > word && isspace((unsigned char)end[-1]);)
+            *--end = '\0';
+        struct host_name name;
+        enum error error = host_name_parse(&name, word, why);
+        if (error)
+            return error;
+        names->items = xrealloc(names->items, (names->count + 1) * sizeof *names->items);
+        names->items[names->count++] = name;
+    }
+    return ERR_NONE;
+}
+
+static bool same_slots(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+/* It ends what it is at; told twice, a runner would end at once. */
+static void drain(struct host *host)
+{
+    if (!host->drains)
+        process_signal(&host->runner, SIGTERM);
+    host->drains = host->runner.pid != 0;
+    host->due_ns = NEVER;
+}
+
+static void start_anew(struct host *host)
+{
+    drain(host);
+    host->again = host->drains;
+    host->delay_ns = 0;
+    host->due_ns = host->again ? NEVER : 0;
+}
+
+static void change_slots(struct hosts *h, struct host *host, struct host_name *name)
+{
+    if (same_slots(host->name.slots, name->slots))
+        return;
+    char *before = host->name.slots;
+    host->name.slots = name->slots;
+    name->slots = before;
+    if (!h->dir)
+        return;
+    log_line("%s has another number of tasks at a time: it ends what it is at, and begins anew",
+             host->name.target);
+    start_anew(host);
+}
+
+static void add_this(struct hosts *h, const struct host_name *name)
+{
+    if (h->dir && (!h->include_this || !same_slots(h->this_slots, name->slots))) {
+        log_line("this machine is taken in, and its number of tasks changed, only at the start");
         return;
     }
-    host_name_free(name);
+    h->include_this = true;
+    free(h->this_slots);
+    h->this_slots = name->slots ? xstrdup(name->slots) : NULL;
+}
+
+/* Takes what it needs of the name, which the caller frees. */
+static struct host *add(struct hosts *h, struct host_name *name)
+{
+    struct host *host = find(h, name->target);
+    if (host) {
+        change_slots(h, host, name);
+        return host;
+    }
+    h->list = xrealloc(h->list, (h->count + 1) * sizeof *h->list);
+    host = &h->list[h->count++];
+    *host = (struct host){.name = *name, .ready_fd = -1, .due_ns = h->dir ? 0 : NEVER};
+    *name = (struct host_name){0};
+    return host;
 }
 
 static enum error add_list(struct hosts *h, const char *list, struct why *why)
 {
-    char *words = xstrdup(list), *rest = words;
-    enum error error = ERR_NONE;
-    for (char *word; !error && (word = strsep(&rest, ","));) {
-        struct host_name name;
-        error = host_name_parse(&name, word, why);
-        if (!error)
-            add(h, &name, false);
-    }
+    char *words = xstrdup(list);
+    struct names names = {0};
+    enum error error = names_take(&names, words, why);
+    for (size_t i = 0; !error && i < names.count; i++)
+        if (names.items[i].target)
+            add(h, &names.items[i])->by_option = true;
+        else
+            add_this(h, &names.items[i]);
+    names_free(&names);
     free(words);
     return error;
 }
 
 /* ---- the file ---- */
 
-/* One host a line; # begins a remark. */
-static enum error take_line(struct hosts *h, char *line, bool *wanted, size_t wanted_count,
-                            struct why *why)
+/* Hosts of a line; # begins a remark. */
+static enum error take_line(struct names *names, char *line, struct why *why)
 {
-    struct host_name name;
     line[strcspn(line, "#\n")] = '\0';
-    while (isspace((unsigned char)*line))
-        line++;
-    for (char *end = line + strlen(line); end > line && isspace((unsigned char)end[-1]);)
-        *--end = '\0';
-    if (!*line)
-        return ERR_NONE;
-    enum error error = host_name_parse(&name, line, why);
-    if (error)
-        return error;
-    struct host *known = name.target ? find(h, name.target) : NULL;
-    if (known && (size_t)(known - h->list) < wanted_count)
-        wanted[known - h->list] = true;
-    add(h, &name, true);
-    return ERR_NONE;
+    return line[strspn(line, " \t\r\f\v")] ? names_take(names, line, why) : ERR_NONE;
 }
 
-/* Who is no longer in the file drains. */
-static void let_go_of(struct hosts *h, const bool *wanted, size_t count)
+/* Who was in the file and is no longer drains. */
+static void let_go_of(struct hosts *h, const struct names *names)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < h->count; i++) {
         struct host *host = &h->list[i];
-        if (!host->in_file || wanted[i])
+        bool stays = !host->in_file;
+        for (size_t at = 0; at < names->count && !stays; at++)
+            stays =
+                names->items[at].target && strcmp(names->items[at].target, host->name.target) == 0;
+        if (stays)
+            continue;
+        host->in_file = false;
+        if (host->by_option)
             continue;
         log_line("%s is no longer in %s: it ends what it is at", host->name.target,
                  h->options.file);
-        host->in_file = false;
-        host->due_ns = NEVER;
-        process_signal(&host->runner, SIGTERM);
+        drain(host);
+        host->again = false;
+    }
+}
+
+static void apply(struct hosts *h, struct names *names)
+{
+    let_go_of(h, names);
+    for (size_t i = 0; i < names->count; i++) {
+        if (!names->items[i].target) {
+            add_this(h, &names->items[i]);
+            continue;
+        }
+        size_t before = h->count;
+        struct host *host = add(h, &names->items[i]);
+        bool is_back = h->count == before && h->dir && !host->in_file && !host->by_option;
+        host->in_file = true;
+        if (is_back)
+            start_anew(host);
     }
 }
 
@@ -141,19 +226,25 @@ static enum error read_file(struct hosts *h, struct why *why)
             fclose(file);
         return error;
     }
-    h->file_changed = status.st_mtim;
-    size_t count = h->count, capacity = 0;
-    bool *wanted = xcalloc(count + 1, sizeof *wanted);
+    h->file_taken = status;
+    size_t capacity = 0;
     char *line = NULL;
+    struct names names = {0};
     enum error error = ERR_NONE;
     while (!error && getline(&line, &capacity, file) >= 0)
-        error = take_line(h, line, wanted, count, why);
+        error = take_line(&names, line, why);
     if (!error)
-        let_go_of(h, wanted, count);
+        apply(h, &names);
+    names_free(&names);
     free(line);
-    free(wanted);
     fclose(file);
     return error;
+}
+
+static bool is_unchanged(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 static void look_into_file(struct hosts *h, uint64_t now_ns)
@@ -163,10 +254,11 @@ static void look_into_file(struct hosts *h, uint64_t now_ns)
     if (!h->options.file || h->no_more || now_ns < h->look_ns)
         return;
     h->look_ns = now_ns + LOOK_NS;
-    if (stat(h->options.file, &status) || (status.st_mtim.tv_sec == h->file_changed.tv_sec &&
-                                           status.st_mtim.tv_nsec == h->file_changed.tv_nsec))
+    if (stat(h->options.file, &status) || is_unchanged(&status, &h->file_taken))
         return;
-    if (read_file(h, &why))
+    bool is_whole = is_unchanged(&status, &h->file_seen); /* else somebody is just writing it */
+    h->file_seen = status;
+    if (is_whole && read_file(h, &why))
         log_line("%s; the hosts stay as they are", why.text);
 }
 
@@ -279,8 +371,10 @@ static void hear(struct host *host)
     struct pollfd item = {.fd = host->ready_fd, .events = POLLIN};
     if (host->ready_fd < 0 || poll(&item, 1, 0) <= 0)
         return;
-    if (read(host->ready_fd, &letter, 1) == 1)
+    if (read(host->ready_fd, &letter, 1) == 1) {
         host->delay_ns = 0;
+        host->refused = false;
+    }
     close(host->ready_fd);
     host->ready_fd = -1;
 }
@@ -326,10 +420,16 @@ bool hosts_reaped(struct hosts *hosts, pid_t pid, int status, bool over, uint64_
         close(host->ready_fd);
     host->ready_fd = -1;
     host->runner.pid = 0;
+    host->drains = false;
     host->refused = WIFEXITED(status) && WEXITSTATUS(status) == HOST_REFUSED;
     bool ended = WIFEXITED(status) && WEXITSTATUS(status) == HOST_ENDED;
-    if (!over && !ended && !hosts->no_more)
+    if (over || hosts->no_more)
+        return true;
+    if (host->again)
+        host->due_ns = now_ns;
+    else if (!ended)
         wait_before_next(host, now_ns);
+    host->again = false;
     return true;
 }
 

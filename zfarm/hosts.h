@@ -14,8 +14,9 @@
  *
  *     off -> starting -> ready -> (ended: off for good) or (failed: waits, then starting again)
  *
- * A file of hosts is looked at each second: what is new in it is started, what is gone from it
- * drains. */
+ * A file of hosts is looked at each second, and taken in when two looks find the same: what is new in it is
+ * started, what is gone from it drains unless --host names it too, and what has another number of slots drains
+ * and is started anew. */
 
 struct hosts_options {
     const struct words *names;  /* --host: each may be several with commas between */

@@ -15,8 +15,12 @@
 
 enum { CHUNK = 4096, LINE_MAX_BYTES = 64 << 10 };
 
-static const char *const own_options[] = {"-T", "-oBatchMode=yes", "-oServerAliveInterval=5",
-                                          "-oServerAliveCountMax=3", NULL};
+static const char *const own_options[] = {"-T",
+                                          "-oBatchMode=yes",
+                                          "-oServerAliveInterval=5",
+                                          "-oServerAliveCountMax=3",
+                                          "-oRemoteCommand=none",
+                                          NULL};
 
 void ssh_init(struct ssh *ssh, const char *program, const char *host, const sigset_t *mask)
 {

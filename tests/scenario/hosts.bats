@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MPL-2.0
 # zfarm run --host: workers by ssh. The ssh here is a script that runs the other side on this machine, each
-# host with a home and temporary files of its own; tests/cluster/ssh.bats has a real one and real hosts.
+# host with temporary files of its own (SSH_TMP: these); tests/cluster/ssh.bats has a real one and real hosts.
 # shellcheck disable=SC2016,SC2154 # a quoted variable is another shell's; bats sets stderr
 load helpers
 load farm
@@ -26,12 +26,13 @@ if [[ $host == lost* && ! -e $SSH_FOUND ]]; then
   exit 255
 fi
 mkdir -p "$SSH_HOSTS/$host"
-export TMPDIR=$SSH_HOSTS/$host SSH_CONNECTION='127.0.0.1 40000 127.0.0.1 22'
+export TMPDIR=${SSH_TMP:-$SSH_HOSTS/$host} SSH_CONNECTION='127.0.0.1 40000 127.0.0.1 22'
 for forward in "${forwards[@]}"; do
   ln -s "${forward#*:}" "${forward%%:*}"
 done
 echo "welcome to $host" # as some logins do
-exec bash -c "$*"
+[[ $host != slow* ]] || sed '/^mkdir/s/$/; sleep 1/' | { exec bash -c "$*"; }
+[[ $host == slow* ]] || exec bash -c "$*"
 SH
   chmod +x ssh
   export SSH_LOG=$PWD/ssh.log SSH_FOUND=$PWD/found SSH_HOSTS=$PWD/h
@@ -125,19 +126,146 @@ begun_by() { [[ $(find . -maxdepth 1 -name 'begun.*' | wc -l) == "$1" ]]; }
 @test "hosts come and go with their file while it runs" {
   ssh_script
   printf '%s\n' '# ours' alpha:1 >hosts
-  mkfifo held
-  start feeder bash -c 'exec >held; while [[ ! -e go ]]; do echo $((++n)); sleep 0.01; done; echo $n >total'
-  start run zfarm run --ssh ./ssh --hosts hosts -a held -- sh -c 'echo {} >>log.${TMPDIR##*/}'
+  hosts_run
   wait_for 10 test -s log.alpha
   printf '%s\n' 'beta:1 # new' >hosts
   wait_for 10 test -s log.beta
   wait_for 10 says run.err 'alpha is no longer in hosts'
   wait_for 10 nothing_left alpha
+  hosts_run_ends
+  nothing_left beta
+}
+
+# hosts_run SCRIPT: a run whose hosts are in `hosts`, until `go`; each task notes its number in log.HOST.
+hosts_run() {
+  mkfifo held
+  start feeder bash -c 'exec >held; while [[ ! -e go ]]; do echo $((++n)); sleep 0.01; done; echo $n >total'
+  start run zfarm run --ssh ./ssh --hosts hosts "$@" -a held -- sh -c 'echo {} >>log.${TMPDIR##*/}'
+}
+
+hosts_run_ends() {
   touch go
   ends feeder 5 0
   ends run 20 0
-  one_each <(cat log.alpha log.beta) "$(<total)"
-  nothing_left beta
+  one_each <(cat log.*) "$(<total)"
+}
+
+# log_grows HOST: tasks run there.
+log_grows() {
+  local lines
+  lines=$(wc -l <"log.$1")
+  wait_for 10 lines_reach "log.$1" $((lines + 5))
+}
+
+@test "a host that was taken out of the file and comes back works again, also while it still drains" {
+  ssh_script
+  printf 'alpha:1\nbeta:1\n' >hosts
+  hosts_run
+  wait_for 10 test -s log.alpha
+  wait_for 10 test -s log.beta
+  echo alpha:1 >hosts
+  wait_for 10 nothing_left beta
+  echo 'alpha:1, beta:1' >hosts
+  log_grows beta
+  hosts_run_ends
+}
+
+@test "of a file with a fault nothing is taken in, and what --host names stays whatever the file says" {
+  ssh_script
+  printf 'alpha:1\nbeta:1\n' >hosts
+  hosts_run --host alpha:1
+  wait_for 10 test -s log.alpha
+  wait_for 10 test -s log.beta
+  printf 'gamma:1\nbeta:x\n' >hosts
+  wait_for 10 says run.err '; the hosts stay as they are'
+  log_grows beta
+  : >hosts
+  wait_for 10 says run.err 'beta is no longer in hosts'
+  log_grows alpha
+  run ! says run.err 'alpha is no longer'
+  run ! test -e log.gamma
+  hosts_run_ends
+}
+
+@test "a host whose number of tasks changes in the file ends what it is at, and begins anew" {
+  ssh_script
+  echo alpha:1 >hosts
+  hosts_run
+  wait_for 10 test -s log.alpha
+  echo alpha:3 >hosts
+  wait_for 10 says run.err 'alpha has another number of tasks at a time'
+  log_grows alpha
+  hosts_run_ends
+}
+
+@test "a worker that is killed on its host is replaced, however often" {
+  ssh_script
+  mkfifo held go
+  start feeder bash -c 'exec >held; seq 60; read -r <go'
+  start run zfarm run --ssh ./ssh --host alpha:1 -a held -- sh -c 'echo {} >>begun; sleep 0.1; echo {}'
+  local round
+  for round in 1 2; do
+    wait_for 20 lines_reach begun $((round * 10))
+    kill -s KILL "$(worker_of_host)"
+    wait_for 10 says_times run.err 'alpha: its worker was killed by signal 9; another one is started' "$round"
+  done
+  wait_for 30 lines_reach run.out 60
+  echo >go
+  ends run 20 0
+  one_each run.out 60
+  nothing_left alpha
+}
+
+# worker_of_host: the zfarm-worker below the run's host.
+worker_of_host() {
+  local -a below
+  read -ra below <<<"${pid_of[run]}"
+  while ((${#below[@]})); do
+    [[ $(</proc/"${below[0]}"/comm) != zfarm-worker ]] || { echo "${below[0]}"; return; }
+    # shellcheck disable=SC2207 # numbers
+    below=("${below[@]:1}" $(children_of "${below[0]}"))
+  done
+}
+
+says_times() { (($(grep -c -- "$2" "$1") >= $3)); }
+
+@test "a host whose TMPDIR is odd: nothing but our own directory is made or removed" {
+  ssh_script
+  mkdir -p 'odd/a b'
+  touch odd/a_file 'odd/a b/precious'
+  mkdir odd/a
+  touch odd/a/precious
+  SSH_TMP="$PWD/odd/a b" zfarm run --ssh ./ssh --host alpha:1 -- echo {} ::: 1 >out
+  SSH_TMP=$PWD/$(printf 'x%.0s' {1..90}) zfarm run --ssh ./ssh --host alpha:1 -- echo {} ::: 2 >>out
+  same out <(printf '%s\n' 1 2)
+  same <(cd odd; find . -type f | sort) <(printf '%s\n' './a b/precious' ./a/precious ./a_file)
+  local name
+  name=$(grep -o 'zfarm-host-[0-9a-f]*' ssh.log | sort -u)
+  ((${#name} > 0))
+  for name in $name; do [[ ! -e /tmp/$name ]]; done
+}
+
+@test "a run that is interrupted while it looks at its host leaves nothing there" {
+  ssh_script
+  start run zfarm run --ssh ./ssh --host slow:1 -- echo {} ::: 1
+  wait_for 10 some_left slow
+  send TERM run
+  send INT run
+  ends run 20 255
+  nothing_left slow
+}
+
+some_left() { ! nothing_left "$1"; }
+
+@test "a host of another architecture is said, and it is over when all are" {
+  ssh_script
+  mkdir other
+  printf '#!/bin/sh\necho Other\n' >other/uname
+  chmod +x other/uname
+  for name in zfarm zfarm-ventilator zfarm-worker zfarm-sink; do ln -s "$(command -v "$name")" .; done
+  PATH=$PWD/other:/usr/bin:/bin run -255 --separate-stderr timeout 20 ./zfarm run --ssh ./ssh --host alpha -- echo ::: 1
+  [[ $stderr == *"alpha: it is Other-Other and this zfarm is for "* ]]
+  nothing_left alpha
 }
 
 @test "an ssh that is killed takes its worker along; its tasks are run again, and the host comes back" {
@@ -171,7 +299,7 @@ begun_by() { [[ $(find . -maxdepth 1 -name 'begun.*' | wc -l) == "$1" ]]; }
 
 @test "what is no host is refused in words" {
   local host
-  for host in alpha:x alpha:0 -v ''; do
+  for host in alpha:x alpha:0 -v '' '[::1' alpha:1:2 'al pha'; do
     run -255 --separate-stderr zfarm run --host="$host" -- true ::: 1
     [[ $stderr == *"no host"* ]]
   done
