@@ -25,7 +25,19 @@ static enum error cannot(const char *path, int error, struct why *why)
                     "there is no %.300s: make a farm's keys with \"zfarm keys DIR\", and give "
                     "--keys the directory of this program in it, such as DIR/worker",
                     path);
-    return fail(why, ERR_ACCESS, "cannot read %.300s: %s", path, strerror(error));
+    return fail(why, error == EACCES || error == EPERM ? ERR_ACCESS : ERR_IO,
+                "cannot read %.300s: %s", path, strerror(error));
+}
+
+/* Whoever owns a file can do anything to it, whatever its mode. */
+static enum error check_owner(const char *path, const struct stat *status, struct why *why)
+{
+    if (status->st_uid == geteuid() || status->st_uid == 0)
+        return ERR_NONE;
+    return fail(why, ERR_ACCESS,
+                "%.300s belongs to another user (%u), who can change and read it: chown it to the "
+                "user that runs this (%u)",
+                path, status->st_uid, geteuid());
 }
 
 enum error keys_check_directory(const char *path, struct why *why)
@@ -40,7 +52,7 @@ enum error keys_check_directory(const char *path, struct why *why)
                     "others can change %.300s (its mode is %o), so the keys in it prove nothing: "
                     "chmod go-w it",
                     path, status.st_mode & 07777U);
-    return ERR_NONE;
+    return check_owner(path, &status, why);
 }
 
 /* Reads the whole of a small file into `text`. Nobody but its owner may do to it what `forbidden`
@@ -57,9 +69,12 @@ static enum error read_file(const char *path, mode_t forbidden, char text[static
         return error;
     }
     ssize_t size = -1;
-    if (S_ISREG(status.st_mode) && !(status.st_mode & forbidden))
+    enum error error = check_owner(path, &status, why);
+    if (!error && S_ISREG(status.st_mode) && !(status.st_mode & forbidden))
         size = read(fd, text, CERTIFICATE_MAX);
     close(fd);
+    if (error)
+        return error;
     if (status.st_mode & forbidden)
         return fail(why, ERR_ACCESS,
                     "others can %s %.300s (its mode is %o): chmod %s it, and make new keys if "

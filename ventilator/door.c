@@ -28,20 +28,23 @@ static unsigned role_of(const char *name)
     return strcmp(end, ".sink") == 0 ? KEY_SINK : 0;
 }
 
-static void admit(struct door *door, const char *name, struct admitted *to)
+/* ERR_IO: it cannot be read just now. */
+static enum error admit(struct door *door, const char *name, struct admitted *to)
 {
     struct key key;
     struct why why;
     char *path = xasprintf("%s/%s", door->directory, name);
     unsigned role = role_of(name);
+    enum error error = role ? keys_read_public(path, &key, &why) : ERR_NONE;
     if (role == 0)
         log_line("%s admits nobody: its name ends neither with .worker nor with .sink", path);
-    else if (keys_read_public(path, &key, &why))
+    else if (error)
         log_line("%s", why.text);
     else if (!admitted_add(to, &key, role))
         log_line("%s admits nobody: there are as many keys as there may be (%d)", path,
                  ADMITTED_MAX);
     free(path);
+    return error == ERR_IO ? error : ERR_NONE;
 }
 
 /* Changes when a file comes, goes or is written. */
@@ -66,15 +69,38 @@ static uint64_t signature_of(DIR *files)
     return signature;
 }
 
-static void read_all(struct door *door, DIR *files)
+/* What was admitted before and is in both. */
+static void keep_common(const struct admitted *before, struct admitted *now)
+{
+    struct admitted common = {0};
+    for (size_t i = 0; i < now->count; i++) {
+        unsigned roles = now->items[i].roles & admitted_roles(before, &now->items[i].key);
+        if (roles)
+            admitted_add(&common, &now->items[i].key, roles);
+    }
+    admitted_free(now);
+    *now = common;
+}
+
+/* Others may have put keys into a directory that is not trusted: they are not taken, but removed ones go.
+ * False: not all could be read; then all stays as it was. */
+static bool read_all(struct door *door, DIR *files, bool trusted)
 {
     struct admitted admitted = {0};
+    enum error error = ERR_NONE;
     rewinddir(files);
-    for (struct dirent *file; (file = readdir(files));)
+    for (struct dirent *file; !error && (file = readdir(files));)
         if (file->d_name[0] != '.')
-            admit(door, file->d_name, &admitted);
+            error = admit(door, file->d_name, &admitted);
+    if (error) {
+        admitted_free(&admitted);
+        return false;
+    }
+    if (!trusted)
+        keep_common(&door->admitted, &admitted);
     admitted_free(&door->admitted);
     door->admitted = admitted;
+    return true;
 }
 
 static void count(const struct door *door, size_t *workers, size_t *sinks)
@@ -87,25 +113,26 @@ static void count(const struct door *door, size_t *workers, size_t *sinks)
 }
 
 /* Whether something in the directory has changed, which is taken in then. A directory that is gone
- * admits nobody; one that cannot be read just now, whom it admitted before. */
+ * admits nobody; one that cannot be read just now, whom it admitted before; one that others can change,
+ * nobody else. */
 static bool look(struct door *door)
 {
     struct why why;
     enum error error = keys_check_directory(door->directory, &why);
-    DIR *files = error ? NULL : opendir(door->directory);
-    if (!files && error != ERR_NOT_FOUND) {
-        if (!door->unreadable)
-            log_line("the keys that were admitted stay so: %s", error ? why.text : strerror(errno));
-        door->unreadable = true;
+    bool trusted = !error;
+    DIR *files = error == ERR_NOT_FOUND ? NULL : opendir(door->directory);
+    if (error != ERR_NOT_FOUND && (error || !files) && !door->unreadable)
+        log_line("nobody new is admitted: %s", error ? why.text : strerror(errno));
+    door->unreadable = error != ERR_NOT_FOUND && (error || !files);
+    if (!files && error != ERR_NOT_FOUND)
         return false;
-    }
-    uint64_t signature = files ? signature_of(files) : 0;
+    uint64_t signature = files ? signature_of(files) + trusted : 0;
     bool changed = signature != door->signature;
     door->signature = signature;
-    door->unreadable = false;
-    if (changed && files)
-        read_all(door, files);
-    else if (changed)
+    if (changed && files) {
+        changed = read_all(door, files, trusted);
+        door->signature = changed ? signature : 0;
+    } else if (changed)
         admitted_free(&door->admitted);
     if (files)
         closedir(files);

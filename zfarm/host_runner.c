@@ -255,7 +255,7 @@ static enum error copy(struct runner *r, struct why *why)
     words_free(&argv);
     if (error)
         return error;
-    char *command = xasprintf("exec tar -xf - -C %s", r->remote_dir);
+    char *command = xasprintf("exec tar -xof - -C %s", r->remote_dir);
     error = step(r, command, input, ignore, why);
     free(command);
     close(input);

@@ -48,10 +48,13 @@ static enum error cannot(const char *verb, const char *path, struct why *why)
                 strerror(errno));
 }
 
+/* What is there already must be nobody else's to change. */
 static enum error make_directory(const char *path, struct why *why)
 {
-    return mkdir(path, 0700) && errno != EEXIST ? cannot("make the directory", path, why)
-                                                : ERR_NONE;
+    if (mkdir(path, 0700) == 0)
+        return ERR_NONE;
+    return errno == EEXIST ? keys_check_directory(path, why)
+                           : cannot("make the directory", path, why);
 }
 
 static enum error check_name(const char *name, struct why *why)
@@ -163,7 +166,16 @@ static enum error make(const char *farm, const struct member *member, struct why
     return error;
 }
 
-static enum error tell(const struct member *member, bool made, struct why *why)
+static bool is_admitted(const char *farm, const struct member *member)
+{
+    char *path =
+        xasprintf("%s/ventilator/" KEYS_ADMITTED "/%s.%s", farm, member->name, member->role);
+    bool found = access(path, F_OK) == 0;
+    free(path);
+    return found;
+}
+
+static enum error tell(const char *farm, const struct member *member, bool made, struct why *why)
 {
     char fingerprint[KEY_FINGERPRINT_SIZE];
     struct keys keys;
@@ -172,8 +184,10 @@ static enum error tell(const struct member *member, bool made, struct why *why)
         return error;
     key_fingerprint(&keys.own.public, fingerprint);
     explicit_bzero(&keys, sizeof keys);
-    printf("%s: %s for zfarm-%s, key=%s\n", member->directory, made ? "made" : "is there already",
-           member->role, fingerprint);
+    bool shut_out = strcmp(member->role, "ventilator") != 0 && !is_admitted(farm, member);
+    printf("%s: %s for zfarm-%s, key=%s%s\n", member->directory, made ? "made" : "is there already",
+           member->role, fingerprint,
+           shut_out ? "; it is revoked: to make a new one remove the directory first" : "");
     return ERR_NONE;
 }
 
@@ -185,7 +199,7 @@ static enum error provide(const char *farm, const char *name, const char *role, 
     bool missing = access(member.directory, F_OK) != 0;
     enum error error = missing ? make(farm, &member, why) : ERR_NONE;
     if (!error && tells)
-        error = tell(&member, missing, why);
+        error = tell(farm, &member, missing, why);
     free(member.directory);
     free(member.unfinished);
     return error;

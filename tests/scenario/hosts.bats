@@ -79,7 +79,7 @@ log_has() { grep -q "$1" ssh.log; }
   seq 100 | ./zfarm run --ssh ./ssh --host alpha -k --plugin ./multiply.so 3 >out 2>err
   PATH=$found
   same out <(seq 3 3 300)
-  log_has 'alpha exec tar -xf'
+  log_has 'alpha exec tar -xof'
   nothing_left alpha
 }
 
