@@ -81,8 +81,7 @@ static enum error open_joblog(struct outputs *o, struct why *why)
     if (error)
         return error;
     o->has_joblog = true;
-    if (!continued)
-        joblog_put_header(writer_buf(&o->joblog));
+    o->joblog_is_new = !continued;
     return ERR_NONE;
 }
 
@@ -199,6 +198,7 @@ static void accept_in_order(struct outputs *o, const struct result *r)
 
 void outputs_accept(struct outputs *o, const struct result *result)
 {
+    outputs_begin(o);
     if (o->broken && !o->store)
         return;
     if (o->store)
@@ -220,6 +220,16 @@ void outputs_accept(struct outputs *o, const struct result *result)
         format(o, result, writer_buf(&o->out), writer_buf(&o->err));
     if (o->has_joblog)
         joblog_put(writer_buf(&o->joblog), result);
+}
+
+void outputs_begin(struct outputs *o)
+{
+    if (o->begun)
+        return;
+    o->begun = true;
+    writer_begin(&o->out, NULL); /* an error comes again with the first write */
+    if (o->has_joblog && o->joblog_is_new)
+        joblog_put_header(writer_buf(&o->joblog));
 }
 
 void outputs_skip(struct outputs *o, const struct seqset *tasks)

@@ -55,7 +55,8 @@ enum { OUTPUTS_STEPS = 64, OUTPUTS_WRITERS = 3 };
 struct outputs {
     struct outputs_options options;
     struct writer out, err, joblog;
-    bool has_joblog;
+    bool has_joblog, joblog_is_new;
+    bool begun;
     struct text text;
     struct order *order; /* NULL without keep_order */
     struct buf scratch_out, scratch_err;
@@ -81,6 +82,9 @@ void outputs_close(struct outputs *o);
 /* What the sink must ask workers for (enum result_want). */
 unsigned outputs_wants(const struct outputs_options *options);
 
+/* The job goes on here: what an earlier run has left in files goes. Called by outputs_accept, and to be called
+ * when a job ends that has no results. */
+void outputs_begin(struct outputs *o);
 /* A result. Those that are not final are history, which jsonl shows where it happened, also with
  * keep_order: to put it in order it would have to be kept for as long as the task is tried again. */
 void outputs_accept(struct outputs *o, const struct result *result);

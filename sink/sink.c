@@ -285,6 +285,7 @@ static void do_actions(struct sink *s, uint64_t now_ns)
             connection_send(&s->control, &action.block);
             break;
         case COLLECTOR_FLUSH:
+            outputs_begin(&s->outputs);
             outputs_skip(&s->outputs, collector_not_run(s->collector));
             s->flushing = true;
             break;

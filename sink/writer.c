@@ -30,10 +30,19 @@ static void init(struct writer *w, int fd, bool owns_fd, const char *name)
 enum error writer_open(struct writer *w, const char *path, struct why *why)
 {
     *w = (struct writer){.fd = -1};
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666);
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY, 0666);
     if (fd < 0)
         return fail(why, ERR_IO, "cannot open %s for writing: %s", path, strerror(errno));
     init(w, fd, true, path);
+    w->old = w->plain;
+    return ERR_NONE;
+}
+
+enum error writer_begin(struct writer *w, struct why *why)
+{
+    if (w->old && ftruncate(w->fd, 0))
+        return fail(why, ERR_IO, "cannot empty %s: %s", w->name, strerror(errno));
+    w->old = false;
     return ERR_NONE;
 }
 
@@ -181,6 +190,9 @@ enum error writer_flush(struct writer *w, struct why *why)
     size_t most = w->plain ? WRITE_MAX : PIPE_BUF;
     uint64_t enough = w->written + TURN_MAX;
     w->blocked = w->tired = false;
+    enum error error = writer_pending(w) ? writer_begin(w, why) : ERR_NONE;
+    if (error)
+        return error;
     while (writer_pending(w)) {
         w->tired = w->written >= enough;
         w->blocked = !w->tired && !takes_more(w);

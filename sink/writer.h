@@ -34,6 +34,7 @@ struct writer {
     int fd;
     bool owns_fd;
     bool plain;   /* a regular file: write without asking */
+    bool old;     /* what an earlier run has left is still in it */
     bool blocked; /* the last flush ended because it takes no more now */
     bool tired;   /* or because it had written enough for one turn */
     char *name;   /* for messages */
@@ -45,7 +46,8 @@ struct writer {
     uint64_t written;   /* bytes, since the writer was opened */
 };
 
-/* Creates or truncates the file `path`. ERR_IO: `why` says what to do, w is closed. Opening a FIFO
+/* Creates the file `path`, or empties it before anything is written or at writer_begin: a sink that is not taken
+ * leaves what there is. ERR_IO: `why` says what to do, w is closed. Opening a FIFO
  * waits for its reader, as a shell's `>` does; everything else does not block. */
 enum error writer_open(struct writer *w, const char *path, struct why *why);
 /* Opens the file `path` to go on behind its first `length` bytes; what is behind them is cut off. ERR_IO
@@ -56,6 +58,9 @@ void writer_use(struct writer *w, int fd, const char *name);
 /* Frees all, pending bytes too, and closes what writer_open opened. Takes a zero-initialised one.
  */
 void writer_close(struct writer *w);
+
+/* Empties what writer_open has found. ERR_IO: it cannot be. */
+enum error writer_begin(struct writer *w, struct why *why);
 
 /* Where to append. Nothing but appending is allowed on it. */
 struct buf *writer_buf(struct writer *w);

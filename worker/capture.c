@@ -46,6 +46,16 @@ static enum error append(struct capture *capture, const char *tmpdir, struct byt
     return error;
 }
 
+/* The task has failed and its output is not whole: of what is in the file only the beginning stays, so that the
+ * disk that is full has the room. */
+static void cut(struct capture *capture)
+{
+    if (capture->file < 0 || capture->size <= MEMORY_KEPT_MAX)
+        return;
+    if (ftruncate(capture->file, MEMORY_KEPT_MAX) == 0)
+        capture->size = MEMORY_KEPT_MAX;
+}
+
 enum capture_state capture_add(struct capture *capture, const struct capture_limits *limits,
                                struct bytes bytes, struct why *why)
 {
@@ -54,7 +64,10 @@ enum capture_state capture_add(struct capture *capture, const struct capture_lim
         bytes.size = limits->output_max - capture->size;
         state = CAPTURE_TOO_LARGE;
     }
-    return append(capture, limits->tmpdir, bytes, why) ? CAPTURE_NO_ROOM : state;
+    if (!append(capture, limits->tmpdir, bytes, why))
+        return state;
+    cut(capture);
+    return CAPTURE_NO_ROOM;
 }
 
 /* A full disk still lets us write over what is there, and that is longer than any line of ours. */

@@ -24,7 +24,7 @@ struct capture_limits {
 enum capture_state {
     CAPTURE_WHOLE,
     CAPTURE_TOO_LARGE, /* the first output_max bytes are kept */
-    CAPTURE_NO_ROOM,   /* the temporary directory took no more; `why` says it; what fit is kept */
+    CAPTURE_NO_ROOM, /* the temporary directory took no more; `why` says it; the beginning is kept */
 };
 
 void capture_init(struct capture *capture);

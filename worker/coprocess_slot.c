@@ -78,7 +78,7 @@ static void start_later(struct coprocess_shared *shared, struct coprocess_slot *
     uint64_t delay_ns = restart_first_ns << (slot->failures < 8 ? slot->failures : 8);
     slot->state = COPROCESS_DOWN;
     slot->look_ns = now_ns + (delay_ns < restart_max_ns ? delay_ns : restart_max_ns);
-    if (++slot->failures >= START_TRIES && !slot->answered_ever)
+    if (++slot->failures >= START_TRIES && !shared->answered_ever)
         give_up(shared, slot);
 }
 
@@ -159,7 +159,7 @@ static void say_how_it_ended(const struct coprocess_shared *shared, struct copro
     if (slot->killed == COPROCESS_UNASKED)
         fail(&slot->why, ERR_INVALID,
              "%s wrote a line that nobody had asked for: it has to write exactly one for each that "
-             "it reads",
+             "it reads; answers of the tasks before may be those of others",
              shared->path);
     else if (WIFSIGNALED(status))
         fail(&slot->why, ERR_IO, "%s was ended by signal %d %s", shared->path, WTERMSIG(status),
@@ -247,7 +247,7 @@ static void plan_look(const struct coprocess_shared *shared, struct coprocess_sl
         due_ns = earlier(due_ns, now_ns + look_every_ns);
     if (slot->given < slot->batch.assignment.count)
         due_ns = earlier(due_ns, slot->since_ns + shared->patience_ns);
-    if (!slot->answered_ever && !slot->hinted)
+    if (!shared->answered_ever && !slot->hinted)
         due_ns = earlier(due_ns, slot->since_ns + hint_ns);
     if (slot_batch_is_cancelled(&slot->batch, slot_batch_next(&slot->batch)))
         due_ns = 0;
@@ -401,7 +401,7 @@ static void finish(struct coprocess_shared *shared, struct coprocess_slot *slot,
                               .duration_ns = took.duration_ns,
                               .out = out,
                               .err = {.fd = -1}};
-    slot->answered = slot->answered_ever = true;
+    slot->answered = shared->answered_ever = true;
     slot->failures = 0;
     time_limit_note(&shared->limit, took.duration_ns);
     slot_batch_finish(&slot->batch, &outcome);
@@ -411,7 +411,13 @@ static void keep(struct coprocess_shared *shared, struct coprocess_slot *slot, s
                  uint64_t now_ns)
 {
     struct why why;
-    if (bytes.size && capture_add(&slot->answer, &shared->limits, bytes, &why) != CAPTURE_WHOLE)
+    enum capture_state state = CAPTURE_WHOLE;
+    if (bytes.size)
+        state = capture_add(&slot->answer, &shared->limits, bytes, &why);
+    if (state == CAPTURE_NO_ROOM)
+        log_line("the answer of task %llu cannot be kept: %s",
+                 (unsigned long long)slot_batch_next(&slot->batch), why.text);
+    if (state != CAPTURE_WHOLE)
         kill_child(shared, slot, COPROCESS_TOO_LARGE, now_ns);
 }
 
@@ -517,7 +523,7 @@ static void look(struct coprocess_shared *shared, struct coprocess_slot *slot, u
     }
     if (ran_ns >= shared->patience_ns && slot->given < slot->batch.assignment.count)
         slot_batch_return_behind(&slot->batch, slot->batch.assignment.first + slot->given - 1);
-    if (ran_ns >= hint_ns && !slot->answered_ever && !slot->hinted)
+    if (ran_ns >= hint_ns && !shared->answered_ever && !slot->hinted)
         hint(shared, slot);
     plan_look(shared, slot, now_ns);
 }
@@ -554,7 +560,7 @@ void coprocess_slot_exited(struct coprocess_shared *shared, struct coprocess_slo
     if (slot->killed == COPROCESS_UNASKED) {
         give_up(shared, slot);
     } else if (slot->answered || slot->killed == COPROCESS_CANCEL ||
-               slot->killed == COPROCESS_TIMEOUT) {
+               slot->killed == COPROCESS_TIMEOUT || slot->killed == COPROCESS_TOO_LARGE) {
         coprocess_slot_start_child(shared, slot, now_ns);
     } else {
         start_later(shared, slot, now_ns);

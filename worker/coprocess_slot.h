@@ -24,6 +24,7 @@ struct coprocess_shared {
     uint8_t end;                     /* what ends a line */
     uint8_t *chunk;                  /* COPROCESS_CHUNK bytes: what one read takes */
     bool broken;                     /* that event was called */
+    bool answered_ever;              /* a child of any slot has */
 };
 
 enum { COPROCESS_CHUNK = 1 << 16, COPROCESS_BATCH_MAX = 4096 };
@@ -65,7 +66,6 @@ struct coprocess_slot {
     enum coprocess_kill killed;
     uint64_t killed_for; /* the task that the reason is about */
     bool answered;       /* this child, a task */
-    bool answered_ever;  /* one of the children */
     bool hinted;         /* people were told why there may be no answer */
     unsigned failures;   /* deaths in a row of children that had not answered */
     struct why why;      /* what the last failure was */

@@ -36,9 +36,15 @@ static void output_let_go(struct output *output)
     output_discard(output);
 }
 
+static uint64_t in_file(const struct output *output)
+{
+    return output->fd >= 0 ? output->size : 0;
+}
+
 static void result_let_go(struct large *l, struct large_result *r)
 {
     l->size_bytes -= r->size_bytes;
+    l->file_bytes -= in_file(&r->out) + in_file(&r->err);
     buf_free(&r->head);
     block_release(&r->block);
     output_let_go(&r->out);
@@ -52,6 +58,11 @@ void large_free(struct large *l)
     free(l->results);
     seqset_free(&l->tasks);
     *l = (struct large){0};
+}
+
+bool large_full(const struct large *l)
+{
+    return l->count >= LARGE_RESULTS_MAX || l->file_bytes > LARGE_FILE_BYTES_MAX;
 }
 
 bool large_fits(const struct result *result, const struct output *out, const struct output *err)
@@ -89,6 +100,7 @@ void large_put(struct large *l, const struct result *result, const struct output
     r->size_bytes = OVERHEAD_BYTES + r->head.size + (out->fd < 0 ? out->bytes.size : 0) +
                     (err->fd < 0 ? err->bytes.size : 0);
     l->size_bytes += r->size_bytes;
+    l->file_bytes += in_file(out) + in_file(err);
     if (r->final)
         seqset_add(&l->tasks, r->seq, r->seq);
 }

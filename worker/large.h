@@ -32,8 +32,13 @@ struct large {
     size_t next;         /* the one that travels, or `count` */
     uint64_t offset;     /* how far it is */
     struct seqset tasks; /* final results that are not released */
-    uint64_t size_bytes;
+    uint64_t size_bytes; /* in memory */
+    uint64_t file_bytes;
 };
+
+/* No more tasks are asked for above these: results in files take room on a disk, and a descriptor each or two. */
+enum { LARGE_RESULTS_MAX = 64 };
+#define LARGE_FILE_BYTES_MAX (UINT64_C(256) << 20)
 
 /* What large_piece sent the last piece of, if it did. */
 struct large_sent {
@@ -44,6 +49,7 @@ struct large_sent {
 };
 
 void large_free(struct large *l);
+bool large_full(const struct large *l);
 /* Whether a result has to travel this way: its record is above RESULT_INLINE_MAX, or in a file. */
 bool large_fits(const struct result *result, const struct output *out, const struct output *err);
 /* Takes over the files of `out` and `err` and copies what is in memory; `result` is everything

@@ -3,7 +3,8 @@
 
 bool work_kept_full(const struct slots *s)
 {
-    return kept_size_bytes(&s->kept) + s->large.size_bytes > s->options.kept_max_bytes;
+    return kept_size_bytes(&s->kept) + s->large.size_bytes > s->options.kept_max_bytes ||
+           large_full(&s->large);
 }
 
 bool work_all_stored(const struct slots *s)

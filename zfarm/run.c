@@ -282,6 +282,9 @@ static const char *contradiction(const struct settings *s, char *const *inputs, 
     if (s->output_max > OUTPUT_IN_MEMORY_MAX && s->format)
         return "--format jsonl takes outputs of 256 MiB at most, which have to be in memory; give "
                "--output-max 256M, or leave out --format";
+    if (s->output_max > OUTPUT_IN_MEMORY_MAX && s->tag)
+        return "--tag takes outputs of 256 MiB at most, which have to be in memory; give "
+               "--output-max 256M, or leave out --tag";
     if (s->spool && !s->store)
         return "--spool needs --store FILE.db: it keeps the input, and the store the results";
     if (s->spool && (s->files.count || *inputs))

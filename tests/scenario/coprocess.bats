@@ -48,6 +48,22 @@ load farm
   says talker.err 'wrote a line that nobody had asked for'
 }
 
+@test "a slot whose program keeps dying fails its tasks while another one answers" {
+  start farm zfarm run -j2 --format jsonl --coprocess --shell \
+    'read -r x; [ $ZFARM_SLOT = 1 ] || { until [ -e answered ]; do sleep 0.01; done; exit 7; }
+     while echo $x; do touch answered; sleep 0.1; read -r x || exit; done' ::: {1..20}
+  wait_for 40 has_ended farm
+  [[ $(jq -s 'map(select(.final)) | length' farm.out) == 20 ]]
+  (($(jq -s 'map(select(.exit == 7)) | length' farm.out) >= 3))
+}
+
+@test "answers that are too large fail their tasks, also the very first ones" {
+  start farm zfarm run -j1 --output-max 1k --format jsonl --coprocess --shell \
+    'while read -r x; do [ $x -gt 4 ] || printf %03000d 0; echo; done' ::: {1..8}
+  ends farm 30 4
+  [[ $(jq -r .status farm.out | paste -sd' ') == "$(yes output-too-large | head -n 4 | paste -sd' ') ok ok ok ok" ]]
+}
+
 @test "one that does not flush is named" {
   start farm zfarm run -j1 --coprocess tr a b ::: 1
   wait_for 15 says farm.err 'has not answered its first line for 5 s: it has to write one line'

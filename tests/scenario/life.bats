@@ -126,6 +126,30 @@ load farm
   ends one 15 255
 }
 
+@test "a sink that is not taken leaves the output as it is, one that is empties what was there before" {
+  farm_places
+  seq 200 >tasks
+  held tasks
+  ventilator held
+  echo before >out
+  start sink zfarm-sink --connect "$control" --bind "$results" -o out --joblog log --bar
+  worker one -j1 -- echo
+  wait_for 10 lines_reach out 200
+  cp out out.of.first
+  cp log log.of.first
+  run -255 --separate-stderr timeout 20 zfarm-sink --connect "$control" --bind "${results%:*}:$(free_ports 1)" \
+    -o out --joblog log
+  [[ $stderr == *refused* ]]
+  same out out.of.first
+  same log log.of.first
+  let_go
+  for name in sink ventilator one; do ends "$name" 20 0; done
+  one_each out 200
+  echo before >none
+  zfarm run -o none -- echo </dev/null
+  same none /dev/null
+}
+
 @test "a killed ventilator ends sink and workers with 255 and words" {
   farm_places
   seq 100000 >tasks

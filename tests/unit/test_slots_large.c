@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/tempfile.h"
 #include "tests/unit/slots_rig.h"
@@ -113,4 +114,36 @@ Test(slots_large, a_large_failure_that_is_not_final_is_sent_once)
     v_sink(&r, 2, "tcp://sink:5558");
     rig_results_up(&r);
     rig_expect(&r, "results- results+tcp://sink:5558");
+}
+
+/* A result in a file that says to be so large; nobody reads it here. */
+static void ends_with_claim(unsigned slot, uint64_t seq, uint64_t size)
+{
+    struct why why;
+    int fd;
+    cr_assert_eq(tempfile_open("/tmp", &fd, &why), ERR_NONE, "%s", why.text);
+    cr_assert_eq(ftruncate(fd, (off_t)size), 0);
+    slots_finished(r.s,
+                   &(struct outcome){.slot = slot,
+                                     .seq = seq,
+                                     .out = {.fd = fd, .size = size},
+                                     .err = {.fd = -1, .bytes = bytes_of("")}},
+                   r.now_ns);
+}
+
+/* They were counted as what they take in memory: a disk filled up behind a sink that did not read. */
+Test(slots_large, while_large_results_wait_in_files_nothing_new_is_asked_for_but_a_reserve)
+{
+    slots_results_pending(r.s, 4 << 20); /* none goes out */
+    ends_with_claim(0, 1, UINT64_C(300) << 20);
+    rig_pass(&r, 20 * NS_PER_MS);
+    uint64_t before = r.credit.tasks;
+    ends_with_claim(1, 2, 3 << 20);
+    rig_pass(&r, 20 * NS_PER_MS);
+    rig_pass(&r, 20 * NS_PER_MS);
+    cr_assert_eq(r.credit.tasks, before);
+    cr_assert_gt(r.credit.reserve, before);
+    v_released(&r, 1, 2);
+    rig_pass(&r, 20 * NS_PER_MS);
+    cr_assert_gt(r.credit.tasks, before);
 }
