@@ -26,23 +26,35 @@ TestSuite(slots_large, .init = begin, .fini = end, .timeout = 60);
 
 enum { BIG = (3 << 20) - 4 }; /* with a head of five bytes: four pieces, the last of one byte */
 
-/* A result in a file, whose nth byte is n mod 251. */
-static void ends_with_file(unsigned slot, uint64_t seq, uint64_t size)
+static int new_file(void)
 {
     struct why why;
     int fd;
-    struct buf content = {0};
-    for (uint64_t i = 0; i < size; i++)
-        buf_put_byte(&content, (uint8_t)(i % 251));
     cr_assert_eq(tempfile_open("/tmp", &fd, &why), ERR_NONE, "%s", why.text);
-    cr_assert_eq(tempfile_write(fd, buf_bytes(&content), 0, &why), ERR_NONE, "%s", why.text);
-    buf_free(&content);
+    return fd;
+}
+
+static void ends_with(unsigned slot, uint64_t seq, int fd, uint64_t size)
+{
     slots_finished(r.s,
                    &(struct outcome){.slot = slot,
                                      .seq = seq,
                                      .out = {.fd = fd, .size = size},
                                      .err = {.fd = -1, .bytes = bytes_of("")}},
                    r.now_ns);
+}
+
+/* A result in a file, whose nth byte is n mod 251. */
+static void ends_with_file(unsigned slot, uint64_t seq, uint64_t size)
+{
+    struct why why;
+    struct buf content = {0};
+    int fd = new_file();
+    for (uint64_t i = 0; i < size; i++)
+        buf_put_byte(&content, (uint8_t)(i % 251));
+    cr_assert_eq(tempfile_write(fd, buf_bytes(&content), 0, &why), ERR_NONE, "%s", why.text);
+    buf_free(&content);
+    ends_with(slot, seq, fd, size);
 }
 
 Test(slots_large, a_large_result_travels_in_pieces_and_is_finished_with_the_last)
@@ -116,29 +128,22 @@ Test(slots_large, a_large_failure_that_is_not_final_is_sent_once)
     rig_expect(&r, "results- results+tcp://sink:5558");
 }
 
-/* A result in a file that says to be so large; nobody reads it here. */
-static void ends_with_claim(unsigned slot, uint64_t seq, uint64_t size)
+/* In a file of nothing but a hole; nobody reads it here. */
+static void ends_with_hole(unsigned slot, uint64_t seq, uint64_t size)
 {
-    struct why why;
-    int fd;
-    cr_assert_eq(tempfile_open("/tmp", &fd, &why), ERR_NONE, "%s", why.text);
+    int fd = new_file();
     cr_assert_eq(ftruncate(fd, (off_t)size), 0);
-    slots_finished(r.s,
-                   &(struct outcome){.slot = slot,
-                                     .seq = seq,
-                                     .out = {.fd = fd, .size = size},
-                                     .err = {.fd = -1, .bytes = bytes_of("")}},
-                   r.now_ns);
+    ends_with(slot, seq, fd, size);
 }
 
 /* They were counted as what they take in memory: a disk filled up behind a sink that did not read. */
 Test(slots_large, while_large_results_wait_in_files_nothing_new_is_asked_for_but_a_reserve)
 {
     slots_results_pending(r.s, 4 << 20); /* none goes out */
-    ends_with_claim(0, 1, UINT64_C(300) << 20);
+    ends_with_hole(0, 1, UINT64_C(300) << 20);
     rig_pass(&r, 20 * NS_PER_MS);
     uint64_t before = r.credit.tasks;
-    ends_with_claim(1, 2, 3 << 20);
+    ends_with_hole(1, 2, 3 << 20);
     rig_pass(&r, 20 * NS_PER_MS);
     rig_pass(&r, 20 * NS_PER_MS);
     cr_assert_eq(r.credit.tasks, before);
