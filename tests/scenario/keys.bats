@@ -192,6 +192,37 @@ connections_are() { (($(connections_to "$1") == $2)); }
   (($(jq -r 'select(.worker == "beta") | .task' sink.out | wc -l) > 0))
 }
 
+@test "a directory of keys that others can change admits nobody new, and still revokes" {
+  keyed_places alpha beta
+  seq 60 >tasks
+  held tasks
+  mv farm/ventilator/admitted/beta.worker .
+  keyed_ventilator held
+  keyed_sink --bar
+  keyed_worker alpha -j1 --shell 'echo {} >>alpha.log; sleep 0.05; echo {}'
+  wait_for 10 lines_reach alpha.log 5
+  chmod 775 farm/ventilator/admitted
+  wait_for 5 says ventilator.err "nobody new is admitted: others can change"
+  mv beta.worker farm/ventilator/admitted
+  rm farm/ventilator/admitted/alpha.worker
+  wait_for 5 says ventilator.err "the key of worker alpha on"
+  keyed_worker beta -- echo
+  wait_for 5 says ventilator.err "key=$(fingerprint_of farm/beta)"
+  chmod 755 farm/ventilator/admitted
+  let_go
+  for name in sink ventilator beta; do ends "$name" 30 0; done
+  one_each sink.out 60
+  zfarm keys farm alpha >again
+  says again "it is revoked: to make a new one remove the directory first"
+}
+
+@test "keys are not made where others could put their own" {
+  mkdir -m 777 open
+  run -255 zfarm keys open
+  [[ $output == *"others can change open"* ]]
+  same <(ls -A open) /dev/null
+}
+
 @test "the connections of a revoked worker that says nothing are closed" {
   keyed_places alpha beta
   seq 20 >tasks

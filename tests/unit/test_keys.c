@@ -136,6 +136,24 @@ Test(keys, what_others_can_change_is_refused)
     private_dir_remove(&rig.dir);
 }
 
+/* Only root can give a file away; then all of it is tried. */
+Test(keys, what_belongs_to_another_user_is_refused)
+{
+    enum { SOMEBODY = 65534 };
+    struct rig rig;
+    open_rig(&rig);
+    static const char *const names[] = {KEYS_SECRET, KEYS_VENTILATOR, "."};
+    for (size_t i = 0; geteuid() == 0 && i < sizeof names / sizeof *names; i++) {
+        char *path = path_in(&rig, names[i]);
+        cr_assert_eq(chown(path, SOMEBODY, (gid_t)-1), 0);
+        expect(&rig, ERR_ACCESS, "belongs to another user (65534)");
+        cr_assert_eq(chown(path, 0, (gid_t)-1), 0);
+        free(path);
+    }
+    cr_assert_eq(load(&rig, "worker"), ERR_NONE, "%s", rig.why.text);
+    private_dir_remove(&rig.dir);
+}
+
 Test(keys, a_file_that_is_no_certificate_is_refused_and_overruns_nothing)
 {
     static char text[20000];
