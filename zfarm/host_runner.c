@@ -291,10 +291,10 @@ static int work(struct runner *r, struct why *why)
 {
     static const char *const sockets[] = {"control", "gate", "results"};
     struct words options = {0};
-    if (!is_plain_path(r->dir) && !r->direct_port) {
+    if (strpbrk(r->dir, ":%") && !r->direct_port) {
         fail(why, ERR_INVALID,
-             "ssh cannot forward to sockets in %s; set TMPDIR to a directory of letters, digits "
-             "and ._-+@ here",
+             "ssh cannot forward to sockets in %s; set TMPDIR to a directory without : and %% in "
+             "its name",
              r->dir);
         log_line("%s: %s", r->host, why->text);
         return HOST_REFUSED;

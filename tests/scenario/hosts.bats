@@ -255,6 +255,14 @@ says_times() { (($(grep -c -- "$2" "$1") >= $3)); }
   nothing_left slow
 }
 
+@test "a directory here to which ssh cannot forward is said" {
+  ssh_script
+  mkdir a:b
+  TMPDIR=$PWD/a:b run -255 --separate-stderr timeout 20 zfarm run --ssh ./ssh --host alpha -- echo ::: 1
+  [[ $stderr == *"alpha: ssh cannot forward to sockets in "*"set TMPDIR to a directory without : and %"* ]]
+  nothing_left alpha
+}
+
 some_left() { ! nothing_left "$1"; }
 
 @test "a host of another architecture is said, and it is over when all are" {
