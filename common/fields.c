@@ -134,6 +134,36 @@ void fields_ranges(struct fields *f, struct seqset *set)
     }
 }
 
+void fields_tags(struct fields *f, struct bytes *contents, size_t count)
+{
+    uint64_t last = 0;
+    for (uint64_t left = fields_number(f); left > 0 && !f->error; left--) {
+        uint64_t tag = fields_number(f);
+        struct bytes content = fields_octets(f);
+        if (!f->error && tag <= last)
+            fields_fail(f, ERR_MALFORMED);
+        if (!f->error && tag < count)
+            contents[tag] = content;
+        last = tag;
+    }
+}
+
+void fields_tag_end(struct fields *f, struct fields *content)
+{
+    if (fields_end(content))
+        fields_fail(f, ERR_MALFORMED);
+}
+
+uint64_t fields_tag_number(struct fields *f, struct bytes content)
+{
+    if (!content.data)
+        return 0;
+    struct fields one = fields_of(content);
+    uint64_t number = fields_number(&one);
+    fields_tag_end(f, &one);
+    return number;
+}
+
 void u64_put(struct buf *to, uint64_t value)
 {
     uint8_t *at = buf_reserve(to, 8);
@@ -193,4 +223,32 @@ void fields_role(struct fields *f, unsigned role)
 {
     if (fields_number(f) != role)
         fields_fail(f, ERR_MALFORMED);
+}
+
+void tagged_add(struct tagged *t, unsigned tag, struct bytes content)
+{
+    varint_put(&t->parts, tag);
+    octets_put(&t->parts, content);
+    t->count++;
+}
+
+void tagged_add_number(struct tagged *t, unsigned tag, uint64_t number)
+{
+    uint8_t octets[VARINT_SIZE_MAX];
+    if (number)
+        tagged_add(t, tag, (struct bytes){octets, varint_write(octets, number)});
+}
+
+void tagged_add_buf(struct tagged *t, unsigned tag, struct buf *content)
+{
+    if (content->size)
+        tagged_add(t, tag, buf_bytes(content));
+    buf_clear(content);
+}
+
+void tagged_put(struct buf *to, struct tagged *t)
+{
+    varint_put(to, t->count);
+    buf_put_bytes(to, buf_bytes(&t->parts));
+    buf_free(&t->parts);
 }

@@ -36,6 +36,13 @@ struct key fields_key_or_none(struct fields *f);
  * once, so that a lying count costs no memory. */
 size_t fields_count(struct fields *f, size_t item_size);
 void fields_ranges(struct fields *f, struct seqset *set); /* adds to `set`, also before an error */
+/* A tagged part: how many, then each: tag, its content. The contents of tags 1 .. count - 1 go into
+ * `contents`, whose data stays NULL for one that is not there; other tags are skipped.
+ * ERR_MALFORMED if a tag is not larger than the one before. */
+void fields_tags(struct fields *f, struct bytes *contents, size_t count);
+/* Ends the content of a tag: ERR_MALFORMED for `f` if it could not be read, or goes on. */
+void fields_tag_end(struct fields *f, struct fields *content);
+uint64_t fields_tag_number(struct fields *f, struct bytes content); /* 0 if it is not there */
 
 /* Writing. */
 void u64_put(struct buf *to, uint64_t value);
@@ -45,5 +52,15 @@ void hash_put(struct buf *to, struct hash hash);
 void key_put(struct buf *to, const struct key *key);
 void key_or_none_put(struct buf *to, const struct key *key);
 void ranges_put(struct buf *to, const struct seqset *set);
+/* A tagged part: tag by tag in growing order, and then the whole. Zero-initialised has none. */
+struct tagged {
+    struct buf parts;
+    uint64_t count;
+};
+void tagged_add(struct tagged *t, unsigned tag, struct bytes content);
+void tagged_add_number(struct tagged *t, unsigned tag, uint64_t number); /* unless it is 0 */
+/* Likewise, and clears `content`; nothing if that is empty. */
+void tagged_add_buf(struct tagged *t, unsigned tag, struct buf *content);
+void tagged_put(struct buf *to, struct tagged *t); /* frees it */
 
 #endif

@@ -4,8 +4,8 @@
 #include "common/fields.h"
 #include "common/varint.h"
 
-/* record = flags [status code] [start duration] [size task] [size command] [hash] size-of-out
- *          [size-of-err] out err. Most results are ok, final and small: two bytes and their output.
+/* record = flags [status code] [start duration] [size task] [size command] [hash] [size tagged]
+ *          size-of-out [size-of-err] out err. Most results are ok, final and small: two bytes and their output.
  */
 enum flag {
     FLAG_FINAL = 1,
@@ -14,8 +14,12 @@ enum flag {
     FLAG_TIMES = 8,
     FLAG_TASK = 16,
     FLAG_COMMAND = 32,
-    FLAG_HASH = 64
+    FLAG_HASH = 64,
+    FLAG_TAGGED = 128 /* a tagged part: what few results have */
 };
+
+/* 2 and 3 are reserved: what it used of the machine, and its memory. */
+enum { RESULT_CUT = 1, RESULT_TAGS };
 
 static const struct {
     const char *word;
@@ -36,6 +40,17 @@ const char *result_status_meaning(enum result_status status)
     return (unsigned)status < RESULT_STATUS_COUNT ? statuses[status].meaning : "unknown";
 }
 
+static void put_tagged(struct buf *records, const struct result *r)
+{
+    uint8_t pid[VARINT_SIZE_MAX];
+    struct tagged t = {0};
+    struct buf content = {0};
+    tagged_add(&t, RESULT_CUT, (struct bytes){pid, varint_write(pid, r->cut_pid)});
+    tagged_put(&content, &t);
+    octets_put(records, buf_bytes(&content));
+    buf_free(&content);
+}
+
 /* `task` is what of the task's bytes is put; returns where those end. */
 static size_t put_head(struct buf *records, const struct result *r, struct bytes task,
                        uint64_t out_size, uint64_t err_size)
@@ -44,7 +59,7 @@ static size_t put_head(struct buf *records, const struct result *r, struct bytes
     unsigned flags = (r->final ? FLAG_FINAL : 0) | (r->status != RESULT_OK ? FLAG_STATUS : 0) |
                      (err_size ? FLAG_ERR : 0) | (r->start_us ? FLAG_TIMES : 0) |
                      (r->task.size ? FLAG_TASK : 0) | (r->command.size ? FLAG_COMMAND : 0) |
-                     (r->has_hash ? FLAG_HASH : 0);
+                     (r->has_hash ? FLAG_HASH : 0) | (r->cut ? FLAG_TAGGED : 0);
     buf_put_byte(records, (uint8_t)flags);
     if (flags & FLAG_STATUS) {
         varint_put(records, r->status);
@@ -63,6 +78,8 @@ static size_t put_head(struct buf *records, const struct result *r, struct bytes
         octets_put(records, r->command);
     if (flags & FLAG_HASH)
         hash_put(records, r->hash);
+    if (flags & FLAG_TAGGED)
+        put_tagged(records, r);
     varint_put(records, out_size);
     if (flags & FLAG_ERR)
         varint_put(records, err_size);
@@ -120,18 +137,29 @@ static enum error take_status(const uint8_t **at, const uint8_t *end, struct res
     return ERR_NONE;
 }
 
+static enum error take_tagged(const uint8_t **at, const uint8_t *end, struct result *r)
+{
+    struct bytes part, tags[RESULT_TAGS] = {{0}};
+    if (!take_sized(at, end, &part))
+        return ERR_TRUNCATED;
+    struct fields f = fields_of(part);
+    fields_tags(&f, tags, RESULT_TAGS);
+    r->cut = tags[RESULT_CUT].data != NULL;
+    r->cut_pid = fields_tag_number(&f, tags[RESULT_CUT]);
+    return fields_end(&f) ? ERR_MALFORMED : ERR_NONE;
+}
+
 enum error result_take(struct bytes *records, struct result *r)
 {
     if (records->size == 0)
         return ERR_TRUNCATED;
     const uint8_t *at = records->data, *end = at + records->size;
     unsigned flags = *at++;
-    if (flags & 0x80)
-        return ERR_MALFORMED;
     r->final = flags & FLAG_FINAL;
     r->status = RESULT_OK;
     r->code = 0;
-    r->start_us = r->duration_ns = 0;
+    r->start_us = r->duration_ns = r->cut_pid = 0;
+    r->cut = false;
     r->task = r->command = r->err = (struct bytes){0};
     r->has_hash = flags & FLAG_HASH;
     if (flags & FLAG_STATUS) {
@@ -148,6 +176,11 @@ enum error result_take(struct bytes *records, struct result *r)
         return ERR_TRUNCATED;
     if (r->has_hash && (!take_u64(&at, end, &r->hash.high) || !take_u64(&at, end, &r->hash.low)))
         return ERR_TRUNCATED;
+    if (flags & FLAG_TAGGED) {
+        enum error error = take_tagged(&at, end, r);
+        if (error)
+            return error;
+    }
     uint64_t out_size, err_size = 0;
     if (!varint_take(&at, end, &out_size) ||
         ((flags & FLAG_ERR) && !varint_take(&at, end, &err_size)))

@@ -52,6 +52,8 @@ struct result {
     enum result_status status;
     bool final;           /* stamped by the worker: ok, or handed out with `last` */
     unsigned code;        /* exit status or signal number; 0 with the other statuses */
+    bool cut;             /* its output was cut: when it had ended, a process still held that */
+    uint64_t cut_pid;     /* which; 0: not known, or it is not cut */
     uint64_t start_us;    /* since 1970, by the worker's clock; 0 if not wanted */
     uint64_t duration_ns; /* 0 if not wanted */
     struct bytes out;

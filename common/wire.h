@@ -16,10 +16,14 @@
  * fits frame.kind. Every *_take checks all lengths and numbers and refuses bytes behind the end; it
  * returns ERR_TRUNCATED, ERR_MALFORMED, ERR_TRAILING   the message is to be dropped and counted.
  * Slices (struct bytes) in a decoded struct point into the message. A struct with a seqset in it has
- * a *_free, which is to be called also when *_take failed; start from a zero-initialised one. */
+ * a *_free, which is to be called also when *_take failed; start from a zero-initialised one.
+ *
+ * JOIN, WELCOME, CREDIT, STORED and HEARTBEAT end in a tagged part, of which a reader skips what it
+ * does not know: fields that are marked "tag" below. One that has the value that means nothing (0, an
+ * empty set or list) is not sent, and has this value when it was not. */
 
 enum {
-    WIRE_VERSION = 1,
+    WIRE_VERSION = 2,
     FRAME_MAX = 2 << 20,
     FRAME_HEAD_SIZE = 26,
     BATCH_BYTES_MAX = 64 << 10,
@@ -46,6 +50,7 @@ enum {
     X(KIND_HASHES, 12)                                                                             \
     X(KIND_HALT, 13)                                                                               \
     X(KIND_WHY, 14)                                                                                \
+    X(KIND_PROTEST, 15)                                                                            \
     X(KIND_WELCOME, 20)                                                                            \
     X(KIND_REFUSE, 21)                                                                             \
     X(KIND_AGAIN, 22)                                                                              \
@@ -62,12 +67,15 @@ enum {
     X(KIND_CHECK, 33)                                                                              \
     X(KIND_BECAUSE, 34)                                                                            \
     X(KIND_ADMITTED, 35)                                                                           \
+    X(KIND_RECEIVED, 36)                                                                           \
+    X(KIND_HANDED, 37)                                                                             \
     X(KIND_HELLO, 40)                                                                              \
     X(KIND_TASKS, 41)                                                                              \
     X(KIND_PIECE, 42)                                                                              \
     X(KIND_END, 43)                                                                                \
     X(KIND_RESULTS, 50)
 
+/* Reserved, and dropped like a kind that is not known: STATISTICS 16 and its answer 38, OUTPUT 51. */
 enum wire_kind {
 #define X(name, code) name = code,
     WIRE_KIND_LIST(X)
@@ -124,6 +132,7 @@ struct worker_join {
     struct hash executor; /* of the executor and its arguments; recorded and shown */
     struct attempt_list running;
     struct seqset kept;
+    uint64_t features; /* tag 1: what it can do beyond this version; no bit has a meaning yet */
 };
 
 enum sink_join_flag {
@@ -143,6 +152,7 @@ struct sink_join {
     struct bytes results; /* endpoint; the host may be missing: tcp://:5558 */
     uint64_t wants;       /* enum result_want */
     uint64_t opening;     /* how often its store has been opened; 0: it has none */
+    uint64_t features;    /* tag 1, as a worker's */
 };
 
 /* Both kinds of JOIN begin with the role. ERR_MALFORMED for any other. */
@@ -156,9 +166,22 @@ void sink_join_free(struct sink_join *m);
 
 enum { HEARTBEAT_RUNNING_MS = 1000 }; /* a task that has run for so long is named in heartbeats */
 
+/* A task whose first process has ended, while another one still holds its output. */
+struct held_task {
+    uint64_t seq;
+    uint64_t pid;         /* of who holds it */
+    struct bytes command; /* what that is, for people */
+};
+enum { HELD_MAX = 16 }; /* in one heartbeat */
+
 struct heartbeat {
     uint64_t clock_ns;     /* the sender's; in the ventilator's answer the one that it heard last */
     struct seqset running; /* for more than HEARTBEAT_RUNNING_MS; from workers */
+    struct seqset stopped; /* tag 1: those of them that run, but whose process is stopped */
+    struct held_task *held; /* tag 2 */
+    size_t held_count;
+    uint64_t results_stuck_ms; /* tag 3: for how long nothing has moved on the results connection,
+                                  though something is out; 0: all is well */
 };
 void heartbeat_put(struct buf *to, const struct heartbeat *m);
 enum error heartbeat_take(struct bytes body, struct heartbeat *m);
@@ -168,6 +191,10 @@ struct credit {
     uint64_t tasks;
     uint64_t size_bytes;
     uint64_t reserve; /* tasks */
+    /* Tag 1: what has arrived on the lane, so that it is known to live: the last batch, and of the
+     * task that comes in pieces up to where. Both 0: nothing has. */
+    uint64_t received_batch;
+    uint64_t received_offset;
 };
 void credit_put(struct buf *to, const struct credit *m);
 enum error credit_take(struct bytes body, struct credit *m);
@@ -190,7 +217,12 @@ void finished_free(struct finished *m);
 void attempt_list_put(struct buf *to, const struct attempt_list *m);
 enum error attempt_list_take(struct bytes body, struct attempt_list *m);
 
-enum returned_reason { RETURNED_RECALL = 0, RETURNED_LEAVING = 1, RETURNED_NOT_STARTED = 2 };
+enum returned_reason {
+    RETURNED_RECALL = 0,
+    RETURNED_LEAVING = 1,
+    RETURNED_NOT_STARTED = 2,
+    RETURNED_INTERRUPTED = 3 /* begun, and then interrupted from outside */
+};
 
 struct returned {
     struct seqset tasks;
@@ -211,7 +243,21 @@ struct gap {
 enum stored_flag {
     STORED_ORDER_FULL = 1, /* the order window is full: no more input */
     STORED_UNREAD = 2,     /* whoever reads the output has taken nothing for a while */
-    STORED_NO_ROOM = 4     /* there is no room left to write */
+    STORED_NO_ROOM = 4,    /* there is no room left to write */
+    STORED_NOT_READING = 8 /* the sink takes no results at present */
+};
+
+/* How far the results of a session have arrived. */
+struct arrival {
+    uint64_t session;
+    uint64_t batch;
+    uint64_t offset; /* of the result that comes in pieces */
+};
+
+/* From which session the results of some tasks were taken. */
+struct session_tasks {
+    uint64_t session;
+    struct seqset tasks;
 };
 
 struct stored_note {
@@ -220,6 +266,10 @@ struct stored_note {
     struct gap *gaps;
     size_t gap_count;
     uint64_t flags;
+    struct arrival *received; /* tag 1 */
+    size_t received_count;
+    struct session_tasks *origins; /* tag 2: of `tasks` */
+    size_t origin_count;
 };
 void stored_note_put(struct buf *to, const struct stored_note *m);
 enum error stored_note_take(struct bytes body, struct stored_note *m);
@@ -259,6 +309,19 @@ void hashes_put(struct buf *to, const struct hashes *m);
 enum error hashes_take(struct bytes body, struct hashes *m);
 void hashes_free(struct hashes *m);
 
+/* ---- control, both ways ---- */
+
+/* A message made no sense. To whom sent it; and from the sink about a worker's RESULTS, which the
+ * ventilator passes on. */
+struct protest {
+    uint64_t session; /* whose message it was; 0: of whom this goes to */
+    uint64_t kind;    /* of the message, also an unknown one */
+    uint64_t offset;  /* from its begin: where it stopped making sense */
+    struct bytes sentence;
+};
+void protest_put(struct buf *to, const struct protest *m);
+enum error protest_take(struct bytes body, struct protest *m);
+
 /* ---- control, from the ventilator ---- */
 
 struct worker_welcome {
@@ -271,6 +334,8 @@ struct worker_welcome {
     struct key sink;      /* the sink's public key; none in a farm without keys */
     struct seqset kill;
     struct seqset have;
+    uint64_t features;     /* tag 1, as in JOIN */
+    struct halt_rule halt; /* tag 2: what a worker itself stops at; never percent */
 };
 void worker_welcome_put(struct buf *to, const struct worker_welcome *m);
 enum error worker_welcome_take(struct bytes body, struct worker_welcome *m);
@@ -281,6 +346,7 @@ struct sink_welcome {
     uint64_t limit_ms;
     uint64_t epoch;
     struct hash fingerprint;
+    uint64_t features; /* tag 1, as in JOIN */
 };
 void sink_welcome_put(struct buf *to, const struct sink_welcome *m);
 enum error sink_welcome_take(struct bytes body, struct sink_welcome *m);
@@ -302,8 +368,38 @@ struct refuse {
 void refuse_put(struct buf *to, const struct refuse *m);
 enum error refuse_take(struct bytes body, struct refuse *m);
 
-/* AGAIN, ENDED (a session), RECALL (tasks), RESEND (a batch), END (a batch) and CHECK (a task): one
- * number. */
+enum again_reason {
+    AGAIN_UNKNOWN_SESSION = 1,
+    AGAIN_OTHER_INCARNATION = 2, /* it was of another life of the ventilator */
+    AGAIN_OTHER_JOB = 3
+};
+
+/* Join again: what came was of a session that is not known. */
+struct again {
+    uint64_t session;
+    uint64_t reason; /* enum again_reason, or one of a later release */
+    struct bytes sentence;
+};
+void again_put(struct buf *to, const struct again *m);
+enum error again_take(struct bytes body, struct again *m);
+
+/* What the sink has received of this worker's results (struct arrival, without the session). */
+enum received_flag { RECEIVED_NOT_READING = 1 };
+
+struct received {
+    uint64_t batch;
+    uint64_t offset;
+    uint64_t flags;
+};
+void received_put(struct buf *to, const struct received *m);
+enum error received_take(struct bytes body, struct received *m);
+
+/* HANDED: which tasks a session was handed, for a sink that takes no others from it. */
+void session_tasks_put(struct buf *to, const struct session_tasks *m);
+enum error session_tasks_take(struct bytes body, struct session_tasks *m);
+void session_tasks_free(struct session_tasks *m);
+
+/* ENDED (a session), RECALL (tasks), RESEND (a batch), END (a batch) and CHECK (a task): one number. */
 void number_put(struct buf *to, uint64_t number);
 enum error number_take(struct bytes body, uint64_t *number);
 
@@ -412,7 +508,8 @@ void because_free(struct because *m);
 enum task_flag {
     TASK_LAST = 1,
     TASK_ALONE = 2,
-    TASK_PIECES = 4 /* one task without a record: the pieces before the message brought it */
+    TASK_PIECES = 4, /* one task without a record: the pieces before the message brought it */
+    TASK_TAGGED = 8  /* a tagged part stands before the records; no tag has a meaning yet */
 };
 
 /* Tasks with consecutive numbers that are handed out alike. */
@@ -422,6 +519,7 @@ struct task_run {
     uint32_t number; /* of the attempt; its incarnation is the message's */
     uint32_t tries;
     uint64_t flags;
+    struct bytes tagged; /* with TASK_TAGGED: the part, from its count on */
     struct bytes records;
 };
 
@@ -436,7 +534,7 @@ void task_run_put(struct buf *to, const struct task_run *run);
 /* The same message with one run, in a form that lets the records be copied just once: they are
  * appended to a buf that starts with TASKS_HEAD_SIZE bytes of room, and tasks_head_write then
  * writes everything that stands before them, with numbers padded to their full width.
- * `run->records` is not looked at. */
+ * `run->records` is not looked at; TASK_TAGGED cannot be said so. */
 enum { TASKS_HEAD_SIZE = FRAME_HEAD_SIZE + 4 * 10 + 2 * 5 + 1 };
 void tasks_head_write(struct buf *message, struct frame_head head, uint64_t batch,
                       const struct task_run *run);

@@ -21,13 +21,15 @@ void task_run_put(struct buf *to, const struct task_run *run)
     varint_put(to, run->number);
     varint_put(to, run->tries);
     varint_put(to, run->flags);
+    if (run->flags & TASK_TAGGED)
+        octets_put(to, run->tagged);
     octets_put(to, run->records);
 }
 
 void tasks_head_write(struct buf *message, struct frame_head head, uint64_t batch,
                       const struct task_run *run)
 {
-    assert(message->size >= TASKS_HEAD_SIZE && run->flags < 0x80);
+    assert(message->size >= TASKS_HEAD_SIZE && run->flags < TASK_TAGGED);
     struct buf frame = {0};
     wire_begin(&frame, KIND_TASKS, head);
     memcpy(message->data, frame.data, FRAME_HEAD_SIZE);
@@ -59,6 +61,16 @@ static void read_run_numbers(struct fields *r, uint64_t *first, uint64_t *count)
         fields_fail(r, ERR_MALFORMED);
 }
 
+/* Only its form: no tag has a meaning yet. */
+static struct bytes read_tagged(struct fields *r)
+{
+    struct bytes tagged = fields_octets(r);
+    struct fields content = fields_of(tagged);
+    fields_tags(&content, NULL, 0);
+    fields_tag_end(r, &content);
+    return tagged;
+}
+
 enum error task_run_take(struct bytes *runs, struct task_run *run)
 {
     struct fields r = fields_of(*runs);
@@ -66,6 +78,7 @@ enum error task_run_take(struct bytes *runs, struct task_run *run)
     run->number = fields_number32(&r);
     run->tries = fields_number32(&r);
     run->flags = fields_number(&r);
+    run->tagged = run->flags & TASK_TAGGED ? read_tagged(&r) : (struct bytes){0};
     run->records = fields_octets(&r);
     struct bytes rest = fields_rest(&r);
     if (r.error)

@@ -9,6 +9,8 @@
 
 /* What the ventilator says on control. */
 
+enum { WELCOME_FEATURES = 1, WELCOME_HALT, WELCOME_TAGS };
+
 void worker_welcome_put(struct buf *to, const struct worker_welcome *m)
 {
     varint_put(to, ROLE_WORKER);
@@ -21,6 +23,29 @@ void worker_welcome_put(struct buf *to, const struct worker_welcome *m)
     key_or_none_put(to, &m->sink);
     ranges_put(to, &m->kill);
     ranges_put(to, &m->have);
+    struct tagged t = {0};
+    struct buf content = {0};
+    tagged_add_number(&t, WELCOME_FEATURES, m->features);
+    if (m->halt.when) {
+        varint_put(&content, m->halt.when);
+        varint_put(&content, m->halt.why);
+        varint_put(&content, m->halt.count);
+    }
+    tagged_add_buf(&t, WELCOME_HALT, &content);
+    tagged_put(to, &t);
+    buf_free(&content);
+}
+
+static void read_halt_rule(struct fields *r, struct bytes content, struct halt_rule *rule)
+{
+    struct fields f = fields_of(content);
+    uint64_t when = fields_number(&f), why = fields_number(&f);
+    rule->count = fields_number(&f);
+    if ((when != HALT_SOON && when != HALT_NOW) || why > HALT_DONE || rule->count == 0)
+        fields_fail(&f, ERR_MALFORMED);
+    rule->when = (enum halt_when)when;
+    rule->why = (enum halt_why)why;
+    fields_tag_end(r, &f);
 }
 
 enum error worker_welcome_take(struct bytes body, struct worker_welcome *m)
@@ -36,6 +61,12 @@ enum error worker_welcome_take(struct bytes body, struct worker_welcome *m)
     m->sink = fields_key_or_none(&r);
     fields_ranges(&r, &m->kill);
     fields_ranges(&r, &m->have);
+    struct bytes tags[WELCOME_TAGS] = {{0}};
+    fields_tags(&r, tags, WELCOME_TAGS);
+    m->features = fields_tag_number(&r, tags[WELCOME_FEATURES]);
+    m->halt = (struct halt_rule){0};
+    if (tags[WELCOME_HALT].data)
+        read_halt_rule(&r, tags[WELCOME_HALT], &m->halt);
     return fields_end(&r);
 }
 
@@ -52,6 +83,9 @@ void sink_welcome_put(struct buf *to, const struct sink_welcome *m)
     varint_put(to, m->limit_ms);
     varint_put(to, m->epoch);
     hash_put(to, m->fingerprint);
+    struct tagged t = {0};
+    tagged_add_number(&t, WELCOME_FEATURES, m->features);
+    tagged_put(to, &t);
 }
 
 enum error sink_welcome_take(struct bytes body, struct sink_welcome *m)
@@ -62,6 +96,9 @@ enum error sink_welcome_take(struct bytes body, struct sink_welcome *m)
     m->limit_ms = fields_number(&r);
     m->epoch = fields_number(&r);
     m->fingerprint = fields_hash(&r);
+    struct bytes tags[WELCOME_TAGS] = {{0}};
+    fields_tags(&r, tags, WELCOME_TAGS);
+    m->features = fields_tag_number(&r, tags[WELCOME_FEATURES]);
     return fields_end(&r);
 }
 
@@ -75,6 +112,56 @@ enum error refuse_take(struct bytes body, struct refuse *m)
 {
     struct fields r = fields_of(body);
     m->reason = fields_number(&r);
+    m->sentence = fields_octets(&r);
+    return fields_end(&r);
+}
+
+void again_put(struct buf *to, const struct again *m)
+{
+    varint_put(to, m->session);
+    varint_put(to, m->reason);
+    octets_put(to, m->sentence);
+}
+
+enum error again_take(struct bytes body, struct again *m)
+{
+    struct fields r = fields_of(body);
+    m->session = fields_number(&r);
+    m->reason = fields_number(&r);
+    m->sentence = fields_octets(&r);
+    return fields_end(&r);
+}
+
+void received_put(struct buf *to, const struct received *m)
+{
+    varint_put(to, m->batch);
+    varint_put(to, m->offset);
+    varint_put(to, m->flags);
+}
+
+enum error received_take(struct bytes body, struct received *m)
+{
+    struct fields r = fields_of(body);
+    m->batch = fields_number(&r);
+    m->offset = fields_number(&r);
+    m->flags = fields_number(&r);
+    return fields_end(&r);
+}
+
+void protest_put(struct buf *to, const struct protest *m)
+{
+    u64_put(to, m->session);
+    varint_put(to, m->kind);
+    varint_put(to, m->offset);
+    octets_put(to, m->sentence);
+}
+
+enum error protest_take(struct bytes body, struct protest *m)
+{
+    struct fields r = fields_of(body);
+    m->session = fields_u64(&r);
+    m->kind = fields_number(&r);
+    m->offset = fields_number(&r);
     m->sentence = fields_octets(&r);
     return fields_end(&r);
 }

@@ -86,6 +86,22 @@ enum error join_role(struct bytes body, enum wire_role *role)
     return ERR_NONE;
 }
 
+enum { JOIN_FEATURES = 1, JOIN_TAGS };
+
+static void put_features(struct buf *to, uint64_t features)
+{
+    struct tagged t = {0};
+    tagged_add_number(&t, JOIN_FEATURES, features);
+    tagged_put(to, &t);
+}
+
+static uint64_t read_features(struct fields *r)
+{
+    struct bytes tags[JOIN_TAGS] = {{0}};
+    fields_tags(r, tags, JOIN_TAGS);
+    return fields_tag_number(r, tags[JOIN_FEATURES]);
+}
+
 void worker_join_put(struct buf *to, const struct worker_join *m)
 {
     varint_put(to, ROLE_WORKER);
@@ -95,6 +111,7 @@ void worker_join_put(struct buf *to, const struct worker_join *m)
     hash_put(to, m->executor);
     attempt_list_put(to, &m->running);
     ranges_put(to, &m->kept);
+    put_features(to, m->features);
 }
 
 enum error worker_join_take(struct bytes body, struct worker_join *m)
@@ -107,6 +124,7 @@ enum error worker_join_take(struct bytes body, struct worker_join *m)
     m->executor = fields_hash(&r);
     read_attempts(&r, &m->running);
     fields_ranges(&r, &m->kept);
+    m->features = read_features(&r);
     return fields_end(&r);
 }
 
@@ -129,6 +147,7 @@ void sink_join_put(struct buf *to, const struct sink_join *m)
     octets_put(to, m->results);
     varint_put(to, m->wants);
     varint_put(to, m->opening);
+    put_features(to, m->features);
 }
 
 enum error sink_join_take(struct bytes body, struct sink_join *m)
@@ -145,6 +164,7 @@ enum error sink_join_take(struct bytes body, struct sink_join *m)
     m->results = fields_octets(&r);
     m->wants = fields_number(&r);
     m->opening = fields_number(&r);
+    m->features = read_features(&r);
     return fields_end(&r);
 }
 
@@ -153,30 +173,89 @@ void sink_join_free(struct sink_join *m)
     seqset_free(&m->stored);
 }
 
+enum { HEARTBEAT_STOPPED = 1, HEARTBEAT_HELD, HEARTBEAT_STUCK, HEARTBEAT_TAGS };
+
 void heartbeat_put(struct buf *to, const struct heartbeat *m)
 {
+    struct tagged t = {0};
+    struct buf content = {0};
     u64_put(to, m->clock_ns);
     ranges_put(to, &m->running);
+    if (!seqset_empty(&m->stopped))
+        ranges_put(&content, &m->stopped);
+    tagged_add_buf(&t, HEARTBEAT_STOPPED, &content);
+    if (m->held_count)
+        varint_put(&content, m->held_count);
+    for (size_t i = 0; i < m->held_count; i++) {
+        varint_put(&content, m->held[i].seq);
+        varint_put(&content, m->held[i].pid);
+        octets_put(&content, m->held[i].command);
+    }
+    tagged_add_buf(&t, HEARTBEAT_HELD, &content);
+    tagged_add_number(&t, HEARTBEAT_STUCK, m->results_stuck_ms);
+    tagged_put(to, &t);
+    buf_free(&content);
+}
+
+static void read_held(struct fields *r, struct bytes content, struct heartbeat *m)
+{
+    struct fields f = fields_of(content);
+    m->held_count = fields_count(&f, 3);
+    if (m->held_count > HELD_MAX) {
+        fields_fail(&f, ERR_MALFORMED);
+        m->held_count = 0;
+    }
+    m->held = m->held_count ? xcalloc(m->held_count, sizeof *m->held) : NULL;
+    for (size_t i = 0; i < m->held_count; i++) {
+        m->held[i].seq = fields_seq(&f);
+        m->held[i].pid = fields_number(&f);
+        m->held[i].command = fields_octets(&f);
+    }
+    fields_tag_end(r, &f);
 }
 
 enum error heartbeat_take(struct bytes body, struct heartbeat *m)
 {
     struct fields r = fields_of(body);
+    struct bytes tags[HEARTBEAT_TAGS] = {{0}};
     m->clock_ns = fields_u64(&r);
     fields_ranges(&r, &m->running);
+    fields_tags(&r, tags, HEARTBEAT_TAGS);
+    if (tags[HEARTBEAT_STOPPED].data) {
+        struct fields content = fields_of(tags[HEARTBEAT_STOPPED]);
+        fields_ranges(&content, &m->stopped);
+        fields_tag_end(&r, &content);
+    }
+    if (tags[HEARTBEAT_HELD].data)
+        read_held(&r, tags[HEARTBEAT_HELD], m);
+    m->results_stuck_ms = fields_tag_number(&r, tags[HEARTBEAT_STUCK]);
     return fields_end(&r);
 }
 
 void heartbeat_free(struct heartbeat *m)
 {
     seqset_free(&m->running);
+    seqset_free(&m->stopped);
+    free(m->held);
+    m->held = NULL;
+    m->held_count = 0;
 }
+
+enum { CREDIT_RECEIVED = 1, CREDIT_TAGS };
 
 void credit_put(struct buf *to, const struct credit *m)
 {
     varint_put(to, m->tasks);
     varint_put(to, m->size_bytes);
     varint_put(to, m->reserve);
+    struct tagged t = {0};
+    if (m->received_batch || m->received_offset) {
+        uint8_t octets[2 * VARINT_SIZE_MAX];
+        size_t size = varint_write(octets, m->received_batch);
+        size += varint_write(octets + size, m->received_offset);
+        tagged_add(&t, CREDIT_RECEIVED, (struct bytes){octets, size});
+    }
+    tagged_put(to, &t);
 }
 
 enum error credit_take(struct bytes body, struct credit *m)
@@ -185,6 +264,15 @@ enum error credit_take(struct bytes body, struct credit *m)
     m->tasks = fields_number(&r);
     m->size_bytes = fields_number(&r);
     m->reserve = fields_number(&r);
+    m->received_batch = m->received_offset = 0;
+    struct bytes tags[CREDIT_TAGS] = {{0}};
+    fields_tags(&r, tags, CREDIT_TAGS);
+    if (tags[CREDIT_RECEIVED].data) {
+        struct fields content = fields_of(tags[CREDIT_RECEIVED]);
+        m->received_batch = fields_number(&content);
+        m->received_offset = fields_number(&content);
+        fields_tag_end(&r, &content);
+    }
     return fields_end(&r);
 }
 
@@ -231,7 +319,7 @@ enum error returned_take(struct bytes body, struct returned *m)
     struct fields r = fields_of(body);
     fields_ranges(&r, &m->tasks);
     uint64_t reason = fields_number(&r);
-    if (reason > RETURNED_NOT_STARTED)
+    if (reason > RETURNED_INTERRUPTED)
         fields_fail(&r, ERR_MALFORMED);
     m->reason = (enum returned_reason)reason;
     return fields_end(&r);
@@ -253,6 +341,58 @@ enum error leave_take(struct bytes body, struct bytes *text)
     return ERR_NONE;
 }
 
+enum { STORED_RECEIVED = 1, STORED_ORIGINS, STORED_TAGS };
+
+static void put_stored_tags(struct buf *to, const struct stored_note *m)
+{
+    struct tagged t = {0};
+    struct buf content = {0};
+    if (m->received_count)
+        varint_put(&content, m->received_count);
+    for (size_t i = 0; i < m->received_count; i++) {
+        u64_put(&content, m->received[i].session);
+        varint_put(&content, m->received[i].batch);
+        varint_put(&content, m->received[i].offset);
+    }
+    tagged_add_buf(&t, STORED_RECEIVED, &content);
+    if (m->origin_count)
+        varint_put(&content, m->origin_count);
+    for (size_t i = 0; i < m->origin_count; i++)
+        session_tasks_put(&content, &m->origins[i]);
+    tagged_add_buf(&t, STORED_ORIGINS, &content);
+    tagged_put(to, &t);
+    buf_free(&content);
+}
+
+static void read_received(struct fields *r, struct bytes content, struct stored_note *m)
+{
+    struct fields f = fields_of(content);
+    m->received_count = fields_count(&f, 10);
+    m->received = m->received_count ? xcalloc(m->received_count, sizeof *m->received) : NULL;
+    for (size_t i = 0; i < m->received_count; i++) {
+        m->received[i].session = fields_u64(&f);
+        m->received[i].batch = fields_number(&f);
+        m->received[i].offset = fields_number(&f);
+    }
+    fields_tag_end(r, &f);
+}
+
+static void read_session_tasks(struct fields *f, struct session_tasks *m)
+{
+    m->session = fields_u64(f);
+    fields_ranges(f, &m->tasks);
+}
+
+static void read_origins(struct fields *r, struct bytes content, struct stored_note *m)
+{
+    struct fields f = fields_of(content);
+    m->origin_count = fields_count(&f, 9);
+    m->origins = m->origin_count ? xcalloc(m->origin_count, sizeof *m->origins) : NULL;
+    for (size_t i = 0; i < m->origin_count && !f.error; i++)
+        read_session_tasks(&f, &m->origins[i]);
+    fields_tag_end(r, &f);
+}
+
 void stored_note_put(struct buf *to, const struct stored_note *m)
 {
     varint_put(to, m->epoch);
@@ -263,6 +403,7 @@ void stored_note_put(struct buf *to, const struct stored_note *m)
         varint_put(to, m->gaps[i].batch);
     }
     varint_put(to, m->flags);
+    put_stored_tags(to, m);
 }
 
 enum error stored_note_take(struct bytes body, struct stored_note *m)
@@ -277,6 +418,12 @@ enum error stored_note_take(struct bytes body, struct stored_note *m)
         m->gaps[i].batch = fields_number(&r);
     }
     m->flags = fields_number(&r);
+    struct bytes tags[STORED_TAGS] = {{0}};
+    fields_tags(&r, tags, STORED_TAGS);
+    if (tags[STORED_RECEIVED].data)
+        read_received(&r, tags[STORED_RECEIVED], m);
+    if (tags[STORED_ORIGINS].data)
+        read_origins(&r, tags[STORED_ORIGINS], m);
     return fields_end(&r);
 }
 
@@ -284,8 +431,29 @@ void stored_note_free(struct stored_note *m)
 {
     seqset_free(&m->tasks);
     free(m->gaps);
-    m->gaps = NULL;
-    m->gap_count = 0;
+    free(m->received);
+    for (size_t i = 0; i < m->origin_count; i++)
+        session_tasks_free(&m->origins[i]);
+    free(m->origins);
+    *m = (struct stored_note){0};
+}
+
+void session_tasks_put(struct buf *to, const struct session_tasks *m)
+{
+    u64_put(to, m->session);
+    ranges_put(to, &m->tasks);
+}
+
+enum error session_tasks_take(struct bytes body, struct session_tasks *m)
+{
+    struct fields r = fields_of(body);
+    read_session_tasks(&r, m);
+    return fields_end(&r);
+}
+
+void session_tasks_free(struct session_tasks *m)
+{
+    seqset_free(&m->tasks);
 }
 
 void closed_put(struct buf *to, const struct closed *m)

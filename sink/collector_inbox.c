@@ -65,9 +65,9 @@ static enum error take_refuse(struct collector *c, struct bytes body)
 
 static enum error take_again(struct collector *c, struct bytes body, uint64_t now_ns)
 {
-    uint64_t session;
-    enum error error = number_take(body, &session);
-    if (!error && session == c->membership.session)
+    struct again m;
+    enum error error = again_take(body, &m);
+    if (!error && m.session == c->membership.session)
         collector_rejoin(c, now_ns);
     return error;
 }

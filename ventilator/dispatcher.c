@@ -241,7 +241,7 @@ static void unknown_session(struct dispatcher *d, uint64_t connection, struct fr
         return;
     struct buf m = {0};
     wire_begin(&m, KIND_AGAIN, dispatcher_head(d, KIND_AGAIN, head.session));
-    number_put(&m, head.session);
+    again_put(&m, &(struct again){.session = head.session, .reason = AGAIN_UNKNOWN_SESSION});
     dispatcher_send(d, connection, &m);
 }
 

@@ -104,7 +104,7 @@ static void send_again(struct dispatcher *d, uint64_t connection, uint64_t sessi
 {
     struct buf m = {0};
     wire_begin(&m, KIND_AGAIN, dispatcher_head(d, KIND_AGAIN, session));
-    number_put(&m, session);
+    again_put(&m, &(struct again){.session = session, .reason = AGAIN_UNKNOWN_SESSION});
     dispatcher_send(d, connection, &m);
 }
 

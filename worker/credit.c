@@ -95,7 +95,8 @@ struct credit credit_of(const struct meter *m, const struct holding *h, const st
 {
     uint64_t want = h->slots + meter_ahead(m, h->slots), have = h->busy + h->unstarted;
     uint64_t room = h->held_bytes < CREDIT_BYTES_MAX ? CREDIT_BYTES_MAX - h->held_bytes : 0;
-    struct credit credit = {h->received, h->received_bytes, h->received};
+    struct credit credit = {
+        .tasks = h->received, .size_bytes = h->received_bytes, .reserve = h->received};
     if (h->ordinary) {
         credit.tasks += want > have ? want - have : 0;
         credit.size_bytes += room;

@@ -73,10 +73,10 @@ static bool on_again(struct slots *s, const struct frame_head *head, struct byte
                      uint64_t now_ns)
 {
     (void)head;
-    uint64_t session;
-    if (number_take(body, &session))
+    struct again m;
+    if (again_take(body, &m))
         return false;
-    if (slots_link_in_session(s) && session == s->link.head.session)
+    if (slots_link_in_session(s) && m.session == s->link.head.session)
         slots_link_leave(s, now_ns);
     return true;
 }

@@ -387,7 +387,7 @@ static void report(struct run *run)
         returned_put(&m, &(struct returned){set, (enum returned_reason)(bits >> 4 & 3)});
     } else if (bits & 4) {
         m = begin(run, i, KIND_HEARTBEAT);
-        heartbeat_put(&m, &(struct heartbeat){run->now_ns, set});
+        heartbeat_put(&m, &(struct heartbeat){.clock_ns = run->now_ns, .running = set});
     } else {
         struct running_attempt failed = {1 + next_octet(&run->steps),
                                          {INCARNATION, 1 + (bits >> 4)}};

@@ -284,7 +284,7 @@ static void release_or_cancel(struct run *run)
 /* Kinds with one number, or two. */
 static void tell(struct run *run)
 {
-    static const enum wire_kind kinds[] = {KIND_RECALL, KIND_RESEND, KIND_AGAIN, KIND_END};
+    static const enum wire_kind kinds[] = {KIND_RECALL, KIND_RESEND, KIND_ENDED, KIND_END};
     unsigned bits = next_octet(&run->steps), number = next_octet(&run->steps);
     struct buf m;
     switch (bits % 8) {
@@ -305,6 +305,10 @@ static void tell(struct run *run)
     case 7:
         m = begin(run, KIND_HEARTBEAT);
         heartbeat_put(&m, &(struct heartbeat){.clock_ns = run->now_ns - number * NS_PER_MS});
+        break;
+    case 2:
+        m = begin(run, KIND_AGAIN);
+        again_put(&m, &(struct again){number, AGAIN_UNKNOWN_SESSION, bytes_of("no")});
         break;
     default:
         m = begin(run, kinds[bits % 8]);

@@ -38,6 +38,10 @@ static const struct {
     {KIND_BECAUSE, CODEC(because)},
     {KIND_ADMITTED, CODEC(admitted)},
     {KIND_PIECE, CODEC(piece)},
+    {KIND_AGAIN, CODEC(again)},
+    {KIND_PROTEST, CODEC(protest)},
+    {KIND_RECEIVED, CODEC(received)},
+    {KIND_HANDED, CODEC(session_tasks)},
 };
 enum { MESSAGES = sizeof messages / sizeof *messages };
 
@@ -52,8 +56,8 @@ static inline bool codec_reads(const struct codec *codec, struct bytes body)
 
 static inline bool is_one_number(enum wire_kind kind)
 {
-    return kind == KIND_AGAIN || kind == KIND_RECALL || kind == KIND_RESEND || kind == KIND_END ||
-           kind == KIND_ENDED || kind == KIND_CHECK;
+    return kind == KIND_RECALL || kind == KIND_RESEND || kind == KIND_END || kind == KIND_ENDED ||
+           kind == KIND_CHECK;
 }
 
 /* Whether a peer could read what a core has made. Of TASKS and RESULTS only the head is looked at. */

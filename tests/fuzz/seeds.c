@@ -58,7 +58,7 @@ static void put_results(struct buf *to)
                           .command = bytes_of("c a"),
                           .has_hash = true};
     struct result ok = {.final = true, .out = bytes_of("1")};
-    struct result history = {.status = RESULT_SIGNALED, .code = 9};
+    struct result history = {.status = RESULT_SIGNALED, .code = 9, .cut = true, .cut_pid = 1234};
     result_put(&records, &full);
     result_put(&records, &ok);
     result_put(&records, &history);
@@ -90,13 +90,19 @@ static void save_batches(const char *directory)
     struct buf tasks = {0}, records = task_records(), results = results_message();
     wire_begin(&tasks, KIND_TASKS, head);
     tasks_begin(&tasks, 1);
-    task_run_put(&tasks, &(struct task_run){1, 2, 1, 1, TASK_LAST, buf_bytes(&records)});
+    task_run_put(&tasks, &(struct task_run){1, 2, 1, 1, TASK_LAST, {0}, buf_bytes(&records)});
     buf_free(&records);
     save(directory, "wire", "tasks", &tasks);
     wire_begin(&tasks, KIND_TASKS, head);
     tasks_begin(&tasks, 2);
-    task_run_put(&tasks, &(struct task_run){3, 1, 1, 1, TASK_PIECES, {NULL, 0}});
+    task_run_put(&tasks, &(struct task_run){3, 1, 1, 1, TASK_PIECES, {0}, {0}});
     save(directory, "wire", "tasks-pieces", &tasks);
+    wire_begin(&tasks, KIND_TASKS, head);
+    tasks_begin(&tasks, 3);
+    task_run_put(&tasks,
+                 &(struct task_run){
+                     4, 1, 1, 1, TASK_TAGGED | TASK_PIECES, {(const uint8_t *)"\1\5\0", 3}, {0}});
+    save(directory, "wire", "tasks-tagged", &tasks);
     save(directory, "wire", "results", &results);
 }
 
@@ -107,27 +113,32 @@ static void save_messages(const char *directory)
     struct running_attempt running = {5, {1000, 1}};
     struct attempt_list list = {&running, 1, 1};
     struct gap gap = {20, 2};
+    struct held_task held = {5, 123, bytes_of("sleep 1000")};
+    struct arrival arrival = {20, 5, 1 << 20};
+    struct session_tasks origin = {20, set};
+    struct halt_rule rule = {HALT_SOON, HALT_FAIL, 1, false};
     struct hashed_task hashed = {5, {1, 2}};
     struct cancel_item cancelled = {5, {1000, 1}, 3};
     struct verdict_item judged = {RESULT_LOST, 4, 5, 3, {0}, bytes_of("a, b, c")};
     struct because_item reason = {set, 3, bytes_of("queued")};
     struct admitted_key admitted_key = {{{1}}, KEY_WORKER};
     struct peer peer = {1, bytes_of("name"), bytes_of("host"), bytes_of("0.1.0"), 99};
-    SAVE(KIND_JOIN, worker_join, {peer, 4, 0, {1, 2}, list, set});
-    SAVE(KIND_JOIN, sink_join, {peer, 7, 1, 9, {1, 2}, set, 1000, bytes_of("tcp://:1"), 3, 2});
-    SAVE(KIND_HEARTBEAT, heartbeat, {123456, set});
-    SAVE(KIND_CREDIT, credit, {100, 1000000, 4});
+    SAVE(KIND_JOIN, worker_join, {peer, 4, 0, {1, 2}, list, set, 1});
+    SAVE(KIND_JOIN, sink_join, {peer, 7, 1, 9, {1, 2}, set, 1000, bytes_of("tcp://:1"), 3, 2, 0});
+    SAVE(KIND_HEARTBEAT, heartbeat, {123456, set, set, &held, 1, 1500});
+    SAVE(KIND_CREDIT, credit, {100, 1000000, 4, 7, 65536});
     SAVE(KIND_CLAIM, token, {{1, 2, 3}});
     SAVE(KIND_FINISHED, finished, {set, 1});
     SAVE(KIND_FAILED, attempt_list, {&running, 1, 1});
     SAVE(KIND_RETURNED, returned, {set, RETURNED_LEAVING});
-    SAVE(KIND_STORED, stored_note, {7, set, &gap, 1, STORED_ORDER_FULL | STORED_NO_ROOM});
+    SAVE(KIND_STORED, stored_note,
+         {7, set, &gap, 1, STORED_ORDER_FULL | STORED_NO_ROOM, &arrival, 1, &origin, 1});
     SAVE(KIND_CLOSED, closed, {9, 5, 1, 1, 2, 0, 2});
     SAVE(KIND_HALT, halt, {HALT_NOW, 5, 3});
     SAVE(KIND_HASHES, hashes, {5, &hashed, 1, true});
     SAVE(KIND_WELCOME, worker_welcome,
-         {500, 3000, bytes_of("5557"), 3, 7, bytes_of("tcp://h:1"), {{1}}, set, set});
-    SAVE(KIND_WELCOME, sink_welcome, {500, 3000, 7, {1, 2}});
+         {500, 3000, bytes_of("5557"), 3, 7, bytes_of("tcp://h:1"), {{1}}, set, set, 1, rule});
+    SAVE(KIND_WELCOME, sink_welcome, {500, 3000, 7, {1, 2}, 1});
     SAVE(KIND_REFUSE, refuse, {REFUSE_FULL, bytes_of("no")});
     SAVE(KIND_CANCEL, cancel, {&cancelled, 1});
     SAVE(KIND_RELEASED, released, {set});
@@ -138,6 +149,10 @@ static void save_messages(const char *directory)
     SAVE(KIND_DONE, done, {9, set, 1, 2});
     SAVE(KIND_BECAUSE, because, {&reason, 1});
     SAVE(KIND_ADMITTED, admitted, {&admitted_key, 1, 1});
+    SAVE(KIND_AGAIN, again, {9, AGAIN_OTHER_INCARNATION, bytes_of("no")});
+    SAVE(KIND_PROTEST, protest, {9, KIND_RESULTS, 30, bytes_of("no")});
+    SAVE(KIND_RECEIVED, received, {5, 0, RECEIVED_NOT_READING});
+    SAVE(KIND_HANDED, session_tasks, {9, set});
     struct buf why = {0};
     wire_begin(&why, KIND_WHY, head);
     save(directory, "wire", "why", &why);
@@ -178,7 +193,7 @@ static void put_step(struct buf *to, uint8_t step, struct buf frame)
 static struct buf joined(void)
 {
     static const struct codec welcome = CODEC(sink_welcome);
-    struct sink_welcome m = {500, 3000, 7, {1, 2}};
+    struct sink_welcome m = {500, 3000, 7, {1, 2}, 0};
     struct buf steps = {0};
     buf_put_byte(&steps, TURN);
     buf_put_byte(&steps, UP);

@@ -144,6 +144,7 @@ static void put_body(struct buf *to, enum wire_kind kind, struct bytes body)
     struct returned returned = {0};
     struct released released = {0};
     struct halt halt;
+    struct again again;
     struct attempt_list list = {0};
     struct piece piece;
     struct results_head head;
@@ -178,8 +179,9 @@ static void put_body(struct buf *to, enum wire_kind kind, struct bytes body)
         buf_printf(to, " %s by %" PRIu64, halt.when == HALT_NOW ? "now" : "soon", halt.seq);
     else if (kind == KIND_CANCEL)
         put_cancel(to, body);
-    else if ((kind == KIND_CHECK || kind == KIND_RECALL || kind == KIND_AGAIN ||
-              kind == KIND_RESEND) &&
+    else if (kind == KIND_AGAIN && !again_take(body, &again))
+        buf_printf(to, " %" PRIu64, again.session);
+    else if ((kind == KIND_CHECK || kind == KIND_RECALL || kind == KIND_RESEND) &&
              !number_take(body, &number))
         buf_printf(to, " %" PRIu64, number);
     seqset_free(&set);

@@ -139,6 +139,13 @@ static void hear_number(struct farm_peer *p, const char *name, struct bytes body
     buf_printf(&p->heard, "%s %" PRIu64, name, number);
 }
 
+static void hear_again(struct farm_peer *p, struct bytes body)
+{
+    struct again m;
+    cr_assert_eq(again_take(body, &m), ERR_NONE);
+    buf_printf(&p->heard, "AGAIN %" PRIu64, m.session);
+}
+
 /* The rule of credit, task by task (docs/protocol.md, 6). */
 static void check_credit(struct farm_peer *p, const struct task_run *run, uint64_t size_bytes)
 {
@@ -251,8 +258,10 @@ static void hear(struct farm *f, struct farm_peer *p, struct block *block)
     } else if (head.kind == KIND_HELLO) {
         cr_assert_eq(token_take(body, &p->token), ERR_NONE);
         buf_put_text(&p->heard, "HELLO");
-    } else if (head.kind == KIND_AGAIN || head.kind == KIND_RECALL || head.kind == KIND_RESEND ||
-               head.kind == KIND_END || head.kind == KIND_ENDED || head.kind == KIND_CHECK) {
+    } else if (head.kind == KIND_AGAIN) {
+        hear_again(p, body);
+    } else if (head.kind == KIND_RECALL || head.kind == KIND_RESEND || head.kind == KIND_END ||
+               head.kind == KIND_ENDED || head.kind == KIND_CHECK) {
         hear_number(p, wire_kind_name(head.kind), body);
     } else {
         buf_put_text(&p->heard, wire_kind_name(head.kind));

@@ -160,7 +160,9 @@ void worker_claim(struct farm *f, struct farm_peer *p, struct token token)
 void worker_credit(struct farm *f, struct farm_peer *p, uint64_t tasks, uint64_t size_bytes,
                    uint64_t reserve)
 {
-    struct credit m = {p->got_tasks + tasks, p->got_bytes + size_bytes, p->got_tasks + reserve};
+    struct credit m = {.tasks = p->got_tasks + tasks,
+                       .size_bytes = p->got_bytes + size_bytes,
+                       .reserve = p->got_tasks + reserve};
     struct credit *g = &p->granted;
     f->input_begins_late = false;
     g->tasks = m.tasks > g->tasks ? m.tasks : g->tasks;

@@ -52,6 +52,7 @@ void rig_rejoin(struct rig *r); /* from AWAY, with a new session */
 
 void v_says(struct rig *r, enum wire_kind kind, struct buf *body); /* in the session */
 void v_says_number(struct rig *r, enum wire_kind kind, uint64_t number);
+void v_again(struct rig *r, uint64_t session);
 void v_welcome(struct rig *r, struct worker_welcome m); /* fields that are 0 get usual values */
 void v_refuse(struct rig *r, uint64_t reason, const char *sentence);
 void v_heartbeat(struct rig *r, uint64_t session);

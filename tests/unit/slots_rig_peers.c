@@ -30,6 +30,13 @@ void v_says_number(struct rig *r, enum wire_kind kind, uint64_t number)
     v_says(r, kind, &body);
 }
 
+void v_again(struct rig *r, uint64_t session)
+{
+    struct buf body = {0};
+    again_put(&body, &(struct again){session, AGAIN_UNKNOWN_SESSION, {0}});
+    v_says(r, KIND_AGAIN, &body);
+}
+
 void v_welcome(struct rig *r, struct worker_welcome m)
 {
     struct buf body = {0};

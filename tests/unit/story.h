@@ -228,6 +228,13 @@ static inline void v_number(struct story *s, enum wire_kind kind, uint64_t numbe
     v_say(s, &message);
 }
 
+static inline void v_again(struct story *s, uint64_t session)
+{
+    struct buf message = v_begin(s, KIND_AGAIN);
+    again_put(&message, &(struct again){session, AGAIN_UNKNOWN_SESSION, {0}});
+    v_say(s, &message);
+}
+
 static inline void v_heartbeat(struct story *s)
 {
     struct buf message = v_begin(s, KIND_HEARTBEAT);

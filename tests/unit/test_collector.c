@@ -192,9 +192,9 @@ Test(collector, again_is_heeded_only_if_it_names_this_session)
 {
     struct story s = {0};
     story_join(&s);
-    v_number(&s, KIND_AGAIN, 8);
+    v_again(&s, 8);
     story_expect(&s, "");
-    v_number(&s, KIND_AGAIN, 9);
+    v_again(&s, 9);
     story_expect(&s, "CLOSE");
     story_end(&s);
 }

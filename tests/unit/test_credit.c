@@ -78,7 +78,7 @@ Test(credit, it_is_told_again_when_little_is_left_or_a_slot_idles_and_sooner_in_
     struct meter m = {0};
     measure(&m, 1, 20 * NS_PER_MS, NS_PER_S); /* 20 ahead of 4 */
     struct holding h = {.slots = 4, .busy = 4, .ordinary = true, .reserve = true};
-    struct credit sent = {24, CREDIT_BYTES_MAX, 0};
+    struct credit sent = {.tasks = 24, .size_bytes = CREDIT_BYTES_MAX};
     h.received = 10;
     h.unstarted = 6;
     struct credit wanted = credit_of(&m, &h, &sent);
@@ -108,7 +108,7 @@ Test(credit, the_bytes_are_bounded_and_told_when_they_run_out)
     struct meter m = {0};
     struct holding h = {
         .slots = 4, .busy = 4, .ordinary = true, .received = 4, .received_bytes = 7 << 20};
-    struct credit sent = {4, CREDIT_BYTES_MAX, 4};
+    struct credit sent = {.tasks = 4, .size_bytes = CREDIT_BYTES_MAX, .reserve = 4};
     h.held_bytes = 7 << 20;
     struct credit wanted = credit_of(&m, &h, &sent);
     cr_assert_eq(wanted.size_bytes, CREDIT_BYTES_MAX);
@@ -122,7 +122,7 @@ Test(credit, totals_never_shrink)
 {
     struct meter m = {0};
     struct holding h = {.slots = 4, .busy = 4, .received = 4};
-    struct credit sent = {9, 1000, 7};
+    struct credit sent = {.tasks = 9, .size_bytes = 1000, .reserve = 7};
     struct credit c = credit_of(&m, &h, &sent);
     cr_assert(c.tasks == 9 && c.size_bytes == 1000 && c.reserve == 7);
     cr_assert_not(credit_is_due(&sent, &c, &h, false));

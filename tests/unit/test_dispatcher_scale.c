@@ -117,7 +117,7 @@ static void claim_and_ask(struct crowd *c, uint64_t i)
     struct buf body = {0};
     token_put(&body, &token);
     say(c, i, KIND_CLAIM, &body);
-    struct credit m = {2, 1000, 1};
+    struct credit m = {.tasks = 2, .size_bytes = 1000, .reserve = 1};
     credit_put(&body, &m);
     say(c, i, KIND_CREDIT, &body);
 }

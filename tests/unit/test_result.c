@@ -38,6 +38,9 @@ static struct result random_result(uint64_t *seed)
         r.start_us = next_random(seed);
         r.duration_ns = next_random(seed) >> (next_random(seed) % 64);
     }
+    r.cut = next_random(seed) % 2;
+    if (r.cut)
+        r.cut_pid = next_random(seed) >> (next_random(seed) % 64);
     if (r.has_hash)
         r.hash = (struct hash){next_random(seed), next_random(seed)};
     return r;
@@ -49,7 +52,8 @@ static bool same(const struct result *a, const struct result *b)
            a->start_us == b->start_us && a->duration_ns == b->duration_ns &&
            bytes_equal(a->out, b->out) && bytes_equal(a->err, b->err) &&
            bytes_equal(a->task, b->task) && bytes_equal(a->command, b->command) &&
-           a->has_hash == b->has_hash && (!a->has_hash || hash_equal(a->hash, b->hash));
+           a->has_hash == b->has_hash && (!a->has_hash || hash_equal(a->hash, b->hash)) &&
+           a->cut == b->cut && a->cut_pid == b->cut_pid;
 }
 
 Test(result, records_come_out_as_they_went_in)
@@ -162,14 +166,28 @@ Test(result, values_that_the_protocol_does_not_know_are_refused)
         const char *octets;
         size_t size;
     } cases[] = {
-        {"\x80\0", 2},       /* a flag */
-        {"\2\0\0\0", 4},     /* ok needs no status */
-        {"\2\x08\0\0", 4},   /* a status */
-        {"\2\1\x80\2\0", 5}, /* an exit status of 256 */
+        {"\x80\3\1\1\0\0", 6},     /* a cut by nobody: a tag without its number */
+        {"\x80\5\1\1\1\7\0\0", 8}, /* octets behind the tags */
+        {"\x80\5\2\7\0\7\0\0", 8}, /* a tag twice */
+        {"\x80\1\1\0", 4},         /* a tag that is not there */
+        {"\2\0\0\0", 4},           /* ok needs no status */
+        {"\2\x08\0\0", 4},         /* a status */
+        {"\2\1\x80\2\0", 5},       /* an exit status of 256 */
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         cr_assert_eq(take_exact((const uint8_t *)cases[i].octets, cases[i].size), ERR_MALFORMED,
                      "case %zu", i);
+}
+
+Test(result, tags_that_are_not_known_are_skipped)
+{
+    /* final; 1: cut by process 300, 2 and 9: not known here; no output */
+    static const uint8_t record[] = {0x81, 10, 3, 1, 2, 0xac, 2, 2, 1, 7, 9, 0, 0};
+    struct bytes records = {record, sizeof record};
+    struct result r;
+    cr_assert_eq(result_take(&records, &r), ERR_NONE);
+    cr_assert(r.final && r.cut && r.cut_pid == 300 && records.size == 0);
+    cr_assert_eq(take_exact((const uint8_t[]){0x80, 3, 1, 9, 0, 0}, 6), ERR_NONE);
 }
 
 Test(result, sizes_that_overflow_together_are_refused)

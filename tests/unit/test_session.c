@@ -90,7 +90,7 @@ Test(session, the_lane_order_of_a_long_session_stays_small)
 Test(session, credit_left_is_never_negative)
 {
     struct session *s = make(2);
-    s->granted = (struct credit){3, 30, 1};
+    s->granted = (struct credit){.tasks = 3, .size_bytes = 30, .reserve = 1};
     session_sent(s, 1, 5, 50);
     cr_assert_eq(session_ordinary_room(s), 0);
     cr_assert_eq(session_reserve_room(s), 0);

@@ -210,13 +210,13 @@ Test(slots, again_counts_only_for_the_current_session)
 {
     rig_start(&r);
     rig_join(&r);
-    v_says_number(&r, KIND_AGAIN, 99);
+    v_again(&r, 99);
     rig_expect(&r, "");
-    v_says_number(&r, KIND_AGAIN, r.session);
+    v_again(&r, r.session);
     rig_expect(&r, "lane- control-");
     rig_pass(&r, 200 * NS_PER_MS);
     slots_control_up(r.s, r.now_ns);
-    v_says_number(&r, KIND_AGAIN, r.session); /* while JOIN is unanswered */
+    v_again(&r, r.session); /* while JOIN is unanswered */
     rig_expect(&r, "control+ JOIN of=1");
 }
 

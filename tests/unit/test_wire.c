@@ -288,10 +288,106 @@ Test(wire, a_join_says_who_joins)
     buf_free(&body);
 }
 
+/* ---- tagged parts ---- */
+
+/* A message with nothing in it but the given tags, instead of the 0 that it ends in. */
+static enum error take_tagged(const char *name, const char *tags, size_t size)
+{
+    const struct message *message = messages;
+    while (strcmp(message->name, name) != 0)
+        message++;
+    union decoded empty = {0};
+    struct buf body = {0};
+    message->codec.put(&body, &empty);
+    cr_assert_eq(body.data[body.size - 1], 0);
+    body.size--;
+    buf_put(&body, tags, size);
+    enum error error = take_exact(message, body.data, body.size);
+    buf_free(&body);
+    return error;
+}
+
+static const char *const with_tags[] = {"worker_join", "sink_join",      "heartbeat",   "credit",
+                                        "stored_note", "worker_welcome", "sink_welcome"};
+
+Test(wire, tags_that_are_not_known_are_skipped)
+{
+    for (size_t i = 0; i < sizeof with_tags / sizeof *with_tags; i++) {
+        cr_assert_eq(take_tagged(with_tags[i], "\1\x63\2ab", 5), ERR_NONE, "%s", with_tags[i]);
+        cr_assert_eq(take_tagged(with_tags[i], "\2\x62\0\xff\1\0", 6), ERR_NONE);
+    }
+}
+
+Test(wire, tags_that_make_no_sense_are_refused)
+{
+    static const struct {
+        const char *octets;
+        size_t size;
+        enum error error;
+    } cases[] = {
+        {"\2\x63\0\x63\0", 5, ERR_MALFORMED}, /* twice */
+        {"\2\x63\0\x62\0", 5, ERR_MALFORMED}, /* not in growing order */
+        {"\1\0\0", 3, ERR_MALFORMED},         /* no tag is 0 */
+        {"\2\x63\0", 3, ERR_TRUNCATED},
+        {"\1\x63\2a", 4, ERR_TRUNCATED},
+        {"\1\x63\1ab", 5, ERR_TRAILING},
+        {"\1\1\0", 3, ERR_MALFORMED},         /* tag 1 is known, and never empty */
+        {"\1\1\4\1\1\1\1", 7, ERR_MALFORMED}, /* nor so long, or short */
+    };
+    for (size_t i = 0; i < sizeof with_tags / sizeof *with_tags; i++)
+        for (size_t j = 0; j < sizeof cases / sizeof *cases; j++)
+            cr_assert_eq(take_tagged(with_tags[i], cases[j].octets, cases[j].size), cases[j].error,
+                         "%s, case %zu", with_tags[i], j);
+}
+
+Test(wire, a_heartbeat_names_at_most_16_tasks_whose_output_is_held)
+{
+    struct held_task held[HELD_MAX + 1];
+    for (size_t i = 0; i <= HELD_MAX; i++)
+        held[i] = (struct held_task){i + 1, 7, bytes_of("sleep")};
+    for (size_t count = HELD_MAX; count <= HELD_MAX + 1; count++) {
+        struct heartbeat in = {.held = held, .held_count = count}, out = {0};
+        struct buf body = {0};
+        heartbeat_put(&body, &in);
+        cr_assert_eq(heartbeat_take(buf_bytes(&body), &out),
+                     count > HELD_MAX ? ERR_MALFORMED : ERR_NONE);
+        heartbeat_free(&out);
+        buf_free(&body);
+    }
+}
+
+Test(wire, a_halt_rule_that_makes_no_sense_is_refused)
+{
+    static const struct halt_rule rules[] = {{HALT_SOON, HALT_FAIL, 0, false},
+                                             {(enum halt_when)3, HALT_FAIL, 1, false},
+                                             {HALT_NOW, (enum halt_why)3, 1, false}};
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        struct worker_welcome in = {.halt = rules[i]}, out = {0};
+        struct buf body = {0};
+        worker_welcome_put(&body, &in);
+        cr_assert_eq(worker_welcome_take(buf_bytes(&body), &out), ERR_MALFORMED, "rule %zu", i);
+        worker_welcome_free(&out);
+        buf_free(&body);
+    }
+}
+
+Test(wire, kinds_that_are_reserved_are_not_known)
+{
+    static const uint8_t reserved[] = {16, 38, 51};
+    for (size_t i = 0; i < sizeof reserved; i++) {
+        struct buf message = frame(KIND_JOIN);
+        struct frame_head head;
+        struct bytes body;
+        message.data[0] = reserved[i];
+        cr_assert_eq(frame_take(buf_bytes(&message), &head, &body), ERR_KIND);
+        buf_free(&message);
+    }
+}
+
 Test(wire, values_that_the_protocol_does_not_know_are_refused)
 {
     struct returned returned = {0};
-    cr_assert_eq(returned_take((struct bytes){(const uint8_t *)"\0\3", 2}, &returned),
+    cr_assert_eq(returned_take((struct bytes){(const uint8_t *)"\0\4", 2}, &returned),
                  ERR_MALFORMED);
     struct verdict verdict = {0};
     struct verdict_item item = {.status = RESULT_EXITED, .first = 1, .last = 1};

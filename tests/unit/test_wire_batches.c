@@ -158,6 +158,36 @@ Test(wire_batches, a_run_of_tasks_has_exactly_as_many_records_as_it_says)
     buf_free(&records);
 }
 
+Test(wire_batches, a_run_of_tasks_may_have_a_tagged_part_before_its_records)
+{
+    static const uint8_t unknown[] = {2, 3, 1, 0xff, 9, 0}, twice[] = {2, 3, 0, 3, 0};
+    static const struct {
+        struct bytes tagged;
+        enum error error;
+    } cases[] = {
+        {{unknown, sizeof unknown}, ERR_NONE},     {{(const uint8_t *)"", 1}, ERR_NONE},
+        {{(const uint8_t *)"", 0}, ERR_MALFORMED}, {{unknown, sizeof unknown - 1}, ERR_MALFORMED},
+        {{twice, sizeof twice}, ERR_MALFORMED},
+    };
+    struct buf records = {0};
+    put_tasks(&records, 2);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct buf body = {0};
+        struct task_run in = task_run(1, 2, &records), out;
+        in.flags |= TASK_TAGGED;
+        in.tagged = cases[i].tagged;
+        task_run_put(&body, &in);
+        struct bytes runs = buf_bytes(&body);
+        cr_assert_eq(task_run_take(&runs, &out), cases[i].error, "case %zu", i);
+        if (!cases[i].error) {
+            expect_same_run(&in, &out);
+            cr_assert(bytes_equal(in.tagged, out.tagged));
+        }
+        buf_free(&body);
+    }
+    buf_free(&records);
+}
+
 Test(wire_batches, a_batch_of_results_comes_out_as_it_went_in)
 {
     struct buf body = {0}, records = {0};

@@ -20,6 +20,7 @@ enum field_kind {
     FIELD_STATUS, /* enum result_status of a verdict */
     FIELD_REASON, /* enum returned_reason */
     FIELD_WHEN,   /* enum halt_when of a HALT */
+    FIELD_RULE,   /* struct halt_rule of a WELCOME, or none */
     FIELD_OCTETS,
     FIELD_RANGES,
     FIELD_HASH,
@@ -65,23 +66,34 @@ FIELDS(peer, NUMBER(peer, instance), FIELD(FIELD_OCTETS, peer, name),
 FIELDS(running_attempt, FIELD(FIELD_SEQ, running_attempt, seq),
        FIELD(FIELD_ATTEMPT, running_attempt, attempt));
 FIELDS(attempt_list, LIST(attempt_list, items, count, running_attempt, running_attempt_fields));
-FIELDS(worker_join, FIELD(FIELD_PEER, worker_join, peer), NUMBER(worker_join, slots),
-       NUMBER(worker_join, flags), FIELD(FIELD_HASH, worker_join, executor),
+FIELDS(worker_join, NUMBER(worker_join, features), FIELD(FIELD_PEER, worker_join, peer),
+       NUMBER(worker_join, slots), NUMBER(worker_join, flags),
+       FIELD(FIELD_HASH, worker_join, executor),
        LIST(worker_join, running.items, running.count, running_attempt, running_attempt_fields),
        FIELD(FIELD_RANGES, worker_join, kept));
-FIELDS(sink_join, FIELD(FIELD_PEER, sink_join, peer), NUMBER(sink_join, epoch),
-       NUMBER(sink_join, flags), NUMBER(sink_join, total),
+FIELDS(sink_join, NUMBER(sink_join, features), FIELD(FIELD_PEER, sink_join, peer),
+       NUMBER(sink_join, epoch), NUMBER(sink_join, flags), NUMBER(sink_join, total),
        FIELD(FIELD_HASH, sink_join, fingerprint), FIELD(FIELD_RANGES, sink_join, stored),
        NUMBER(sink_join, incarnation_max), FIELD(FIELD_OCTETS, sink_join, results),
        NUMBER(sink_join, wants), NUMBER(sink_join, opening));
-FIELDS(heartbeat, NUMBER(heartbeat, clock_ns), FIELD(FIELD_RANGES, heartbeat, running));
-FIELDS(credit, NUMBER(credit, tasks), NUMBER(credit, size_bytes), NUMBER(credit, reserve));
+FIELDS(held_task, FIELD(FIELD_SEQ, held_task, seq), NUMBER(held_task, pid),
+       FIELD(FIELD_OCTETS, held_task, command));
+FIELDS(heartbeat, NUMBER(heartbeat, clock_ns), FIELD(FIELD_RANGES, heartbeat, running),
+       FIELD(FIELD_RANGES, heartbeat, stopped),
+       LIST(heartbeat, held, held_count, held_task, held_task_fields),
+       NUMBER(heartbeat, results_stuck_ms));
+FIELDS(credit, NUMBER(credit, tasks), NUMBER(credit, size_bytes), NUMBER(credit, reserve),
+       NUMBER(credit, received_batch), NUMBER(credit, received_offset));
 FIELDS(token, FIELD(FIELD_TOKEN, token, octets));
 FIELDS(finished, FIELD(FIELD_RANGES, finished, tasks), NUMBER(finished, failed));
 FIELDS(returned, FIELD(FIELD_RANGES, returned, tasks), FIELD(FIELD_REASON, returned, reason));
 FIELDS(gap, NUMBER(gap, session), NUMBER(gap, batch));
+FIELDS(arrival, NUMBER(arrival, session), NUMBER(arrival, batch), NUMBER(arrival, offset));
+FIELDS(session_tasks, NUMBER(session_tasks, session), FIELD(FIELD_RANGES, session_tasks, tasks));
 FIELDS(stored_note, NUMBER(stored_note, epoch), FIELD(FIELD_RANGES, stored_note, tasks),
-       LIST(stored_note, gaps, gap_count, gap, gap_fields), NUMBER(stored_note, flags));
+       LIST(stored_note, gaps, gap_count, gap, gap_fields), NUMBER(stored_note, flags),
+       LIST(stored_note, received, received_count, arrival, arrival_fields),
+       LIST(stored_note, origins, origin_count, session_tasks, session_tasks_fields));
 FIELDS(closed, NUMBER(closed, total), NUMBER(closed, ok), NUMBER(closed, failed),
        NUMBER(closed, lost), NUMBER(closed, not_run), NUMBER(closed, doubled),
        NUMBER(closed, status));
@@ -94,9 +106,15 @@ FIELDS(worker_welcome, NUMBER(worker_welcome, heartbeat_ms), NUMBER(worker_welco
        FIELD(FIELD_OCTETS, worker_welcome, lanes), NUMBER(worker_welcome, wants),
        NUMBER(worker_welcome, epoch), FIELD(FIELD_OCTETS, worker_welcome, results),
        FIELD(FIELD_KEY, worker_welcome, sink), FIELD(FIELD_RANGES, worker_welcome, kill),
-       FIELD(FIELD_RANGES, worker_welcome, have));
+       FIELD(FIELD_RANGES, worker_welcome, have), NUMBER(worker_welcome, features),
+       FIELD(FIELD_RULE, worker_welcome, halt));
 FIELDS(sink_welcome, NUMBER(sink_welcome, heartbeat_ms), NUMBER(sink_welcome, limit_ms),
-       NUMBER(sink_welcome, epoch), FIELD(FIELD_HASH, sink_welcome, fingerprint));
+       NUMBER(sink_welcome, epoch), FIELD(FIELD_HASH, sink_welcome, fingerprint),
+       NUMBER(sink_welcome, features));
+FIELDS(again, NUMBER(again, session), NUMBER(again, reason), FIELD(FIELD_OCTETS, again, sentence));
+FIELDS(received, NUMBER(received, batch), NUMBER(received, offset), NUMBER(received, flags));
+FIELDS(protest, NUMBER(protest, session), NUMBER(protest, kind), NUMBER(protest, offset),
+       FIELD(FIELD_OCTETS, protest, sentence));
 FIELDS(refuse, NUMBER(refuse, reason), FIELD(FIELD_OCTETS, refuse, sentence));
 FIELDS(cancel_item, FIELD(FIELD_SEQ, cancel_item, seq), FIELD(FIELD_ATTEMPT, cancel_item, attempt),
        NUMBER(cancel_item, batch));
@@ -129,13 +147,14 @@ FIELDS(because, LIST(because, items, count, because_item, because_item_fields));
 #s, s##_fields, CODEC(s)                                                                   \
     }
 static const struct message messages[] = {
-    MESSAGE(worker_join), MESSAGE(sink_join), MESSAGE(heartbeat),      MESSAGE(credit),
-    MESSAGE(token),       MESSAGE(finished),  MESSAGE(attempt_list),   MESSAGE(returned),
-    MESSAGE(stored_note), MESSAGE(closed),    MESSAGE(worker_welcome), MESSAGE(sink_welcome),
-    MESSAGE(refuse),      MESSAGE(cancel),    MESSAGE(released),       MESSAGE(sink_news),
-    MESSAGE(stop),        MESSAGE(verdict),   MESSAGE(status),         MESSAGE(done),
-    MESSAGE(piece),       MESSAGE(hashes),    MESSAGE(halt),           MESSAGE(because),
-    MESSAGE(admitted),
+    MESSAGE(worker_join),   MESSAGE(sink_join), MESSAGE(heartbeat),      MESSAGE(credit),
+    MESSAGE(token),         MESSAGE(finished),  MESSAGE(attempt_list),   MESSAGE(returned),
+    MESSAGE(stored_note),   MESSAGE(closed),    MESSAGE(worker_welcome), MESSAGE(sink_welcome),
+    MESSAGE(refuse),        MESSAGE(cancel),    MESSAGE(released),       MESSAGE(sink_news),
+    MESSAGE(stop),          MESSAGE(verdict),   MESSAGE(status),         MESSAGE(done),
+    MESSAGE(piece),         MESSAGE(hashes),    MESSAGE(halt),           MESSAGE(because),
+    MESSAGE(admitted),      MESSAGE(again),     MESSAGE(received),       MESSAGE(protest),
+    MESSAGE(session_tasks),
 };
 enum { MESSAGE_COUNT = sizeof messages / sizeof *messages };
 
@@ -213,10 +232,16 @@ static inline void fill_field(uint8_t *at, const struct field *f, uint64_t *seed
             random_next(seed) % 2 ? RESULT_LOST : RESULT_TASK_TOO_LARGE;
         break;
     case FIELD_REASON:
-        *(enum returned_reason *)(void *)at = (enum returned_reason)(random_next(seed) % 3);
+        *(enum returned_reason *)(void *)at = (enum returned_reason)(random_next(seed) % 4);
         break;
     case FIELD_WHEN:
         *(enum halt_when *)(void *)at = random_next(seed) % 2 ? HALT_SOON : HALT_NOW;
+        break;
+    case FIELD_RULE:
+        if (random_next(seed) % 2)
+            *(struct halt_rule *)(void *)at =
+                (struct halt_rule){random_next(seed) % 2 ? HALT_SOON : HALT_NOW,
+                                   (enum halt_why)(random_next(seed) % 3), random_seq(seed), false};
         break;
     case FIELD_OCTETS:
         *(struct bytes *)(void *)at = (struct bytes){random_octets, random_next(seed) % 200};
@@ -295,6 +320,12 @@ static inline bool same_admitted(const struct admitted *a, const struct admitted
     return a->count == b->count;
 }
 
+static inline bool same_rule(const struct halt_rule *a, const struct halt_rule *b)
+{
+    return a->when == b->when && a->why == b->why && a->count == b->count &&
+           a->percent == b->percent;
+}
+
 static inline bool same_field(const void *a, const void *b, const struct field *f)
 {
     switch (f->kind) {
@@ -309,6 +340,8 @@ static inline bool same_field(const void *a, const void *b, const struct field *
     case FIELD_REASON:
     case FIELD_WHEN:
         return memcmp(a, b, sizeof(int)) == 0;
+    case FIELD_RULE:
+        return same_rule(a, b);
     case FIELD_OCTETS:
         return bytes_equal(*(const struct bytes *)a, *(const struct bytes *)b);
     case FIELD_RANGES:
