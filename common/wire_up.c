@@ -435,7 +435,10 @@ void stored_note_free(struct stored_note *m)
     for (size_t i = 0; i < m->origin_count; i++)
         session_tasks_free(&m->origins[i]);
     free(m->origins);
-    *m = (struct stored_note){0};
+    m->gaps = NULL;
+    m->received = NULL;
+    m->origins = NULL;
+    m->gap_count = m->received_count = m->origin_count = 0;
 }
 
 void session_tasks_put(struct buf *to, const struct session_tasks *m)
