@@ -20,39 +20,19 @@
 #include "common/xalloc.h"
 #include "zfarm/keys.h"
 #include "zfarm/process.h"
-
-/* Once the sink has ended, the others end by themselves; after this long they are helped. */
-#define END_NS (5 * NS_PER_S)
-#define KILL_NS (2 * NS_PER_S)
-#define RESTART_FIRST_NS (100 * NS_PER_MS)
-#define RESTART_MAX_NS (5 * NS_PER_S)
-/* Who has lived so long is started again without delay next time. */
-#define RESTART_CALM_NS (10 * NS_PER_S)
-
-/* One of the three, which may be started again. */
-struct member {
-    struct process process;
-    bool restarts; /* if a signal kills it */
-    uint64_t started_ns;
-    uint64_t due_ns;   /* start it (again) then; NEVER: it runs, or is not to */
-    uint64_t delay_ns; /* the last one */
-};
-
-/* Who was started last, and has not said that it is ready. */
-enum stage { STARTING_VENTILATOR, STARTING_WORKER, STARTED };
+#include "zfarm/supervisor.h"
 
 struct farm {
     const struct farm_arguments *arguments;
     struct private_dir dir;
     char *keys; /* a directory in it; NULL: none are needed */
     int signals_fd;
-    enum stage stage;
-    int ready_fd; /* of who is being started; -1: nobody is waited for */
-    struct member ventilator, worker, sink;
-    unsigned interrupts;
-    bool sink_ended;
-    int job_status;     /* of a ventilator that ended after its goodbye; -1: none has */
-    uint64_t end_by_ns; /* TERM to whoever is left then, KILL_NS later KILL */
+    struct supervisor supervisor;
+    enum supervisor_state state; /* that was told of last (log_debug) */
+    struct process processes[MEMBERS];
+    int ready_fds[MEMBERS]; /* where each says that it is ready; -1: it has, or does not run */
+    bool no_more;           /* input is spooled */
+    bool over;
     int status;
 };
 
@@ -99,8 +79,8 @@ static bool shares_terminal(const struct farm *f)
     return !f->arguments->spool && isatty(STDIN_FILENO);
 }
 
-/* Makes the pipe on which the next one says that it is ready; the writing end is the caller's. */
-static enum error open_ready(struct farm *f, int *writer, struct why *why)
+/* Makes the pipe on which a member says that it is ready; the writing end is the caller's. */
+static enum error open_ready(struct farm *f, enum member member, int *writer, struct why *why)
 {
     int fds[2];
     if (pipe2(fds, O_CLOEXEC))
@@ -108,7 +88,7 @@ static enum error open_ready(struct farm *f, int *writer, struct why *why)
     /* Descriptor 3 in the child must be a copy: dup2 onto itself would leave it close-on-exec. */
     *writer = fcntl(fds[1], F_DUPFD_CLOEXEC, 10);
     close(fds[1]);
-    f->ready_fd = fds[0];
+    f->ready_fds[member] = fds[0];
     return ERR_NONE;
 }
 
@@ -118,23 +98,48 @@ static void close_if_open(int fd)
         close(fd);
 }
 
-static enum error start_ventilator(struct farm *f, struct why *why)
+static void put_ventilator(const struct farm *f, struct words *arguments)
 {
-    static const char *const endpoints[] = {"bind", "control", "lanes", "gate", NULL};
-    /* On a terminal it has to stay in the foreground group, or its reads would stop it. */
-    struct process_io io = {
-        .stdin_fd = STDIN_FILENO, .same_group = shares_terminal(f), .ready_fd = -1, .hold_fd = -1};
-    struct words arguments = {0};
-    bool first = f->stage == STARTING_VENTILATOR;
-    enum error error = first ? open_ready(f, &io.ready_fd, why) : ERR_NONE;
-    if (!error && f->arguments->spool)
-        error = input_spool_begin(f->arguments->spool, &io.stdin_fd, &io.hold_fd, why);
-    if (first)
-        words_add(&arguments, "--first-life");
+    if (f->supervisor.state == SUPERVISOR_STARTING_VENTILATOR)
+        words_add(arguments, "--first-life");
     if (f->arguments->ventilator.count)
-        words_add_all(&arguments, f->arguments->ventilator.items);
+        words_add_all(arguments, f->arguments->ventilator.items);
+}
+
+static void put_sink(const struct farm *f, struct words *arguments)
+{
+    bool is_first = !f->supervisor.members[MEMBER_SINK].delay_ns;
+    if (f->arguments->retry_failed && is_first)
+        words_add(arguments, "--retry-failed");
+    if (f->arguments->sink.count)
+        words_add_all(arguments, f->arguments->sink.items);
+}
+
+static enum error start_member(struct farm *f, enum member member, struct why *why)
+{
+    static const char *const endpoints[MEMBERS][5] = {
+        [MEMBER_VENTILATOR] = {"bind", "control", "lanes", "gate", NULL},
+        [MEMBER_WORKER] = {"connect", "control", NULL},
+        [MEMBER_SINK] = {"connect", "control", "bind", "results", NULL}};
+    struct process_io io = {
+        .stdin_fd = -1, .has_stdout = member == MEMBER_SINK, .ready_fd = -1, .hold_fd = -1};
+    struct words arguments = {0};
+    enum error error = open_ready(f, member, &io.ready_fd, why);
+    if (member == MEMBER_VENTILATOR) {
+        /* On a terminal it has to stay in the foreground group, or its reads would fail. */
+        io.stdin_fd = STDIN_FILENO;
+        io.same_group = shares_terminal(f);
+        put_ventilator(f, &arguments);
+        if (!error && f->arguments->spool)
+            error = input_spool_begin(f->arguments->spool, &io.stdin_fd, &io.hold_fd, why);
+    } else if (member == MEMBER_SINK) {
+        put_sink(f, &arguments);
+    } else {
+        words_add_all(&arguments, f->arguments->worker.items);
+    }
+    struct process *process = &f->processes[member];
     if (!error)
-        error = start(f, &f->ventilator.process, "ventilator", &arguments, endpoints, &io, why);
+        error = start(f, process, member_name(member), &arguments, endpoints[member], &io, why);
     words_free(&arguments);
     close_if_open(io.ready_fd);
     close_if_open(io.stdin_fd);
@@ -142,68 +147,30 @@ static enum error start_ventilator(struct farm *f, struct why *why)
     return error;
 }
 
-static enum error start_sink(struct farm *f, struct why *why)
-{
-    static const char *const endpoints[] = {"connect", "control", "bind", "results", NULL};
-    struct process_io io = {.stdin_fd = -1, .has_stdout = true, .ready_fd = -1, .hold_fd = -1};
-    struct words arguments = {0};
-    if (f->arguments->retry_failed && !f->sink.delay_ns)
-        words_add(&arguments, "--retry-failed");
-    if (f->arguments->sink.count)
-        words_add_all(&arguments, f->arguments->sink.items);
-    enum error error = start(f, &f->sink.process, "sink", &arguments, endpoints, &io, why);
-    words_free(&arguments);
-    return error;
-}
+/* ---- actions ---- */
 
-static enum error start_worker(struct farm *f, struct why *why)
+static int number_of(enum order order)
 {
-    static const char *const endpoints[] = {"connect", "control", NULL};
-    struct process_io io = {.stdin_fd = -1, .ready_fd = -1, .hold_fd = -1};
-    enum error error = f->stage < STARTED ? open_ready(f, &io.ready_fd, why) : ERR_NONE;
-    if (error)
-        return error;
-    error = start(f, &f->worker.process, "worker", &f->arguments->worker, endpoints, &io, why);
-    if (io.ready_fd >= 0)
-        close(io.ready_fd);
-    return error;
-}
-
-static enum error start_member(struct farm *f, struct member *m, uint64_t now_ns, struct why *why)
-{
-    m->started_ns = now_ns;
-    m->due_ns = NEVER;
-    if (m == &f->worker)
-        return start_worker(f, why);
-    return m == &f->sink ? start_sink(f, why) : start_ventilator(f, why);
-}
-
-/* It was killed; returns whether it is started again. */
-static bool start_later(struct member *m, int status, const char *name, uint64_t now_ns)
-{
-    if (!WIFSIGNALED(status) || !m->restarts)
-        return false;
-    bool calm = now_ns - m->started_ns > RESTART_CALM_NS;
-    m->delay_ns = calm || !m->delay_ns ? RESTART_FIRST_NS : m->delay_ns * 2;
-    if (m->delay_ns > RESTART_MAX_NS)
-        m->delay_ns = RESTART_MAX_NS;
-    m->due_ns = now_ns + m->delay_ns;
-    log_line("the %s was killed by signal %d; another one is started", name, WTERMSIG(status));
-    return true;
-}
-
-static void start_no_more(struct farm *f)
-{
-    struct member *all[] = {&f->worker, &f->ventilator, &f->sink};
-    for (size_t i = 0; i < 3; i++) {
-        all[i]->restarts = false;
-        all[i]->due_ns = NEVER;
+    switch (order) {
+    case ORDER_STOP:
+        return SIGTERM;
+    case ORDER_END_NOW:
+        return SIGNAL_END_NOW;
+    case ORDER_KILL:
+        return SIGKILL;
+    case ORDER_HOLD:
+    case ORDER_GO:
+        return 0;
     }
-    if (f->arguments->hosts)
-        hosts_start_no_more(f->arguments->hosts);
+    return 0;
 }
 
-/* ---- ending ---- */
+static void try_start(struct farm *f, enum member member, uint64_t now_ns)
+{
+    struct why why;
+    if (start_member(f, member, &why))
+        supervisor_not_started(&f->supervisor, member, why.text, now_ns);
+}
 
 static void signal_hosts(const struct farm *f, int number)
 {
@@ -211,209 +178,121 @@ static void signal_hosts(const struct farm *f, int number)
         hosts_signal(f->arguments->hosts, number);
 }
 
-static void interrupt_all(struct farm *f)
+static void do_action(struct farm *f, const struct supervisor_action *action, uint64_t now_ns)
 {
-    /* Two different signals, since two equal ones may arrive as one: the programs end at once. */
-    struct member *all[] = {&f->worker, &f->ventilator, &f->sink};
-    for (size_t i = 0; i < 3; i++) {
-        process_signal(&all[i]->process, SIGTERM);
-        process_signal(&all[i]->process, SIGINT);
+    struct hosts *hosts = f->arguments->hosts;
+    switch (action->kind) {
+    case SUPERVISOR_START:
+        try_start(f, action->member, now_ns);
+        break;
+    case SUPERVISOR_SIGNAL:
+        process_signal(&f->processes[action->member], number_of(action->order));
+        break;
+    case SUPERVISOR_BEGIN_HOSTS:
+        if (hosts)
+            hosts_begin(hosts, f->dir.path, now_ns);
+        break;
+    case SUPERVISOR_SIGNAL_HOSTS:
+        signal_hosts(f, number_of(action->order));
+        break;
+    case SUPERVISOR_NO_MORE:
+        f->no_more = true;
+        if (hosts)
+            hosts_start_no_more(hosts);
+        break;
+    case SUPERVISOR_SAY:
+        log_line("%s", action->why.text);
+        break;
+    case SUPERVISOR_PAUSE:
+        break;
+    case SUPERVISOR_EXIT:
+        f->status = action->status;
+        f->over = true;
+        break;
     }
-    signal_hosts(f, SIGTERM);
-    signal_hosts(f, SIGINT);
 }
 
-/* The job cannot go on: what was done is summed up by the sink, the rest is not run. */
-static void stop_job(struct farm *f, uint64_t now_ns)
+static void do_actions(struct farm *f, uint64_t now_ns)
 {
-    f->status = 255;
-    start_no_more(f);
-    process_signal(&f->ventilator.process, SIGTERM);
-    if (f->end_by_ns == NEVER)
-        f->end_by_ns = now_ns + END_NS;
+    struct supervisor_action action;
+    while (supervisor_next_action(&f->supervisor, &action))
+        do_action(f, &action, now_ns);
+    if (f->state == f->supervisor.state)
+        return;
+    f->state = f->supervisor.state;
+    log_debug("state: %s", supervisor_state_name(f->state)); /* tests place their blows by it */
 }
+
+/* ---- events ---- */
 
 static void on_signal(struct farm *f, const struct signalfd_siginfo *info, uint64_t now_ns)
 {
-    if (info->ssi_signo == SIGHUP)
+    int number = (int)info->ssi_signo;
+    if (number == SIGCHLD)
         return;
-    f->status = 255;
-    if (f->interrupts++ == 0) {
-        /* A key on the terminal has reached a ventilator in our group already. */
-        bool shared = info->ssi_code == SI_KERNEL && shares_terminal(f);
-        if (!shared)
-            process_signal(&f->ventilator.process, SIGTERM);
-        if (!f->ventilator.process.pid) {
-            start_no_more(f);
-            interrupt_all(f);
-        }
-    } else {
-        start_no_more(f);
-        interrupt_all(f);
-        f->end_by_ns = now_ns;
-    }
-}
-
-static void worker_ended(struct farm *f, int status, uint64_t now_ns)
-{
-    bool over = f->sink_ended || f->job_status >= 0;
-    if (over || start_later(&f->worker, status, "worker", now_ns))
-        return;
-    if (f->stage < STARTED) {
-        f->status = 255;
-        process_signal(&f->ventilator.process, SIGNAL_END_NOW);
-    } else if (f->worker.restarts && WEXITSTATUS(status) != 0) {
-        stop_job(f, now_ns);
-    }
-}
-
-static void sink_ended(struct farm *f, int status, uint64_t now_ns)
-{
-    bool over = f->job_status >= 0; /* then all is written */
-    if (!over && start_later(&f->sink, status, "sink", now_ns))
-        return;
-    f->sink_ended = true;
-    start_no_more(f);
-    if (WIFSIGNALED(status) && !over)
-        log_line("the sink was killed by signal %d, and what it had not written is lost; run it "
-                 "again",
-                 WTERMSIG(status));
-    int ended = WIFEXITED(status) ? WEXITSTATUS(status) : 255;
-    if (over)
-        ended = f->job_status;
-    if (f->status == 0)
-        f->status = ended;
-    f->end_by_ns = now_ns + (ended == 255 && !f->interrupts ? 0 : END_NS);
-}
-
-/* The sink has said that everything is written; if it was killed after that, none is needed now. */
-static void job_ended(struct farm *f, int status, uint64_t now_ns)
-{
-    f->job_status = status;
-    f->end_by_ns = now_ns + END_NS;
-    if (f->sink.process.pid)
-        return;
-    f->sink_ended = true;
-    start_no_more(f);
-    if (f->status == 0)
-        f->status = status;
-}
-
-static void ventilator_ended(struct farm *f, int status, uint64_t now_ns)
-{
-    if (!f->sink_ended && start_later(&f->ventilator, status, "ventilator", now_ns))
-        return;
-    /* If the worker came too late to be told that the job is over. */
-    process_signal(&f->worker.process, SIGTERM);
-    signal_hosts(f, SIGTERM);
-    if (f->sink_ended)
-        return;
-    if (WIFSIGNALED(status))
-        log_line("the ventilator was killed by signal %d; run it again", WTERMSIG(status));
-    /* After its goodbye the sink is about to end; otherwise nobody would tell it that all is over.
-     */
-    bool failed = WIFSIGNALED(status) || WEXITSTATUS(status) == 255;
-    if (failed) {
-        f->status = 255;
-        start_no_more(f);
-        f->end_by_ns = now_ns + (WIFSIGNALED(status) ? 0 : NS_PER_S);
-    } else {
-        job_ended(f, WEXITSTATUS(status), now_ns);
-    }
+    supervisor_interrupted(&f->supervisor, sigabbrev_np(number), info->ssi_code == SI_KERNEL,
+                           number != SIGHUP, now_ns);
 }
 
 static void host_ended(struct farm *f, pid_t pid, int status, uint64_t now_ns)
 {
     struct hosts *hosts = f->arguments->hosts;
-    bool over = f->sink_ended || f->job_status >= 0;
+    bool over = supervisor_is_ending(&f->supervisor);
     if (hosts && hosts_reaped(hosts, pid, status, over, now_ns) && !over &&
         f->arguments->no_worker && hosts_all_refused(hosts))
-        stop_job(f, now_ns);
+        supervisor_failed(&f->supervisor, "", now_ns);
+}
+
+static void close_ready(struct farm *f, enum member member)
+{
+    if (f->ready_fds[member] >= 0)
+        close(f->ready_fds[member]);
+    f->ready_fds[member] = -1;
+}
+
+static void hear_member(struct farm *f, enum member member, uint64_t now_ns)
+{
+    char letter;
+    struct pollfd item = {.fd = f->ready_fds[member], .events = POLLIN};
+    if (f->ready_fds[member] < 0 || poll(&item, 1, 0) <= 0)
+        return;
+    bool is_ready = read(f->ready_fds[member], &letter, 1) == 1;
+    close_ready(f, member);
+    if (is_ready)
+        supervisor_ready(&f->supervisor, member, now_ns);
+}
+
+static void member_ended(struct farm *f, enum member member, int status, uint64_t now_ns)
+{
+    struct member_end end = {.signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0,
+                             .status = WIFEXITED(status) ? WEXITSTATUS(status) : 255};
+    hear_member(f, member, now_ns); /* what it said before it ended comes before its end */
+    close_ready(f, member);
+    f->processes[member].pid = 0;
+    supervisor_ended(&f->supervisor, member, end, now_ns);
 }
 
 static void reap(struct farm *f, uint64_t now_ns)
 {
     int status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-        if (pid == f->worker.process.pid) {
-            f->worker.process.pid = 0;
-            worker_ended(f, status, now_ns);
-        } else if (pid == f->sink.process.pid) {
-            f->sink.process.pid = 0;
-            sink_ended(f, status, now_ns);
-        } else if (pid == f->ventilator.process.pid) {
-            f->ventilator.process.pid = 0;
-            ventilator_ended(f, status, now_ns);
-        } else {
+        enum member member = 0;
+        while (member < MEMBERS && f->processes[member].pid != pid)
+            member++;
+        if (member < MEMBERS)
+            member_ended(f, member, status, now_ns);
+        else
             host_ended(f, pid, status, now_ns);
-        }
+        do_actions(f, now_ns);
     }
-}
-
-static void press_on(struct farm *f, uint64_t now_ns)
-{
-    if (now_ns < f->end_by_ns)
-        return;
-    if (now_ns < f->end_by_ns + KILL_NS) {
-        interrupt_all(f);
-        f->end_by_ns = now_ns - KILL_NS; /* next time: KILL, after a wait */
-        return;
-    }
-    struct member *all[] = {&f->worker, &f->ventilator, &f->sink};
-    for (size_t i = 0; i < 3; i++)
-        process_signal(&all[i]->process, SIGKILL);
-    signal_hosts(f, SIGKILL);
 }
 
 /* ---- the loop ---- */
 
-static bool is_left(const struct member *m)
-{
-    return m->process.pid || m->due_ns != NEVER;
-}
-
-static bool anybody_left(const struct farm *f)
-{
-    return is_left(&f->ventilator) || is_left(&f->worker) || is_left(&f->sink) ||
-           (f->arguments->hosts && hosts_are_left(f->arguments->hosts));
-}
-
-/* Whether piped input is read and handed on: while a ventilator may want it. */
+/* Whether piped input is read and handed on. */
 static bool spools(const struct farm *f)
 {
-    return f->arguments->spool && is_left(&f->ventilator) && !f->interrupts;
-}
-
-static void on_ready(struct farm *f, uint64_t now_ns)
-{
-    char letter;
-    struct pollfd item = {.fd = f->ready_fd, .events = POLLIN};
-    if (f->ready_fd < 0 || poll(&item, 1, 0) <= 0)
-        return;
-    bool ready = read(f->ready_fd, &letter, 1) == 1;
-    close(f->ready_fd);
-    f->ready_fd = -1;
-    if (!ready || f->interrupts || !f->ventilator.process.pid)
-        return; /* it has ended, or is about to: that says the rest */
-    if (f->stage == STARTING_VENTILATOR && f->arguments->hosts)
-        hosts_begin(f->arguments->hosts, f->dir.path, now_ns);
-    bool worker_is_next = f->stage == STARTING_VENTILATOR && !f->arguments->no_worker;
-    struct member *next = worker_is_next ? &f->worker : &f->sink;
-    f->stage = worker_is_next ? STARTING_WORKER : STARTED;
-    struct why why;
-    if (start_member(f, next, now_ns, &why)) {
-        log_line("%s", why.text);
-        stop_job(f, now_ns);
-    }
-}
-
-static void start_due(struct farm *f, struct member *m, uint64_t now_ns)
-{
-    struct why why;
-    if (now_ns >= m->due_ns && start_member(f, m, now_ns, &why)) {
-        log_line("%s", why.text);
-        stop_job(f, now_ns);
-    }
+    return f->arguments->spool && !f->no_more && supervisor_wants_input(&f->supervisor);
 }
 
 static uint64_t earliest(uint64_t a, uint64_t b)
@@ -423,15 +302,11 @@ static uint64_t earliest(uint64_t a, uint64_t b)
 
 static int timeout_ms(const struct farm *f, uint64_t now_ns)
 {
-    uint64_t due_ns = earliest(f->worker.due_ns, earliest(f->sink.due_ns, f->ventilator.due_ns));
+    uint64_t due_ns = supervisor_deadline(&f->supervisor);
     if (spools(f))
         due_ns = earliest(due_ns, input_spool_deadline(f->arguments->spool));
     if (f->arguments->hosts)
         due_ns = earliest(due_ns, hosts_deadline(f->arguments->hosts));
-    if (f->end_by_ns != NEVER) {
-        uint64_t next_ns = f->end_by_ns > now_ns ? f->end_by_ns : now_ns + KILL_NS;
-        due_ns = earliest(due_ns, next_ns);
-    }
     if (due_ns == NEVER)
         return -1;
     return due_ns <= now_ns ? 0 : (int)((due_ns - now_ns) / NS_PER_MS + 1);
@@ -440,50 +315,74 @@ static int timeout_ms(const struct farm *f, uint64_t now_ns)
 static void turn_spool(struct farm *f, uint64_t now_ns)
 {
     struct why why;
-    if (!spools(f) || !input_spool_turn(f->arguments->spool, now_ns, &why))
+    if (spools(f) && input_spool_turn(f->arguments->spool, now_ns, &why))
+        supervisor_failed(&f->supervisor, why.text, now_ns);
+}
+
+static void turn_hosts(struct farm *f, uint64_t now_ns)
+{
+    struct hosts *hosts = f->arguments->hosts;
+    if (!hosts)
         return;
-    log_line("%s", why.text);
-    stop_job(f, now_ns);
+    hosts_turn(hosts, now_ns);
+    supervisor_set_hosts_left(&f->supervisor, hosts_are_left(hosts));
 }
 
 static void wait_for_events(const struct farm *f)
 {
-    struct pollfd items[2 + SPOOL_POLL_MAX] = {{.fd = f->signals_fd, .events = POLLIN},
-                                               {.fd = f->ready_fd, .events = POLLIN}};
-    size_t count = 2; /* poll passes over a descriptor below 0 */
+    struct pollfd items[1 + MEMBERS + SPOOL_POLL_MAX] = {{.fd = f->signals_fd, .events = POLLIN}};
+    size_t count = 1;
+    for (enum member m = 0; m < MEMBERS; m++) /* poll passes over a descriptor below 0 */
+        items[count++] = (struct pollfd){.fd = f->ready_fds[m], .events = POLLIN};
     if (spools(f))
         count += input_spool_poll(f->arguments->spool, items + count);
     poll(items, count, timeout_ms(f, clock_now_ns()));
 }
 
-static void loop(struct farm *f)
+static void take_signals(struct farm *f, uint64_t now_ns)
 {
-    while (anybody_left(f)) {
-        wait_for_events(f);
-        uint64_t now_ns = clock_now_ns();
-        struct signalfd_siginfo info;
-        while (read(f->signals_fd, &info, sizeof info) == sizeof info)
-            if (info.ssi_signo != SIGCHLD)
-                on_signal(f, &info, now_ns);
-        reap(f, now_ns);
-        on_ready(f, now_ns);
-        turn_spool(f, now_ns);
-        start_due(f, &f->ventilator, now_ns);
-        start_due(f, &f->sink, now_ns);
-        start_due(f, &f->worker, now_ns);
-        if (f->arguments->hosts)
-            hosts_turn(f->arguments->hosts, now_ns);
-        press_on(f, now_ns);
+    struct signalfd_siginfo info;
+    while (read(f->signals_fd, &info, sizeof info) == sizeof info) {
+        on_signal(f, &info, now_ns);
+        do_actions(f, now_ns);
     }
 }
 
+/* One turn, in this order: signals, children that ended, who is ready, the spool, hosts, and last what
+ * is due: so nobody is started after an interrupt that was there before. */
+static void loop(struct farm *f)
+{
+    while (!f->over) {
+        uint64_t now_ns = clock_now_ns();
+        take_signals(f, now_ns);
+        reap(f, now_ns);
+        for (enum member m = 0; m < MEMBERS; m++)
+            hear_member(f, m, now_ns);
+        turn_spool(f, now_ns);
+        do_actions(f, now_ns);
+        turn_hosts(f, now_ns);
+        supervisor_turn(&f->supervisor, now_ns);
+        do_actions(f, now_ns);
+        if (!f->over)
+            wait_for_events(f);
+    }
+}
+
+static bool is_ignored(int number)
+{
+    struct sigaction now;
+    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+/* What was ignored when we began stays so: nohup does that to HUP. */
 static enum error open_signals(struct farm *f, struct why *why)
 {
     sigset_t set;
     sigemptyset(&set);
     static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        sigaddset(&set, numbers[i]);
+        if (numbers[i] != SIGHUP || !is_ignored(SIGHUP))
+            sigaddset(&set, numbers[i]);
     sigprocmask(SIG_BLOCK, &set, NULL);
     f->signals_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (f->signals_fd < 0)
@@ -493,15 +392,15 @@ static enum error open_signals(struct farm *f, struct why *why)
 
 int farm_run(const struct farm_arguments *arguments)
 {
-    struct farm f = {.arguments = arguments,
-                     .ready_fd = -1,
-                     .ventilator = {.restarts = arguments->has_store &&
-                                                (arguments->can_read_again || arguments->spool),
-                                    .due_ns = NEVER},
-                     .worker = {.restarts = true, .due_ns = NEVER},
-                     .sink = {.restarts = arguments->has_store, .due_ns = NEVER},
-                     .job_status = -1,
-                     .end_by_ns = NEVER};
+    struct farm f = {
+        .arguments = arguments, .ready_fds = {-1, -1, -1}, .state = SUPERVISOR_OVER, .status = 255};
+    bool can_read_again = arguments->can_read_again || arguments->spool;
+    struct supervisor_options options = {
+        .has_worker = !arguments->no_worker,
+        .restarts = {[MEMBER_VENTILATOR] = arguments->has_store && can_read_again,
+                     [MEMBER_WORKER] = true,
+                     [MEMBER_SINK] = arguments->has_store},
+        .has_store = arguments->has_store};
     struct why why;
     enum error error = open_signals(&f, &why);
     error = error ? error : private_dir_make(&f.dir, &why);
@@ -509,15 +408,14 @@ int farm_run(const struct farm_arguments *arguments)
         f.keys = xasprintf("%s/keys", f.dir.path);
         error = keys_make(f.keys, &why);
     }
-    error = error ? error : start_member(&f, &f.ventilator, clock_now_ns(), &why);
-    if (error) {
+    supervisor_init(&f.supervisor, &options, clock_now_ns());
+    if (error)
         log_line("%s", why.text);
-        f.status = 255;
-    }
-    loop(&f);
+    else
+        loop(&f);
     if (f.keys)
         keys_remove(f.keys);
     free(f.keys);
     private_dir_remove(&f.dir);
-    return f.sink_ended || f.status ? f.status : 255;
+    return f.status;
 }

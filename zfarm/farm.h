@@ -12,19 +12,8 @@
  * in a private directory; and of a worker on each of the hosts, which ssh connects to them. With a
  * `direct_port` they talk over TCP instead, encrypted by keys that are made for this run.
  *
- * The ventilator is started first, then the worker, then the sink, each when the one before says
- * that it is ready; a worker that never is (COMMAND not found, say) has said why, and all is over
- * without a word more. All three end when this process dies. Who dies:
- *
- *     worker killed                           it is started again, after 0.1 to 5 s
- *     sink or ventilator killed, with a store the same, if the input can be read again or is spooled
- *     worker ends by itself before the sink   it has said why; the job is stopped, 255
- *     a host's worker                         it is started again, after 1 to 60 s; if all hosts refuse
- *                                             and no worker is here, the job is stopped, 255
- *     sink or ventilator first                the rest is stopped, 255
- *     sink with the job's status              the others follow; that is the status
- *
- * The first TERM or INT lets what runs finish, the second ends all at once. */
+ * What is started when, and what follows when one of them ends or a signal comes, decides the supervisor
+ * (supervisor.h, docs/supervisor.md). All three end when this process dies. */
 struct farm_arguments {
     struct words ventilator;  /* options and inputs */
     struct words worker;      /* options, "--" and COMMAND; of the one on this machine */
