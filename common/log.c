@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/shown.h"
+
 static const char *program_name = "zfarm";
 static const char *prefix_sequence = "";
 static bool debugging;
@@ -32,6 +34,7 @@ static void put_line(const char *format, va_list args)
     size_t size = (size_t)head + (body > 0 ? (size_t)body : 0);
     if (size > sizeof line - 2)
         size = sizeof line - 2;
+    size = (size_t)head + shown_in_place(line + head, size - (size_t)head);
     line[size++] = '\n';
     ssize_t ignored = write(STDERR_FILENO, line, size);
     (void)ignored;

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "common/shown.h"
 #include "common/xalloc.h"
 
 void intake_init(struct intake *in, const struct collector_options *options,
@@ -313,9 +314,11 @@ static enum error check_verdict(const struct verdict *m)
 static void take_verdict(struct intake *in, uint64_t incarnation, const struct verdict_item *item)
 {
     struct buf words = {0};
-    if (item->workers.size)
-        buf_printf(&words, "zfarm: workers that died with it: %.*s\n", (int)item->workers.size,
-                   (const char *)item->workers.data);
+    if (item->workers.size) {
+        buf_put_text(&words, "zfarm: workers that died with it: ");
+        shown_put(&words, item->workers);
+        buf_put_byte(&words, '\n');
+    }
     struct result r = {.attempt = {.incarnation = incarnation},
                        .tries = (uint32_t)item->tries,
                        .status = item->status,

@@ -5,17 +5,11 @@
 #include <signal.h>
 
 #include "common/clock.h"
+#include "common/shown.h"
 
 void joblog_put_header(struct buf *to)
 {
     buf_put_text(to, "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n");
-}
-
-/* Appends the bytes without what would end the column or the line. */
-static void put_column(struct buf *to, struct bytes bytes)
-{
-    for (size_t i = 0; i < bytes.size; i++)
-        buf_put_byte(to, bytes.data[i] == '\n' || bytes.data[i] == '\t' ? ' ' : bytes.data[i]);
 }
 
 static void replace_newlines(struct buf *to, size_t from)
@@ -45,7 +39,7 @@ void joblog_put(struct buf *to, const struct result *r)
                         : r->status == RESULT_TIMED_OUT ? SIGTERM
                                                         : 0;
     buf_printf(to, "%" PRIu64 "\t", r->seq);
-    put_column(to, r->worker.size ? r->worker : bytes_of(":"));
+    shown_put(to, r->worker.size ? r->worker : bytes_of(":"));
     buf_printf(to, "\t%" PRIu64 ".%03" PRIu64, r->start_us / 1000000, r->start_us / 1000 % 1000);
     buf_printf(to, "\t%10.3f", (double)r->duration_ns / (double)NS_PER_S);
     buf_printf(to, "\t%zu\t%zu", has_task ? task_size(task) : 0, r->out.size + r->err.size);

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "sink/utf8.h"
+#include "common/utf8.h"
 
 static void put_escape(struct buf *to, uint8_t byte)
 {
@@ -24,10 +24,11 @@ static void put_string(struct buf *to, struct bytes utf8)
     size_t run = 0; /* where what needs no escape begins */
     for (size_t i = 0; i < utf8.size; i++) {
         uint8_t byte = utf8.data[i];
-        if (byte >= 0x20 && byte != '"' && byte != '\\')
+        bool is_c1 = byte == 0xc2 && utf8.data[i + 1] < 0xa0; /* a control of two bytes */
+        if (byte >= 0x20 && byte != 0x7f && byte != '"' && byte != '\\' && !is_c1)
             continue;
         buf_put(to, utf8.data + run, i - run);
-        put_escape(to, byte);
+        put_escape(to, is_c1 ? utf8.data[++i] : byte);
         run = i + 1;
     }
     if (utf8.size)

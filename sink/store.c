@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "sink/utf8.h"
+#include "common/utf8.h"
 
 /* A result that waits, in front of its worker's name and its record. */
 struct pending_result {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/shown.h"
 #include "common/xalloc.h"
 
 enum {
@@ -14,16 +15,11 @@ enum {
     SLOTS_MAX = 1 << 16, /* a number that a peer makes up is not multiplied with */
 };
 
-/* What a peer calls itself goes into lines for people: not all of it, and nothing that steers a
- * terminal. */
-static char *printable(struct bytes text)
+/* What a peer calls itself goes into lines for people: not all of it. */
+static char *to_be_shown(struct bytes text)
 {
     size_t size = text.size < NAME_SIZE_MAX ? text.size : NAME_SIZE_MAX;
-    char *copy = xstrndup(size ? (const char *)text.data : "", size);
-    for (char *c = copy; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 127)
-            *c = '?';
-    return copy;
+    return shown_copy((struct bytes){text.data, size});
 }
 
 struct session *session_new(uint64_t id, uint64_t connection, const struct peer *peer,
@@ -35,8 +31,8 @@ struct session *session_new(uint64_t id, uint64_t connection, const struct peer 
     s->half_closed_at_ns = NEVER;
     s->heard_at_ns = s->joined_at_ns = now_ns;
     s->instance = peer->instance;
-    s->name = printable(peer->name);
-    s->host = printable(peer->host);
+    s->name = to_be_shown(peer->name);
+    s->host = to_be_shown(peer->host);
     s->slots = slots == 0 ? 1 : slots > SLOTS_MAX ? SLOTS_MAX : slots;
     return s;
 }

@@ -13,6 +13,7 @@
 #include "common/keys.h"
 #include "common/log.h"
 #include "common/private_dir.h"
+#include "common/shown.h"
 #include "common/xalloc.h"
 
 enum { NAME_MAX_SIZE = 64 };
@@ -185,9 +186,11 @@ static enum error tell(const char *farm, const struct member *member, bool made,
     key_fingerprint(&keys.own.public, fingerprint);
     explicit_bzero(&keys, sizeof keys);
     bool shut_out = strcmp(member->role, "ventilator") != 0 && !is_admitted(farm, member);
-    printf("%s: %s for zfarm-%s, key=%s%s\n", member->directory, made ? "made" : "is there already",
+    char *shown = shown_copy(bytes_of(member->directory));
+    printf("%s: %s for zfarm-%s, key=%s%s\n", shown, made ? "made" : "is there already",
            member->role, fingerprint,
            shut_out ? "; it is revoked: to make a new one remove the directory first" : "");
+    free(shown);
     return ERR_NONE;
 }
 

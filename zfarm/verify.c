@@ -4,9 +4,11 @@
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/cli.h"
 #include "common/log.h"
+#include "common/shown.h"
 #include "sink/store_view.h"
 #include "zfarm/tasks.h"
 
@@ -197,9 +199,11 @@ static void tell_differing(const struct audit *a, FILE *to)
     if (!a->has_input)
         return;
     tell_count(to, "differing", a->differing);
-    int size = a->shown.size < SHOWN_MAX ? (int)a->shown.size : SHOWN_MAX;
+    size_t size = a->shown.size < SHOWN_MAX ? a->shown.size : SHOWN_MAX;
+    char *shown = shown_copy((struct bytes){a->shown.data, size});
     if (a->differing.tasks)
-        fprintf(to, ", which is %.*s in the input", size, size ? (const char *)a->shown.data : "");
+        fprintf(to, ", which is %s in the input", shown);
+    free(shown);
     fputc('\n', to);
 }
 

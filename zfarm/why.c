@@ -14,6 +14,7 @@
 #include "common/far.h"
 #include "common/keys.h"
 #include "common/log.h"
+#include "common/shown.h"
 #include "common/wire.h"
 
 /* All that are asked together have so long to answer. */
@@ -67,13 +68,6 @@ struct asked {
 
 /* ---- text ---- */
 
-/* Names that peers made up are in it: nothing may move the cursor or change colours. */
-static void put_clean(struct buf *to, struct bytes text)
-{
-    for (size_t i = 0; i < text.size; i++)
-        buf_put_byte(to, text.data[i] < ' ' || text.data[i] == 127 ? '?' : text.data[i]);
-}
-
 /* "tasks 1-3, 7 and 12 more (16): " */
 static void put_tasks(struct buf *to, const struct because_item *item)
 {
@@ -97,7 +91,7 @@ static void put_answer(struct buf *to, const struct because *m)
     for (size_t i = 0; i < m->count; i++) {
         buf_put_text(to, "  ");
         put_tasks(to, &m->items[i]);
-        put_clean(to, m->items[i].sentence);
+        shown_put(to, m->items[i].sentence);
         buf_put_byte(to, '\n');
     }
 }
@@ -119,7 +113,7 @@ static void put_command(struct buf *to, pid_t pid)
         if (words[i] == '\0')
             words[i] = ' ';
     if (size > 0)
-        put_clean(to, (struct bytes){words, (size_t)size});
+        shown_put(to, (struct bytes){words, (size_t)size});
     buf_put_text(to, cut ? "..." : "");
 }
 

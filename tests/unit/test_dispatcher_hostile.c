@@ -257,7 +257,7 @@ Test(dispatcher_hostile, a_name_cannot_write_lines_of_its_own)
     farm_pass(&f, 4000);
     cr_assert_eq(lines_in(&f), 1);
     cr_assert_lt(f.said.size, 400);
-    farm_expect_said(&f, "worker eve?zfarm-ventilator: ?[2Jall is well on nnn");
+    farm_expect_said(&f, "worker eve zfarm-ventilator: ?[2Jall is well on nnn");
     farm_end(&f);
 }
 

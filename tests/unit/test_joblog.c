@@ -51,6 +51,14 @@ Test(joblog, how_it_ended_is_told_as_gnu_parallel_does)
     expect(&r, "2\tnode 1 x\t1795424558.299\t123456.789\t0\t7\t-1\t15\texit 3\n");
 }
 
+Test(joblog, a_host_has_no_controls_and_a_command_is_as_it_was_run)
+{
+    struct result r = sample();
+    r.worker = bytes_of("a\033[2J\302\233b\rc");
+    r.command = bytes_of("echo 'a\tb' '\033'");
+    expect(&r, "2\ta?[2J?b?c\t1795424558.299\t     0.003\t0\t7\t0\t0\techo 'a\tb' '\033'\n");
+}
+
 Test(joblog, without_a_worker_or_a_command_the_task_is_named)
 {
     struct buf record = {0};

@@ -93,6 +93,17 @@ static bool goes_as_text(const char *bytes, size_t size)
     return text;
 }
 
+Test(jsonl, controls_are_escaped_those_of_two_bytes_too)
+{
+    struct result r = {.out = bytes_of("a\033\177\302\200\302\233\302\237\302\240b")};
+    struct buf line = {0};
+    jsonl_put(&line, &r);
+    buf_put_byte(&line, 0);
+    cr_assert(
+        strstr((char *)line.data, "\"stdout\":\"a\\u001b\\u007f\\u0080\\u009b\\u009f\302\240b\""));
+    buf_free(&line);
+}
+
 Test(jsonl, only_well_formed_utf8_is_text)
 {
     static const char *const good[] = {"",

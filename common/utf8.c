@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "sink/utf8.h"
+#include "common/utf8.h"
 
 #include <string.h>
 
@@ -8,9 +8,8 @@ static bool is_continuation(uint8_t byte)
     return (byte & 0xc0) == 0x80;
 }
 
-/* Size of the well-formed sequence at `at` (Unicode 15, table 3-7: no overlong forms, no
- * surrogates, nothing above U+10FFFF), or 0. */
-static size_t utf8_sequence(const uint8_t *at, size_t left)
+/* Unicode 15, table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF. */
+size_t utf8_sequence(const uint8_t *at, size_t left)
 {
     uint8_t b = at[0];
     if (b < 0x80)
