@@ -167,6 +167,9 @@ enum error expand_new(struct expand **result, unsigned mode, const char *const *
         return fail(why, ERR_INVALID,
                     "there is no COMMAND: give one, or --shell to run each task "
                     "as a command line");
+    if (replacement &&
+        strcmp(replacement, "{}") == 0) /* what it is without -I: {1} is one as well */
+        replacement = NULL;
     struct expand *expand = xcalloc(1, sizeof *expand);
     expand->mode = mode;
     compile(expand, words, count, replacement);

@@ -191,6 +191,8 @@ enum error option_value_store(const struct option_row *row, const char *text, vo
         return jobs_parse(text, to, why);
     case OPTION_PARSED:
         return row->parse(text, to, why);
+    case OPTION_RETIRED:
+        return fail(why, ERR_INVALID, "it is called --%s now, here and in variables", row->instead);
     }
     return ERR_INVALID;
 }

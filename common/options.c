@@ -8,6 +8,7 @@
 
 #include "common/option_value.h"
 #include "common/options_help.h"
+#include "common/task_variable.h"
 #include "common/xalloc.h"
 
 extern char **environ;
@@ -23,7 +24,7 @@ struct reading {
 
 static bool takes_value(const struct option_row *row)
 {
-    return row->kind != OPTION_FLAG && row->kind != OPTION_SET;
+    return row->kind != OPTION_FLAG && row->kind != OPTION_SET && row->kind != OPTION_RETIRED;
 }
 
 static const struct option_row *find_name(const struct option_table *table, const char *name,
@@ -76,6 +77,8 @@ static const char *nearest_name(const struct option_table *table, const char *na
     for (size_t i = 0; i < table->count + 2; i++) {
         const char *candidate = i < table->count ? table->rows[i].name : ours[i - table->count];
         assert(strlen(candidate) <= NAME_MAX_SIZE);
+        if (i < table->count && table->rows[i].kind == OPTION_RETIRED)
+            continue;
         size_t d = distance(name, size, candidate);
         if (d < best_distance) {
             best = candidate;
@@ -110,16 +113,22 @@ static enum error take(struct reading *r, const struct option_row *row, const ch
     return ERR_NONE;
 }
 
-/* Takes the next argument as the value of the option written as `shown`. */
+/* Takes the next argument as the value of the option written as `shown`. That is never `--`: who
+ * writes it there has forgotten the value. */
 static enum error take_next(struct reading *r, const struct option_row *row, const char *shown)
 {
+    const char *value = row->value ? row->value : "VALUE";
     if (!*r->next)
-        return fail(r->why, ERR_INVALID, "%s needs a value: %s %s", shown, shown,
-                    row->value ? row->value : "VALUE");
+        return fail(r->why, ERR_INVALID, "%s needs a value: %s %s", shown, shown, value);
+    if (strcmp(*r->next, "--") == 0)
+        return fail(r->why, ERR_INVALID,
+                    "%s needs a value, and -- ends the options: %s %s (for a value that is --, "
+                    "--%s=--)",
+                    shown, shown, value, row->name);
     return take(r, row, shown, *r->next++);
 }
 
-/* --name, --name=value, --name value */
+/* --name, --name=value, --name value; an optional value stands behind `=` only */
 static enum error take_long(struct reading *r, const char *word)
 {
     const char *name = word + 2, *equals = strchr(name, '=');
@@ -130,8 +139,8 @@ static enum error take_long(struct reading *r, const char *word)
     char shown[NAME_MAX_SIZE + 3];
     memcpy(shown, word, size + 2);
     shown[size + 2] = '\0';
-    if (equals || !takes_value(row))
-        return take(r, row, shown, equals ? equals + 1 : NULL);
+    if (equals || !takes_value(row) || row->optional)
+        return take(r, row, shown, equals ? equals + 1 : row->optional);
     return take_next(r, row, shown);
 }
 
@@ -152,10 +161,18 @@ static enum error take_letters(struct reading *r, const char *word)
     return ERR_NONE;
 }
 
-static bool is_given(const struct options *options, size_t count, size_t offset)
+/* The same option, or one that sets the same thing otherwise, as --bar and --no-bar do. */
+static bool gives_way(const struct option_row *variable, const struct option_row *given)
+{
+    return variable == given || (variable->kind == OPTION_SET && given->kind == OPTION_SET &&
+                                 variable->offset == given->offset);
+}
+
+/* Whether the first `count` of what was given overrule the variable of the option. */
+static bool is_overruled(const struct options *options, size_t count, const struct option_row *row)
 {
     for (size_t i = 0; i < count; i++)
-        if (options->given[i].row->offset == offset)
+        if (gives_way(row, options->given[i].row))
             return true;
     return false;
 }
@@ -170,7 +187,8 @@ static enum error take_environment(struct reading *r)
         for (size_t j = 0, at = strlen(name); row->name[j]; j++)
             name[at + j] = (char)(row->name[j] == '-' ? '_' : toupper((unsigned char)row->name[j]));
         const char *value = getenv(name);
-        if (!value || !*value || is_given(r->options, from_arguments, row->offset))
+        if (!value || !*value || task_variable_is(name) ||
+            is_overruled(r->options, from_arguments, row))
             continue;
         enum error error = take(r, row, name, value);
         if (error)

@@ -12,10 +12,11 @@
  *     zfarm-worker [--name=value | --name value | -n value | -nvalue | --flag | -fg]... [--]
  * WORD...
  *
- * Options end at the first word that is none, or behind `--`. Every option can also come from the
- * environment, --arg-file as ZFARM_ARG_FILE; an empty variable is none, and an option of the
- * command line makes those variables unread that go to the same place. --help and --version need no
- * row. */
+ * Options end at the first word that is none, or behind `--`; a value in a word of its own is never
+ * `--`. Every option can also come from the environment, --arg-file as ZFARM_ARG_FILE. An empty
+ * variable is none, and so is a task's (common/task_variable.h). A variable gives way to its own
+ * option on the command line (and one of OPTION_SET to any that sets the same field), to nothing
+ * else: no two other options of a table share a field. --help and --version need no row. */
 
 /* What an option takes and the type at its offset in the program's struct. */
 enum option_kind {
@@ -31,6 +32,7 @@ enum option_kind {
     OPTION_SECONDS, /* uint64_t nanoseconds: 1.5, 90s, 10m, 1h30m, 2d */
     OPTION_JOBS,    /* struct jobs */
     OPTION_PARSED,  /* whatever `parse` fills */
+    OPTION_RETIRED, /* nothing: it is refused, and `instead` names the option to give */
 };
 
 /* So large that it is never reached, and two of them and a little fit into 64 bits. */
@@ -45,6 +47,10 @@ struct option_row {
     const char *value;   /* what the help calls the value: "FILE"; NULL for a flag */
     const char *help;    /* one line; NULL: --help only names the option */
     const char *choices; /* OPTION_CHOICE */
+    /* The value of --name that is given without one, and then a value can only be given as
+     * --name=VALUE. A letter always takes one. NULL: there must be a value. */
+    const char *optional;
+    const char *instead; /* OPTION_RETIRED: the new name, without -- */
     unsigned number;     /* OPTION_SET */
     uint64_t min, max;   /* OPTION_COUNT, OPTION_SIZE, OPTION_LIMIT */
     unsigned children;   /* a bit for each child that takes it as well (options_pass_on) */

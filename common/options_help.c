@@ -5,14 +5,15 @@
 
 enum { HELP_COLUMN = 27, HELP_WIDTH = 79 };
 
-/* "-j, -P, --jobs N" */
+/* "-j, -P, --jobs N"; "-I STR, --replace[=STR]" */
 static void put_name(struct buf *to, const struct option_row *row)
 {
     for (const char *letter = row->letters; letter && *letter; letter++)
-        buf_printf(to, "-%c, ", *letter);
+        buf_printf(to, "-%c%s%s, ", *letter, row->optional ? " " : "",
+                   row->optional ? row->value : "");
     buf_printf(to, "--%s", row->name);
     if (row->value)
-        buf_printf(to, " %s", row->value);
+        buf_printf(to, row->optional ? "[=%s]" : " %s", row->value);
 }
 
 static void put_line(struct buf *to, const struct option_row *row)
@@ -43,7 +44,7 @@ static void put_others(struct buf *to, const struct option_table *table)
     struct buf name = {0};
     buf_put_text(to, "Also:");
     for (size_t i = 0; i < table->count; i++) {
-        if (table->rows[i].help)
+        if (table->rows[i].help || table->rows[i].kind == OPTION_RETIRED)
             continue;
         buf_clear(&name);
         put_name(&name, &table->rows[i]);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/task_variable.h"
 #include "common/xalloc.h"
 
 enum { OWN_MAX = 5 }; /* the variables that are ours */
@@ -23,7 +24,7 @@ struct environment {
 struct environment *environment_new(const char *worker, const char *mark)
 {
     struct environment *environment = xcalloc(1, sizeof *environment);
-    environment->worker = xasprintf("ZFARM_WORKER=%s", worker);
+    environment->worker = xasprintf(TASK_VARIABLE_WORKER "=%s", worker);
     environment->mark = mark ? xstrdup(mark) : NULL;
     size_t inherited = 0;
     while (environ && environ[inherited])
@@ -56,14 +57,15 @@ void environment_free(struct environment **handle)
 char *const *environment_for_task(struct environment *environment, uint64_t seq, unsigned slot,
                                   uint32_t tries)
 {
-    snprintf(environment->seq, sizeof environment->seq, "ZFARM_SEQ=%" PRIu64, seq);
-    snprintf(environment->attempt, sizeof environment->attempt, "ZFARM_ATTEMPT=%" PRIu32, tries);
-    snprintf(environment->slot, sizeof environment->slot, "ZFARM_SLOT=%u", slot);
+    snprintf(environment->seq, sizeof environment->seq, TASK_VARIABLE_SEQ "=%" PRIu64, seq);
+    snprintf(environment->attempt, sizeof environment->attempt, TASK_VARIABLE_ATTEMPT "=%" PRIu32,
+             tries);
+    snprintf(environment->slot, sizeof environment->slot, TASK_VARIABLE_SLOT "=%u", slot);
     return environment->vector;
 }
 
 char *const *environment_for_slot(struct environment *environment, unsigned slot)
 {
-    snprintf(environment->slot, sizeof environment->slot, "ZFARM_SLOT=%u", slot);
+    snprintf(environment->slot, sizeof environment->slot, TASK_VARIABLE_SLOT "=%u", slot);
     return environment->vector + 2;
 }

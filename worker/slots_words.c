@@ -31,7 +31,7 @@ static void unclaimed(const struct slots *s, uint64_t now_ns, struct why *why)
 {
     fail(why, ERR_NONE,
          "the ventilator's lane at %s does not open: check that its port can be reached, or give "
-         "--lanes; tried for %llu s",
+         "--lanes-at; tried for %llu s",
          s->link.lane, seconds(s->link.since_ns, now_ns));
 }
 
@@ -43,7 +43,7 @@ static void no_outlet(const struct slots *s, uint64_t now_ns, struct why *why)
              s->options.connect);
     else
         fail(why, ERR_NONE,
-             "the sink cannot be reached at %s: check that its port is open, or give --results; "
+             "the sink cannot be reached at %s: check that its port is open, or give --results-at; "
              "tried for %llu s; %llu results wait here",
              s->outlet.endpoint, tried, (number)(s->kept.tasks.members + s->large.tasks.members));
 }

@@ -97,8 +97,8 @@ static void put_look(struct runner *r, struct buf *script)
                    "set -- --connect=\"tcp://$a:%" PRIu64 "\" --keys=\"$d/worker\"",
                    r->direct_port);
     else
-        buf_put_text(script, "set -- --connect=\"ipc://$d/control\" --lanes=\"ipc://$d/gate\" "
-                             "--results=\"ipc://$d/results\"");
+        buf_put_text(script, "set -- --connect=\"ipc://$d/control\" --lanes-at=\"ipc://$d/gate\" "
+                             "--results-at=\"ipc://$d/results\"");
     for (size_t i = 0; i < r->worker.count; i++) {
         buf_put_byte(script, ' ');
         const char *word = r->worker.items[i];

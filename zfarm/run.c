@@ -17,25 +17,32 @@
 /* Who of the three takes an option as well. */
 enum { VENTILATOR = 1, WORKER = 2, SINK = 4 };
 
-/* Most options are only handed on: they are checked here, by their kinds, and meant for the child.
- */
-struct settings {
-    struct words files, hosts;
-    bool null, shell, coprocess, pipe, tag, dry_run, retry_failed, flag;
-    uint64_t values, number, block, output_max, direct_port;
-    const char *colsep, *recend, *recstart, *replacement, *plugin, *store, *spool, *hosts_file,
-        *ssh, *text;
+/* What is only handed on: it is checked here, by its kind, and meant for the child. Each option has
+ * a field of its own, since options that shared one would be taken for one another. */
+struct handed_on {
+    bool keep_order, hedge;
+    uint64_t retries, retry_delay, kill_after, queue_max, spool_max;
+    const char *output, *joblog, *tmpdir;
     struct jobs jobs;
-    unsigned choice, format;
-    uint64_t task_max_bytes;
+    unsigned durability, bar;
     struct halt_rule halt;
     struct timeout timeout;
+};
+
+struct settings {
+    struct words files, hosts;
+    bool null, shell, coprocess, pipe, tag, dry_run, retry_failed;
+    uint64_t values, block, output_max, direct_port, task_max_bytes;
+    const char *colsep, *recend, *recstart, *replacement, *plugin, *store, *spool, *hosts_file,
+        *ssh;
+    unsigned format;
+    struct handed_on on;
 };
 
 #define AT(field) offsetof(struct settings, field)
 
 static const struct option_row rows[] = {
-    {"jobs", "jP", OPTION_JOBS, AT(jobs), "N", .help = "tasks at a time: 4, 50%, +1 (all cores)",
+    {"jobs", "jP", OPTION_JOBS, AT(on.jobs), "N", .help = "tasks at a time: 4, 50%, +1 (all cores)",
      .children = WORKER},
     {"host", "S", OPTION_WORDS, AT(hosts), "HOST[:N]",
      .help = "work on HOST by ssh, N tasks at once; : is here"},
@@ -43,7 +50,7 @@ static const struct option_row rows[] = {
      .help = "the same for each line of FILE, also while it changes"},
     {"direct", NULL, OPTION_COUNT, AT(direct_port), "PORT", .help = NULL, .min = 1, .max = 65533},
     {"ssh", NULL, OPTION_TEXT, AT(ssh), "COMMAND", .help = NULL},
-    {"keep-order", "k", OPTION_FLAG, AT(flag), .help = "output in the order of the input",
+    {"keep-order", "k", OPTION_FLAG, AT(on.keep_order), .help = "output in the order of the input",
      .children = SINK},
     {"arg-file", "a", OPTION_WORDS, AT(files), "FILE",
      .help = "read tasks from FILE, not stdin (also :::: FILE)", .children = VENTILATOR},
@@ -69,44 +76,46 @@ static const struct option_row rows[] = {
     {"recstart", NULL, OPTION_TEXT, AT(recstart), "STR",
      .help = "with --pipe: records begin with STR", .children = VENTILATOR},
     {"tag", NULL, OPTION_FLAG, AT(tag), .help = "begin each line with its task", .children = SINK},
-    {"output", "o", OPTION_TEXT, AT(text), "FILE", .help = "write results to FILE, not stdout",
+    {"output", "o", OPTION_TEXT, AT(on.output), "FILE", .help = "write results to FILE, not stdout",
      .children = SINK},
     {"format", NULL, OPTION_CHOICE, AT(format), "FORMAT", .help = "text or jsonl (text)",
      .choices = "text|jsonl", .children = SINK},
-    {"joblog", NULL, OPTION_TEXT, AT(text), "FILE", .help = "log each task, as GNU parallel does",
-     .children = SINK},
+    {"joblog", NULL, OPTION_TEXT, AT(on.joblog), "FILE",
+     .help = "log each task, as GNU parallel does", .children = SINK},
     {"store", NULL, OPTION_TEXT, AT(store), "FILE.db",
      .help = "keep results in a SQLite database, to go on with", .children = SINK},
     {"retry-failed", NULL, OPTION_FLAG, AT(retry_failed),
      .help = "with --store: run again what failed"},
     {"spool", NULL, OPTION_TEXT, AT(spool), "DIR",
      .help = "with --store: keep piped input in DIR, to go on with"},
-    {"durability", NULL, OPTION_CHOICE, AT(choice), "normal|full", .help = NULL,
+    {"durability", NULL, OPTION_CHOICE, AT(on.durability), "normal|full", .help = NULL,
      .choices = "normal|full", .children = SINK},
-    {"retries", NULL, OPTION_COUNT, AT(number), "N", .help = "tries of a task that fails (1)",
+    {"retries", NULL, OPTION_COUNT, AT(on.retries), "N", .help = "tries of a task that fails (1)",
      .min = 1, .max = 1000000, .children = VENTILATOR},
-    {"retry-delay", NULL, OPTION_SECONDS, AT(number), "SECS",
+    {"retry-delay", NULL, OPTION_SECONDS, AT(on.retry_delay), "SECS",
      .help = "wait before the 2nd, doubled before each next (0)", .children = VENTILATOR},
-    {"hedge", NULL, OPTION_FLAG, AT(flag), .help = NULL, .children = VENTILATOR},
-    {"timeout", NULL, OPTION_PARSED, AT(timeout), "SECS|N%",
+    {"hedge", NULL, OPTION_FLAG, AT(on.hedge), .help = NULL, .children = VENTILATOR},
+    {"timeout", NULL, OPTION_PARSED, AT(on.timeout), "SECS|N%",
      .help = "kill a task that runs longer; N% of the median", .parse = timeout_parse,
      .children = WORKER},
-    {"halt", NULL, OPTION_PARSED, AT(halt), "WHEN,WHY",
+    {"halt", NULL, OPTION_PARSED, AT(on.halt), "WHEN,WHY",
      .help = "end early: now,fail=1; soon,done=10%; never", .parse = halt_rule_parse,
      .children = SINK},
     {"dry-run", NULL, OPTION_FLAG, AT(dry_run), .help = "print the commands, run none"},
-    {"replace", "I", OPTION_TEXT, AT(replacement), "STR", .help = NULL, .children = WORKER},
-    {"bar", NULL, OPTION_SET, AT(choice), .help = NULL, .number = 1, .children = SINK},
-    {"no-bar", NULL, OPTION_SET, AT(choice), .help = NULL, .number = 2, .children = SINK},
-    {"kill-after", NULL, OPTION_SECONDS, AT(number), "SECS", .help = NULL, .children = WORKER},
+    {"replace", "I", OPTION_TEXT, AT(replacement), "STR", .help = NULL, .optional = "{}",
+     .children = WORKER},
+    {"bar", NULL, OPTION_SET, AT(on.bar), .help = NULL, .number = 1, .children = SINK},
+    {"no-bar", NULL, OPTION_SET, AT(on.bar), .help = NULL, .number = 2, .children = SINK},
+    {"kill-after", NULL, OPTION_SECONDS, AT(on.kill_after), "SECS", .help = NULL,
+     .children = WORKER},
     {"output-max", NULL, OPTION_LIMIT, AT(output_max), "BYTES", .help = NULL, .min = 1,
      .children = WORKER},
     {"task-max", NULL, OPTION_SIZE, AT(task_max_bytes), "BYTES", .help = NULL, .min = 1,
      .max = TASK_SIZE_MAX, .children = VENTILATOR},
-    {"queue-max", NULL, OPTION_SIZE, AT(number), "BYTES", .help = NULL, .min = 65536,
+    {"queue-max", NULL, OPTION_SIZE, AT(on.queue_max), "BYTES", .help = NULL, .min = 65536,
      .children = VENTILATOR},
-    {"spool-max", NULL, OPTION_SIZE, AT(number), "BYTES", .help = NULL, .children = SINK},
-    {"tmpdir", NULL, OPTION_TEXT, AT(text), "DIR", .help = NULL, .children = SINK | WORKER},
+    {"spool-max", NULL, OPTION_SIZE, AT(on.spool_max), "BYTES", .help = NULL, .children = SINK},
+    {"tmpdir", NULL, OPTION_TEXT, AT(on.tmpdir), "DIR", .help = NULL, .children = SINK | WORKER},
 };
 
 static const struct option_table table = {

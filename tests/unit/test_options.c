@@ -19,6 +19,7 @@ struct target {
     bool null, keep_order;
     unsigned format, bar;
     uint64_t retries, task_max, timeout_ns;
+    const char *replacement;
     int parsed;
 };
 
@@ -52,6 +53,8 @@ static const struct option_row rows[] = {
      .children = CHILD_VENTILATOR},
     {"timeout", NULL, OPTION_SECONDS, AT(timeout_ns), "SECS", NULL, .children = CHILD_WORKER},
     {"fruit", NULL, OPTION_PARSED, AT(parsed), "FRUIT", NULL, .parse = parse_fruit},
+    {"replace", "I", OPTION_TEXT, AT(replacement), "STR", NULL, .optional = "{}"},
+    {"lanes", NULL, OPTION_RETIRED, 0, NULL, NULL, .instead = "lanes-at"},
 };
 
 static const struct option_table table = {"zfarm-test", "usage: zfarm-test [OPTION]... COMMAND\n",
@@ -107,6 +110,40 @@ Test(options, a_value_stands_behind_an_equals_sign_or_in_the_next_word)
     cr_assert(options_has(&r.options, "jobs"));
     cr_assert_not(options_has(&r.options, "null"));
     options_free(&r.options);
+}
+
+Test(options, an_optional_value_stands_behind_an_equals_sign_only)
+{
+    struct result r = taken("--replace echo");
+    cr_assert_str_eq(r.target.replacement, "{}");
+    cr_assert_str_eq(r.options.words[0], "echo");
+    options_free(&r.options);
+    r = taken("--replace=X echo");
+    cr_assert_str_eq(r.target.replacement, "X");
+    options_free(&r.options);
+    r = taken("-I X echo");
+    cr_assert_str_eq(r.target.replacement, "X", "a letter takes a value");
+    cr_assert_str_eq(r.options.words[0], "echo");
+    options_free(&r.options);
+}
+
+Test(options, two_dashes_are_no_value)
+{
+    expect_wrong("--output -- cmd",
+                 "--output needs a value, and -- ends the options: --output FILE");
+    expect_wrong("-o -- cmd", "-o needs a value");
+    struct result r = taken("--output=-- -- cmd");
+    cr_assert_str_eq(r.target.output, "--");
+    options_free(&r.options);
+}
+
+Test(options, a_retired_option_is_refused_with_its_new_name)
+{
+    expect_wrong("--lanes x", "--lanes: it is called --lanes-at now");
+    expect_wrong("--lanes=x", "--lanes: it is called --lanes-at now");
+    expect_wrong("--lane=x", "unknown option --lane; see");
+    setenv("ZFARM_LANES", "x", 1);
+    expect_wrong("-k", "ZFARM_LANES: it is called --lanes-at now");
 }
 
 Test(options, letters_can_be_bundled_and_have_aliases)
@@ -259,7 +296,7 @@ Test(options, the_environment_counts_where_the_command_line_is_silent)
     options_free(&r.options);
     words_free(&r.target.arg_files);
 
-    r = taken("--null=no");
+    r = taken("--null=no --retries 7");
     cr_assert_not(r.target.null);
     cr_assert_eq(r.target.bar, 2);
     options_free(&r.options);
@@ -314,10 +351,12 @@ Test(options, help_fits_a_screen_and_names_every_option)
     for (size_t i = 0; i < table.count; i++) {
         char name[64];
         snprintf(name, sizeof name, "--%s", rows[i].name);
-        cr_assert(strstr(help, name), "%s is missing:\n%s", name, help);
+        bool retired = rows[i].kind == OPTION_RETIRED;
+        cr_assert_eq(!strstr(help, name), retired, "%s:\n%s", name, help);
     }
     cr_assert(strstr(help, "  -j, -P, --jobs N         how many at a time\n"), "%s", help);
     cr_assert(strstr(help, "Also: --no-bar, --retries N,"), "%s", help);
+    cr_assert(strstr(help, "-I STR, --replace[=STR]"), "%s", help);
     cr_assert(strstr(help, "Example: zfarm-test -j4 true\n"));
     unsigned lines = 0;
     for (char *line = strtok(help, "\n"); line; line = strtok(NULL, "\n"), lines++)

@@ -1,0 +1,62 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MPL-2.0
+# What people expect who come from xargs and GNU parallel, and which option or variable counts.
+# shellcheck disable=SC2016 # the quoted variables are the tasks' own
+load helpers
+
+@test "a variable gives way to its own option only" {
+  ZFARM_RETRIES=3 start one zfarm run --retry-delay 0.01 --shell 'echo {} >>tries; exit 1' ::: a
+  ends one 20 1
+  same <(wc -l <tries) <(echo 3)
+  ZFARM_KEEP_ORDER=1 start two zfarm run -j3 --hedge --shell 'sleep 0.{}; echo {}' ::: 5 3 1
+  ends two 20 0
+  same two.out <(printf '%s\n' 5 3 1)
+  ZFARM_JOBLOG=job.log start three zfarm run -o output echo ::: a
+  ends three 20 0
+  same output <(echo a)
+  same <(wc -l <job.log) <(echo 2)
+  ZFARM_DURABILITY=wrong start four zfarm run --no-bar echo ::: a
+  ends four 20 255
+  says four.err "ZFARM_DURABILITY: 'wrong' is not one of its values"
+  ZFARM_BAR=1 start five zfarm run --no-bar echo ::: a
+  ends five 20 0
+  same five.out <(echo a)
+}
+
+@test "the value of --replace is optional, behind an equals sign" {
+  start one zfarm run --replace echo '{}{1}' ::: a
+  ends one 20 0
+  same one.out <(echo aa)
+  start two zfarm run --replace=X echo 'X{}' ::: a
+  ends two 20 0
+  same two.out <(echo 'a{}')
+  start three zfarm run -I X echo 'X{}' ::: a
+  ends three 20 0
+  same three.out <(echo 'a{}')
+}
+
+@test "an option whose value is forgotten before -- is refused" {
+  start one zfarm run --joblog -- echo ::: a
+  ends one 20 255
+  says one.err '--joblog needs a value, and -- ends the options'
+  [[ ! -e ./-- ]]
+}
+
+@test "the worker's --lanes and --results have new names" {
+  start one zfarm-worker --lanes=tcp://127.0.0.1:1 echo
+  ends one 20 255
+  says one.err '--lanes: it is called --lanes-at now'
+  start two zfarm-worker --results tcp://127.0.0.1:1 echo
+  ends two 20 255
+  says two.err '--results: it is called --results-at now'
+  ZFARM_RESULTS=x start three zfarm-worker echo
+  ends three 20 255
+  says three.err 'ZFARM_RESULTS: it is called --results-at now'
+}
+
+@test "options of a farm are none of a farm in one of its tasks, and its tasks' variables neither" {
+  ZFARM_JOBS=1 ZFARM_TAG=1 start one zfarm run --shell \
+    'env -u ZFARM_MARK zfarm run -j2 -k --shell '\''echo $ZFARM_SEQ'\'' ::: x y; : {}' ::: a b
+  ends one 30 0
+  same one.out <(printf '%s\t%s\n' a '1 x' a '2 y' b '1 x' b '2 y')
+}
