@@ -2,6 +2,7 @@
 #include "common/signals.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -26,6 +27,7 @@ enum error signals_open(struct signals *signals, pid_t parent, struct why *why)
     sigaddset(&read_set, SIGNAL_END_NOW);
     blocked = read_set;
     sigaddset(&blocked, SIGPIPE);
+    signals->parent = parent;
     signals->fd = signalfd(-1, &read_set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (signals->fd < 0)
         return fail(why, ERR_LIMIT, "cannot watch for signals: %s", strerror(errno));
@@ -35,11 +37,20 @@ enum error signals_open(struct signals *signals, pid_t parent, struct why *why)
     return ERR_NONE;
 }
 
+/* A key of the terminal, or the end of it, reaches the parent too, which decides what follows. */
+static bool is_the_parents(const struct signals *signals, const struct signalfd_siginfo *info)
+{
+    bool from_terminal = info->ssi_signo == SIGINT || info->ssi_signo == SIGHUP;
+    return signals->parent && from_terminal && info->ssi_code == SI_KERNEL;
+}
+
 int signals_next(struct signals *signals)
 {
     struct signalfd_siginfo info;
-    ssize_t got = read(signals->fd, &info, sizeof info);
-    return got == (ssize_t)sizeof info ? (int)info.ssi_signo : 0;
+    while (read(signals->fd, &info, sizeof info) == (ssize_t)sizeof info)
+        if (!is_the_parents(signals, &info))
+            return (int)info.ssi_signo;
+    return 0;
 }
 
 void signals_close(struct signals *signals)

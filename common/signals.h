@@ -12,6 +12,7 @@
  * dies of it as usual. Embed it by value. */
 struct signals {
     int fd;          /* poll it for input */
+    pid_t parent;    /* 0: none */
     sigset_t before; /* the mask that children get back */
 };
 
@@ -22,7 +23,8 @@ struct signals {
 /* Call it before anything starts a thread: threads inherit the mask. `parent`: the process with
  * which this one is to end, by SIGNAL_END_NOW; 0: it lives for itself. Fails with ERR_LIMIT. */
 enum error signals_open(struct signals *signals, pid_t parent, struct why *why);
-/* The number of the next signal, 0 if there is none. One CHLD may stand for several children. */
+/* The number of the next signal, 0 if there is none; with a parent none of those that the terminal sends to
+ * both. One CHLD may stand for several children. */
 int signals_next(struct signals *signals);
 /* Puts the old mask back: what still waits takes its usual effect. */
 void signals_close(struct signals *signals);

@@ -70,6 +70,8 @@ void collector_exit_by_counts(struct collector *c)
 {
     struct why why = {0};
     int status = collector_status(c, &why);
+    if (c->options.supervised && ending_adds_up(&c->ending, &c->counts))
+        why.text[0] = '\0'; /* whoever stopped it has said so */
     collector_exit(c, status, &why);
 }
 
@@ -177,7 +179,8 @@ void collector_stop(struct collector *c, uint64_t now_ns)
     c->stopping = true;
     c->moved_ns = now_ns;
     struct why why;
-    fail(&why, ERR_CLOSED, "interrupted before a ventilator was there");
+    fail(&why, ERR_CLOSED, "%s",
+         c->options.supervised ? "" : "interrupted before a ventilator was there");
     if (c->membership.state == JOINED)
         collector_say_leave(c);
     else if (c->membership.session == 0)

@@ -61,11 +61,21 @@ void ending_flush(struct ending *e, const struct seqset *accepted, bool is_cut)
     e->total = highest;
 }
 
+static uint64_t known_tasks(const struct ending *e, const struct collector_counts *counts)
+{
+    return counts->ok + counts->failed + counts->lost + e->not_run.members;
+}
+
+bool ending_adds_up(const struct ending *e, const struct collector_counts *counts)
+{
+    return known_tasks(e, counts) == e->total;
+}
+
 int ending_status(const struct ending *e, const struct collector_counts *counts,
                   const struct halting *halting, bool interrupted, struct why *why)
 {
     uint64_t bad = counts->failed + counts->lost;
-    uint64_t known = counts->ok + bad + e->not_run.members;
+    uint64_t known = known_tasks(e, counts);
     if (known != e->total) {
         fail(why, ERR_INVALID, "of %" PRIu64 " tasks %" PRIu64 " are accounted for", e->total,
              known);

@@ -33,6 +33,9 @@ bool ending_lacks(const struct ending *e, const struct seqset *accepted);
  * stopped while it read it again: then it does not know of all that is here, which raises the total. */
 void ending_flush(struct ending *e, const struct seqset *accepted, bool is_cut);
 
+/* Whether each task of the job is known to be ok, failed, lost or not run. */
+bool ending_adds_up(const struct ending *e, const struct collector_counts *counts);
+
 /* The status to exit with: what halting.h says; 255, and why, if the job was interrupted or the counts
  * do not add up. */
 int ending_status(const struct ending *e, const struct collector_counts *counts,

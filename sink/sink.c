@@ -174,9 +174,8 @@ static void take_results(struct sink *s, uint64_t now_ns)
     monitor_weigh(s->monitor, reads ? GUEST_BYTES_MAX : UINT64_MAX, now_ns);
 }
 
-static void stop(struct sink *s, const char *why, uint64_t now_ns)
+static void stop(struct sink *s, uint64_t now_ns)
 {
-    log_line("%s", why);
     s->cut = true;
     collector_stop(s->collector, now_ns);
 }
@@ -202,7 +201,8 @@ static void note_trouble(struct sink *s, enum error error, const struct why *why
         s->status = 255;
         s->over = true;
     } else if (error) {
-        stop(s, why->text, now_ns);
+        log_line("%s", why->text);
+        stop(s, now_ns);
     }
 }
 
@@ -309,7 +309,9 @@ static void take_signals(struct sink *s, uint64_t now_ns)
             s->status = 255;
             s->over = true;
         } else if (number != SIGHUP) {
-            stop(s, "stopping: what runs may finish; a second signal ends it at once", now_ns);
+            if (!s->options->parent)
+                log_line("stopping: what runs may finish; a second signal ends it at once");
+            stop(s, now_ns);
         }
     }
 }
@@ -469,6 +471,7 @@ static void make_collector(struct sink *s)
                                         .job = has_store ? p->job : random_u64(),
                                         .results = s->advertised,
                                         .wants = outputs_wants(&s->options->outputs),
+                                        .supervised = s->options->parent,
                                         .is_volatile = !has_store,
                                         .past = has_store ? &past : NULL,
                                         .tmpdir = s->options->outputs.tmpdir,

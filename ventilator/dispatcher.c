@@ -403,7 +403,9 @@ void dispatcher_stop(struct dispatcher *d, const char *why, uint64_t now_ns)
         return;
     snprintf(d->stop_why.text, sizeof d->stop_why.text, "%s", why);
     dispatcher_begin_to_stop(d, now_ns);
-    if (d->sink.instance == 0)
+    if (d->sink.instance == 0 && d->options.supervised)
+        dispatcher_exit(d, 255, "%s", "");
+    else if (d->sink.instance == 0)
         dispatcher_exit(d, 255, "%s; no sink had joined, nothing was run", why);
 }
 

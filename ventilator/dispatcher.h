@@ -43,6 +43,7 @@ struct dispatcher_options {
     const char *input;       /* likewise: "standard input" */
     struct hash fingerprint; /* of source and options */
     uint64_t total;          /* tasks in the input, if known; else 0 */
+    bool supervised;         /* somebody else (zfarm run) tells people why it is stopped */
     bool is_first;           /* no worker can be left of an earlier life: none is waited for */
     /* Whose key may join as what; the shell's, which tells of every change. NULL: a farm without
      * keys, which takes everybody. */

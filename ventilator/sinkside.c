@@ -526,7 +526,7 @@ static void leave(struct dispatcher *d, uint64_t now_ns)
     if (anybody_connected(d) && now_ns < d->leave_by_ns)
         return;
     if (was_interrupted(d))
-        dispatcher_exit(d, 255, "%s", d->stop_why.text);
+        dispatcher_exit(d, 255, "%s", d->options.supervised ? "" : d->stop_why.text);
     else
         dispatcher_exit(d, d->counts.status < 255 ? (int)d->counts.status : 255, "%s", "");
 }

@@ -98,12 +98,13 @@ static void take_signals(struct ventilator *v, uint64_t now_ns)
             while (waitpid(-1, NULL, WNOHANG) > 0)
                 ; /* as process 1 of a container it inherits orphans */
         } else if (number == SIGNAL_END_NOW || (number != SIGHUP && v->signals_seen++)) {
-            if (number != SIGNAL_END_NOW)
+            if (number != SIGNAL_END_NOW && !v->options->parent)
                 log_line("interrupted a second time: what runs is given up");
             v->over = true;
             v->status = 255;
         } else if (number != SIGHUP) {
-            log_line("stopping: what runs may finish; a second signal ends it at once");
+            if (!v->options->parent)
+                log_line("stopping: what runs may finish; a second signal ends it at once");
             dispatcher_stop(v->dispatcher, "interrupted by a signal", now_ns);
         }
     }
@@ -359,6 +360,7 @@ static void make_dispatcher(struct ventilator *v, size_t workers)
                                          .input = source_name(v->source),
                                          .fingerprint = source_fingerprint(v->source),
                                          .total = source_total(v->source),
+                                         .supervised = v->options->parent,
                                          .is_first = v->options->is_first,
                                          .admitted = v->means.keys ? &v->door.admitted : NULL};
     v->dispatcher = dispatcher_new(&options, clock_now_ns());

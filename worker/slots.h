@@ -38,6 +38,7 @@ struct slots_options {
     uint64_t kept_max_bytes;
     const char *tmpdir;   /* where tasks that come in pieces are put together */
     uint64_t give_up_ns;  /* without a ventilator for so long: EXIT */
+    bool supervised;      /* somebody else (zfarm run) tells people why it is stopped */
     bool stay;            /* wait for the next job after one is over */
     const char *lanes;    /* endpoint that overrides WELCOME's, or NULL */
     const char *results;  /* the same for the sink's */

@@ -106,7 +106,7 @@ static bool on_stop(struct slots *s, const struct frame_head *head, struct bytes
         return false;
     struct why why = {""};
     bool fine = m.reason == STOP_JOB_OVER || s->leaving == DRAINING || s->options.stay;
-    if (!fine)
+    if (!fine && !s->options.supervised)
         fail(&why, ERR_NONE, "the ventilator at %s was interrupted", s->options.connect);
     leave_stop(s, fine ? 0 : 255, &why, now_ns);
     return true;

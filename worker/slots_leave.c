@@ -58,9 +58,10 @@ void slots_abort(struct slots *s, uint64_t now_ns)
     unsigned killed = s->running.busy;
     work_return(s, UINT64_MAX, RETURNED_LEAVING);
     work_cancel_range(s, 1, UINT64_MAX - 1);
-    struct why why;
-    fail(&why, ERR_NONE, "interrupted: killed what ran in %u of %u slots", killed,
-         s->options.slots);
+    struct why why = {""};
+    if (!s->options.supervised)
+        fail(&why, ERR_NONE, "interrupted: killed what ran in %u of %u slots", killed,
+             s->options.slots);
     leave_exit(s, 255, &why);
 }
 

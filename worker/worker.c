@@ -126,7 +126,7 @@ static void take_signals(struct worker *w)
         } else if (number == SIGNAL_END_NOW || (number != SIGHUP && w->signals_seen++)) {
             slots_abort(w->slots, w->now_ns);
         } else if (number != SIGHUP) {
-            if (anything_runs(w))
+            if (anything_runs(w) && !w->options->parent)
                 log_line("leaving when what runs is done; a second signal kills it");
             slots_drain(w->slots, w->now_ns);
         }
@@ -388,6 +388,7 @@ static void make_slots(struct worker *w, unsigned slots)
                                     .kept_max_bytes = KEPT_MAX,
                                     .tmpdir = o->tmpdir,
                                     .give_up_ns = o->give_up_ns,
+                                    .supervised = o->parent,
                                     .stay = o->stay,
                                     .lanes = o->lanes,
                                     .results = o->results,
