@@ -91,6 +91,22 @@ static bool find_gap(const struct sender *sender, struct range *gap)
     return from <= last && seqset_next_gap(&sender->seen, from, last, gap);
 }
 
+/* What comes again was asked for, from the lowest gap on and in order: what is missing below it was lost
+ * once more, and is to be asked for once more. */
+static void note_again(struct sender *sender, uint64_t batch)
+{
+    struct range missing;
+    if (batch <= sender->again)
+        sender->told_again = false;
+    sender->again = batch;
+    if (sender->told_again || sender->rounds == SENDERS_ROUNDS_MAX || sender->floor >= batch ||
+        !seqset_next_gap(&sender->seen, sender->floor, batch - 1, &missing))
+        return;
+    sender->told = missing.first - 1;
+    sender->told_again = true;
+    sender->rounds++;
+}
+
 bool senders_add_batch(struct senders *s, uint64_t incarnation, uint64_t session, uint64_t batch,
                        uint64_t floor)
 {
@@ -98,10 +114,14 @@ bool senders_add_batch(struct senders *s, uint64_t incarnation, uint64_t session
     if (sender->ended)
         return true;
     bool is_new = batch >= sender->floor && seqset_add(&sender->seen, batch, batch);
+    if (is_new && batch <= sender->told)
+        sender->rounds = 0;
     if (floor > sender->floor)
         raise_floor(sender, floor < batch ? floor : batch);
     if (sender->seen.count > SENDERS_SEEN_RANGES_MAX)
         raise_floor(sender, sender->seen.ranges[1].first);
+    if (!is_new)
+        note_again(sender, batch);
     struct range gap;
     s->has_gaps = s->has_gaps || find_gap(sender, &gap);
     return is_new;

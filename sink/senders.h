@@ -14,7 +14,8 @@
  * the one that was quiet for longest is forgotten. */
 enum {
     SENDERS_MAX = 10000,
-    SENDERS_SEEN_RANGES_MAX = 1000 /* of one session; the lowest are forgotten */
+    SENDERS_SEEN_RANGES_MAX = 1000, /* of one session; the lowest are forgotten */
+    SENDERS_ROUNDS_MAX = 10 /* a gap that stays after so many RESENDs is not asked for any more */
 };
 
 struct sender {
@@ -25,6 +26,9 @@ struct sender {
     uint64_t floor;     /* batches below it are not waited for */
     struct seqset seen; /* batches from floor on */
     uint64_t told;      /* missing batches up to here have been told */
+    uint64_t again;     /* the batch that came once more last: it sends again, in order */
+    bool told_again;    /* since that began, what is missing below was told again */
+    unsigned rounds;    /* so often in a row, and nothing of it came */
     struct pieces pieces;
 };
 

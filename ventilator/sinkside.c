@@ -260,12 +260,14 @@ void sinkside_stored(struct dispatcher *d, const struct seqset *tasks, uint64_t 
     }
 }
 
+/* All that follow are sent again too: of gaps that come before the first is passed on, the lowest counts. */
 static void note_gaps(struct dispatcher *d, const struct stored_note *m)
 {
     for (size_t i = 0; i < m->gap_count; i++) {
         struct session *s = index_get(&d->by_id, m->gaps[i].session);
-        if (s && m->gaps[i].batch) {
-            s->resend_from = m->gaps[i].batch;
+        uint64_t batch = m->gaps[i].batch;
+        if (s && batch) {
+            s->resend_from = s->resend_from && s->resend_from < batch ? s->resend_from : batch;
             dispatcher_want_flush(d, s);
         }
     }

@@ -416,16 +416,40 @@ Test(dispatcher_sink, a_sink_that_leaves_stops_the_job)
     farm_end(&f);
 }
 
+static void sink_lacks(struct farm *f, uint64_t session, uint64_t batch)
+{
+    struct gap gaps[] = {{session, batch}, {4711, 1}};
+    struct stored_note m = {.epoch = 1, .gaps = gaps, .gap_count = 2};
+    struct buf to = peer_message(f, f->sink, KIND_STORED);
+    stored_note_put(&to, &m);
+    dispatcher_control_message(f->d, &(struct origin){f->sink->connection, "", {{0}}},
+                               buf_bytes(&to), f->now_ns);
+    buf_free(&to);
+}
+
 Test(dispatcher_sink, a_gap_that_the_sink_names_is_passed_on_to_its_worker)
 {
     struct farm f = {0};
     farm_begin(&f, 1);
     struct farm_peer *w = worker_up(&f, 2, 2);
-    struct gap gaps[] = {{w->session, 3}, {4711, 1}};
-    struct stored_note m = {.epoch = 1, .gaps = gaps, .gap_count = 2};
-    struct buf to = peer_message(&f, f.sink, KIND_STORED);
-    stored_note_put(&to, &m);
-    peer_send(&f, f.sink, &to);
+    sink_lacks(&f, w->session, 3);
     farm_expect(&f, w, "RESEND 3");
     farm_end(&f);
+}
+
+Test(dispatcher_sink, of_gaps_that_are_named_one_after_the_other_the_lowest_is_passed_on)
+{
+    static const uint64_t gaps[][2] = {{17, 22}, {22, 17}};
+    for (size_t i = 0; i < sizeof gaps / sizeof *gaps; i++) {
+        struct farm f = {0};
+        farm_begin(&f, 1);
+        struct farm_peer *w = worker_up(&f, 2, 2);
+        sink_lacks(&f, w->session, gaps[i][0]);
+        sink_lacks(&f, w->session, gaps[i][1]);
+        farm_expect(&f, w, "RESEND 17");
+        sink_lacks(&f, w->session, 30);
+        farm_pass(&f, 20);
+        farm_expect(&f, w, "RESEND 30");
+        farm_end(&f);
+    }
 }
