@@ -358,7 +358,8 @@ enum refuse_reason {
     REFUSE_OTHER_JOB = 4,    /* the sink's job does not fit the input */
     REFUSE_RESULTS_GONE = 5, /* the sink lacks what was stored before */
     REFUSE_OVER = 6,         /* the job is over, or being stopped */
-    REFUSE_KEY = 7           /* its key is admitted, but not for that role */
+    REFUSE_KEY = 7,          /* its key is admitted, but not for that role */
+    REFUSE_SENSELESS = 8     /* its JOIN makes no sense, or what it says after */
 };
 
 struct refuse {
@@ -371,7 +372,8 @@ enum error refuse_take(struct bytes body, struct refuse *m);
 enum again_reason {
     AGAIN_UNKNOWN_SESSION = 1,
     AGAIN_OTHER_INCARNATION = 2, /* it was of another life of the ventilator */
-    AGAIN_OTHER_JOB = 3
+    AGAIN_OTHER_JOB = 3,
+    AGAIN_UNANSWERED = 6 /* it did not answer RECALL */
 };
 
 /* Join again: what came was of a session that is not known. */

@@ -125,12 +125,14 @@ bool collector_results_message(struct collector *c, struct bytes message, uint64
 {
     if (c->gone)
         return false;
-    bool good = take_results(c, message) == ERR_NONE;
-    if (!good)
+    enum error error = take_results(c, message);
+    if (error) {
         c->counts.dropped_messages++;
+        collector_say_protest(c, message, error, now_ns);
+    }
     if (c->intake.moved)
         c->moved_ns = now_ns;
-    return good;
+    return !error;
 }
 
 void collector_mark(struct collector *c, uint64_t position_bytes)

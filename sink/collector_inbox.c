@@ -199,6 +199,12 @@ static enum error take_heartbeat(struct bytes body)
     return error;
 }
 
+static enum error take_protest(struct bytes body)
+{
+    struct protest m;
+    return protest_take(body, &m);
+}
+
 static enum error take_joining(struct collector *c, const struct frame_head *head,
                                struct bytes body, uint64_t now_ns)
 {
@@ -237,6 +243,8 @@ static enum error take_joined(struct collector *c, const struct frame_head *head
         return take_halt(c, body);
     case KIND_ADMITTED:
         return take_admitted(c, body);
+    case KIND_PROTEST: /* the ventilator says it to people as well */
+        return take_protest(body);
     case KIND_AGAIN:
         return take_again(c, body, now_ns);
     case KIND_REFUSE:

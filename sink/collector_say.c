@@ -44,6 +44,31 @@ void collector_say_join(struct collector *c)
     send(c, &message);
 }
 
+void collector_say_protest(struct collector *c, struct bytes results, enum error error,
+                           uint64_t now_ns)
+{
+    enum { AT_ONCE = 20 };
+    struct frame_head head;
+    struct bytes body;
+    bool is_frame = frame_take(results, &head, &body) == ERR_NONE;
+    bool is_ours = is_frame && head.incarnation == c->membership.incarnation;
+    struct protest m = {.session = is_ours ? head.session : 0,
+                        .kind = results.size ? results.data[0] : 0,
+                        .offset = intake_fault(results),
+                        .sentence = bytes_of(error_sentence(error))};
+    if (is_frame && head.job != c->options.job) {
+        m.offset = 2;
+        m.sentence = bytes_of("the results are of another job");
+    }
+    if (c->membership.state != JOINED ||
+        !throttle_take(&c->protests, AT_ONCE, NS_PER_S / AT_ONCE, now_ns))
+        return;
+    struct buf message = {0};
+    begin(c, &message, KIND_PROTEST);
+    protest_put(&message, &m);
+    send(c, &message);
+}
+
 void collector_say_heartbeat(struct collector *c, uint64_t now_ns)
 {
     struct heartbeat m = {.clock_ns = now_ns};

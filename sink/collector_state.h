@@ -2,6 +2,7 @@
 #ifndef ZFARM_COLLECTOR_STATE_H
 #define ZFARM_COLLECTOR_STATE_H
 
+#include "common/throttle.h"
 #include "sink/ending.h"
 #include "sink/halting.h"
 #include "sink/intake.h"
@@ -33,9 +34,10 @@ struct collector {
     bool unread;            /* it has taken nothing for unread_after_ns */
     uint64_t flags_told;    /* enum stored_flag: what the last note said */
     unsigned lacking;       /* DONEs in a row that named what never came */
-    uint64_t noted_ns;      /* when the last note was sent */
-    uint64_t retried_ns;    /* when intake_retry was last called */
-    uint64_t due_ns;        /* what collector_deadline was at the end of the last turn */
+    struct throttle protests;
+    uint64_t noted_ns;   /* when the last note was sent */
+    uint64_t retried_ns; /* when intake_retry was last called */
+    uint64_t due_ns;     /* what collector_deadline was at the end of the last turn */
     uint64_t moved_ns;
 };
 
@@ -50,6 +52,9 @@ void collector_say_heartbeat(struct collector *c, uint64_t now_ns);
 void collector_say_leave(struct collector *c);
 void collector_say_halt(struct collector *c);
 void collector_say_closed(struct collector *c);
+/* A message of results makes no sense: the ventilator is told, which tells its worker. */
+void collector_say_protest(struct collector *c, struct bytes message, enum error error,
+                           uint64_t now_ns);
 void collector_say_hashes(struct collector *c, uint64_t from);
 /* What the intake has as news, and the gaps; an empty note if there is nothing. */
 void collector_say_stored(struct collector *c, uint64_t now_ns);

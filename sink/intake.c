@@ -174,6 +174,30 @@ enum error intake_results(struct intake *in, const struct frame_head *head, stru
     return ERR_NONE;
 }
 
+size_t intake_fault(struct bytes message)
+{
+    struct frame_head head;
+    struct results_head m;
+    struct bytes body, runs;
+    struct result_run run;
+    struct result scratch;
+    enum error error = frame_take(message, &head, &body);
+    if (error)
+        return error == ERR_KIND ? 0 : error == ERR_VERSION ? 1 : message.size;
+    if (head.kind != KIND_RESULTS || results_take(body, &m, &runs))
+        return FRAME_HEAD_SIZE;
+    const uint8_t *at = runs.data;
+    while (runs.size && !result_run_take(&runs, &run)) {
+        uint64_t left = run.count;
+        for (at = run.records.data; left > 0 && !result_take(&run.records, &scratch); left--)
+            at = run.records.data;
+        if (left || run.records.size)
+            return (size_t)(at - message.data);
+        at = runs.data;
+    }
+    return (size_t)(at - message.data);
+}
+
 /* ---- in pieces ---- */
 
 /* Puts the front of a piece away that came before: a worker begins anew on a new connection, and

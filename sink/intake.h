@@ -58,6 +58,8 @@ enum error intake_results(struct intake *in, const struct frame_head *head, stru
 enum error intake_verdict(struct intake *in, const struct frame_head *head, struct bytes body);
 /* Takes the whole message, since it is kept when there is no room for its piece. */
 enum error intake_piece(struct intake *in, struct bytes message);
+/* Which octet of a message of results is where it stops making sense. */
+size_t intake_fault(struct bytes message);
 void intake_retry(struct intake *in);
 
 void intake_mark(struct intake *in, uint64_t position_bytes);

@@ -486,6 +486,9 @@ static void add_worker(const struct dispatcher *d, const struct session *s, uint
     struct whereabouts at = session_whereabouts(s);
     uint64_t limit_ns = d->options.limit_ns;
     bool is_new = now_ns < s->joined_at_ns + LACKING_AFTER_NS;
+    if (s->senseless)
+        list_add(workers, NULL, "worker %s: %llu of its messages made no sense; the last: %s",
+                 at.text, (unsigned long long)s->senseless, s->senseless_why);
     if (s->half_closed_at_ns != NEVER)
         list_add(workers, NULL,
                  "worker %s: its %s connection is closed for %.1f s; its tasks go to others in "

@@ -179,6 +179,14 @@ void dispatcher_refuse(struct dispatcher *d, uint64_t connection, enum refuse_re
     dispatcher_send(d, connection, &to);
 }
 
+void dispatcher_again(struct dispatcher *d, uint64_t connection, const struct again *m)
+{
+    struct buf to = {0};
+    wire_begin(&to, KIND_AGAIN, dispatcher_head(d, KIND_AGAIN, m->session));
+    again_put(&to, m);
+    dispatcher_send(d, connection, &to);
+}
+
 void dispatcher_moved(struct dispatcher *d, uint64_t now_ns)
 {
     d->moved_at_ns = now_ns;
@@ -222,8 +230,9 @@ static void join(struct dispatcher *d, const struct origin *from, struct frame_h
                  struct bytes message, struct bytes body, uint64_t now_ns)
 {
     enum wire_role role;
-    if (join_role(body, &role))
-        d->dropped++;
+    enum error error = join_role(body, &role);
+    if (error)
+        protests_join(d, from, error);
     else if (!admission_allows(d, from, role, now_ns) ||
              !may_join(d, from->connection, body.size, now_ns))
         return;
@@ -233,16 +242,18 @@ static void join(struct dispatcher *d, const struct origin *from, struct frame_h
         sinkside_join(d, from, head, body, now_ns);
 }
 
-/* A message of a session that is not, or not over this connection: its sender is to join again. */
-static void unknown_session(struct dispatcher *d, uint64_t connection, struct frame_head head)
+static void no_frame(struct dispatcher *d, const struct origin *from, struct bytes message,
+                     enum error error, uint64_t now_ns)
 {
-    d->dropped++;
-    if (head.kind == KIND_BYE || d->exited)
-        return;
-    struct buf m = {0};
-    wire_begin(&m, KIND_AGAIN, dispatcher_head(d, KIND_AGAIN, head.session));
-    again_put(&m, &(struct again){.session = head.session, .reason = AGAIN_UNKNOWN_SESSION});
-    dispatcher_send(d, connection, &m);
+    unsigned kind = message.size ? message.data[0] : 0;
+    bool asks = kind == KIND_JOIN || kind == KIND_WHY;
+    if (error == ERR_VERSION && asks) {
+        refuse_version(d, from->connection, message, now_ns);
+        d->dropped++;
+    } else if (kind == KIND_JOIN)
+        protests_join(d, from, error);
+    else
+        protests_frame(d, from->connection, message, error);
 }
 
 void dispatcher_control_message(struct dispatcher *d, const struct origin *from,
@@ -253,9 +264,7 @@ void dispatcher_control_message(struct dispatcher *d, const struct origin *from,
     struct bytes body;
     enum error error = frame_take(message, &head, &body);
     if (error) {
-        d->dropped++;
-        if (error == ERR_VERSION && (head.kind == KIND_JOIN || head.kind == KIND_WHY))
-            refuse_version(d, connection, message, now_ns);
+        no_frame(d, from, message, error, now_ns);
         return;
     }
     if (head.kind == KIND_JOIN) {
@@ -276,7 +285,7 @@ void dispatcher_control_message(struct dispatcher *d, const struct origin *from,
     else if (ours && s && s->connection == connection)
         workers_message(d, s, head.kind, body, now_ns);
     else
-        unknown_session(d, connection, head);
+        protests_astray(d, connection, head);
 }
 
 /* ---- input ---- */

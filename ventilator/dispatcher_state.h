@@ -26,6 +26,7 @@
  *     haltside.c     a job that the sink ends early
  *     sinkside.c     the sink: JOIN, STORED, verdicts, the end of the job
  *     audit.c        a job that is taken up again: its input against what is stored
+ *     protests.c     messages that make no sense
  *     losses.c       workers that died, and what is charged to the tasks that they had
  *     because.c      what each unfinished task waits for; the stall line
  */
@@ -69,6 +70,8 @@ struct sinkside {
     uint64_t heard_at_ns;
     uint64_t absent_since_ns;
     uint64_t wants;
+    struct throttle protests;         /* to it */
+    unsigned astray;                  /* messages in a row that were not of its session */
     char results[ENDPOINT_TEXT_SIZE]; /* what workers are told: an endpoint, or a port */
 };
 
@@ -95,9 +98,10 @@ struct dispatcher {
     TAILQ_HEAD(, session) to_flush;
     uint64_t silent_from_ns; /* before, no session can be found to be silent */
     struct refusals refusals;
-    struct throttle joins;         /* that are looked at */
-    struct throttle strange_lines; /* about peers of another version */
-    struct throttle silence_lines; /* about workers that are silent */
+    struct throttle joins;           /* that are looked at */
+    struct throttle strange_lines;   /* about peers of another version */
+    struct throttle silence_lines;   /* about workers that are silent */
+    struct throttle senseless_lines; /* about messages that make no sense */
     struct waiting_join *waiting;
     size_t waiting_count;
     size_t waiting_bytes;
@@ -181,6 +185,7 @@ void dispatcher_exit(struct dispatcher *d, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void dispatcher_refuse(struct dispatcher *d, uint64_t connection, enum refuse_reason reason,
                        const char *sentence);
+void dispatcher_again(struct dispatcher *d, uint64_t connection, const struct again *m);
 void dispatcher_moved(struct dispatcher *d, uint64_t now_ns);
 void dispatcher_begin_to_stop(struct dispatcher *d, uint64_t now_ns);
 bool dispatcher_is_over(const struct dispatcher *d);  /* nothing more is handed out */
@@ -257,9 +262,27 @@ void transfer_take_back(struct dispatcher *d, struct session *s);
 void transfer_cut(struct dispatcher *d, const struct story *story);
 void transfer_turn(struct dispatcher *d, uint64_t now_ns);
 
+/* protests.c */
+/* A message of the worker makes no sense, from that octet of it on: it is told, and people are. */
+void protests_worker(struct dispatcher *d, struct session *s, unsigned kind, size_t offset,
+                     enum error error);
+void protests_sink(struct dispatcher *d, unsigned kind, size_t offset, enum error error);
+/* Whoever's message it is that is not even a frame. */
+void protests_frame(struct dispatcher *d, uint64_t connection, struct bytes message,
+                    enum error error);
+void protests_from_sink(struct dispatcher *d, struct bytes body); /* about a worker's results */
+void protests_from_worker(struct dispatcher *d, struct session *s,
+                          struct bytes body); /* about ours */
+void protests_join(struct dispatcher *d, const struct origin *from, enum error error); /* REFUSE */
+/* A message of a session that is not, or not over this connection: its sender is to join again, or is
+ * refused if it never goes on with what it is told. */
+void protests_astray(struct dispatcher *d, uint64_t connection, struct frame_head head);
+
 /* recall.c */
-void recall_ask(struct dispatcher *d, struct session *s, uint64_t tasks);
+void recall_ask(struct dispatcher *d, struct session *s, uint64_t tasks, uint64_t now_ns);
 void recall_answered(struct session *s, uint64_t tasks, uint64_t now_ns);
+/* It lives, and should have answered long ago. */
+bool recall_is_overdue(const struct dispatcher *d, const struct session *s, uint64_t now_ns);
 bool recall_may_ask(const struct session *s, uint64_t now_ns);
 void recall_turn(struct dispatcher *d, uint64_t now_ns);
 

@@ -503,7 +503,7 @@ static void hand_out_lonely(struct dispatcher *d, uint64_t now_ns)
         s->reserved = d->keeps_free = true;
         handout_note(d, s);
         if (recall_may_ask(s, now_ns))
-            recall_ask(d, s, session_unstarted(s));
+            recall_ask(d, s, session_unstarted(s), now_ns);
         return;
     }
     for (size_t i = 0; d->keeps_free && i < d->session_count; i++)

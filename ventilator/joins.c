@@ -200,8 +200,9 @@ void joins_take(struct dispatcher *d, const struct origin *from, struct frame_he
 {
     uint64_t connection = from->connection;
     struct worker_join join = {0};
-    if (take_join(body, &join)) {
-        d->dropped++;
+    enum error error = take_join(body, &join);
+    if (error) {
+        protests_join(d, from, error);
     } else if (d->closed || (d->stopping && !join.running.count && seqset_empty(&join.kept))) {
         dispatcher_refuse(d, connection, REFUSE_OVER, "the job is over");
     } else if (d->session_count + d->waiting_count >= d->options.workers_max &&

@@ -28,13 +28,14 @@ struct giver {
     double rate; /* tasks per ns */
 };
 
-void recall_ask(struct dispatcher *d, struct session *s, uint64_t tasks)
+void recall_ask(struct dispatcher *d, struct session *s, uint64_t tasks, uint64_t now_ns)
 {
     struct buf m = {0};
     wire_begin(&m, KIND_RECALL, dispatcher_head(d, KIND_RECALL, s->id));
     number_put(&m, tasks);
     dispatcher_send(d, s->connection, &m);
     s->recalling = true;
+    s->recalled_at_ns = now_ns;
 }
 
 void recall_answered(struct session *s, uint64_t tasks, uint64_t now_ns)
@@ -42,6 +43,11 @@ void recall_answered(struct session *s, uint64_t tasks, uint64_t now_ns)
     s->recalling = false;
     s->holds_fast = tasks == 0;
     s->recall_again_ns = now_ns + (tasks ? 0 : PAUSE_NS);
+}
+
+bool recall_is_overdue(const struct dispatcher *d, const struct session *s, uint64_t now_ns)
+{
+    return s->recalling && now_ns > s->recalled_at_ns + d->options.limit_ns;
 }
 
 bool recall_may_ask(const struct session *s, uint64_t now_ns)
@@ -119,7 +125,7 @@ static bool even_out(struct dispatcher *d, uint64_t now_ns)
         if (tasks == 0 && wanting.impatient)
             tasks = 1;
         if (tasks) {
-            recall_ask(d, givers[i].session, tasks);
+            recall_ask(d, givers[i].session, tasks, now_ns);
             asked = true;
         }
     }

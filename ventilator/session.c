@@ -234,6 +234,10 @@ void session_runs_on(struct session *s, struct session *before)
     s->stint_count = before->stint_count;
     before->stints = NULL;
     before->stint_count = 0;
+    s->senseless = before->senseless;
+    memcpy(s->senseless_why, before->senseless_why, sizeof s->senseless_why);
+    s->protests = before->protests;
+    s->astray = before->astray;
 }
 
 struct whereabouts session_whereabouts(const struct session *s)

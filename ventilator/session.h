@@ -4,6 +4,7 @@
 
 #include <sys/queue.h>
 
+#include "common/throttle.h"
 #include "common/wire.h"
 
 /* Tasks that run since about the same time. */
@@ -81,9 +82,15 @@ struct session {
     uint64_t alone; /* a task that runs alone here; 0: none */
     bool reserved;  /* gets nothing until it is empty, for a task that runs alone */
     bool recalling; /* RECALL is not answered yet */
+    uint64_t recalled_at_ns;
     uint64_t recall_again_ns;
     bool holds_fast; /* it gave nothing back when it was last asked */
     uint64_t fails_in_a_row;
+
+    uint64_t senseless;       /* messages that made no sense */
+    char senseless_why[280];  /* the last */
+    struct throttle protests; /* to it */
+    unsigned astray; /* messages in a row that came over its connection and were not its own */
 
     struct pace pace;      /* at which it reports tasks */
     uint64_t pace_from_ns; /* it last reported, or got something to do */
@@ -126,7 +133,7 @@ void session_forget(struct session *s, uint64_t first, uint64_t last);
 /* Its heartbeat names these as running for so long. */
 void session_runs(struct session *s, const struct seqset *running, uint64_t long_ns,
                   uint64_t now_ns);
-/* It is of the same process as `before`, and goes on with what ran there. */
+/* It is of the same process as `before`, and goes on with what ran there, and what was wrong. */
 void session_runs_on(struct session *s, struct session *before);
 
 /* Its worker by name, as people are told it. Names are made up by peers: no more of one is shown than

@@ -165,7 +165,12 @@ void sinkside_join(struct dispatcher *d, const struct origin *from, struct frame
 {
     uint64_t connection = from->connection;
     struct sink_join join = {0};
-    if (sink_join_take(body, &join) || head.job == 0 || is_stale(d, head, &join))
+    enum error error = sink_join_take(body, &join);
+    if (!error && head.job == 0)
+        error = ERR_MALFORMED;
+    if (error)
+        protests_join(d, from, error);
+    else if (is_stale(d, head, &join))
         d->dropped++;
     else if (is_outdated(d, head, &join))
         dispatcher_refuse(d, connection, REFUSE_RESULTS_GONE,
@@ -293,8 +298,9 @@ void sinkside_tell_status(struct dispatcher *d)
 static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns)
 {
     struct stored_note m = {0};
-    if (stored_note_take(body, &m)) {
-        d->dropped++;
+    enum error error = stored_note_take(body, &m);
+    if (error) {
+        protests_sink(d, KIND_STORED, FRAME_HEAD_SIZE, error);
     } else if (m.epoch == d->sink.epoch) {
         bool first = !d->sink.ready;
         d->sink.ready = true;
@@ -325,8 +331,9 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
 static void heartbeat(struct dispatcher *d, struct bytes body)
 {
     struct heartbeat m = {0};
-    if (heartbeat_take(body, &m)) {
-        d->dropped++;
+    enum error error = heartbeat_take(body, &m);
+    if (error) {
+        protests_sink(d, KIND_HEARTBEAT, FRAME_HEAD_SIZE, error);
     } else {
         struct heartbeat answer = {.clock_ns = m.clock_ns};
         struct buf to = {0};
@@ -347,8 +354,9 @@ static void say_bye(struct dispatcher *d)
 
 static void closed(struct dispatcher *d, struct bytes body, uint64_t now_ns)
 {
-    if (closed_take(body, &d->counts)) {
-        d->dropped++;
+    enum error error = closed_take(body, &d->counts);
+    if (error) {
+        protests_sink(d, KIND_CLOSED, FRAME_HEAD_SIZE, error);
         return;
     }
     d->closed = true;
@@ -360,6 +368,7 @@ static void closed(struct dispatcher *d, struct bytes body, uint64_t now_ns)
 void sinkside_message(struct dispatcher *d, enum wire_kind kind, struct bytes body, uint64_t now_ns)
 {
     d->sink.heard_at_ns = now_ns;
+    d->sink.astray = 0;
     if (kind == KIND_HEARTBEAT)
         heartbeat(d, body);
     else if (kind == KIND_STORED)
@@ -372,8 +381,12 @@ void sinkside_message(struct dispatcher *d, enum wire_kind kind, struct bytes bo
         haltside_take(d, body, now_ns);
     else if (kind == KIND_LEAVE)
         dispatcher_stop(d, "the sink was asked to stop", now_ns);
+    else if (kind == KIND_PROTEST)
+        protests_from_sink(d, body);
+    else if (kind == KIND_CLOSED)
+        d->dropped++; /* its answer to a DONE of before */
     else
-        d->dropped++;
+        protests_sink(d, kind, 0, ERR_KIND);
 }
 
 void sinkside_session_ended(struct dispatcher *d, uint64_t session)

@@ -102,10 +102,8 @@ void workers_end(struct dispatcher *d, struct session *s, bool charge, uint64_t 
 
 static void send_again(struct dispatcher *d, uint64_t connection, uint64_t session)
 {
-    struct buf m = {0};
-    wire_begin(&m, KIND_AGAIN, dispatcher_head(d, KIND_AGAIN, session));
-    again_put(&m, &(struct again){.session = session, .reason = AGAIN_UNKNOWN_SESSION});
-    dispatcher_send(d, connection, &m);
+    struct again m = {session, AGAIN_UNKNOWN_SESSION, bytes_of("the session is over: join again")};
+    dispatcher_again(d, connection, &m);
 }
 
 void workers_end_all(struct dispatcher *d, uint64_t now_ns)
@@ -142,8 +140,9 @@ static void forget_opened(struct dispatcher *d, uint64_t lane)
 static void claim(struct dispatcher *d, struct session *s, struct bytes body)
 {
     struct token token;
-    if (token_take(body, &token) || s->lane_claimed) {
-        d->dropped++;
+    enum error error = s->lane_claimed ? ERR_IN_USE : token_take(body, &token);
+    if (error) {
+        protests_worker(d, s, KIND_CLAIM, FRAME_HEAD_SIZE, error);
         return;
     }
     const struct opened_lane *opened = index_get(&d->opened_by_token, token_key(&token));
@@ -178,8 +177,9 @@ void workers_lane_end(struct dispatcher *d, struct session *s)
 static void heartbeat(struct dispatcher *d, struct session *s, struct bytes body, uint64_t now_ns)
 {
     struct heartbeat m = {0};
-    if (heartbeat_take(body, &m)) {
-        d->dropped++;
+    enum error error = heartbeat_take(body, &m);
+    if (error) {
+        protests_worker(d, s, KIND_HEARTBEAT, FRAME_HEAD_SIZE, error);
     } else {
         session_runs(s, &m.running, HEARTBEAT_RUNNING_MS * NS_PER_MS, now_ns);
         struct heartbeat answer = {.clock_ns = m.clock_ns};
@@ -194,8 +194,9 @@ static void heartbeat(struct dispatcher *d, struct session *s, struct bytes body
 static void credit(struct dispatcher *d, struct session *s, struct bytes body)
 {
     struct credit m;
-    if (credit_take(body, &m)) {
-        d->dropped++;
+    enum error error = credit_take(body, &m);
+    if (error) {
+        protests_worker(d, s, KIND_CREDIT, FRAME_HEAD_SIZE, error);
         return;
     }
     /* Running totals only grow: an old one that comes late does no harm. */
@@ -234,8 +235,9 @@ static void finished(struct dispatcher *d, struct session *s, struct bytes body,
 {
     struct finished m = {0};
     struct seqset open = {0};
-    if (finished_take(body, &m)) {
-        d->dropped++;
+    enum error error = finished_take(body, &m);
+    if (error) {
+        protests_worker(d, s, KIND_FINISHED, FRAME_HEAD_SIZE, error);
     } else {
         still_open(s, &m.tasks, &open);
         seqset_add_all(&s->finished, &open);
@@ -272,8 +274,9 @@ static bool holds_attempt(struct dispatcher *d, struct session *s, uint64_t seq,
 static void failed(struct dispatcher *d, struct session *s, struct bytes body, uint64_t now_ns)
 {
     struct attempt_list m = {0};
-    if (attempt_list_take(body, &m))
-        d->dropped++;
+    enum error error = attempt_list_take(body, &m);
+    if (error)
+        protests_worker(d, s, KIND_FAILED, FRAME_HEAD_SIZE, error);
     else
         note_pace(d, s, m.count, now_ns);
     for (size_t i = 0; i < m.count; i++)
@@ -286,8 +289,9 @@ static void returned(struct dispatcher *d, struct session *s, struct bytes body,
 {
     struct returned m = {0};
     struct seqset open = {0};
-    if (returned_take(body, &m)) {
-        d->dropped++;
+    enum error error = returned_take(body, &m);
+    if (error) {
+        protests_worker(d, s, KIND_RETURNED, FRAME_HEAD_SIZE, error);
     } else {
         still_open(s, &m.tasks, &open);
         for (size_t i = 0; i < open.count; i++)
@@ -303,10 +307,33 @@ static void returned(struct dispatcher *d, struct session *s, struct bytes body,
     seqset_free(&open);
 }
 
+/* Its heartbeat says that it lives, and whatever it had to say came before: it will never answer. */
+static bool end_unanswering(struct dispatcher *d, struct session *s, uint64_t now_ns)
+{
+    char more[THROTTLE_WORDS_SIZE];
+    struct again m = {s->id, AGAIN_UNANSWERED,
+                      bytes_of("it did not answer RECALL within the limit: join again")};
+    if (!recall_is_overdue(d, s, now_ns))
+        return false;
+    if (throttle_line(&d->silence_lines, SILENCE_LINES_A_MINUTE, now_ns))
+        dispatcher_say(
+            d,
+            "worker %s on %s does not answer when tasks are asked back (RECALL), its tasks go to "
+            "others tasks=%llu%s",
+            s->name, s->host, (unsigned long long)s->out.members,
+            throttle_words(&d->silence_lines, more));
+    dispatcher_again(d, s->connection, &m);
+    workers_end(d, s, false, now_ns);
+    return true;
+}
+
 void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kind,
                      struct bytes body, uint64_t now_ns)
 {
     s->heard_at_ns = now_ns;
+    s->astray = 0;
+    if (kind == KIND_HEARTBEAT && end_unanswering(d, s, now_ns))
+        return;
     if (kind == KIND_HEARTBEAT)
         heartbeat(d, s, body, now_ns);
     else if (kind == KIND_CREDIT)
@@ -325,8 +352,10 @@ void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kin
     } else if (kind == KIND_BYE) {
         workers_end(d, s, false, now_ns);
         return;
-    } else
-        d->dropped++;
+    } else if (kind == KIND_PROTEST)
+        protests_from_worker(d, s, body);
+    else
+        protests_worker(d, s, kind, 0, ERR_KIND);
     handout_note(d, s);
 }
 

@@ -66,6 +66,11 @@ void actions_cancel(struct actions *a, unsigned slot, uint64_t seq)
     entry->seq = seq;
 }
 
+void actions_say(struct actions *a, const struct why *why)
+{
+    append(a, SLOTS_SAY)->why = xmemdup(why, sizeof *why);
+}
+
 void actions_exit(struct actions *a, int status, const struct why *why)
 {
     struct action_entry *entry = append(a, SLOTS_EXIT);

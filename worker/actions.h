@@ -33,6 +33,7 @@ void actions_send(struct actions *a, enum slots_action_kind kind,
                   struct block *block); /* taken over */
 void actions_start(struct actions *a, const struct assignment *assignment);
 void actions_cancel(struct actions *a, unsigned slot, uint64_t seq);
+void actions_say(struct actions *a, const struct why *why);
 void actions_exit(struct actions *a, int status, const struct why *why);
 /* Takes the first; fills the fields that its kind has. Returns false if there is none. */
 bool actions_take(struct actions *a, struct slots_action *action);

@@ -57,6 +57,7 @@ enum slots_action_kind {
     SLOTS_SEND_RESULTS, /* block */
     SLOTS_START,        /* assignment: executor start */
     SLOTS_CANCEL,       /* slot, seq: executor cancel */
+    SLOTS_SAY,          /* why: a line for people */
     SLOTS_EXIT          /* status, why: what is queued for sending is still to be sent first */
 };
 
@@ -69,7 +70,7 @@ struct slots_action {
     unsigned slot;
     uint64_t seq;
     int status;
-    struct why why; /* of EXIT: empty if there is nothing to say */
+    struct why why; /* of SAY; of EXIT: empty if there is nothing to say */
 };
 
 struct slots *slots_new(const struct slots_options *options, uint64_t now_ns);

@@ -76,8 +76,40 @@ static bool on_again(struct slots *s, const struct frame_head *head, struct byte
     struct again m;
     if (again_take(body, &m))
         return false;
-    if (slots_link_in_session(s) && m.session == s->link.head.session)
+    if (!slots_link_in_session(s) || m.session != s->link.head.session)
+        return true;
+    if (++s->link.agains < AGAINS_MAX) {
         slots_link_leave(s, now_ns);
+        return true;
+    }
+    struct why why;
+    fail(&why, ERR_NONE,
+         "the ventilator at %s has told this worker %u times in a row to join again: %.*s",
+         s->options.connect, s->link.agains, (int)(m.sentence.size < 400 ? m.sentence.size : 400),
+         m.sentence.size ? (const char *)m.sentence.data : "");
+    leave_stop(s, 255, &why, now_ns);
+    return true;
+}
+
+static bool on_protest(struct slots *s, const struct frame_head *head, struct bytes body,
+                       uint64_t now_ns)
+{
+    enum { LINES_A_MINUTE = 10 };
+    (void)head;
+    struct protest m;
+    struct why why;
+    char more[THROTTLE_WORDS_SIZE];
+    if (protest_take(body, &m))
+        return false;
+    if (!throttle_line(&s->protest_lines, LINES_A_MINUTE, now_ns))
+        return true;
+    fail(&why, ERR_NONE,
+         "a message of this worker made no sense and was dropped (%s, octet %llu: %.*s)%s",
+         m.kind < 256 ? wire_kind_name((unsigned)m.kind) : "?", (unsigned long long)m.offset,
+         (int)(m.sentence.size < 400 ? m.sentence.size : 400),
+         m.sentence.size ? (const char *)m.sentence.data : "",
+         throttle_words(&s->protest_lines, more));
+    actions_say(&s->actions, &why);
     return true;
 }
 
@@ -91,6 +123,7 @@ static bool on_heartbeat(struct slots *s, const struct frame_head *head, struct 
     else if (fine && slots_link_is_current(s, head) && m.clock_ns > s->link.echo_ns &&
              m.clock_ns <= now_ns) {
         s->link.echo_ns = m.clock_ns;
+        s->link.agains = 0;
         meter_round_trip(&s->meter, now_ns - m.clock_ns, now_ns);
     }
     heartbeat_free(&m);
@@ -213,6 +246,7 @@ static const struct {
     [KIND_RECALL] = {on_recall, true},     [KIND_CANCEL] = {on_cancel, true},
     [KIND_RELEASED] = {on_released, true}, [KIND_SINK] = {on_sink, true},
     [KIND_RESEND] = {on_resend, true},     [KIND_STOP] = {on_stop, true},
+    [KIND_PROTEST] = {on_protest, true},
 };
 
 /* A REFUSE of another version: nothing but its kind can be believed, and that says enough. */

@@ -5,6 +5,7 @@
 #include "common/backoff.h"
 #include "common/clock.h"
 #include "common/pieces.h"
+#include "common/throttle.h"
 #include "worker/actions.h"
 #include "worker/backlog.h"
 #include "worker/credit.h"
@@ -25,7 +26,8 @@
  */
 enum {
     ENDPOINT_MAX = sizeof(((struct slots_action *)0)->endpoint),
-    PIECES_MEMORY_MAX = 64 << 10,     /* a task that is put together goes to a file above it */
+    PIECES_MEMORY_MAX = 64 << 10, /* a task that is put together goes to a file above it */
+    AGAINS_MAX = 20,              /* in a row: then nothing that this worker says is understood */
     EARLY_MAX = 4 * CREDIT_TASKS_MAX, /* cancellations that came before their tasks */
 };
 
@@ -64,7 +66,8 @@ struct link {
     char lane[ENDPOINT_MAX];
     uint64_t lane_batch; /* last that came */
     bool lane_ended;     /* nothing more will come */
-    uint64_t received;   /* tasks of this session, and their bytes */
+    unsigned agains;   /* sessions in a row that ended with AGAIN before a heartbeat was answered */
+    uint64_t received; /* tasks of this session, and their bytes */
     uint64_t received_bytes;
     struct credit credit; /* as told last */
 };
@@ -119,6 +122,7 @@ struct slots {
     struct pieces pieces; /* of the task that comes in pieces */
     struct block *whole;  /* that task's record, when all have come; else NULL */
     struct actions actions;
+    struct throttle protest_lines;
     enum leaving leaving;
     struct why leave_why; /* of BROKEN */
     bool leave_told;      /* LEAVE was sent in this session */

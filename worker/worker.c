@@ -251,6 +251,9 @@ static void do_action(struct worker *w, struct slots_action *action)
     case SLOTS_CANCEL:
         w->executor->class->cancel(w->executor, action->slot, action->seq, w->now_ns);
         break;
+    case SLOTS_SAY:
+        log_line("%s", action->why.text);
+        break;
     case SLOTS_EXIT:
         if (action->why.text[0])
             log_line("%s", action->why.text);

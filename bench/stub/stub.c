@@ -176,6 +176,9 @@ static void do_action(struct stub *stub, struct member *m, struct slots_action *
         break;
     case SLOTS_CANCEL: /* what is answered at once cannot be cancelled */
         break;
+    case SLOTS_SAY:
+        log_line("%s: %s", m->name, action->why.text);
+        break;
     case SLOTS_EXIT:
         if (action->why.text[0])
             log_line("%s: %s", m->name, action->why.text);

@@ -110,6 +110,8 @@ static void act(struct run *run, struct slots_action *a)
     case SLOTS_CANCEL:
         cancel(run, a);
         break;
+    case SLOTS_SAY:
+        break;
     case SLOTS_EXIT:
         run->gone = true;
         break;

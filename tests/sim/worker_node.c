@@ -239,6 +239,9 @@ static void do_action(struct worker_node *w, struct slots_action *action)
     case SLOTS_CANCEL:
         fake_cancel(&w->executor, action->slot, action->seq);
         break;
+    case SLOTS_SAY:
+        sim_trace(sim, node, "says: %s", action->why.text);
+        break;
     case SLOTS_EXIT:
         if (action->why.text[0])
             sim_trace(sim, node, "says: %s", action->why.text);

@@ -144,6 +144,16 @@ static void hear_again(struct farm_peer *p, struct bytes body)
     struct again m;
     cr_assert_eq(again_take(body, &m), ERR_NONE);
     buf_printf(&p->heard, "AGAIN %" PRIu64, m.session);
+    if (m.reason != AGAIN_UNKNOWN_SESSION)
+        buf_printf(&p->heard, " for %" PRIu64, m.reason);
+}
+
+static void hear_protest(struct farm_peer *p, struct bytes body)
+{
+    struct protest m;
+    cr_assert_eq(protest_take(body, &m), ERR_NONE);
+    buf_printf(&p->heard, "PROTEST %s@%" PRIu64 " about %" PRIu64, wire_kind_name((unsigned)m.kind),
+               m.offset, m.session);
 }
 
 /* The rule of credit, task by task (docs/protocol.md, 6). */
@@ -260,6 +270,8 @@ static void hear(struct farm *f, struct farm_peer *p, struct block *block)
         buf_put_text(&p->heard, "HELLO");
     } else if (head.kind == KIND_AGAIN) {
         hear_again(p, body);
+    } else if (head.kind == KIND_PROTEST) {
+        hear_protest(p, body);
     } else if (head.kind == KIND_RECALL || head.kind == KIND_RESEND || head.kind == KIND_END ||
                head.kind == KIND_ENDED || head.kind == KIND_CHECK) {
         hear_number(p, wire_kind_name(head.kind), body);

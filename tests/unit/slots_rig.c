@@ -199,6 +199,10 @@ static void say_action(struct rig *r, struct slots_action *action)
     case SLOTS_CANCEL:
         buf_printf(&r->said, "CANCEL %u:%" PRIu64, action->slot, action->seq);
         break;
+    case SLOTS_SAY:
+        buf_printf(&r->said, "SAY");
+        r->why = action->why;
+        break;
     case SLOTS_EXIT:
         buf_printf(&r->said, "EXIT %d", action->status);
         r->why = action->why;

@@ -128,6 +128,14 @@ static inline void put_halt(struct buf *to, struct bytes body)
                m.seq, m.status);
 }
 
+static inline void put_protest(struct buf *to, struct bytes body)
+{
+    struct protest m;
+    cr_assert_eq(protest_take(body, &m), ERR_NONE);
+    buf_printf(to, "PROTEST %" PRIu64 ":%s@%" PRIu64, m.session, wire_kind_name((unsigned)m.kind),
+               m.offset);
+}
+
 static inline void put_message(struct story *s, struct block *block)
 {
     struct frame_head head;
@@ -142,6 +150,8 @@ static inline void put_message(struct story *s, struct block *block)
         put_closed(&s->said, body);
     else if (head.kind == KIND_HALT)
         put_halt(&s->said, body);
+    else if (head.kind == KIND_PROTEST)
+        put_protest(&s->said, body);
     else
         buf_put_text(&s->said, wire_kind_name(head.kind));
     if (head.kind != KIND_JOIN)

@@ -69,9 +69,50 @@ Test(collector_intake, results_of_another_job_are_dropped)
     message.data[9]++; /* the last octet of the job */
     collector_results_message(s.c, buf_bytes(&message), s.now_ns);
     buf_free(&message);
-    story_expect(&s, "");
+    story_expect(&s, "PROTEST 20:RESULTS@2");
     story_expect_accepted(&s, "");
     cr_assert_eq(collector_counts(s.c)->dropped_messages, 1);
+    story_end(&s);
+}
+
+Test(collector_intake, of_results_that_make_no_sense_the_ventilator_is_told_where)
+{
+    struct story s = {0};
+    story_join(&s);
+    struct buf message = w_results_message(&s, 20, 1, 1, "1-3 5");
+    size_t size = message.size;
+    buf_put_byte(&message, 0);
+    collector_results_message(s.c, buf_bytes(&message), s.now_ns);
+    buf_free(&message);
+    char words[40];
+    snprintf(words, sizeof words, "PROTEST 20:RESULTS@%zu", size);
+    story_expect(&s, words);
+    message = w_results_message(&s, 20, 1, 1, "4 6");
+    message.data[FRAME_HEAD_SIZE + 4] = 0; /* the first task's number */
+    collector_results_message(s.c, buf_bytes(&message), s.now_ns);
+    buf_free(&message);
+    story_expect(&s, "PROTEST 20:RESULTS@30");
+    message = w_results_message(&s, 20, 1, 1, "4 6");
+    message.data[message.size - 8] = 2; /* of the last record: a status that is not there */
+    collector_results_message(s.c, buf_bytes(&message), s.now_ns);
+    snprintf(words, sizeof words, "PROTEST 20:RESULTS@%zu", message.size - 8);
+    buf_free(&message);
+    story_expect(&s, words);
+    story_expect_accepted(&s, "");
+    story_end(&s);
+}
+
+Test(collector_intake, of_many_results_that_make_no_sense_twenty_are_told_at_once)
+{
+    struct story s = {0};
+    story_join(&s);
+    for (int i = 0; i < 1000; i++)
+        collector_results_message(s.c, bytes_of("nonsense"), s.now_ns);
+    const char *said = story_turn(&s);
+    size_t protests = 0;
+    for (; (said = strstr(said, "PROTEST")) != NULL; said++)
+        protests++;
+    cr_assert_eq(protests, 20);
     story_end(&s);
 }
 

@@ -177,7 +177,7 @@ Test(dispatcher_workers, a_session_has_one_lane_and_claims_no_second)
     uint64_t lane = w->lane;
     worker_open_lane(&f, other);
     worker_claim(&f, w, other->token);
-    farm_expect(&f, w, "");
+    farm_expect(&f, w, "PROTEST CLAIM@26 about 0");
     cr_assert_null(index_get(&f.d->by_lane, other->lane));
     cr_assert_eq(index_get(&f.d->by_lane, lane), f.d->sessions[0]);
     farm_end(&f);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "tests/unit/slots_rig.h"
+#include "worker/slots_state.h"
 
 static struct rig r;
 
@@ -376,4 +377,32 @@ Test(slots, the_key_of_the_sink_goes_with_its_endpoint_and_another_one_is_anothe
     sink_news_put(&body, &news);
     v_says(&r, KIND_SINK, &body);
     rig_expect(&r, "results- results+tcp://sink:5558#8");
+}
+
+Test(slots, what_the_ventilator_says_of_a_message_that_makes_no_sense_is_a_line_ten_a_minute)
+{
+    rig_start(&r);
+    rig_join(&r);
+    rig_forget(&r);
+    for (int i = 0; i < 100; i++) {
+        struct buf body = {0};
+        protest_put(&body, &(struct protest){0, KIND_RESULTS, 57, bytes_of("why")});
+        v_says(&r, KIND_PROTEST, &body);
+    }
+    rig_expect(&r, "SAY SAY SAY SAY SAY SAY SAY SAY SAY SAY");
+    cr_assert_not_null(strstr(r.why.text, "(RESULTS, octet 57: why)"), "%s", r.why.text);
+}
+
+Test(slots, who_is_told_for_ever_to_join_again_gives_up_with_words)
+{
+    rig_start(&r);
+    rig_join(&r);
+    for (int i = 1; i < AGAINS_MAX; i++) {
+        v_again(&r, r.session);
+        rig_rejoin(&r);
+        rig_forget(&r);
+    }
+    v_again(&r, r.session);
+    rig_pass(&r, 5 * NS_PER_S);
+    cr_assert_not_null(strstr(r.why.text, "times in a row to join again"), "%s", r.why.text);
 }

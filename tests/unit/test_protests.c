@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "farm_fixture.h"
+
+#include <string.h>
+
+#include "common/clock.h"
+
+/* Peers that err: they are told, people are told, and nothing waits for them for ever. */
+TestSuite(protests, .timeout = 60);
+
+/* A body that no message has. */
+static void says_nonsense(struct farm *f, struct farm_peer *p, enum wire_kind kind)
+{
+    struct buf to = peer_message(f, p, kind);
+    buf_put(&to, "\xff\xff", 2);
+    peer_send(f, p, &to);
+}
+
+Test(protests, a_worker_whose_message_makes_no_sense_is_told_so_are_people_and_why_counts)
+{
+    static const struct {
+        enum wire_kind kind;
+        const char *told;
+    } cases[] = {{KIND_HEARTBEAT, "PROTEST HEARTBEAT@26 about 0"},
+                 {KIND_CREDIT, "PROTEST CREDIT@26 about 0"},
+                 {KIND_FINISHED, "PROTEST FINISHED@26 about 0"},
+                 {KIND_FAILED, "PROTEST FAILED@26 about 0"},
+                 {KIND_RETURNED, "PROTEST RETURNED@26 about 0"},
+                 {KIND_STORED, "PROTEST STORED@0 about 0"}};
+    struct farm f = {0};
+    struct why why;
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_up(&f, 1, 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        says_nonsense(&f, w, cases[i].kind);
+        farm_expect(&f, w, cases[i].told);
+    }
+    farm_expect_said(
+        &f, "a message of worker worker@here makes no sense and is dropped (CREDIT, octet 26: "
+            "the message ends in the middle of a field)");
+    cr_assert_eq(f.d->sessions[0]->senseless, 6);
+    cr_assert(dispatcher_waits_for(f.d, f.now_ns, &why));
+    cr_assert_not_null(strstr(why.text, "worker worker@here: 6 of its messages made no sense"),
+                       "%s", why.text);
+    farm_end(&f);
+}
+
+Test(protests, of_many_ten_are_answered_at_once_and_ten_lines_are_written_a_minute)
+{
+    struct farm f = {0};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_up(&f, 1, 0);
+    buf_clear(&f.said);
+    for (int i = 0; i < 1000; i++)
+        says_nonsense(&f, w, KIND_CREDIT);
+    farm_settle(&f);
+    size_t answers = 0, lines = 0;
+    for (size_t i = 0; i < w->heard.size; i++)
+        answers += w->heard.data[i] == '@';
+    for (size_t i = 0; i < f.said.size; i++)
+        lines += f.said.data[i] == '\n';
+    cr_assert_eq(answers, 10);
+    cr_assert_eq(lines, 10);
+    cr_assert_eq(f.d->sessions[0]->senseless, 1000);
+    farm_end(&f);
+}
+
+Test(protests, what_is_no_frame_is_told_to_who_has_joined_over_that_connection)
+{
+    static const uint8_t cut[] = {KIND_CREDIT, WIRE_VERSION, 1, 2},
+                         unknown[26] = {200, WIRE_VERSION}, other[26] = {KIND_CREDIT, 9};
+    struct farm f = {0};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_up(&f, 1, 0), *stranger = worker_connect(&f, 1);
+    struct buf to = {0};
+    buf_put(&to, cut, sizeof cut);
+    peer_send(&f, w, &to);
+    farm_expect(&f, w, "PROTEST CREDIT@4 about 0");
+    buf_put(&to, unknown, sizeof unknown);
+    peer_send(&f, w, &to);
+    farm_expect(&f, w, "PROTEST ?@0 about 0");
+    farm_expect_said(&f, "(kind 200, octet 0: ");
+    buf_put(&to, other, sizeof other);
+    peer_send(&f, w, &to);
+    farm_expect(&f, w, "PROTEST CREDIT@1 about 0");
+    buf_put(&to, unknown, sizeof unknown);
+    peer_send(&f, stranger, &to);
+    farm_expect(&f, stranger, "");
+    farm_end(&f);
+}
+
+Test(protests, the_sink_is_told_likewise)
+{
+    struct farm f = {0};
+    farm_begin(&f, 1);
+    says_nonsense(&f, f.sink, KIND_STORED);
+    farm_expect(&f, f.sink, "PROTEST STORED@26 about 0");
+    farm_expect_said(&f, "a message of the sink makes no sense");
+    farm_end(&f);
+}
+
+/* ---- results ---- */
+
+static void sink_protests(struct farm *f, uint64_t session)
+{
+    struct protest m = {session, KIND_RESULTS, 57, bytes_of("so it does not go on")};
+    struct buf to = peer_message(f, f->sink, KIND_PROTEST);
+    protest_put(&to, &m);
+    peer_send(f, f->sink, &to);
+}
+
+Test(protests, what_the_sink_says_about_results_is_passed_on_to_their_worker)
+{
+    struct farm f = {0};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_up(&f, 1, 0);
+    sink_protests(&f, w->session);
+    farm_expect(&f, w, "PROTEST RESULTS@57 about 0");
+    farm_expect_said(
+        &f,
+        "a message of worker worker@here makes no sense and is dropped (RESULTS, octet 57: so it "
+        "does not go on)");
+    sink_protests(&f, 4711);
+    farm_expect(&f, w, "");
+    farm_expect_said(&f, "results that make no sense came to the sink, from nobody who is known");
+    farm_end(&f);
+}
+
+/* ---- JOIN ---- */
+
+Test(protests, a_join_that_makes_no_sense_is_refused_with_words)
+{
+    struct farm f = {0};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_connect(&f, 1);
+    static const struct {
+        const char *octets;
+        size_t size;
+    } bodies[] = {{"", 0}, {"\3", 1}, {"\1", 1}, {"\1 too short", 11}, {"\2", 1}};
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        struct buf to = peer_message(&f, w, KIND_JOIN);
+        buf_put(&to, bodies[i].octets, bodies[i].size);
+        peer_send(&f, w, &to);
+        farm_expect(&f, w, "REFUSE 8");
+    }
+    struct buf to = peer_message(&f, w, KIND_JOIN);
+    to.size = 10;
+    peer_send(&f, w, &to);
+    farm_expect(&f, w, "REFUSE 8");
+    farm_expect_said(&f, "its JOIN makes no sense: the message ends in the middle of a field");
+    farm_end(&f);
+}
+
+/* ---- messages of another session ---- */
+
+static void says_of(struct farm *f, struct farm_peer *p, uint64_t job, uint64_t incarnation,
+                    uint64_t session)
+{
+    struct buf to = {0};
+    struct credit m = {0};
+    wire_begin(&to, KIND_CREDIT,
+               (struct frame_head){.job = job, .incarnation = incarnation, .session = session});
+    credit_put(&to, &m);
+    peer_send(f, p, &to);
+}
+
+Test(protests, again_says_what_is_wrong)
+{
+    struct farm f = {0};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_up(&f, 1, 0), *stranger = worker_connect(&f, 1);
+    says_of(&f, w, JOB, INCARNATION - 1, w->session);
+    farm_expect(&f, w, "AGAIN 2 for 2");
+    says_of(&f, w, JOB + 1, INCARNATION, w->session);
+    farm_expect(&f, w, "AGAIN 2 for 3");
+    says_of(&f, stranger, JOB, INCARNATION, 99);
+    farm_expect(&f, stranger, "AGAIN 99");
+    farm_end(&f);
+}
+
+Test(protests, who_joins_again_and_again_and_keeps_an_old_incarnation_is_refused)
+{
+    struct farm f = {.input = 2};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_connect(&f, 1);
+    int times = 0;
+    for (; times < 50; times++) {
+        worker_join(&f, w, JOB, "", "");
+        farm_settle(&f);
+        buf_clear(&w->heard);
+        says_of(&f, w, JOB, INCARNATION - 1, w->session);
+        farm_settle(&f);
+        buf_put_byte(&w->heard, '\0');
+        if (strstr((char *)w->heard.data, "REFUSE 8"))
+            break;
+        buf_clear(&w->heard);
+    }
+    cr_assert_eq(times, 9);
+    farm_expect_said(&f, "refused worker worker@here: it was told again and again to join again");
+    cr_assert_eq(dispatcher_counts(f.d).workers, 0);
+    farm_end(&f);
+}
+
+Test(protests, who_goes_on_with_what_welcome_says_is_never_refused)
+{
+    struct farm f = {0};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_up(&f, 1, 0);
+    for (int i = 0; i < 100; i++) {
+        says_of(&f, w, JOB, INCARNATION, w->session - 1);
+        says_of(&f, w, JOB, INCARNATION, w->session);
+    }
+    farm_settle(&f);
+    cr_assert_eq(dispatcher_counts(f.d).workers, 1);
+    farm_end(&f);
+}
+
+/* ---- RECALL ---- */
+
+/* Ten tasks are at the first, and the second idles. */
+static struct farm_peer *recall(struct farm *f, struct farm_peer **idle)
+{
+    farm_begin(f, 1);
+    struct farm_peer *rich = worker_up(f, 2, 10);
+    farm_expect(f, rich, "TASKS 1: 1-10#1 last");
+    *idle = worker_up(f, 2, 4);
+    farm_expect(f, rich, "RECALL 4");
+    return rich;
+}
+
+Test(protests, who_never_answers_recall_loses_its_session_after_the_limit_and_its_tasks_go_on)
+{
+    struct farm f = {.input = 10};
+    struct farm_peer *idle, *rich = recall(&f, &idle);
+    farm_pass(&f, 2900);
+    farm_expect(&f, rich, "");
+    farm_pass(&f, 800);
+    farm_settle(&f);
+    cr_assert_eq(strncmp((char *)rich->heard.data, "AGAIN 2 for 6", 13), 0);
+    farm_expect(&f, idle, "TASKS 1: 1-4#2 last");
+    farm_expect_said(
+        &f, "does not answer when tasks are asked back (RECALL), its tasks go to others tasks=10");
+    farm_end(&f);
+}
+
+Test(protests, who_answers_recall_with_nothing_has_answered)
+{
+    struct farm f = {.input = 10};
+    struct farm_peer *idle, *rich = recall(&f, &idle);
+    for (int i = 0; i < 10; i++) {
+        worker_returned(&f, rich, "", RETURNED_RECALL);
+        farm_pass(&f, 1000);
+    }
+    cr_assert_eq(dispatcher_counts(f.d).workers, 2);
+    farm_end(&f);
+}
