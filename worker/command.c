@@ -29,6 +29,7 @@ struct slot {
     bool busy;
     struct assignment assignment;
     struct child child;
+    int status; /* of its process, while it lingers */
 };
 
 struct command {
@@ -225,14 +226,6 @@ static int command_fd(const struct executor *executor)
     return children_fd(&command_of(executor)->children);
 }
 
-static void command_turn(struct executor *executor, uint64_t now_ns)
-{
-    struct command *command = command_of(executor);
-    children_turn(&command->children);
-    for (unsigned i = 0; i < command->options->base.slots; i++)
-        child_turn(&command->slots[i].child, now_ns);
-}
-
 static uint64_t command_deadline(const struct executor *executor)
 {
     const struct command *command = command_of(executor);
@@ -267,7 +260,7 @@ static void note_run_time(struct command *command, uint64_t duration_ns)
         child_limit(&command->slots[i].child, time_limit_ns(&command->limit));
 }
 
-static void finish(struct command *command, struct slot *slot, int status)
+static void finish(struct command *command, struct slot *slot)
 {
     struct child *child = &slot->child;
     struct outcome outcome = {
@@ -278,33 +271,49 @@ static void finish(struct command *command, struct slot *slot, int status)
         .out = capture_take(&child->out.capture),
         .err = capture_take(&child->err.capture),
         .command = command_line(command, &slot->assignment),
+        .cut = child->cut,
+        .cut_by = child->holder.pid,
     };
-    set_status(&outcome, child->killed, status);
+    set_status(&outcome, child->killed, slot->status);
     slot->busy = false;
     if (outcome.status == RESULT_OK)
         note_run_time(command, outcome.duration_ns);
     command->events.finished(command->events.context, &outcome);
 }
 
+static void command_ended(struct command *command, struct slot *slot)
+{
+    if (slot->child.killed == CHILD_CANCELLED) {
+        slot->busy = false;
+        command->events.cancelled(command->events.context, slot->assignment.slot,
+                                  slot->assignment.first);
+    } else {
+        finish(command, slot);
+    }
+    child_forget(&slot->child);
+}
+
 static bool command_child_exited(struct executor *executor, pid_t pid, int status, uint64_t now_ns)
 {
-    (void)now_ns;
     struct command *command = command_of(executor);
     struct slot *slot = command->slots, *end = slot + command->options->base.slots;
     while (slot < end && slot->child.pid != pid)
         slot++;
     if (slot == end)
         return false;
-    child_exited(&slot->child);
-    if (slot->child.killed == CHILD_CANCELLED) {
-        slot->busy = false;
-        command->events.cancelled(command->events.context, slot->assignment.slot,
-                                  slot->assignment.first);
-    } else {
-        finish(command, slot, status);
-    }
-    child_forget(&slot->child);
+    slot->status = status;
+    if (child_exited(&slot->child, now_ns))
+        command_ended(command, slot);
     return true;
+}
+
+static void command_turn(struct executor *executor, uint64_t now_ns)
+{
+    struct command *command = command_of(executor);
+    children_turn(&command->children);
+    for (unsigned i = 0; i < command->options->base.slots; i++)
+        if (child_turn(&command->slots[i].child, now_ns) == CHILD_ENDED)
+            command_ended(command, &command->slots[i]);
 }
 
 static uint64_t command_running(const struct executor *executor, unsigned slot, uint64_t *since_ns)

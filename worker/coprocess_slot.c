@@ -549,7 +549,7 @@ void coprocess_slot_exited(struct coprocess_shared *shared, struct coprocess_slo
 {
     if (slot->killed != COPROCESS_UNASKED && slot->killed != COPROCESS_TOO_LARGE)
         hear(shared, slot, now_ns);
-    child_exited(&slot->process);
+    child_exited(&slot->process, now_ns);
     close_fd(&slot->in);
     close_fd(&slot->out);
     clear_lines(slot);

@@ -52,7 +52,9 @@ struct outcome {
     struct output out;
     struct output err;
     struct bytes
-        command; /* the command line as a shell would take it; empty if none was asked for */
+        command;  /* the command line as a shell would take it; empty if none was asked for */
+    bool cut;     /* its output was still held when the linger ended: what came later is lost */
+    pid_t cut_by; /* by that process; 0: not known */
 };
 
 /* The results of tasks that ended one behind the other, as the records that are sent (result.h): what
@@ -133,6 +135,7 @@ struct executor_options {
     unsigned slots;
     struct timeout timeout; /* --timeout */
     uint64_t kill_after_ns; /* --kill-after: from TERM to KILL */
+    uint64_t linger_ns;     /* --linger: for output that is held after the process has ended */
     uint64_t output_max;    /* --output-max: bytes a stream */
     const char *tmpdir;     /* where outputs above OUTPUT_MEMORY_MAX go */
     const char *worker;     /* ZFARM_WORKER */

@@ -15,6 +15,7 @@
 
 #include "common/bytes.h"
 #include "common/xalloc.h"
+#include "worker/drain.h"
 #include "worker/environment.h"
 #include "worker/guard_order.h"
 
@@ -23,6 +24,7 @@ enum { MARK_SIZE = sizeof "ZFARM_MARK=" + 32 };
 struct guard {
     int pipe;
     pid_t pid;
+    struct drain *drain;
     char mark[MARK_SIZE];
     struct buf orders; /* guard_order: collected, or not taken by the pipe yet */
 };
@@ -75,6 +77,7 @@ enum error guard_new(struct guard **result, const char *program, struct why *why
                     program, strerror(error));
     }
     guard->pipe = ends[1];
+    guard->drain = drain_new(program);
     *result = guard;
     return ERR_NONE;
 }
@@ -87,6 +90,11 @@ const char *guard_mark(const struct guard *guard)
 pid_t guard_pid(const struct guard *guard)
 {
     return guard->pid;
+}
+
+struct drain *guard_drain(const struct guard *guard)
+{
+    return guard->drain;
 }
 
 static void put_order(struct guard *guard, guard_order order)
@@ -149,6 +157,7 @@ void guard_destroy(struct guard **handle)
     close(guard->pipe);
     while (waitpid(guard->pid, NULL, 0) < 0 && errno == EINTR)
         ;
+    drain_destroy(&guard->drain);
     buf_free(&guard->orders);
     free(guard);
 }

@@ -21,7 +21,8 @@ struct guard;
 
 #define GUARD_FLAG "--guard"
 
-/* Starts one: `program` with the argument GUARD_FLAG, upon which its main must return guard_main. A
+/* Starts one: `program` with the argument GUARD_FLAG, upon which its main must return guard_main,
+ * as it must return drain_main for DRAIN_FLAG. A
  * worker passes "/proc/self/exe". ERR_IO with words when it cannot be started. */
 enum error guard_new(struct guard **guard, const char *program, struct why *why);
 /* What must be in the environment of every child: "ZFARM_MARK=...". Valid as long as the guard. */
@@ -35,6 +36,9 @@ void guard_flush(struct guard *guard);
 /* The guard's own process, which the worker's waitpid (-1) may reap: not expected before
  * guard_destroy; a worker goes on without it, and says so. */
 pid_t guard_pid(const struct guard *guard);
+/* What takes the pipes that outlive their tasks (drain.h): of the same program, and as long-lived. */
+struct drain;
+struct drain *guard_drain(const struct guard *guard);
 /* Says goodbye: the guard ends and kills nothing; waits for its end, some milliseconds. Takes NULL.
  */
 void guard_destroy(struct guard **guard);

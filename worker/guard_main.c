@@ -13,10 +13,10 @@
 #include "common/bytes.h"
 #include "worker/guard.h"
 #include "worker/guard_order.h"
+#include "worker/processes.h"
 
 enum {
     PIPE = 0,
-    ENVIRONMENT_MAX = 8 << 20, /* above what the kernel lets a program be started with */
     SWEEPS_MAX = 100,
     SWEEP_PAUSE_MS = 10,
 };
@@ -124,12 +124,7 @@ static void kill_groups(struct watchman *watchman)
 
 static bool is_marked(struct watchman *watchman, pid_t pid)
 {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/environ", pid);
-    struct buf *environment = &watchman->environment;
-    read_file(path, environment, ENVIRONMENT_MAX);
-    return environment->size &&
-           memmem(environment->data, environment->size, watchman->mark, strlen(watchman->mark));
+    return process_is_marked(pid, watchman->mark, &watchman->environment);
 }
 
 /* Looks twice, the second time with a handle on the process: its number may have changed hands. */
@@ -163,12 +158,16 @@ static bool sweep(struct watchman *watchman)
     return found;
 }
 
-/* Again until nothing is found: a process may start another while we look. */
+/* Again until nothing is found twice in a row: a process may start another while we look, and while it
+ * is becoming another program its environment cannot be read. */
 static void kill_all(struct watchman *watchman)
 {
     kill_groups(watchman);
-    for (int i = 0; i < SWEEPS_MAX && sweep(watchman); i++)
-        poll(NULL, 0, SWEEP_PAUSE_MS);
+    for (int i = 0, quiet = 0; i < SWEEPS_MAX && quiet < 2; i++) {
+        quiet = sweep(watchman) ? 0 : quiet + 1;
+        if (quiet < 2)
+            poll(NULL, 0, SWEEP_PAUSE_MS);
+    }
 }
 
 /* Returns false at the pipe's end. Blocks. */

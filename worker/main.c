@@ -8,6 +8,7 @@
 #include "common/cli.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "worker/drain.h"
 #include "worker/guard.h"
 #include "worker/plugin_host.h"
 #include "worker/worker.h"
@@ -39,6 +40,8 @@ static const struct option_row rows[] = {
      .help = "kill a task that runs longer; N% of the median", .parse = timeout_parse},
     {"kill-after", NULL, OPTION_SECONDS, AT(worker.kill_after_ns), "SECS",
      .help = "from TERM to KILL (10)"},
+    {"linger", NULL, OPTION_SECONDS, AT(worker.linger_ns), "SECS",
+     .help = "wait for output that an ended task's children hold (10)"},
     {"output-max", NULL, OPTION_LIMIT, AT(worker.output_max_bytes), "BYTES",
      .help = "most output of a stream of a task (16M)", .min = 1},
     {"stay", NULL, OPTION_FLAG, AT(worker.stay), .help = "wait for the next job after one is over"},
@@ -76,6 +79,7 @@ static struct settings defaults(void)
     return (struct settings){.worker = {.connect = "tcp://127.0.0.1:5556",
                                         .jobs = jobs_default(),
                                         .kill_after_ns = 10 * NS_PER_S,
+                                        .linger_ns = 10 * NS_PER_S,
                                         .output_max_bytes = 16 << 20,
                                         .give_up_ns = 60 * NS_PER_S,
                                         .tmpdir = tmpdir && *tmpdir ? tmpdir : "/tmp"}};
@@ -116,6 +120,8 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], GUARD_FLAG) == 0)
         return guard_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], DRAIN_FLAG) == 0)
+        return drain_main();
     if (argc > 1 && strcmp(argv[1], PLUGIN_HOST_FLAG) == 0)
         return plugin_host_main(argc, argv);
     close_range(3, ~0U, CLOSE_RANGE_CLOEXEC); /* what our parent left open is not for tasks */

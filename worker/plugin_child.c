@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/membarrier.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -111,13 +110,12 @@ enum error plugin_child_start(struct plugin_child *child, const char *program, c
 
 void plugin_child_kill(struct plugin_child *child)
 {
-    if (child->process.pid)
-        kill(-child->process.pid, SIGKILL);
+    child_kill_now(&child->process, clock_now_ns());
 }
 
 void plugin_child_exited(struct plugin_child *child)
 {
-    child_exited(&child->process);
+    child_exited(&child->process, clock_now_ns()); /* nothing of it is captured: it has ended */
     disconnect(child);
     capture_reset(&child->out);
     capture_reset(&child->err);

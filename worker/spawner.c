@@ -35,7 +35,7 @@ static int become(const struct spawner *spawner, const struct spawn *spawn)
 {
     for (const int *number = spawner->changed; *number; number++)
         sigaction(*number, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
-    if (setpgid(0, 0))
+    if (setsid() < 0)
         return errno;
     int error = give_fds(spawn);
     if (error)

@@ -21,6 +21,7 @@
 #include "common/signals.h"
 #include "common/stall.h"
 #include "worker/command.h"
+#include "worker/drain.h"
 #include "worker/guard.h"
 #include "worker/coprocess.h"
 #include "worker/plugin.h"
@@ -100,13 +101,20 @@ static void broken(void *context, const char *why)
 
 /* ---- what comes in ---- */
 
+static void reap_own(struct worker *w, pid_t pid)
+{
+    if (pid == guard_pid(w->guard))
+        log_line("the guard has died: if this worker is killed now, its tasks run on");
+    else if (pid == drain_pid(guard_drain(w->guard)))
+        drain_ended(guard_drain(w->guard));
+}
+
 static void reap(struct worker *w)
 {
     int status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-        if (!w->executor->class->child_exited(w->executor, pid, status, w->now_ns) &&
-            pid == guard_pid(w->guard))
-            log_line("the guard has died: if this worker is killed now, its tasks run on");
+        if (!w->executor->class->child_exited(w->executor, pid, status, w->now_ns))
+            reap_own(w, pid);
 }
 
 static bool anything_runs(const struct worker *w)
@@ -334,6 +342,7 @@ static enum error make_executor(struct worker *w, unsigned slots, struct why *wh
     struct executor_options base = {.slots = slots,
                                     .timeout = o->timeout,
                                     .kill_after_ns = o->kill_after_ns,
+                                    .linger_ns = o->linger_ns,
                                     .output_max = o->output_max_bytes,
                                     .tmpdir = o->tmpdir,
                                     .worker = w->name};

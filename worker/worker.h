@@ -18,6 +18,7 @@ struct worker_options {
     struct jobs jobs;
     struct timeout timeout;
     uint64_t kill_after_ns;
+    uint64_t linger_ns;
     uint64_t output_max_bytes;
     uint64_t give_up_ns;
     const char *tmpdir;

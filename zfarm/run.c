@@ -21,7 +21,7 @@ enum { VENTILATOR = 1, WORKER = 2, SINK = 4 };
  * a field of its own, since options that shared one would be taken for one another. */
 struct handed_on {
     bool keep_order, hedge;
-    uint64_t retries, retry_delay, kill_after, queue_max, spool_max;
+    uint64_t retries, retry_delay, kill_after, linger, queue_max, spool_max;
     const char *output, *joblog, *tmpdir;
     struct jobs jobs;
     unsigned durability, bar;
@@ -108,6 +108,7 @@ static const struct option_row rows[] = {
     {"no-bar", NULL, OPTION_SET, AT(on.bar), .help = NULL, .number = 2, .children = SINK},
     {"kill-after", NULL, OPTION_SECONDS, AT(on.kill_after), "SECS", .help = NULL,
      .children = WORKER},
+    {"linger", NULL, OPTION_SECONDS, AT(on.linger), "SECS", .help = NULL, .children = WORKER},
     {"output-max", NULL, OPTION_LIMIT, AT(output_max), "BYTES", .help = NULL, .min = 1,
      .children = WORKER},
     {"task-max", NULL, OPTION_SIZE, AT(task_max_bytes), "BYTES", .help = NULL, .min = 1,

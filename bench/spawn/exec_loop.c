@@ -15,6 +15,7 @@
 
 #include "common/clock.h"
 #include "worker/command.h"
+#include "worker/drain.h"
 #include "worker/guard.h"
 
 struct loop {
@@ -135,6 +136,8 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], GUARD_FLAG) == 0)
         return guard_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], DRAIN_FLAG) == 0)
+        return drain_main();
     if (argc < 4 || atoi(argv[1]) < 1 || atoi(argv[2]) < 1)
         return usage();
     signal(SIGPIPE, SIG_IGN);

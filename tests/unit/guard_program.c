@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "worker/child.h"
 #include "worker/environment.h"
+#include "worker/drain.h"
 #include "worker/guard.h"
 
 static int start_script(struct guard *guard, struct child *child, struct children *children,
@@ -39,6 +40,8 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], GUARD_FLAG) == 0)
         return guard_main(argc, argv);
+    if (argc > 1 && strcmp(argv[1], DRAIN_FLAG) == 0)
+        return drain_main();
     signal(SIGPIPE, SIG_IGN);
     struct guard *guard;
     struct children children;
