@@ -79,26 +79,62 @@ static void put_field(struct buf *to, const char *name, struct bytes bytes)
     put_bytes(to, bytes, text);
 }
 
+/* With U+FFFD for each byte that is not of a well-formed sequence. */
+static void put_lossy(struct buf *to, struct bytes bytes, struct buf *fixed)
+{
+    buf_clear(fixed);
+    for (size_t at = 0; at < bytes.size;) {
+        size_t size = utf8_sequence(bytes.data + at, bytes.size - at);
+        buf_put(fixed, size ? (const void *)(bytes.data + at) : "\xef\xbf\xbd", size ? size : 3);
+        at += size ? size : 1;
+    }
+    put_string(to, buf_bytes(fixed));
+}
+
+enum form { AS_TEXT, LOSSY, BASE64 };
+
+static void put_in_form(struct buf *to, struct bytes bytes, enum form form, struct buf *scratch)
+{
+    if (form == LOSSY)
+        put_lossy(to, bytes, scratch);
+    else
+        put_bytes(to, bytes, form == AS_TEXT);
+}
+
+/* `,"task":"..."` and `,"args":[...]`, or both with another name. */
+static void put_task_as(struct buf *to, struct task task, enum form form)
+{
+    const char *suffix = form == BASE64 ? "_base64" : "";
+    struct buf joined = {0}, scratch = {0};
+    struct bytes arg;
+    task_join(task, &joined);
+    put_name(to, "task", suffix);
+    put_in_form(to, buf_bytes(&joined), form, &scratch);
+    put_name(to, "args", suffix);
+    uint8_t before = '[';
+    for (size_t at = 0; task_next_arg(task, &at, &arg); before = ',') {
+        buf_put_byte(to, before);
+        put_in_form(to, arg, form, &scratch);
+    }
+    buf_put_byte(to, ']');
+    buf_free(&joined);
+    buf_free(&scratch);
+}
+
 static void put_task(struct buf *to, struct bytes record)
 {
     struct task task;
     if (record.size == 0 || task_take(&record, &task)) {
-        buf_put_text(to, ",\"task\":null");
+        buf_put_text(to, ",\"task\":\"\",\"args\":[]");
         return;
     }
     bool text = true;
     struct bytes arg;
     for (size_t at = 0; task_next_arg(task, &at, &arg);)
         text = text && utf8_is_valid(arg);
-    put_name(to, "task", text ? "" : "_base64");
-    uint8_t before = '[';
-    for (size_t at = 0; task_next_arg(task, &at, &arg); before = ',') {
-        if (task.many)
-            buf_put_byte(to, before);
-        put_bytes(to, arg, text);
-    }
-    if (task.many)
-        buf_put_byte(to, ']');
+    put_task_as(to, task, text ? AS_TEXT : LOSSY);
+    if (!text)
+        put_task_as(to, task, BASE64);
 }
 
 /* At least `width` digits. printf would take most of the time of a small result. */
@@ -142,16 +178,17 @@ static void put_output(struct buf *to, const char *name, struct bytes bytes)
     put_number(to, bytes.size, 1);
 }
 
-void jsonl_put(struct buf *to, const struct result *r)
+/* How it came out. */
+static void put_status(struct buf *to, const struct result *r)
 {
-    buf_put_text(to, "{\"seq\":");
-    put_number(to, r->seq, 1);
-    put_task(to, r->task);
     put_field(to, "status", bytes_of(result_status_word(r->status)));
     put_code(to, "exit", r->code, r->status == RESULT_OK || r->status == RESULT_EXITED);
     put_code(to, "signal", r->code, r->status == RESULT_SIGNALED);
-    put_code(to, "attempts", r->tries, true);
-    buf_put_text(to, r->final ? ",\"final\":true" : ",\"final\":false");
+}
+
+/* Where and when it ran, and what it wrote. */
+static void put_run(struct buf *to, const struct result *r)
+{
     if (r->worker.size)
         put_field(to, "worker", r->worker);
     else
@@ -160,5 +197,32 @@ void jsonl_put(struct buf *to, const struct result *r)
     put_micros(to, "seconds", r->duration_ns / NS_PER_US, r->start_us != 0);
     put_output(to, "stdout", r->out);
     put_output(to, "stderr", r->err);
+}
+
+void jsonl_put_try(struct buf *to, const struct result *r)
+{
+    buf_put_text(to, "{\"attempt\":");
+    put_number(to, r->tries, 1);
+    put_status(to, r);
+    put_run(to, r);
+    buf_put_byte(to, '}');
+}
+
+void jsonl_put(struct buf *to, const struct result *r, struct bytes failed)
+{
+    buf_put_text(to, "{\"seq\":");
+    put_number(to, r->seq, 1);
+    put_task(to, r->task);
+    put_status(to, r);
+    put_code(to, "attempts", r->tries, true);
+    buf_put_text(to, ",\"final\":true");
+    put_run(to, r);
+    if (failed.size) {
+        buf_put_text(to, ",\"tries\":[");
+        buf_put_bytes(to, failed);
+        buf_put_byte(to, ',');
+        jsonl_put_try(to, r);
+        buf_put_byte(to, ']');
+    }
     buf_put_text(to, "}\n");
 }

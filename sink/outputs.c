@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "common/xalloc.h"
@@ -10,7 +11,7 @@
 #include "sink/jsonl.h"
 
 /* What has left the order window waits in the writers; more than this is not released. */
-enum { RELEASE_BYTES = 1 << 20 };
+enum { RELEASE_BYTES = 1 << 20, TRIES_MEMORY_MAX = 4 << 20 };
 
 static void put(struct writer *w, struct bytes bytes, struct block *holder)
 {
@@ -29,13 +30,27 @@ static void release(void *context, uint64_t seq, struct bytes out, struct bytes 
     put(&o->err, err, holder);
 }
 
+/* One more in a list with commas. */
+static void put_try(void *context, const struct result *r)
+{
+    struct buf *to = context;
+    if (to->size)
+        buf_put_byte(to, ',');
+    jsonl_put_try(to, r);
+}
+
 static void format(struct outputs *o, const struct result *r, struct buf *out, struct buf *err)
 {
     if (o->options.format == FORMAT_TEXT) {
         text_put(&o->text, r, out, err);
         return;
     }
-    jsonl_put(out, r);
+    buf_clear(&o->scratch_tries);
+    if (o->store)
+        store_read_attempts(o->store, r, put_try, &o->scratch_tries);
+    else
+        tries_take(&o->tries, r->seq, &o->scratch_tries);
+    jsonl_put(out, r, buf_bytes(&o->scratch_tries));
     text_put_reason(&o->text, r, err);
 }
 
@@ -73,10 +88,19 @@ static enum error open_output(struct outputs *o, bool *continued, uint64_t *next
     return ERR_NONE;
 }
 
+/* `-` is standard output: among the results, if these go there as well. */
 static enum error open_joblog(struct outputs *o, struct why *why)
 {
     bool continued;
     uint64_t next;
+    if (strcmp(o->options.joblog, "-") == 0) {
+        o->joblog_is_new = true;
+        o->joblog_in_out = !o->options.file;
+        o->has_joblog = !o->joblog_in_out;
+        if (o->has_joblog)
+            writer_use(&o->joblog, STDOUT_FILENO, "standard output");
+        return ERR_NONE;
+    }
     enum error error = open_file(o, &o->joblog, o->options.joblog, &continued, &next, why);
     if (error)
         return error;
@@ -99,7 +123,11 @@ enum error outputs_open(struct outputs *o, const struct outputs_options *options
     bool continued = false;
     uint64_t next = 0;
     enum error error = ERR_NONE;
-    *o = (struct outputs){.options = *options, .text = {.tag = options->tag}};
+    *o = (struct outputs){.options = *options,
+                          .text = {.tag = options->tag},
+                          .tries = {.tmpdir = options->tmpdir, .memory_max = TRIES_MEMORY_MAX}};
+    if (options->file && strcmp(options->file, "-") == 0)
+        o->options.file = NULL;
     writer_use(&o->err, STDERR_FILENO, "standard error");
     if (options->store)
         error =
@@ -126,6 +154,7 @@ void outputs_close(struct outputs *o)
         buf_free(&o->stuck[i].err);
     }
     free(o->stuck);
+    tries_free(&o->tries);
     order_destroy(&o->order);
     printer_free(&o->printer);
     store_past_free(&o->past);
@@ -133,6 +162,7 @@ void outputs_close(struct outputs *o)
     store_close(&o->store);
     buf_free(&o->scratch_out);
     buf_free(&o->scratch_err);
+    buf_free(&o->scratch_tries);
     writer_close(&o->out);
     writer_close(&o->err);
     writer_close(&o->joblog);
@@ -196,6 +226,21 @@ static void accept_in_order(struct outputs *o, const struct result *r)
         add_stuck(o, r->seq);
 }
 
+static struct buf *joblog_buf(struct outputs *o)
+{
+    return writer_buf(o->joblog_in_out ? &o->out : &o->joblog);
+}
+
+/* For the object of its task. With a store, it is there. */
+static void keep_try(struct outputs *o, const struct result *r)
+{
+    if (o->options.format != FORMAT_JSONL || o->store)
+        return;
+    buf_clear(&o->scratch_tries);
+    jsonl_put_try(&o->scratch_tries, r);
+    tries_put(&o->tries, r->seq, r->tries, buf_bytes(&o->scratch_tries));
+}
+
 void outputs_accept(struct outputs *o, const struct result *result)
 {
     outputs_begin(o);
@@ -205,9 +250,8 @@ void outputs_accept(struct outputs *o, const struct result *result)
         store_put(o->store, result);
     if (o->broken)
         return;
-    if (!result->final) { /* also with -k: where it happened, since only results have an order */
-        if (o->options.format == FORMAT_JSONL)
-            jsonl_put(writer_buf(&o->out), result);
+    if (!result->final) {
+        keep_try(o, result);
         return;
     }
     if (o->store)
@@ -218,8 +262,8 @@ void outputs_accept(struct outputs *o, const struct result *result)
         print_from_file(o, result);
     else if (!o->printer.ordered)
         format(o, result, writer_buf(&o->out), writer_buf(&o->err));
-    if (o->has_joblog)
-        joblog_put(writer_buf(&o->joblog), result);
+    if (o->has_joblog || o->joblog_in_out)
+        joblog_put(joblog_buf(o), result);
 }
 
 void outputs_begin(struct outputs *o)
@@ -228,8 +272,8 @@ void outputs_begin(struct outputs *o)
         return;
     o->begun = true;
     writer_begin(&o->out, NULL); /* an error comes again with the first write */
-    if (o->has_joblog && o->joblog_is_new)
-        joblog_put_header(writer_buf(&o->joblog));
+    if ((o->has_joblog || o->joblog_in_out) && o->joblog_is_new)
+        joblog_put_header(joblog_buf(o));
 }
 
 void outputs_skip(struct outputs *o, const struct seqset *tasks)
@@ -274,8 +318,8 @@ static void count_stored(struct outputs *o)
     while (o->step_count) {
         const struct outputs_step *s = &o->steps[o->step_first];
         bool written = writer_written(&o->out) >= s->out && writer_written(&o->err) >= s->err;
-        if (!o->broken &&
-            ((!ordered && !written) || writer_written(&o->joblog) < s->joblog || o->stuck_count))
+        if (!o->broken && ((!ordered && !written) || writer_written(&o->joblog) < s->joblog ||
+                           outputs_is_stuck(o)))
             return;
         o->stored = s->step;
         o->step_first = (o->step_first + 1) % OUTPUTS_STEPS;
@@ -304,7 +348,8 @@ static enum error flush_writers(struct outputs *o, struct why *why)
 
 static enum error write_all(struct outputs *o, struct why *why)
 {
-    enum error error = unstick(o, why);
+    enum error error = tries_unstick(&o->tries, why);
+    error = error ? error : unstick(o, why);
     struct why other;
     while (o->order && order_ready(o->order) && writer_pending(&o->out) < RELEASE_BYTES) {
         enum error read = order_release(o->order, RELEASE_BYTES, &other);
@@ -469,13 +514,13 @@ bool outputs_empty(struct outputs *o)
 {
     if (o->store && (store_is_dirty(o->store) || (!o->broken && printer_ready(&o->printer))))
         return false;
-    return o->broken || (unwritten_bytes(o) == 0 && o->stuck_count == 0 &&
+    return o->broken || (unwritten_bytes(o) == 0 && !outputs_is_stuck(o) &&
                          (!o->order || !order_ready(o->order)));
 }
 
 bool outputs_is_stuck(const struct outputs *o)
 {
-    return o->stuck_count > 0;
+    return o->stuck_count > 0 || tries_is_stuck(&o->tries);
 }
 
 bool outputs_order_full(const struct outputs *o)

@@ -7,6 +7,7 @@
 #include "sink/order.h"
 #include "sink/printer.h"
 #include "sink/text.h"
+#include "sink/tries.h"
 #include "sink/writer.h"
 
 /* Everything that the sink writes: results to stdout or a file, what tasks wrote to stderr, the
@@ -28,8 +29,8 @@ struct outputs_options {
     enum output_format format;
     bool keep_order;
     bool tag;
-    const char *file;   /* -o; NULL: stdout */
-    const char *joblog; /* NULL: none */
+    const char *file;   /* -o; NULL or "-": stdout */
+    const char *joblog; /* NULL: none; "-" is standard output */
     const char *store;  /* the database; NULL: none */
     enum store_durability durability;
     bool retry_failed; /* with a store: what failed is forgotten, to be run again */
@@ -56,10 +57,12 @@ struct outputs {
     struct outputs_options options;
     struct writer out, err, joblog;
     bool has_joblog, joblog_is_new;
+    bool joblog_in_out; /* it has no writer of its own, since both go to standard output */
     bool begun;
     struct text text;
     struct order *order; /* NULL without keep_order */
-    struct buf scratch_out, scratch_err;
+    struct tries tries;  /* without a store: for jsonl, of tasks that have no result yet */
+    struct buf scratch_out, scratch_err, scratch_tries;
     struct outputs_stuck *stuck;
     size_t stuck_count;
     struct outputs_step steps[OUTPUTS_STEPS]; /* a ring of steps that are not stored */
@@ -85,8 +88,8 @@ unsigned outputs_wants(const struct outputs_options *options);
 /* The job goes on here: what an earlier run has left in files goes. Called by outputs_accept, and to be called
  * when a job ends that has no results. */
 void outputs_begin(struct outputs *o);
-/* A result. Those that are not final are history, which jsonl shows where it happened, also with
- * keep_order: to put it in order it would have to be kept for as long as the task is tried again. */
+/* A result. Those that are not final are history, which jsonl shows in the object of the task: until
+ * its result comes, it is kept in the store or, without one, in a temporary file. */
 void outputs_accept(struct outputs *o, const struct result *result);
 /* Tasks that were not run: order does not wait for them. */
 void outputs_skip(struct outputs *o, const struct seqset *tasks);

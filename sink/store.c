@@ -399,3 +399,36 @@ enum error store_read(struct store *s, uint64_t seq,
     buf_free(&record);
     return error;
 }
+
+static struct result attempt_of_row(sqlite3_stmt *row, uint64_t seq)
+{
+    struct result r = {.seq = seq,
+                       .status = store_status(column(row, 0)),
+                       .tries = (uint32_t)sqlite3_column_int64(row, 3),
+                       .worker = column(row, 4),
+                       .start_us = (uint64_t)(sqlite3_column_double(row, 5) * 1e6 + 0.5),
+                       .duration_ns = (uint64_t)(sqlite3_column_double(row, 6) * 1e9 + 0.5),
+                       .out = column(row, 7),
+                       .err = column(row, 8)};
+    r.code = (unsigned)sqlite3_column_int(row, r.status == RESULT_SIGNALED ? 2 : 1);
+    return r;
+}
+
+void store_read_attempts(struct store *s, const struct result *result,
+                         void (*take)(void *context, const struct result *result), void *context)
+{
+    sqlite3_stmt *row = s->statements[GET_ATTEMPTS];
+    sqlite3_bind_int64(row, 1, (int64_t)result->seq);
+    while (sqlite3_step(row) == SQLITE_ROW) {
+        struct result r = attempt_of_row(row, result->seq);
+        take(context, &r);
+    }
+    sqlite3_reset(row);
+    if (result->tries < 2)
+        return; /* then none that failed can have come in this life */
+    for (size_t at = 0; at < s->pending.size;) {
+        struct result r = take_pending(s, &at);
+        if (!r.final && r.seq == result->seq)
+            take(context, &r);
+    }
+}

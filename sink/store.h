@@ -93,4 +93,9 @@ enum error store_read(struct store *store, uint64_t seq,
                       void (*take)(void *context, const struct result *result), void *context,
                       bool *found, struct why *why);
 
+/* Hands `take` each try of the result's task that was not final and that the store was given, in
+ * their order; slices are valid during the call. What cannot be read is left out. */
+void store_read_attempts(struct store *store, const struct result *result,
+                         void (*take)(void *context, const struct result *result), void *context);
+
 #endif

@@ -32,6 +32,8 @@ static const char *const texts[STATEMENTS] = {
     [GET_HASHES] = "SELECT seq, hash FROM result WHERE seq >= ? ORDER BY seq LIMIT ?",
     [GET_RESULT] = "SELECT status, exit, signal, attempts, worker, start, seconds, task, stdout, "
                    "stderr, record FROM result WHERE seq = ?",
+    [GET_ATTEMPTS] = "SELECT status, exit, signal, attempt, worker, start, seconds, stdout, stderr "
+                     "FROM attempt WHERE seq = ? ORDER BY incarnation, attempt, rowid",
 };
 
 /* ---- errors ---- */

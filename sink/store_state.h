@@ -23,6 +23,7 @@ enum statement {
     FINISH,
     GET_HASHES,
     GET_RESULT,
+    GET_ATTEMPTS,
     STATEMENTS
 };
 

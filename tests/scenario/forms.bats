@@ -86,20 +86,49 @@ prints() {
 @test "--format jsonl: every field, and bytes that are not UTF-8 in base64" {
   start run zfarm run -k -j1 --format jsonl --shell 'printf "a\377"; echo e >&2; exit {}' ::: 3 0
   ends run 20 1
-  same <(jq -c 'keys_unsorted' run.out | uniq) <(echo '["seq","task","status","exit","signal",' \
+  same <(jq -c 'keys_unsorted' run.out | uniq) <(echo '["seq","task","args","status","exit","signal",' \
     '"attempts","final","worker","start","seconds","stdout_base64","stderr"]' | tr -d ' ')
-  same <(jq -c '[.seq, .task, .status, .exit, .signal, .attempts, .final, .stderr]' run.out) \
-    <(printf '%s\n' '[1,"3","failed",3,null,1,true,"e\n"]' '[2,"0","ok",0,null,1,true,"e\n"]')
+  same <(jq -c '[.seq, .task, .args, .status, .exit, .signal, .attempts, .tries, .stderr]' run.out) \
+    <(printf '%s\n' '[1,"3",["3"],"failed",3,null,1,null,"e\n"]' '[2,"0",["0"],"ok",0,null,1,null,"e\n"]')
   same <(jq -r .stdout_base64 run.out | head -n1 | base64 -d) <(printf 'a\377')
   jq -e '.start > 1700000000 and .seconds >= 0 and (.worker | length) > 0' run.out >answers
 }
 
-@test "jsonl with -k: results in order, and tries that failed before their result" {
-  start run zfarm run -k -j2 --retries 2 --format jsonl --shell 'test {} -gt 1 -o $ZFARM_ATTEMPT = 2' ::: 1 2 3
+# objects_of FILE: number, tries that failed before, and how it came out, of each object.
+objects_of() { jq -c '[.seq, [(.tries // [])[] | [.attempt, .status, .stdout]], .status, .attempts]' "$1"; }
+
+@test "jsonl with --retries: an object a task, in order with -k, and all tries in it" {
+  printf '[%s,[],"ok",1]\n' 2 3 >expected
+  printf '[%s,[[1,"failed","1\\n"],[2,"failed","2\\n"],[3,"ok","3\\n"]],"ok",3]\n' 1 >>expected
+  sort -o expected expected
+  local command='echo $ZFARM_ATTEMPT; test {} -gt 1 -o $ZFARM_ATTEMPT = 3'
+  start run zfarm run -k -j2 --retries 3 --format jsonl --shell "$command" ::: 1 2 3
   ends run 20 0
-  same <(jq -c 'select(.final) | .seq' run.out) <(seq 3)
-  same <(jq -c 'select(.final | not) | [.seq, .attempts, .status]' run.out) <(echo '[1,1,"failed"]')
-  same <(jq -s -c 'map(select(.seq == 1) | .final)' run.out) <(echo '[false,true]')
+  same <(objects_of run.out) expected
+  start run zfarm run -j2 --retries 3 --format jsonl --shell "$command" ::: 1 2 3
+  ends run 20 0
+  same <(objects_of run.out | sort) expected
+  start run zfarm run -k -j2 --retries 3 --format jsonl --store a.db --shell "$command" ::: 1 2 3
+  ends run 20 0
+  same <(objects_of run.out) expected
+  start run zfarm run -j2 --retries 3 --format jsonl --store b.db --shell "$command" ::: 1 2 3
+  ends run 20 0
+  same <(objects_of run.out | sort) expected
+  # What is stored is printed into another file.
+  start run zfarm run -j2 --retries 3 --format jsonl -o other --store b.db --shell "$command" ::: 1 2 3
+  ends run 20 0
+  same <(objects_of other | sort) expected
+}
+
+@test "jsonl: the task is a string and its arguments are an array, with a store too" {
+  start run zfarm run -k -n 2 --format jsonl echo ::: a 'b c' $'d\377'
+  ends run 20 0
+  printf '%s\n' '["a b c",["a","b c"]]' '["d\ufffd",["d\ufffd"]]' | jq -c . >expected
+  same <(jq -c '[.task, .args]' run.out) expected
+  same <(jq -r 'select(.seq == 2) | .args_base64[0]' run.out) <(echo ZP8=)
+  start run zfarm run -k -n 2 --format jsonl --store a.db echo ::: a 'b c' $'d\377'
+  ends run 20 0
+  same <(jq -c '[.task, .args]' run.out) expected
 }
 
 @test "--joblog has GNU parallel's columns" {

@@ -60,3 +60,18 @@ load helpers
   ends one 30 0
   same one.out <(printf '%s\t%s\n' a '1 x' a '2 y' b '1 x' b '2 y')
 }
+
+@test "--joblog - and -o - are standard output" {
+  start one zfarm run -j1 --joblog - --shell 'echo out{}' ::: a b
+  ends one 20 0
+  same <(cut -f1,7,9 one.out) <(printf '%s\n' $'Seq\tExitval\tCommand' outa $'1\t0\techo outa' outb $'2\t0\techo outb')
+  [[ ! -e ./- ]]
+  start two zfarm run -j1 -o output --store job.db --joblog - echo ::: a
+  ends two 20 0
+  same output <(echo a)
+  same <(cut -f1,7,9 two.out) <(printf '%s\n' $'Seq\tExitval\tCommand' $'1\t0\techo a')
+  start three zfarm run -o - echo ::: a
+  ends three 20 0
+  same three.out <(echo a)
+  [[ ! -e ./- ]]
+}

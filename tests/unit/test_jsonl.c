@@ -22,7 +22,7 @@ static struct result sample(void)
 static void expect(const struct result *r, const char *line)
 {
     struct buf got = {0};
-    jsonl_put(&got, r);
+    jsonl_put(&got, r, (struct bytes){0});
     cr_assert(bytes_equal(buf_bytes(&got), bytes_of(line)), "%.*s", (int)got.size,
               (char *)got.data);
     buf_free(&got);
@@ -45,39 +45,63 @@ Test(jsonl, all_fields_are_there_in_their_order)
     struct result r = sample();
     r.task = record_of(&record, (const char *const[]){"a \"b\"", NULL});
     r.out = bytes_of("l\xc3\xa4ngs\n\t\x01");
-    expect(&r, "{\"seq\":7,\"task\":\"a \\\"b\\\"\",\"status\":\"ok\",\"exit\":0,\"signal\":null,"
+    expect(&r, "{\"seq\":7,\"task\":\"a \\\"b\\\"\",\"args\":[\"a "
+               "\\\"b\\\"\"],\"status\":\"ok\",\"exit\":0,\"signal\":null,"
                "\"attempts\":2,\"final\":true,\"worker\":\"node1\",\"start\":1700000000.000042,"
                "\"seconds\":1.234567,\"stdout\":\"l\xc3\xa4ngs\\n\\t\\u0001\",\"stderr\":\"\"}\n");
     buf_free(&record);
 }
 
-Test(jsonl, several_arguments_are_an_array)
+Test(jsonl, the_task_is_a_string_and_its_arguments_are_an_array)
 {
     struct buf record = {0};
     struct result r = sample();
     r.status = RESULT_SIGNALED;
     r.code = 9;
-    r.final = false;
     r.task = record_of(&record, (const char *const[]){"a", "", "c", NULL});
     expect(&r,
-           "{\"seq\":7,\"task\":[\"a\",\"\",\"c\"],\"status\":\"signaled\",\"exit\":null,"
-           "\"signal\":9,\"attempts\":2,\"final\":false,\"worker\":\"node1\","
+           "{\"seq\":7,\"task\":\"a  c\",\"args\":[\"a\",\"\",\"c\"],\"status\":\"signaled\","
+           "\"exit\":null,\"signal\":9,\"attempts\":2,\"final\":true,\"worker\":\"node1\","
            "\"start\":1700000000.000042,\"seconds\":1.234567,\"stdout\":\"\",\"stderr\":\"\"}\n");
-    r.task = record_of(&record, (const char *const[]){"a", "\xff", NULL});
+    r.task = record_of(&record, (const char *const[]){"a", "b\xff", NULL});
     r.status = RESULT_EXITED;
     r.code = 3;
     expect(&r,
-           "{\"seq\":7,\"task_base64\":[\"YQ==\",\"/w==\"],\"status\":\"failed\",\"exit\":3,"
-           "\"signal\":null,\"attempts\":2,\"final\":false,\"worker\":\"node1\","
+           "{\"seq\":7,\"task\":\"a b\xef\xbf\xbd\",\"args\":[\"a\",\"b\xef\xbf\xbd\"],"
+           "\"task_base64\":\"YSBi/w==\",\"args_base64\":[\"YQ==\",\"Yv8=\"],\"status\":\"failed\","
+           "\"exit\":3,\"signal\":null,\"attempts\":2,\"final\":true,\"worker\":\"node1\","
            "\"start\":1700000000.000042,\"seconds\":1.234567,\"stdout\":\"\",\"stderr\":\"\"}\n");
     buf_free(&record);
+}
+
+Test(jsonl, tries_that_failed_are_in_the_object_and_the_last_is_the_result)
+{
+    struct result r = {
+        .seq = 1, .tries = 1, .status = RESULT_EXITED, .code = 4, .out = bytes_of("x")};
+    struct buf failed = {0}, line = {0};
+    jsonl_put_try(&failed, &r);
+    r.tries = 2;
+    r.status = RESULT_OK;
+    r.code = 0;
+    jsonl_put(&line, &r, buf_bytes(&failed));
+    buf_put_byte(&line, '\0');
+    cr_assert_str_eq((char *)line.data,
+                     "{\"seq\":1,\"task\":\"\",\"args\":[],\"status\":\"ok\",\"exit\":0,"
+                     "\"signal\":null,\"attempts\":2,\"final\":true,\"worker\":null,\"start\":null,"
+                     "\"seconds\":null,\"stdout\":\"x\",\"stderr\":\"\",\"tries\":["
+                     "{\"attempt\":1,\"status\":\"failed\",\"exit\":4,\"signal\":null,\"worker\":"
+                     "null,\"start\":null,\"seconds\":null,\"stdout\":\"x\",\"stderr\":\"\"},"
+                     "{\"attempt\":2,\"status\":\"ok\",\"exit\":0,\"signal\":null,\"worker\":null,"
+                     "\"start\":null,\"seconds\":null,\"stdout\":\"x\",\"stderr\":\"\"}]}\n");
+    buf_free(&failed);
+    buf_free(&line);
 }
 
 Test(jsonl, what_no_worker_ran_has_nulls)
 {
     struct result r = {.seq = 1, .tries = 3, .final = true, .status = RESULT_LOST};
-    expect(&r, "{\"seq\":1,\"task\":null,\"status\":\"lost\",\"exit\":null,\"signal\":null,"
-               "\"attempts\":3,\"final\":true,\"worker\":null,\"start\":null,\"seconds\":null,"
+    expect(&r, "{\"seq\":1,\"task\":\"\",\"args\":[],\"status\":\"lost\",\"exit\":null,\"signal\":"
+               "null,\"attempts\":3,\"final\":true,\"worker\":null,\"start\":null,\"seconds\":null,"
                "\"stdout\":\"\",\"stderr\":\"\"}\n");
 }
 
@@ -85,7 +109,7 @@ static bool goes_as_text(const char *bytes, size_t size)
 {
     struct result r = {.out = {(const uint8_t *)bytes, size}};
     struct buf line = {0};
-    jsonl_put(&line, &r);
+    jsonl_put(&line, &r, (struct bytes){0});
     buf_put_byte(&line, 0);
     bool text = strstr((char *)line.data, "\"stdout\":") != NULL;
     cr_assert_neq(text, strstr((char *)line.data, "\"stdout_base64\":") != NULL);
@@ -97,7 +121,7 @@ Test(jsonl, controls_are_escaped_those_of_two_bytes_too)
 {
     struct result r = {.out = bytes_of("a\033\177\302\200\302\233\302\237\302\240b")};
     struct buf line = {0};
-    jsonl_put(&line, &r);
+    jsonl_put(&line, &r, (struct bytes){0});
     buf_put_byte(&line, 0);
     cr_assert(
         strstr((char *)line.data, "\"stdout\":\"a\\u001b\\u007f\\u0080\\u009b\\u009f\302\240b\""));
@@ -173,7 +197,7 @@ Test(jsonl, jq_reads_every_byte_back)
         buf_put_byte(&all, (uint8_t)i);
     buf_put_text(&all, "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\xe2\x80\xa8");
     struct result r = {.out = buf_bytes(&all)};
-    jsonl_put(&lines, &r);
+    jsonl_put(&lines, &r, (struct bytes){0});
     struct buf got = jq(&lines, "-j", ".stdout");
     cr_assert(bytes_equal(buf_bytes(&got), buf_bytes(&all)));
     buf_free(&got);
@@ -195,7 +219,7 @@ Test(jsonl, random_bytes_come_back_from_base64_at_every_size)
         struct buf record = {0};
         task_put_line(&record, (struct bytes){bytes, size});
         struct result r = {.seq = size, .task = buf_bytes(&record), .err = {bytes, size}};
-        jsonl_put(&lines, &r);
+        jsonl_put(&lines, &r, (struct bytes){0});
         buf_free(&record);
     }
     struct buf got = jq(&lines, "-r", "select(.task_base64 == .stderr_base64) | .stderr_base64");
@@ -223,7 +247,7 @@ Test(jsonl, of_an_output_that_is_too_large_for_memory_there_is_its_size)
     struct buf line = {0};
     struct result r = {
         .seq = 1, .out = {(const uint8_t *)"", OUTPUT_IN_MEMORY_MAX + 1}, .err = bytes_of("small")};
-    jsonl_put(&line, &r);
+    jsonl_put(&line, &r, (struct bytes){0});
     struct buf got = jq(&line, "-c", "[.stdout, .stdout_bytes, .stderr]");
     cr_assert(bytes_equal(buf_bytes(&got), bytes_of("[null,268435457,\"small\"]\n")), "%.*s",
               (int)got.size, (char *)got.data);
@@ -247,12 +271,12 @@ Test(jsonl, random_bytes_in_all_places_parse)
                            .task = buf_bytes(&record),
                            .out = {bytes[2], (size_t)rand_r(&seed) % 17},
                            .worker = {bytes[3], (size_t)rand_r(&seed) % 17}};
-        jsonl_put(&lines, &r);
+        jsonl_put(&lines, &r, (struct bytes){0});
         buf_free(&record);
     }
     struct buf got = jq(&lines, "-s", "map(length) | unique, length");
-    cr_assert(bytes_equal(buf_bytes(&got), bytes_of("[\n  12\n]\n3000\n")), "%.*s", (int)got.size,
-              (char *)got.data);
+    cr_assert(bytes_equal(buf_bytes(&got), bytes_of("[\n  13,\n  15\n]\n3000\n")), "%.*s",
+              (int)got.size, (char *)got.data);
     buf_free(&got);
     buf_free(&lines);
 }
