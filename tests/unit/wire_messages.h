@@ -38,6 +38,7 @@ struct field {
     size_t count_offset;
     size_t item_size;
     const struct field *fields;
+    const char *name;
 };
 
 struct message {
@@ -48,34 +49,33 @@ struct message {
 
 #define NUMBER(s, f)                                                                               \
     {                                                                                              \
-        FIELD_NUMBER, offsetof(struct s, f), 0, 0, NULL                                            \
+        FIELD_NUMBER, offsetof(struct s, f), 0, 0, NULL, #f                                        \
     }
 #define FIELD(kind, s, f)                                                                          \
     {                                                                                              \
-        kind, offsetof(struct s, f), 0, 0, NULL                                                    \
+        kind, offsetof(struct s, f), 0, 0, NULL, #f                                                \
     }
 #define LIST(s, items, count, item, fields)                                                        \
     {                                                                                              \
         FIELD_LIST, offsetof(struct s, items), offsetof(struct s, count), sizeof(struct item),     \
-            fields                                                                                 \
+            fields, #items                                                                         \
     }
 #define FIELDS(s, ...)                                                                             \
-    static const struct field s##_fields[] = {__VA_ARGS__, {FIELD_END, 0, 0, 0, NULL}}
+    static const struct field s##_fields[] = {__VA_ARGS__, {FIELD_END, 0, 0, 0, NULL, NULL}}
 FIELDS(peer, NUMBER(peer, instance), FIELD(FIELD_OCTETS, peer, name),
        FIELD(FIELD_OCTETS, peer, host), FIELD(FIELD_OCTETS, peer, release), NUMBER(peer, pid));
 FIELDS(running_attempt, FIELD(FIELD_SEQ, running_attempt, seq),
        FIELD(FIELD_ATTEMPT, running_attempt, attempt));
 FIELDS(attempt_list, LIST(attempt_list, items, count, running_attempt, running_attempt_fields));
-FIELDS(worker_join, NUMBER(worker_join, features), FIELD(FIELD_PEER, worker_join, peer),
-       NUMBER(worker_join, slots), NUMBER(worker_join, flags),
-       FIELD(FIELD_HASH, worker_join, executor),
+FIELDS(worker_join, FIELD(FIELD_PEER, worker_join, peer), NUMBER(worker_join, slots),
+       NUMBER(worker_join, flags), FIELD(FIELD_HASH, worker_join, executor),
        LIST(worker_join, running.items, running.count, running_attempt, running_attempt_fields),
-       FIELD(FIELD_RANGES, worker_join, kept));
-FIELDS(sink_join, NUMBER(sink_join, features), FIELD(FIELD_PEER, sink_join, peer),
-       NUMBER(sink_join, epoch), NUMBER(sink_join, flags), NUMBER(sink_join, total),
+       FIELD(FIELD_RANGES, worker_join, kept), NUMBER(worker_join, features));
+FIELDS(sink_join, FIELD(FIELD_PEER, sink_join, peer), NUMBER(sink_join, epoch),
+       NUMBER(sink_join, flags), NUMBER(sink_join, total),
        FIELD(FIELD_HASH, sink_join, fingerprint), FIELD(FIELD_RANGES, sink_join, stored),
        NUMBER(sink_join, incarnation_max), FIELD(FIELD_OCTETS, sink_join, results),
-       NUMBER(sink_join, wants), NUMBER(sink_join, opening));
+       NUMBER(sink_join, wants), NUMBER(sink_join, opening), NUMBER(sink_join, features));
 FIELDS(held_task, FIELD(FIELD_SEQ, held_task, seq), NUMBER(held_task, pid),
        FIELD(FIELD_OCTETS, held_task, command));
 FIELDS(heartbeat, NUMBER(heartbeat, clock_ns), FIELD(FIELD_RANGES, heartbeat, running),
@@ -139,7 +139,7 @@ FIELDS(piece, FIELD(FIELD_OCTETS, piece, worker), FIELD(FIELD_SEQ, piece, seq),
 
 FIELDS(because_item, FIELD(FIELD_RANGES, because_item, tasks), NUMBER(because_item, more),
        FIELD(FIELD_OCTETS, because_item, sentence));
-FIELDS(admitted, {FIELD_ADMITTED, 0, 0, 0, NULL});
+FIELDS(admitted, {FIELD_ADMITTED, 0, 0, 0, NULL, "keys"});
 FIELDS(because, LIST(because, items, count, because_item, because_item_fields));
 
 #define MESSAGE(s)                                                                                 \
