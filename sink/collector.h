@@ -68,6 +68,8 @@ enum collector_action_kind {
     COLLECTOR_OPEN_CONTROL,
     COLLECTOR_CLOSE_CONTROL,
     COLLECTOR_SEND_CONTROL, /* block */
+    /* Tasks were handed out, so the input fits what is stored: the job goes on here. */
+    COLLECTOR_BEGIN,
     /* All results are stored, those of collector_not_run will not come: write what is left, then
      * collector_flushed. */
     COLLECTOR_FLUSH,

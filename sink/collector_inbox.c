@@ -117,6 +117,10 @@ static enum error take_status(struct collector *c, struct bytes body)
     if (error)
         return error;
     c->counts.status = status;
+    if (status.out && !c->begun) {
+        c->begun = true;
+        outgoing_add(&c->outgoing, COLLECTOR_BEGIN, NULL);
+    }
     halting_total(&c->halting, status.total);
     if (status.workers > c->counts.workers)
         c->counts.workers = status.workers;

@@ -23,6 +23,7 @@ struct collector {
     struct outgoing outgoing;
     struct admitted admitted; /* workers, as the ventilator told last */
     bool admitted_told;
+    bool begun;       /* BEGIN was said */
     bool gone;        /* EXIT was said */
     bool stopping;    /* somebody wants an early end */
     bool was_closed;  /* in an earlier life, until a ventilator opens the job again */

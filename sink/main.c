@@ -4,6 +4,7 @@
 
 #include "common/cli.h"
 #include "common/clock.h"
+#include "common/command_line.h"
 #include "common/log.h"
 #include "sink/sink.h"
 
@@ -35,12 +36,20 @@ static const struct option_row rows[] = {
      .help = "keep results in a SQLite database, to go on with"},
     {"retry-failed", NULL, OPTION_FLAG, AT(sink.outputs.retry_failed),
      .help = "with --store: run again what failed"},
+    {"other-command", NULL, OPTION_FLAG, AT(sink.outputs.other_command), .help = NULL},
+    {"executor", NULL, OPTION_TEXT, AT(sink.outputs.command.executor), "WORD", .help = NULL},
+    {"command", NULL, OPTION_TEXT, AT(sink.outputs.command.text), "TEXT", .help = NULL},
+    {"command-hash", NULL, OPTION_PARSED, AT(sink.outputs.command.hash), "HASH", .help = NULL,
+     .parse = command_line_hash_parse},
+    {"round", NULL, OPTION_COUNT, AT(sink.outputs.round), "N", .help = NULL, .min = 1,
+     .max = INT64_MAX},
     {"durability", NULL, OPTION_CHOICE, AT(durability), "normal|full", .help = NULL,
      .choices = "normal|full"},
     {"halt", NULL, OPTION_PARSED, AT(sink.halt), "WHEN,WHY",
      .help = "end early: now,fail=1; soon,done=10%; never", .parse = halt_rule_parse},
     {"bar", NULL, OPTION_SET, AT(sink.bar), .help = "show progress (--no-bar: never)", .number = 1},
     {"no-bar", NULL, OPTION_SET, AT(sink.bar), .help = NULL, .number = 2},
+    {"quiet", NULL, OPTION_FLAG, AT(sink.quiet), .help = "no summary, no hints, no bar"},
     {"keys", NULL, OPTION_TEXT, AT(sink.keys), "DIR",
      .help = "encrypt; DIR is of zfarm keys: DIR/sink"},
     {"insecure", NULL, OPTION_FLAG, AT(sink.insecure),

@@ -72,7 +72,9 @@ static enum error open_file(struct outputs *o, struct writer *w, const char *pat
                             uint64_t *next, struct why *why)
 {
     struct store_file file = {.name = path};
-    *continued = o->store && !o->past.is_new && store_get_file(o->store, &file);
+    bool is_output = path == o->options.file; /* which a new round writes anew */
+    *continued = o->store && !o->past.is_new && !(is_output && o->past.is_retried) &&
+                 access(path, F_OK) == 0 && store_get_file(o->store, &file);
     *next = file.next;
     return *continued ? writer_continue(w, path, file.length, why) : writer_open(w, path, why);
 }
@@ -82,7 +84,7 @@ static enum error open_output(struct outputs *o, bool *continued, uint64_t *next
     if (o->options.file)
         return open_file(o, &o->out, o->options.file, continued, next, why);
     struct store_file file = {.name = output_name(o)};
-    *continued = o->store && store_get_file(o->store, &file);
+    *continued = o->store && !o->past.is_retried && store_get_file(o->store, &file);
     *next = file.next;
     writer_use(&o->out, STDOUT_FILENO, "standard output");
     return ERR_NONE;
@@ -105,7 +107,7 @@ static enum error open_joblog(struct outputs *o, struct why *why)
     if (error)
         return error;
     o->has_joblog = true;
-    o->joblog_is_new = !continued;
+    o->joblog_is_new = !continued || writer_written(&o->joblog) == 0;
     return ERR_NONE;
 }
 
@@ -116,6 +118,19 @@ static void plan_printing(struct outputs *o, bool continued, uint64_t next)
         .store = o->store, .ordered = o->options.keep_order, .next = next ? next : 1};
     if (o->store && (!continued || o->printer.ordered))
         printer_add(&o->printer, &o->past.stored);
+}
+
+static enum error open_store(struct outputs *o, struct why *why)
+{
+    struct store_options options = {.path = o->options.store,
+                                    .durability = o->options.durability,
+                                    .job = o->options.job,
+                                    .command = o->options.command,
+                                    .other_command = o->options.other_command,
+                                    .retry_failed = o->options.retry_failed,
+                                    .round = o->options.round,
+                                    .output = output_name(o)};
+    return store_open(&o->store, &options, &o->past, why);
 }
 
 enum error outputs_open(struct outputs *o, const struct outputs_options *options, struct why *why)
@@ -130,10 +145,7 @@ enum error outputs_open(struct outputs *o, const struct outputs_options *options
         o->options.file = NULL;
     writer_use(&o->err, STDERR_FILENO, "standard error");
     if (options->store)
-        error =
-            store_open(&o->store, options->store, options->durability, options->job, &o->past, why);
-    if (!error && options->retry_failed)
-        error = store_retry_failed(o->store, output_name(o), &o->past, why);
+        error = open_store(o, why);
     error = error ? error : open_output(o, &continued, &next, why);
     if (!error && options->joblog)
         error = open_joblog(o, why);
@@ -271,9 +283,16 @@ void outputs_begin(struct outputs *o)
     if (o->begun)
         return;
     o->begun = true;
+    if (o->store)
+        store_reopen(o->store);
     writer_begin(&o->out, NULL); /* an error comes again with the first write */
     if ((o->has_joblog || o->joblog_in_out) && o->joblog_is_new)
         joblog_put_header(joblog_buf(o));
+}
+
+bool outputs_has_begun(const struct outputs *o)
+{
+    return o->begun;
 }
 
 void outputs_skip(struct outputs *o, const struct seqset *tasks)
@@ -385,9 +404,17 @@ static void note_file(struct outputs *o, const struct writer *w, const char *nam
     store_set_file(o->store, &file);
 }
 
+/* An output that is yet to get what was stored before is not known to the store: whoever takes the job up then
+ * writes all of it anew. */
+static bool lacks_the_past(const struct outputs *o)
+{
+    return !o->printer.ordered && printer_ready(&o->printer);
+}
+
 static void note_files(struct outputs *o)
 {
-    note_file(o, &o->out, output_name(o), o->printer.ordered ? o->printer.next : 0);
+    if (!lacks_the_past(o))
+        note_file(o, &o->out, output_name(o), o->printer.ordered ? o->printer.next : 0);
     if (o->has_joblog)
         note_file(o, &o->joblog, o->options.joblog, 0);
 }
@@ -404,7 +431,7 @@ static enum error commit_rows(struct outputs *o, struct why *why)
 /* Rows are committed when all that was printed of them is written. */
 static enum error commit(struct outputs *o, struct why *why)
 {
-    if (unwritten_bytes(o))
+    if (unwritten_bytes(o) || !o->begun)
         return ERR_NONE;
     if (!o->broken)
         note_files(o);
@@ -431,7 +458,7 @@ static enum error flush_with_store(struct outputs *o, struct why *why)
 {
     enum error error = o->broken ? ERR_NONE : flush_writers(o, why);
     error = error ? error : commit(o, why);
-    if (!error && !o->broken)
+    if (!error && !o->broken && o->begun)
         error = print_more(o, why);
     return error ? error : o->broken ? ERR_NONE : flush_writers(o, why);
 }
@@ -446,11 +473,26 @@ enum error outputs_finish(struct outputs *o, const struct store_closing *closing
     return commit_rows(o, why);
 }
 
+enum error outputs_check_files(const struct outputs *o, struct why *why)
+{
+    if (!o->begun || o->broken)
+        return ERR_NONE;
+    enum error error = writer_check(&o->out, why);
+    return error || !o->has_joblog ? error : writer_check(&o->joblog, why);
+}
+
+void outputs_break(struct outputs *o)
+{
+    o->broken = true;
+}
+
 enum error outputs_begin_life(struct outputs *o, uint64_t incarnation)
 {
     struct why why;
-    store_reopen(o->store, incarnation);
-    return unwritten_bytes(o) ? store_commit_life(o->store, &why) : commit_rows(o, &why);
+    enum error error = store_commit_life(o->store, incarnation, &why);
+    if (error && error != ERR_DISK_FULL)
+        o->store_failed = true;
+    return error;
 }
 
 size_t outputs_hashes(struct outputs *o, uint64_t from, struct hashed_task to[static HASHES_MAX])
@@ -458,14 +500,16 @@ size_t outputs_hashes(struct outputs *o, uint64_t from, struct hashed_task to[st
     return store_hashes(o->store, from, to);
 }
 
-bool outputs_note_executor(struct outputs *o, struct hash executor)
+bool outputs_note_command(struct outputs *o, struct hash hash)
 {
     static const struct hash none;
-    struct hash before = o->past.executor;
-    if (!o->store || hash_equal(executor, none) || hash_equal(executor, before))
+    struct hash *known = &o->past.before.hash, before = *known;
+    if (!o->store || hash_equal(hash, none) || hash_equal(hash, before))
         return false;
-    o->past.executor = executor;
-    store_set_executor(o->store, executor);
+    *known = hash;
+    if (o->options.command.text && hash_equal(hash, o->options.command.hash))
+        return false; /* zfarm run has told, and looked */
+    store_set_command_hash(o->store, hash);
     return !hash_equal(before, none);
 }
 
@@ -530,7 +574,8 @@ bool outputs_order_full(const struct outputs *o)
 
 bool outputs_ready(struct outputs *o)
 {
-    bool more = o->order ? order_ready(o->order) : o->store && printer_ready(&o->printer);
+    bool more =
+        o->order ? order_ready(o->order) : o->store && o->begun && printer_ready(&o->printer);
     if (!o->broken && (writer_tired(&o->out) || writer_tired(&o->err)))
         return true;
     return more && !o->broken && writer_pending(&o->out) < RELEASE_BYTES;

@@ -33,8 +33,11 @@ struct outputs_options {
     const char *joblog; /* NULL: none; "-" is standard output */
     const char *store;  /* the database; NULL: none */
     enum store_durability durability;
-    bool retry_failed; /* with a store: what failed is forgotten, to be run again */
-    uint64_t job;      /* of a store that is made */
+    struct store_command command; /* with a store: what runs the tasks */
+    bool other_command;           /* also if it is another one than before */
+    bool retry_failed;            /* with a store: what failed is to be run again, */
+    uint64_t round;               /* once under this name; 0: each time */
+    uint64_t job;                 /* of a store that is made */
     const char *tmpdir;
     uint64_t spool_max;
 };
@@ -85,9 +88,11 @@ void outputs_close(struct outputs *o);
 /* What the sink must ask workers for (enum result_want). */
 unsigned outputs_wants(const struct outputs_options *options);
 
-/* The job goes on here: what an earlier run has left in files goes. Called by outputs_accept, and to be called
- * when a job ends that has no results. */
+/* The job goes on here: what an earlier run has left in files goes, and from now on the store changes. Called by
+ * outputs_accept, and to be called when tasks were handed out, and when the job ends. Before it nothing is
+ * written, so that a job that is refused leaves all as it was. */
 void outputs_begin(struct outputs *o);
+bool outputs_has_begun(const struct outputs *o);
 /* A result. Those that are not final are history, which jsonl shows in the object of the task: until
  * its result comes, it is kept in the store or, without one, in a temporary file. */
 void outputs_accept(struct outputs *o, const struct result *result);
@@ -101,12 +106,17 @@ enum error outputs_flush(struct outputs *o, struct why *why);
 uint64_t outputs_given(const struct outputs *o);
 uint64_t outputs_stored(const struct outputs *o);
 bool outputs_empty(struct outputs *o); /* all is written */
+/* Whether the files that were opened by name are as they were written. Asks the system for each, so now and then.
+ * ERR_IO: one was removed or cut short meanwhile. */
+enum error outputs_check_files(const struct outputs *o, struct why *why);
+/* The output cannot be completed, as after ERR_IO of outputs_flush. */
+void outputs_break(struct outputs *o);
 /* A new life of the ventilator, which is committed at once. ERR_DISK_FULL, ERR_IO: it is not. */
 enum error outputs_begin_life(struct outputs *o, uint64_t incarnation);
 /* The hashes of stored tasks from `from` on; returns how many. */
 size_t outputs_hashes(struct outputs *o, uint64_t from, struct hashed_task to[static HASHES_MAX]);
-/* What the workers run. True: it is not what they ran when the store was last written. */
-bool outputs_note_executor(struct outputs *o, struct hash executor);
+/* The hash of what the workers run. True: it is not what they ran when the store was last written. */
+bool outputs_note_command(struct outputs *o, struct hash hash);
 bool outputs_store_failed(const struct outputs *o); /* for good: nothing more can be stored */
 /* The job is over and outputs_empty: says so in the store, if there is one. ERR_DISK_FULL: again each
  * second. */

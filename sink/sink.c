@@ -45,6 +45,7 @@ enum {
     LINGER_MS = 1000
 };
 #define RETRY_NS (1 * NS_PER_S)
+#define LOOK_NS (1 * NS_PER_S) /* how often the output files are looked at */
 
 struct sink {
     const struct sink_options *options;
@@ -67,6 +68,7 @@ struct sink {
     char advertised[ENDPOINT_TEXT_SIZE];
     uint64_t began_ns;
     uint64_t retry_at_ns; /* the disk is full until then */
+    uint64_t looked_ns;   /* when the output files were looked at */
     struct why trouble;   /* what cannot be written; empty if all is well */
     bool flushing;        /* the collector waits for everything to be written */
     bool cut;             /* a consumer gone or a signal: the status is 255 */
@@ -206,6 +208,18 @@ static void note_trouble(struct sink *s, enum error error, const struct why *why
     }
 }
 
+/* Whether what was written is still there. */
+static void look_at_files(struct sink *s, uint64_t now_ns)
+{
+    struct why why;
+    s->looked_ns = now_ns;
+    if (!outputs_check_files(&s->outputs, &why))
+        return;
+    outputs_break(&s->outputs);
+    log_line("%s", why.text);
+    stop(s, now_ns);
+}
+
 /* All is written: now the store says that the job is over, and then the ventilator is told. */
 static void close_job(struct sink *s, uint64_t now_ns)
 {
@@ -213,6 +227,7 @@ static void close_job(struct sink *s, uint64_t now_ns)
     struct store_closing closing = {collector_total(s->collector), c->not_run, c->doubled,
                                     c->workers, c->input_cut};
     struct why why;
+    look_at_files(s, now_ns);
     enum error error = outputs_finish(&s->outputs, &closing, &why);
     note_trouble(s, error, &why, now_ns);
     if (error)
@@ -237,6 +252,8 @@ static void write_outputs(struct sink *s, uint64_t now_ns)
     if (outputs_pending_bytes(&s->outputs))
         progress_clear(&s->progress);
     struct why why;
+    if (now_ns - s->looked_ns >= LOOK_NS)
+        look_at_files(s, now_ns);
     note_trouble(s, outputs_flush(&s->outputs, &why), &why, now_ns);
     collector_mark(s->collector, outputs_given(&s->outputs));
     collector_reached(s->collector, outputs_stored(&s->outputs));
@@ -248,9 +265,9 @@ static void write_outputs(struct sink *s, uint64_t now_ns)
 
 /* ---- the store ---- */
 
-static void note_executor(struct sink *s)
+static void note_command(struct sink *s)
 {
-    if (outputs_note_executor(&s->outputs, collector_counts(s->collector)->status.executor))
+    if (outputs_note_command(&s->outputs, collector_counts(s->collector)->status.executor))
         log_line("the workers run another COMMAND than the one whose results are in the store %s; "
                  "what is stored is not run again",
                  s->options->outputs.store);
@@ -283,6 +300,9 @@ static void do_actions(struct sink *s, uint64_t now_ns)
             break;
         case COLLECTOR_SEND_CONTROL:
             connection_send(&s->control, &action.block);
+            break;
+        case COLLECTOR_BEGIN:
+            outputs_begin(&s->outputs);
             break;
         case COLLECTOR_FLUSH:
             outputs_begin(&s->outputs);
@@ -355,14 +375,22 @@ static void tell(struct sink *s, uint64_t now_ns)
     progress_draw(&s->progress, &n, now_ns);
 }
 
+/* A job that was refused has nothing to be told of: what is stored is not its own. */
+static bool has_summary(const struct sink *s)
+{
+    return !s->options->quiet && (outputs_has_begun(&s->outputs) || s->status != 255);
+}
+
 static void sum_up(struct sink *s)
 {
     const struct collector_counts *c = collector_counts(s->collector);
+    const struct store_past *past = &s->outputs.past;
     uint64_t known = c->ok + c->failed + c->lost + c->not_run;
     struct summary summary = {.tasks = c->total,
                               .ok = c->ok,
                               .failed = c->failed,
                               .lost = c->lost,
+                              .from_store = past->ok + past->failed + past->lost,
                               .not_run = c->not_run,
                               .missing = c->total > known ? c->total - known : 0,
                               .reasons_hidden = text_reasons_hidden(&s->outputs.text),
@@ -371,10 +399,12 @@ static void sum_up(struct sink *s)
                               .stopped_early = c->input_cut,
                               .halted_by = collector_halt(s->collector)->seq};
     struct buf line = {0};
-    summary_put(&line, &summary);
     progress_clear(&s->progress);
-    ssize_t ignored = write(STDERR_FILENO, line.data, line.size);
-    (void)ignored;
+    if (has_summary(s)) {
+        summary_put(&line, &summary);
+        ssize_t ignored = write(STDERR_FILENO, line.data, line.size);
+        (void)ignored;
+    }
     buf_free(&line);
     if (s->cut || summary_is_wrong(&summary))
         s->status = 255;
@@ -425,7 +455,7 @@ static void loop(struct sink *s)
         take_results(s, now_ns);
         write_outputs(s, now_ns);
         collector_turn(s->collector, now_ns);
-        note_executor(s);
+        note_command(s);
         do_actions(s, now_ns);
         tell(s, now_ns);
         if (!s->over)
@@ -489,7 +519,7 @@ static void make_collector(struct sink *s)
 static enum error start(struct sink *s, struct why *why)
 {
     const struct sink_options *o = s->options;
-    bool drawn = o->bar == 1 || (o->bar == 0 && isatty(STDERR_FILENO));
+    bool drawn = o->bar == 1 || (o->bar == 0 && !o->quiet && isatty(STDERR_FILENO));
     progress_init(&s->progress, drawn ? STDERR_FILENO : -1);
     if (drawn)
         log_set_prefix_sequence(PROGRESS_CLEAR_SEQUENCE);

@@ -15,6 +15,7 @@ struct sink_options {
     const char *keys; /* directory of its keys; NULL: none */
     bool insecure;
     unsigned bar;    /* 0: when stderr is a terminal; 1: yes; 2: no */
+    bool quiet;      /* no summary, no hints, and no bar that nobody has asked for */
     int ready_fd;    /* -1: nobody wants to know */
     uint64_t parent; /* the process with which it is to end; 0: it lives for itself */
     struct outputs_options outputs;

@@ -76,15 +76,22 @@ void store_set_file(struct store *s, const struct store_file *file)
     s->files_changed = true;
 }
 
-void store_reopen(struct store *s, uint64_t incarnation)
+static void set_command(struct store *s, const struct store_command *command)
 {
-    s->reopen = incarnation;
+    s->command = *command;
+    s->command_changed = true;
 }
 
-void store_set_executor(struct store *s, struct hash executor)
+void store_reopen(struct store *s)
 {
-    s->executor = executor;
-    s->executor_changed = true;
+    s->reopens = true;
+    if (s->options.command.text)
+        set_command(s, &s->options.command);
+}
+
+void store_set_command_hash(struct store *s, struct hash hash)
+{
+    set_command(s, &(struct store_command){.hash = hash});
 }
 
 void store_finish(struct store *s, const struct store_closing *closing)
@@ -95,7 +102,7 @@ void store_finish(struct store *s, const struct store_closing *closing)
 
 bool store_is_dirty(const struct store *s)
 {
-    return s->pending.size || s->files_changed || s->reopen || s->executor_changed || s->finishes;
+    return s->pending.size || s->files_changed || s->reopens || s->command_changed || s->finishes;
 }
 
 /* ---- rows ---- */
@@ -189,6 +196,7 @@ static enum error insert_result(struct store *s, const struct result *r, struct 
     bind_task(row, r, joined, hash);
     bind_bytes(row, 11, r->out);
     bind_bytes(row, 12, r->err);
+    bind_number(row, 14, r->cut, r->cut_pid);
     return step(s, PUT_RESULT, why);
 }
 
@@ -202,6 +210,7 @@ static enum error insert_attempt(struct store *s, const struct result *r, struct
     bind_run(row, 7, r);
     bind_bytes(row, 10, r->out);
     bind_bytes(row, 11, r->err);
+    bind_number(row, 12, r->cut, r->cut_pid);
     return step(s, PUT_ATTEMPT, why);
 }
 
@@ -248,19 +257,50 @@ static enum error write_files(struct store *s, struct why *why)
     return error;
 }
 
+/* The results of the round before make room for those of this one. */
+static enum error move_failed(struct store *s, struct why *why)
+{
+    char *text = sqlite3_mprintf(
+        "INSERT INTO task_attempt (seq, attempt, incarnation, status, exit, signal, worker, start, "
+        "seconds, stdout, stderr, cut, rss, user, system) SELECT seq, attempts, (SELECT "
+        "incarnation FROM job), status, exit, signal, worker, start, seconds, stdout, stderr, cut, "
+        "rss, user, system FROM task_result WHERE status <> 'ok';"
+        "DELETE FROM task_result WHERE status <> 'ok';"
+        "DELETE FROM file WHERE name = %Q;"
+        "UPDATE job SET round = %lld",
+        s->options.output, (long long)s->options.round);
+    enum error error = store_run(s, text, why);
+    sqlite3_free(text);
+    return error;
+}
+
+static enum error open_again(struct store *s, struct why *why)
+{
+    enum error error = s->retries ? move_failed(s, why) : ERR_NONE;
+    return error ? error : step(s, REOPEN, why);
+}
+
+static void bind_text(sqlite3_stmt *row, int at, const char *text)
+{
+    bind_bytes(row, at, bytes_of(text ? text : ""));
+    if (!text)
+        sqlite3_bind_null(row, at);
+}
+
+static enum error write_command(struct store *s, struct why *why)
+{
+    sqlite3_stmt *row = s->statements[SET_COMMAND];
+    uint8_t hash[16];
+    hash_to_bytes(s->command.hash, hash);
+    bind_text(row, 1, s->command.executor);
+    bind_text(row, 2, s->command.text);
+    sqlite3_bind_blob(row, 3, hash, sizeof hash, SQLITE_TRANSIENT);
+    return step(s, SET_COMMAND, why);
+}
+
 static enum error write_job(struct store *s, struct why *why)
 {
-    enum error error = ERR_NONE;
-    if (s->reopen) {
-        sqlite3_bind_int64(s->statements[REOPEN], 1, (int64_t)s->reopen);
-        error = step(s, REOPEN, why);
-    }
-    if (!error && s->executor_changed) {
-        uint8_t hash[16];
-        hash_to_bytes(s->executor, hash);
-        sqlite3_bind_blob(s->statements[SET_EXECUTOR], 1, hash, sizeof hash, SQLITE_TRANSIENT);
-        error = step(s, SET_EXECUTOR, why);
-    }
+    enum error error = s->command_changed ? write_command(s, why) : ERR_NONE;
     if (!error && s->finishes) {
         sqlite3_stmt *row = s->statements[FINISH];
         sqlite3_bind_double(row, 1, (double)clock_realtime_us() / 1e6);
@@ -279,7 +319,8 @@ static enum error commit(struct store *s, struct why *why)
     enum error error = step(s, BEGIN, why);
     if (error)
         return error;
-    error = insert_pending(s, why);
+    error = s->reopens ? open_again(s, why) : ERR_NONE;
+    error = error ? error : insert_pending(s, why);
     error = error ? error : write_files(s, why);
     error = error ? error : write_job(s, why);
     error = error ? error : step(s, COMMIT, why);
@@ -295,7 +336,7 @@ enum error store_commit(struct store *s, struct why *why)
     if (!store_is_dirty(s))
         return ERR_NONE;
     /* That the job is over survives a loss of power in any case, and all before it. */
-    bool sync = s->finishes && s->durability == STORE_NORMAL;
+    bool sync = s->finishes && s->options.durability == STORE_NORMAL;
     enum error error = sync ? store_run(s, "PRAGMA synchronous = FULL", why) : ERR_NONE;
     error = error ? error : commit(s, why);
     if (sync)
@@ -303,18 +344,15 @@ enum error store_commit(struct store *s, struct why *why)
     if (error)
         return error;
     buf_clear(&s->pending);
-    s->files_changed = s->executor_changed = s->finishes = false;
-    s->reopen = 0;
+    s->retries = s->retries && !s->reopens;
+    s->files_changed = s->command_changed = s->finishes = s->reopens = false;
     return ERR_NONE;
 }
 
-enum error store_commit_life(struct store *s, struct why *why)
+enum error store_commit_life(struct store *s, uint64_t incarnation, struct why *why)
 {
-    sqlite3_bind_int64(s->statements[REOPEN], 1, (int64_t)s->reopen);
-    enum error error = step(s, REOPEN, why); /* a statement alone is a transaction */
-    if (!error)
-        s->reopen = 0;
-    return error;
+    sqlite3_bind_int64(s->statements[SET_LIFE], 1, (int64_t)incarnation);
+    return step(s, SET_LIFE, why); /* a statement alone is a transaction */
 }
 
 /* ---- reading ---- */
@@ -337,7 +375,8 @@ size_t store_hashes(struct store *s, uint64_t from, struct hashed_task to[static
     sqlite3_stmt *row = s->statements[GET_HASHES];
     size_t count = 0;
     sqlite3_bind_int64(row, 1, (int64_t)from);
-    sqlite3_bind_int64(row, 2, HASHES_MAX);
+    sqlite3_bind_int(row, 2, s->retries);
+    sqlite3_bind_int64(row, 3, HASHES_MAX);
     for (; sqlite3_step(row) == SQLITE_ROW; count++) {
         to[count] = (struct hashed_task){.seq = (uint64_t)sqlite3_column_int64(row, 0)};
         if (sqlite3_column_bytes(row, 1) == 16)
@@ -358,7 +397,7 @@ enum result_status store_status(struct bytes word)
     for (int i = 0; i < RESULT_STATUS_COUNT; i++)
         if (bytes_equal(word, bytes_of(result_status_word((enum result_status)i))))
             return (enum result_status)i;
-    return RESULT_EXITED;
+    return RESULT_STATUS_COUNT;
 }
 
 static struct result result_of_row(sqlite3_stmt *row, uint64_t seq, struct buf *record)
@@ -372,7 +411,9 @@ static struct result result_of_row(sqlite3_stmt *row, uint64_t seq, struct buf *
                        .duration_ns = (uint64_t)(sqlite3_column_double(row, 6) * 1e9 + 0.5),
                        .out = column(row, 8),
                        .err = column(row, 9),
-                       .task = column(row, 10)};
+                       .task = column(row, 10),
+                       .cut = sqlite3_column_type(row, 11) != SQLITE_NULL,
+                       .cut_pid = (uint64_t)sqlite3_column_int64(row, 11)};
     r.code = (unsigned)sqlite3_column_int(row, r.status == RESULT_SIGNALED ? 2 : 1);
     if (!r.task.size && sqlite3_column_type(row, 7) != SQLITE_NULL) {
         task_put_line(record, column(row, 7));

@@ -19,15 +19,36 @@
 
 enum store_durability { STORE_NORMAL, STORE_FULL };
 
-/* What the store has from before. */
+/* What runs the tasks. */
+struct store_command {
+    const char *executor; /* "command", "shell" ... */
+    const char *text;     /* of COMMAND, for people; NULL: not told */
+    struct hash hash;     /* of both; zero: not known */
+};
+
+struct store_options {
+    const char *path;
+    enum store_durability durability;
+    uint64_t job;                 /* of a store that is made */
+    struct store_command command; /* what goes on with it; without a text nothing is compared */
+    bool other_command;           /* it may be another one than before */
+    /* What failed is to be run again, in a new round; `round` is its name, so that it is begun once
+     * (0: each time). `output` is written anew then. */
+    bool retry_failed;
+    uint64_t round;
+    const char *output;
+};
+
+/* What the store has from before, without what is to be run again. */
 struct store_past {
     bool is_new;
+    bool is_retried; /* a new round begins */
     uint64_t job;
     uint64_t incarnation; /* highest life of the ventilator */
     bool closed;
-    uint64_t total;       /* of a closed job */
-    uint64_t opening;     /* how often it has been opened, now included */
-    struct hash executor; /* what the workers ran; zero: not known */
+    uint64_t total;              /* of a closed job */
+    uint64_t opening;            /* how often it has been opened, now included */
+    struct store_command before; /* texts are the store's */
     uint64_t ok, failed, lost, doubled;
     struct seqset stored;
 };
@@ -41,16 +62,14 @@ struct store_file {
 
 struct store;
 
-/* Opens the store, or makes one for `job`. On success `past` is the caller's to be freed with
- * store_past_free. ERR_IN_USE: another sink has it. ERR_INVALID: it is no store of zfarm. ERR_VERSION:
- * a newer zfarm made it. ERR_IO, ERR_ACCESS. All with words; then nothing is changed. */
-enum error store_open(struct store **store, const char *path, enum store_durability durability,
-                      uint64_t job, struct store_past *past, struct why *why);
-/* A new round of what failed: the results that are not ok become tries that were not final, the job is
- * open again, and of the file `output` nothing was written. `past` follows. If none failed nothing
- * changes. ERR_IO, ERR_DISK_FULL with words; then nothing is changed. */
-enum error store_retry_failed(struct store *store, const char *output, struct store_past *past,
-                              struct why *why);
+/* Opens the store, or makes one for `job`. All of one that is there is looked at (PRAGMA quick_check, and
+ * each row). What `past` says is so until store_reopen, though the store still has it all. On success `past` is
+ * the caller's to be freed with store_past_free; the texts of `options` must outlive the store.
+ * ERR_IN_USE: another sink has it. ERR_INVALID: it is no store of zfarm, or damaged, or another COMMAND made it.
+ * ERR_VERSION: a newer or an older zfarm made it. ERR_IO, ERR_ACCESS. All with words; then nothing is
+ * changed. */
+enum error store_open(struct store **store, const struct store_options *options,
+                      struct store_past *past, struct why *why);
 void store_past_free(struct store_past *past);
 /* Whether a sink has the store at `path` open; takes no lock. Not for who has it open with SQLite. */
 bool store_is_in_use(const char *path);
@@ -67,10 +86,12 @@ size_t store_pending_bytes(const struct store *store);
 void store_set_file(struct store *store, const struct store_file *file);
 /* What was committed of it; false if there is nothing. */
 bool store_get_file(struct store *store, struct store_file *file);
-/* A ventilator has welcomed the sink: the job is open again, and of this life. */
-void store_reopen(struct store *store, uint64_t incarnation);
-/* The executor and COMMAND of the workers. */
-void store_set_executor(struct store *store, struct hash executor);
+/* The job goes on: it is open again, and by the COMMAND of the options. In a new round the results that are
+ * not ok become tries that were not final, and of the output nothing was written. Until this is called
+ * nothing of the store is changed, so that a job that is refused leaves it as it was. */
+void store_reopen(struct store *store);
+/* The workers run another COMMAND than was known, whose text nobody has told. */
+void store_set_command_hash(struct store *store, struct hash hash);
 struct store_closing {
     uint64_t total, not_run, doubled, workers;
     bool input_cut; /* the input was not read to its end */
@@ -81,8 +102,8 @@ bool store_is_dirty(const struct store *store);
 /* ERR_DISK_FULL: no room; try again each second. ERR_IO: the store is no good any more. */
 enum error store_commit(struct store *store, struct why *why);
 
-/* Commits what store_reopen has noted, and nothing else. */
-enum error store_commit_life(struct store *store, struct why *why);
+/* Commits that a ventilator of this life has welcomed the sink, and nothing else. */
+enum error store_commit_life(struct store *store, uint64_t incarnation, struct why *why);
 
 /* The hashes of at most HASHES_MAX stored tasks from number `from` on, in order; returns how many. If
  * the store cannot be read there are none. */

@@ -18,22 +18,25 @@ static const char *const texts[STATEMENTS] = {
     [COMMIT] = "COMMIT",
     [ROLLBACK] = "ROLLBACK",
     [PUT_RESULT] =
-        "INSERT OR IGNORE INTO result (seq, status, exit, signal, attempts, worker, start, "
-        "seconds, task, hash, stdout, stderr, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
-        "?, ?, ?)",
-    [PUT_ATTEMPT] = "INSERT INTO attempt (seq, attempt, incarnation, status, exit, signal, worker, "
-                    "start, seconds, stdout, stderr) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO task_result (seq, status, exit, signal, attempts, worker, start, "
+        "seconds, task, hash, stdout, stderr, record, cut) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+        "?, ?, ?, ?)",
+    [PUT_ATTEMPT] =
+        "INSERT INTO task_attempt (seq, attempt, incarnation, status, exit, signal, worker, start, "
+        "seconds, stdout, stderr, cut) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [PUT_FILE] = "INSERT OR REPLACE INTO file (name, length, next) VALUES (?, ?, ?)",
     [GET_FILE] = "SELECT length, next FROM file WHERE name = ?",
-    [REOPEN] = "UPDATE job SET closed = NULL, total = NULL, incarnation = ?",
-    [SET_EXECUTOR] = "UPDATE job SET executor = ?",
+    [SET_LIFE] = "UPDATE job SET incarnation = ?",
+    [REOPEN] = "UPDATE job SET closed = NULL, total = NULL",
+    [SET_COMMAND] = "UPDATE job SET executor = ?, command = ?, command_hash = ?",
     [FINISH] = "UPDATE job SET closed = ?, total = ?, not_run = ?, doubled = ?, workers = ?, "
                "input_cut = ?",
-    [GET_HASHES] = "SELECT seq, hash FROM result WHERE seq >= ? ORDER BY seq LIMIT ?",
+    [GET_HASHES] = "SELECT seq, hash FROM task_result WHERE seq >= ? AND (status = 'ok' OR NOT ?) "
+                   "ORDER BY seq LIMIT ?",
     [GET_RESULT] = "SELECT status, exit, signal, attempts, worker, start, seconds, task, stdout, "
-                   "stderr, record FROM result WHERE seq = ?",
+                   "stderr, record, cut FROM task_result WHERE seq = ?",
     [GET_ATTEMPTS] = "SELECT status, exit, signal, attempt, worker, start, seconds, stdout, stderr "
-                     "FROM attempt WHERE seq = ? ORDER BY incarnation, attempt, rowid",
+                     "FROM task_attempt WHERE seq = ? ORDER BY incarnation, attempt, rowid",
 };
 
 /* ---- errors ---- */
@@ -45,6 +48,13 @@ static bool no_room(sqlite3 *db)
     return (code & 0xff) == SQLITE_FULL || code == SQLITE_IOERR_WRITE ||
            code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_TRUNCATE ||
            code == SQLITE_IOERR_SHMSIZE;
+}
+
+enum error store_is_damaged(const struct store *s, const char *what, struct why *why)
+{
+    return fail(why, ERR_INVALID,
+                "the store %s is damaged: %s; give another file, or what sqlite3 %s .recover makes",
+                s->path, what, s->path);
 }
 
 enum error store_failure(const struct store *s, struct why *why)
@@ -61,6 +71,8 @@ enum error store_failure(const struct store *s, struct why *why)
                     s->path);
     if (code == SQLITE_NOTADB)
         return fail(why, ERR_INVALID, "%s is no store of zfarm: it is no SQLite database", s->path);
+    if (code == SQLITE_CORRUPT)
+        return store_is_damaged(s, sqlite3_errmsg(s->db), why);
     return fail(why, ERR_IO, "the store %s cannot be used: %s", s->path, sqlite3_errmsg(s->db));
 }
 
@@ -128,13 +140,13 @@ static enum error create(struct store *s, uint64_t job, struct why *why)
     return error;
 }
 
-enum error store_identify(struct store *s, bool *is_empty, struct why *why)
+enum error store_identify(struct store *s, bool reads_only, bool *is_empty, struct why *why)
 {
     int64_t application = 0, version = 0, tables = 0;
     enum error error = number_of(s, "PRAGMA application_id", &application, why);
     error = error ? error : number_of(s, "PRAGMA user_version", &version, why);
     error = error ? error : number_of(s, "SELECT count(*) FROM sqlite_master", &tables, why);
-    *is_empty = !error && tables == 0;
+    *is_empty = !error && tables == 0 && application == 0 && version == 0;
     if (error || *is_empty)
         return error;
     if (application != STORE_APPLICATION)
@@ -145,7 +157,33 @@ enum error store_identify(struct store *s, bool *is_empty, struct why *why)
                     "the store %s was made by a newer zfarm (schema %" PRId64 ", this one has %d): "
                     "use that one",
                     s->path, version, STORE_SCHEMA);
+    if (version < (reads_only ? STORE_SCHEMA_READ : STORE_SCHEMA))
+        return fail(
+            why, ERR_VERSION,
+            "the store %s was made by an older zfarm (schema %" PRId64 ", this one has %d): "
+            "zfarm verify and zfarm failed read it, and only that one goes on with it; give "
+            "another file",
+            s->path, version, STORE_SCHEMA);
     return ERR_NONE;
+}
+
+enum error store_check_pages(struct store *s, const char *check, struct why *why)
+{
+    sqlite3_stmt *row = NULL;
+    char *text = xasprintf("PRAGMA %s(1)", check);
+    enum error error =
+        sqlite3_prepare_v2(s->db, text, -1, &row, NULL) ? store_failure(s, why) : ERR_NONE;
+    free(text);
+    if (error)
+        return error;
+    int rc = sqlite3_step(row);
+    const char *said = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(row, 0) : NULL;
+    if (!said)
+        error = store_failure(s, why);
+    else if (strcmp(said, "ok") != 0)
+        error = store_is_damaged(s, said, why);
+    sqlite3_finalize(row);
+    return error;
 }
 
 static enum error connect_to(struct store *s, struct why *why)
@@ -163,7 +201,7 @@ static enum error connect_to(struct store *s, struct why *why)
 static enum error count_opening(struct store *s, struct why *why)
 {
     enum error error = store_run(s, "UPDATE job SET opened = opened + 1", why);
-    if (!error && s->durability == STORE_NORMAL)
+    if (!error && s->options.durability == STORE_NORMAL)
         error = store_run(s, "PRAGMA synchronous = NORMAL", why);
     return error;
 }
@@ -193,12 +231,25 @@ struct hash store_hash(const uint8_t bytes[static 16])
     return hash;
 }
 
+/* The text in a column, or NULL. */
+static char *copy_of(sqlite3_stmt *row, int at)
+{
+    const char *text = (const char *)sqlite3_column_text(row, at);
+    return text ? xstrdup(text) : NULL;
+}
+
+/* In a new round that has not begun what failed is there no more. */
+static bool begins_round(const struct store_options *options, uint64_t round)
+{
+    return options->retry_failed && (!options->round || options->round != round);
+}
+
 static enum error read_job(struct store *s, struct store_past *past, struct why *why)
 {
     sqlite3_stmt *row = NULL;
     static const char text[] =
-        "SELECT job, incarnation, closed IS NOT NULL, total, doubled, opened, executor "
-        "FROM job";
+        "SELECT job, incarnation, closed IS NOT NULL, total, doubled, opened, "
+        "round, executor, command, command_hash FROM job";
     if (sqlite3_prepare_v2(s->db, text, -1, &row, NULL))
         return store_failure(s, why);
     bool found = sqlite3_step(row) == SQLITE_ROW;
@@ -208,52 +259,170 @@ static enum error read_job(struct store *s, struct store_past *past, struct why 
         past->closed = sqlite3_column_int(row, 2);
         past->total = (uint64_t)sqlite3_column_int64(row, 3);
         past->doubled = (uint64_t)sqlite3_column_int64(row, 4);
-        past->opening = (uint64_t)sqlite3_column_int64(row, 5);
-        if (sqlite3_column_bytes(row, 6) == 16)
-            past->executor = store_hash(sqlite3_column_blob(row, 6));
+        past->opening = (uint64_t)sqlite3_column_int64(row, 5) + 1;
+        s->retries = begins_round(&s->options, (uint64_t)sqlite3_column_int64(row, 6));
+        s->before_executor = copy_of(row, 7);
+        s->before_text = copy_of(row, 8);
+        past->before =
+            (struct store_command){.executor = s->before_executor, .text = s->before_text};
+        if (sqlite3_column_bytes(row, 9) == 16)
+            past->before.hash = store_hash(sqlite3_column_blob(row, 9));
     }
     sqlite3_finalize(row);
-    return found ? ERR_NONE
-                 : fail(why, ERR_INVALID, "the store %s has no job in it: it is damaged", s->path);
+    return found ? ERR_NONE : store_is_damaged(s, "it has no job in it", why);
+}
+
+/* What a row says, or what is wrong with it. */
+static enum error read_row(struct store *s, sqlite3_stmt *row, uint64_t before,
+                           struct store_row *result, struct why *why)
+{
+    const char *what = NULL;
+    int64_t seq = sqlite3_column_int64(row, 0);
+    int hash_size = sqlite3_column_bytes(row, 2);
+    struct bytes word = {sqlite3_column_blob(row, 1), (size_t)sqlite3_column_bytes(row, 1)};
+    *result = (struct store_row){.seq = (uint64_t)seq, .status = store_status(word)};
+    if (seq < 1 || (uint64_t)seq <= before)
+        what = "has a number that cannot be";
+    else if (result->status == RESULT_STATUS_COUNT)
+        what = "has a status that there is not";
+    else if (sqlite3_column_type(row, 2) != SQLITE_NULL && hash_size != 16)
+        what = "has a hash of another length than 16 bytes";
+    if (!what) {
+        if (hash_size == 16)
+            result->hash = store_hash(sqlite3_column_blob(row, 2));
+        return ERR_NONE;
+    }
+    char *text = xasprintf("the result of task %" PRId64 " %s", seq, what);
+    enum error error = store_is_damaged(s, text, why);
+    free(text);
+    return error;
+}
+
+enum error store_next_row(struct store *s, sqlite3_stmt *rows, struct store_row *row, bool *found,
+                          struct why *why)
+{
+    uint64_t before = row->seq;
+    int rc = sqlite3_step(rows);
+    *found = rc == SQLITE_ROW;
+    if (*found)
+        return read_row(s, rows, before, row, why);
+    return rc == SQLITE_DONE ? ERR_NONE : store_failure(s, why);
+}
+
+static void count_past(struct store *s, struct store_past *past, const struct store_row *row)
+{
+    if (s->retries && row->status != RESULT_OK) {
+        past->is_retried = true;
+        return;
+    }
+    seqset_add(&past->stored, row->seq, row->seq);
+    if (row->status == RESULT_OK)
+        past->ok++;
+    else if (row->status == RESULT_LOST)
+        past->lost++;
+    else
+        past->failed++;
 }
 
 static enum error read_results(struct store *s, struct store_past *past, struct why *why)
 {
-    sqlite3_stmt *row = NULL;
-    if (sqlite3_prepare_v2(s->db, "SELECT seq, status FROM result ORDER BY seq", -1, &row, NULL))
+    sqlite3_stmt *rows = NULL;
+    static const char text[] = "SELECT seq, status, hash FROM task_result ORDER BY seq";
+    if (sqlite3_prepare_v2(s->db, text, -1, &rows, NULL))
         return store_failure(s, why);
-    int rc;
-    while ((rc = sqlite3_step(row)) == SQLITE_ROW) {
-        uint64_t seq = (uint64_t)sqlite3_column_int64(row, 0);
-        const char *status = (const char *)sqlite3_column_text(row, 1);
-        seqset_add(&past->stored, seq, seq);
-        if (strcmp(status, "ok") == 0)
-            past->ok++;
-        else if (strcmp(status, "lost") == 0)
-            past->lost++;
-        else
-            past->failed++;
+    struct store_row row = {0};
+    bool found = true;
+    enum error error = ERR_NONE;
+    while (!error && found) {
+        error = store_next_row(s, rows, &row, &found, why);
+        if (!error && found)
+            count_past(s, past, &row);
     }
-    sqlite3_finalize(row);
-    return rc == SQLITE_DONE ? ERR_NONE : store_failure(s, why);
+    sqlite3_finalize(rows);
+    s->retries = past->is_retried;
+    if (past->is_retried) {
+        past->closed = false;
+        past->total = 0;
+    }
+    return error;
 }
 
-enum error store_open(struct store **store, const char *path, enum store_durability durability,
-                      uint64_t job, struct store_past *past, struct why *why)
+/* ---- another COMMAND ---- */
+
+enum { COMMAND_SHOWN = 300, COMMAND_BEFORE = 100 };
+
+/* At most COMMAND_SHOWN bytes, from a little before where two of them begin to differ. */
+static void show_command(struct buf *to, const char *text, size_t same)
+{
+    size_t skipped = same > COMMAND_BEFORE ? same - COMMAND_BEFORE : 0, size = strlen(text);
+    bool is_cut = size - skipped > COMMAND_SHOWN;
+    buf_printf(to, "%s%.*s%s", skipped ? "..." : "", COMMAND_SHOWN, text + skipped,
+               is_cut ? "..." : "");
+    buf_put_byte(to, '\0');
+}
+
+static enum error refuse_command(const struct store *s, const struct store_command *before,
+                                 struct why *why)
+{
+    static const char advice[] = "give --other-command to keep what is stored and run the rest by "
+                                 "this one, or another file";
+    const char *now = s->options.command.text;
+    size_t same = 0;
+    if (!before->text)
+        return fail(why, ERR_INVALID,
+                    "the store %s was made by another COMMAND (its text is not stored): %s",
+                    s->path, advice);
+    while (before->text[same] && before->text[same] == now[same])
+        same++;
+    struct buf first = {0}, second = {0};
+    show_command(&first, before->text, same);
+    show_command(&second, now, same);
+    enum error error = fail(why, ERR_INVALID,
+                            "the store %s was made by another COMMAND; stored: %s; given: %s; %s",
+                            s->path, (char *)first.data, (char *)second.data, advice);
+    buf_free(&first);
+    buf_free(&second);
+    return error;
+}
+
+/* What stands beside what another COMMAND made would look as if one had made all of it. */
+static enum error check_command(const struct store *s, const struct store_past *past,
+                                struct why *why)
+{
+    static const struct hash none;
+    const struct store_options *o = &s->options;
+    bool told = o->command.text && !hash_equal(past->before.hash, none);
+    bool same = hash_equal(past->before.hash, o->command.hash);
+    if (!told || same || o->other_command || seqset_empty(&past->stored))
+        return ERR_NONE;
+    return refuse_command(s, &past->before, why);
+}
+
+/* ---- all of it ---- */
+
+static enum error open_all(struct store *s, struct store_past *past, struct why *why)
+{
+    enum error error = lock(s, why);
+    error = error ? error : connect_to(s, why);
+    error = error ? error : store_identify(s, false, &past->is_new, why);
+    if (!error)
+        error = past->is_new ? create(s, s->options.job, why)
+                             : store_check_pages(s, "quick_check", why);
+    error = error ? error : prepare(s, why);
+    error = error ? error : read_job(s, past, why);
+    error = error ? error : read_results(s, past, why);
+    error = error ? error : check_command(s, past, why);
+    return error ? error : count_opening(s, why);
+}
+
+enum error store_open(struct store **store, const struct store_options *options,
+                      struct store_past *past, struct why *why)
 {
     struct store *s = xcalloc(1, sizeof *s);
     *past = (struct store_past){0};
-    s->path = xstrdup(path);
-    s->durability = durability;
-    enum error error = lock(s, why);
-    error = error ? error : connect_to(s, why);
-    error = error ? error : store_identify(s, &past->is_new, why);
-    if (!error && past->is_new)
-        error = create(s, job, why);
-    error = error ? error : prepare(s, why);
-    error = error ? error : count_opening(s, why);
-    error = error ? error : read_job(s, past, why);
-    error = error ? error : read_results(s, past, why);
+    s->path = xstrdup(options->path);
+    s->options = *options;
+    enum error error = open_all(s, past, why);
     if (error) {
         store_past_free(past);
         store_close(&s);
@@ -261,41 +430,6 @@ enum error store_open(struct store **store, const char *path, enum store_durabil
         *store = s;
     }
     return error;
-}
-
-static enum error move_failed(struct store *s, const char *output, struct why *why)
-{
-    char *text =
-        sqlite3_mprintf("BEGIN IMMEDIATE;"
-                        "INSERT INTO attempt (seq, attempt, incarnation, status, exit, signal, "
-                        "worker, start, seconds, "
-                        "  stdout, stderr) SELECT seq, attempts, (SELECT incarnation FROM job), "
-                        "status, exit, signal, "
-                        "  worker, start, seconds, stdout, stderr FROM result WHERE status <> 'ok';"
-                        "DELETE FROM result WHERE status <> 'ok';"
-                        "DELETE FROM file WHERE name = %Q;"
-                        "UPDATE job SET closed = NULL, total = NULL;"
-                        "COMMIT",
-                        output);
-    enum error error = store_run(s, text, why);
-    sqlite3_free(text);
-    if (error)
-        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
-    return error;
-}
-
-enum error store_retry_failed(struct store *s, const char *output, struct store_past *past,
-                              struct why *why)
-{
-    if (past->failed + past->lost == 0)
-        return ERR_NONE;
-    enum error error = move_failed(s, output, why);
-    if (error)
-        return error;
-    past->closed = false;
-    past->total = past->ok = past->failed = past->lost = 0;
-    seqset_clear(&past->stored);
-    return read_results(s, past, why);
 }
 
 void store_past_free(struct store_past *past)
@@ -315,6 +449,8 @@ void store_close(struct store **store)
     if (s->lock >= 0)
         close(s->lock);
     buf_free(&s->pending);
+    free(s->before_executor);
+    free(s->before_text);
     free(s->path);
     free(s);
 }

@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "sink/store_view.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +10,8 @@
 struct store_view {
     struct store store; /* path and db only; no lock */
     sqlite3_stmt *rows;
+    uint64_t seq;      /* of this row */
+    struct buf record; /* of its task */
 };
 
 /* A store that nobody has open, with no log beside it, is read as a file that does not change: else
@@ -35,11 +35,7 @@ static char *uri_of(const char *path, bool in_use)
 
 static enum error failure(const struct store *s, struct why *why)
 {
-    int code = sqlite3_errcode(s->db) & 0xff;
-    if (code == SQLITE_CORRUPT)
-        return fail(why, ERR_INVALID, "the store %s is damaged: %s", s->path,
-                    sqlite3_errmsg(s->db));
-    if (code == SQLITE_BUSY)
+    if ((sqlite3_errcode(s->db) & 0xff) == SQLITE_BUSY)
         return fail(why, ERR_IO,
                     "cannot read the store %s: another program holds it locked; try "
                     "again",
@@ -66,25 +62,9 @@ static enum error connect_to(struct store *s, bool in_use, struct why *why)
 static enum error check_schema(struct store *s, struct why *why)
 {
     bool is_empty = false;
-    enum error error = store_identify(s, &is_empty, why);
+    enum error error = store_identify(s, true, &is_empty, why);
     if (!error && is_empty)
         return fail(why, ERR_INVALID, "%s is no store of zfarm: it is empty", s->path);
-    return error;
-}
-
-static enum error check_pages(struct store *s, struct why *why)
-{
-    sqlite3_stmt *row = NULL;
-    if (sqlite3_prepare_v2(s->db, "PRAGMA integrity_check(1)", -1, &row, NULL))
-        return failure(s, why);
-    int rc = sqlite3_step(row);
-    const char *text = rc == SQLITE_ROW ? (const char *)sqlite3_column_text(row, 0) : NULL;
-    enum error error = ERR_NONE;
-    if (!text)
-        error = failure(s, why);
-    else if (strcmp(text, "ok") != 0)
-        error = fail(why, ERR_INVALID, "the store %s is damaged: %s", s->path, text);
-    sqlite3_finalize(row);
     return error;
 }
 
@@ -104,8 +84,7 @@ static enum error read_job(struct store *s, struct store_job *job, struct why *w
         job->doubled = (uint64_t)sqlite3_column_int64(row, 4);
     }
     sqlite3_finalize(row);
-    return found ? ERR_NONE
-                 : fail(why, ERR_INVALID, "the store %s has no job in it: it is damaged", s->path);
+    return found ? ERR_NONE : store_is_damaged(s, "it has no job in it", why);
 }
 
 enum error store_view_open(struct store_view **view, const char *path, struct store_job *job,
@@ -117,9 +96,10 @@ enum error store_view_open(struct store_view **view, const char *path, struct st
     s->path = xstrdup(path);
     enum error error = connect_to(s, job->in_use, why);
     error = error ? error : check_schema(s, why);
-    error = error ? error : check_pages(s, why);
+    error = error ? error : store_check_pages(s, "integrity_check", why);
     error = error ? error : read_job(s, job, why);
-    static const char text[] = "SELECT seq, status, hash FROM result ORDER BY seq";
+    static const char text[] = "SELECT seq, status, hash, exit, signal, attempts, worker, task, "
+                               "record FROM result ORDER BY seq";
     if (!error && sqlite3_prepare_v2(s->db, text, -1, &v->rows, NULL))
         error = failure(s, why);
     *view = v;
@@ -128,18 +108,50 @@ enum error store_view_open(struct store_view **view, const char *path, struct st
     return error;
 }
 
+static struct bytes column(sqlite3_stmt *row, int at)
+{
+    const void *data = sqlite3_column_blob(row, at);
+    return (struct bytes){data, (size_t)sqlite3_column_bytes(row, at)};
+}
+
+/* The record of the task, and whether it is the one with the stored hash. */
+static void take_task(struct store_view *v, struct store_row *row)
+{
+    enum { TASK = 7, RECORD = 8 };
+    static const struct hash none;
+    struct task task;
+    bool has_task = sqlite3_column_type(v->rows, TASK) != SQLITE_NULL;
+    buf_clear(&v->record);
+    if (sqlite3_column_type(v->rows, RECORD) != SQLITE_NULL)
+        buf_put_bytes(&v->record, column(v->rows, RECORD));
+    else if (has_task)
+        task_put_line(&v->record, column(v->rows, TASK));
+    row->record = buf_bytes(&v->record);
+    row->is_whole = true;
+    if (!row->record.size && !has_task)
+        return; /* too large to be kept, or never read */
+    struct bytes rest = row->record;
+    row->is_whole = !task_take(&rest, &task) && rest.size == 0;
+    if (!row->is_whole)
+        row->record = (struct bytes){0};
+    else
+        row->is_whole = !hash_equal(row->hash, none) && hash_equal(row->hash, task_hash(task));
+}
+
 enum error store_view_next(struct store_view *v, struct store_row *row, bool *found,
                            struct why *why)
 {
-    int rc = sqlite3_step(v->rows);
-    *found = rc == SQLITE_ROW;
-    if (rc != SQLITE_ROW)
-        return rc == SQLITE_DONE ? ERR_NONE : failure(&v->store, why);
-    struct bytes word = {sqlite3_column_blob(v->rows, 1), (size_t)sqlite3_column_bytes(v->rows, 1)};
-    *row = (struct store_row){.seq = (uint64_t)sqlite3_column_int64(v->rows, 0),
-                              .status = store_status(word)};
-    if (sqlite3_column_bytes(v->rows, 2) == 16)
-        row->hash = store_hash(sqlite3_column_blob(v->rows, 2));
+    enum { EXIT = 3, SIGNAL = 4, ATTEMPTS = 5, WORKER = 6 };
+    *row = (struct store_row){.seq = v->seq};
+    enum error error = store_next_row(&v->store, v->rows, row, found, why);
+    if (error || !*found)
+        return error;
+    v->seq = row->seq;
+    row->code =
+        (unsigned)sqlite3_column_int(v->rows, row->status == RESULT_SIGNALED ? SIGNAL : EXIT);
+    row->attempts = (uint64_t)sqlite3_column_int64(v->rows, ATTEMPTS);
+    row->worker = column(v->rows, WORKER);
+    take_task(v, row);
     return ERR_NONE;
 }
 
@@ -150,6 +162,7 @@ void store_view_close(struct store_view **view)
     if (!v)
         return;
     sqlite3_finalize(v->rows);
+    buf_free(&v->record);
     sqlite3_close(v->store.db);
     free(v->store.path);
     free(v);

@@ -17,19 +17,24 @@ struct store_job {
     uint64_t doubled; /* results of a task that had one; dropped */
 };
 
-/* A final result, as far as it is counted. */
+/* A final result, without what the task wrote. Its slices are valid until the next one. */
 struct store_row {
     uint64_t seq;
     enum result_status status;
-    struct hash hash; /* zero: not known */
+    struct hash hash; /* zero: none is stored */
+    unsigned code;    /* exit status or signal, by the status */
+    uint64_t attempts;
+    struct bytes worker; /* empty: none ran it */
+    struct bytes record; /* of the task (task.h); empty: it is not stored, or cannot be decoded */
+    bool is_whole; /* its task can be decoded and has the stored hash, as far as both are stored */
 };
 
-/* Opens it and looks at every page (PRAGMA integrity_check), which takes its time. ERR_NOT_FOUND,
- * ERR_ACCESS; ERR_INVALID: it is no store, or damaged; ERR_VERSION: a newer zfarm made it; ERR_IO. All
- * with words; then `*view` is NULL. */
+/* Opens it, also one of an older schema, and looks at every page (PRAGMA integrity_check), which takes its
+ * time. ERR_NOT_FOUND, ERR_ACCESS; ERR_INVALID: it is no store, or damaged; ERR_VERSION: a newer zfarm made
+ * it; ERR_IO. All with words; then `*view` is NULL. */
 enum error store_view_open(struct store_view **view, const char *path, struct store_job *job,
                            struct why *why);
-/* The next result by number; false in *found behind the last. ERR_IO. */
+/* The next result by number; false in *found behind the last. ERR_INVALID: a row says what cannot be; ERR_IO. */
 enum error store_view_next(struct store_view *view, struct store_row *row, bool *found,
                            struct why *why);
 void store_view_close(struct store_view **view); /* takes NULL */

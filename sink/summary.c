@@ -14,12 +14,13 @@ static void put_unless_0(struct buf *to, const char *format, uint64_t count)
 void summary_put(struct buf *to, const struct summary *s)
 {
     double seconds = (double)s->elapsed_ns / (double)NS_PER_S;
-    double done = (double)(s->ok + s->failed + s->lost);
+    double done = (double)(s->ok + s->failed + s->lost - s->from_store);
     buf_printf(to, "%" PRIu64 " %s: %" PRIu64 " ok, %" PRIu64 " failed, %" PRIu64 " lost", s->tasks,
                s->tasks == 1 ? "task" : "tasks", s->ok, s->failed, s->lost);
     put_unless_0(to, ", %" PRIu64 " not run", s->not_run);
     put_unless_0(to, ", %" PRIu64 " missing", s->missing);
     put_unless_0(to, ", %" PRIu64 " double", s->written_twice);
+    put_unless_0(to, "; %" PRIu64 " of them from the store", s->from_store);
     buf_printf(to, "; %u %s; %.1f s; %.1f tasks/s", s->workers,
                s->workers == 1 ? "worker" : "workers", seconds, seconds > 0 ? done / seconds : 0);
     put_unless_0(to, "; halted by task %" PRIu64, s->halted_by);

@@ -10,6 +10,7 @@ struct summary {
     uint64_t ok;
     uint64_t failed; /* final results that are neither ok nor lost */
     uint64_t lost;
+    uint64_t from_store;     /* of these three, those that an earlier run has stored */
     uint64_t not_run;        /* the job was stopped before their turn */
     uint64_t missing;        /* without a verdict: 0 unless zfarm is wrong */
     uint64_t written_twice;  /* likewise; not late results that were dropped */
@@ -24,7 +25,8 @@ struct summary {
  *
  *     1000 tasks: 998 ok, 2 failed, 0 lost; 4 workers; 12.4 s; 80.6 tasks/s
  *
- * Behind "lost" come ", D not run", ", M missing" and ", D double" when they are not 0; at the end
+ * The rate is of what was done now. Behind "lost" come ", D not run", ", M missing", ", D double" and "; S of
+ * them from the store" when they are not 0; at the end
  * "; halted by task N", "; input not read to its end" and "; N reasons not shown". */
 void summary_put(struct buf *to, const struct summary *summary);
 

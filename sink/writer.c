@@ -25,6 +25,11 @@ static void init(struct writer *w, int fd, bool owns_fd, const char *name)
     struct stat st;
     *w = (struct writer){.fd = fd, .owns_fd = owns_fd, .name = xstrdup(name)};
     w->plain = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    if (!w->plain || owns_fd)
+        return;
+    off_t at = lseek(fd, 0, SEEK_CUR);
+    bool appends = fcntl(fd, F_GETFL) & O_APPEND;
+    w->base = (uint64_t)(appends || at < 0 ? st.st_size : at);
 }
 
 enum error writer_open(struct writer *w, const char *path, struct why *why)
@@ -38,12 +43,43 @@ enum error writer_open(struct writer *w, const char *path, struct why *why)
     return ERR_NONE;
 }
 
+static enum error cut_short(const struct writer *w, struct why *why)
+{
+    return fail(why, ERR_IO,
+                "%s was cut short by somebody else while it was open here: of %" PRIu64
+                " bytes that were written some are gone; run it again",
+                w->name, w->written);
+}
+
 enum error writer_begin(struct writer *w, struct why *why)
 {
-    if (w->old && ftruncate(w->fd, 0))
-        return fail(why, ERR_IO, "cannot empty %s: %s", w->name, strerror(errno));
+    struct stat st;
+    if (!w->old)
+        return ERR_NONE;
+    if (fstat(w->fd, &st) || (uint64_t)st.st_size < w->kept)
+        return cut_short(w, why);
+    if (ftruncate(w->fd, (off_t)w->kept))
+        return fail(why, ERR_IO, "cannot cut %s back to %" PRIu64 " bytes: %s", w->name, w->kept,
+                    strerror(errno));
     w->old = false;
     return ERR_NONE;
+}
+
+enum error writer_check(const struct writer *w, struct why *why)
+{
+    struct stat here, there;
+    if (!w->plain || w->old || fstat(w->fd, &here))
+        return ERR_NONE;
+    if ((uint64_t)here.st_size < w->base + w->written)
+        return cut_short(w, why);
+    if (!w->owns_fd)
+        return ERR_NONE; /* it may never have had a name */
+    if (stat(w->name, &there) == 0 && there.st_ino == here.st_ino && there.st_dev == here.st_dev)
+        return ERR_NONE;
+    return fail(why, ERR_IO,
+                "%s was removed or replaced while results were written to it: what it had is gone; "
+                "run it again",
+                w->name);
 }
 
 enum error writer_continue(struct writer *w, const char *path, uint64_t length, struct why *why)
@@ -59,10 +95,11 @@ enum error writer_continue(struct writer *w, const char *path, uint64_t length, 
                     "%s cannot be gone on with: the store says that %" PRIu64 " bytes of it were "
                     "written; give another file, and all results are written there",
                     path, length);
-    if (ftruncate(fd, (off_t)length) || lseek(fd, 0, SEEK_END) < 0)
-        return fail(why, ERR_IO, "cannot cut %s back to %" PRIu64 " bytes: %s", path, length,
+    if (lseek(fd, (off_t)length, SEEK_SET) < 0)
+        return fail(why, ERR_IO, "cannot go to byte %" PRIu64 " of %s: %s", length, path,
                     strerror(errno));
-    w->written = length;
+    w->written = w->kept = length;
+    w->old = true;
     return ERR_NONE;
 }
 

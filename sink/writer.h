@@ -34,7 +34,7 @@ struct writer {
     int fd;
     bool owns_fd;
     bool plain;   /* a regular file: write without asking */
-    bool old;     /* what an earlier run has left is still in it */
+    bool old;     /* what an earlier run has left behind `kept` is still in it */
     bool blocked; /* the last flush ended because it takes no more now */
     bool tired;   /* or because it had written enough for one turn */
     char *name;   /* for messages */
@@ -44,14 +44,16 @@ struct writer {
     size_t piece_count;
     size_t pieces_size; /* bytes of them that are not written */
     uint64_t written;   /* bytes, since the writer was opened */
+    uint64_t kept;      /* of an earlier run: how much of it stays */
+    uint64_t base;      /* where in a regular file `written` counts from */
 };
 
 /* Creates the file `path`, or empties it before anything is written or at writer_begin: a sink that is not taken
  * leaves what there is. ERR_IO: `why` says what to do, w is closed. Opening a FIFO
  * waits for its reader, as a shell's `>` does; everything else does not block. */
 enum error writer_open(struct writer *w, const char *path, struct why *why);
-/* Opens the file `path` to go on behind its first `length` bytes; what is behind them is cut off. ERR_IO
- * as above; ERR_INVALID: it is shorter, or no file that can be cut. */
+/* Opens the file `path` to go on behind its first `length` bytes; what is behind them is cut off before anything is
+ * written or at writer_begin. ERR_IO as above; ERR_INVALID: it is shorter, or no file that can be cut. */
 enum error writer_continue(struct writer *w, const char *path, uint64_t length, struct why *why);
 /* Writes to a descriptor that stays the caller's (STDOUT_FILENO, "standard output"). */
 void writer_use(struct writer *w, int fd, const char *name);
@@ -59,8 +61,12 @@ void writer_use(struct writer *w, int fd, const char *name);
  */
 void writer_close(struct writer *w);
 
-/* Empties what writer_open has found. ERR_IO: it cannot be. */
+/* Takes away what writer_open and writer_continue have found. ERR_IO: it cannot be. */
 enum error writer_begin(struct writer *w, struct why *why);
+
+/* Whether a regular file still has all that was written, and its name, if it was opened by name. ERR_IO: somebody
+ * has removed it, put another one in its place, or cut it short. Asks the system, so it is for now and then. */
+enum error writer_check(const struct writer *w, struct why *why);
 
 /* Where to append. Nothing but appending is allowed on it. */
 struct buf *writer_buf(struct writer *w);

@@ -8,9 +8,9 @@
 #include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include "common/clock.h"
+#include "common/command_line.h"
 #include "common/connection.h"
 #include "common/far.h"
 #include "common/keys.h"
@@ -376,14 +376,16 @@ static enum error make_executor(struct worker *w, unsigned slots, struct why *wh
 /* Told in JOIN, so that people can see who executes what. */
 static struct hash executor_hash(const struct worker_options *o)
 {
-    struct buf text = {0};
-    buf_printf(&text, "%s%c%d%d%d%d%c", o->plugin ? o->plugin : "", 0, o->shell, o->coprocess,
-               o->null, o->pipe, 0);
-    for (char *const *word = o->words; word && *word; word++)
-        buf_put(&text, *word, strlen(*word) + 1);
-    XXH128_hash_t hash = XXH3_128bits(text.data, text.size);
-    buf_free(&text);
-    return (struct hash){hash.high64, hash.low64};
+    struct command_line line = {.plugin = o->plugin,
+                                .shell = o->shell,
+                                .coprocess = o->coprocess,
+                                .pipe = o->pipe,
+                                .null = o->null,
+                                .replacement = o->replacement,
+                                .words = o->words};
+    while (line.words && line.words[line.count])
+        line.count++;
+    return command_line_hash(&line);
 }
 
 static void make_slots(struct worker *w, unsigned slots)

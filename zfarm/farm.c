@@ -106,15 +106,6 @@ static void put_ventilator(const struct farm *f, struct words *arguments)
         words_add_all(arguments, f->arguments->ventilator.items);
 }
 
-static void put_sink(const struct farm *f, struct words *arguments)
-{
-    bool is_first = !f->supervisor.members[MEMBER_SINK].delay_ns;
-    if (f->arguments->retry_failed && is_first)
-        words_add(arguments, "--retry-failed");
-    if (f->arguments->sink.count)
-        words_add_all(arguments, f->arguments->sink.items);
-}
-
 static enum error start_member(struct farm *f, enum member member, struct why *why)
 {
     static const char *const endpoints[MEMBERS][5] = {
@@ -133,7 +124,8 @@ static enum error start_member(struct farm *f, enum member member, struct why *w
         if (!error && f->arguments->spool)
             error = input_spool_begin(f->arguments->spool, &io.stdin_fd, &io.hold_fd, why);
     } else if (member == MEMBER_SINK) {
-        put_sink(f, &arguments);
+        if (f->arguments->sink.count)
+            words_add_all(&arguments, f->arguments->sink.items);
     } else {
         words_add_all(&arguments, f->arguments->worker.items);
     }

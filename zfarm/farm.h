@@ -23,7 +23,6 @@ struct farm_arguments {
     bool no_worker;           /* on this machine */
     uint64_t direct_port;     /* of TCP, and the next two: with keys of this run; 0: unix sockets */
     bool has_store;           /* a sink that is killed can go on where it was */
-    bool retry_failed;        /* told to the first sink alone */
     bool can_read_again;      /* so can a ventilator, which finds the same input */
     struct input_spool *spool; /* or gets it from here; NULL: it reads our stdin */
 };

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "zfarm/run.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cli.h"
+#include "common/command_line.h"
 #include "common/halt_rule.h"
 #include "common/log.h"
+#include "common/random.h"
 #include "common/timeout.h"
+#include "common/xalloc.h"
 #include "sink/store.h"
 #include "zfarm/dry_run.h"
 #include "zfarm/farm.h"
@@ -22,6 +26,7 @@ enum { VENTILATOR = 1, WORKER = 2, SINK = 4 };
 struct handed_on {
     bool keep_order, hedge;
     uint64_t retries, retry_delay, kill_after, linger, queue_max, spool_max;
+    bool other_command, quiet;
     const char *output, *joblog, *tmpdir;
     struct jobs jobs;
     unsigned durability, bar;
@@ -85,7 +90,9 @@ static const struct option_row rows[] = {
     {"store", NULL, OPTION_TEXT, AT(store), "FILE.db",
      .help = "keep results in a SQLite database, to go on with", .children = SINK},
     {"retry-failed", NULL, OPTION_FLAG, AT(retry_failed),
-     .help = "with --store: run again what failed"},
+     .help = "with --store: run again what failed", .children = SINK},
+    {"other-command", NULL, OPTION_FLAG, AT(on.other_command),
+     .help = "with --store: go on although COMMAND is another", .children = SINK},
     {"spool", NULL, OPTION_TEXT, AT(spool), "DIR",
      .help = "with --store: keep piped input in DIR, to go on with"},
     {"durability", NULL, OPTION_CHOICE, AT(on.durability), "normal|full", .help = NULL,
@@ -219,19 +226,48 @@ static int run_farm(const struct settings *s, struct farm_arguments *arguments)
     return status;
 }
 
+/* The system takes no longer word than 128 KiB; the hash is of all of it. */
+enum { COMMAND_TEXT_MAX = 65536 };
+
+/* What the sink is to compare with what made the store. */
+static void tell_command(const struct settings *s, char *const *words, size_t command,
+                         struct words *sink)
+{
+    struct command_line line = {.plugin = s->plugin,
+                                .shell = s->shell,
+                                .coprocess = s->coprocess,
+                                .pipe = s->pipe,
+                                .null = s->null,
+                                .replacement = s->replacement,
+                                .words = words,
+                                .count = command};
+    struct buf text = {0};
+    char hash[COMMAND_LINE_HASH_SIZE];
+    command_line_put(&text, &line);
+    command_line_hash_text(command_line_hash(&line), hash);
+    words_take(sink, xasprintf("--executor=%s", command_line_executor(&line)));
+    int size = text.size < COMMAND_TEXT_MAX ? (int)text.size : COMMAND_TEXT_MAX;
+    words_take(sink, xasprintf("--command=%.*s", size, size ? (char *)text.data : ""));
+    words_take(sink, xasprintf("--command-hash=%s", hash));
+    buf_free(&text);
+}
+
 static int start(const struct settings *s, struct options *options, size_t command)
 {
     struct farm_arguments arguments = {0};
     options_pass_on(options, VENTILATOR, &arguments.ventilator);
     options_pass_on(options, WORKER, &arguments.worker);
     options_pass_on(options, SINK, &arguments.sink);
+    if (s->store)
+        tell_command(s, options->words, command, &arguments.sink);
+    if (s->retry_failed)
+        words_take(&arguments.sink, xasprintf("--round=%" PRIu64, (random_u64() >> 1) | 1));
     words_add_all(&arguments.ventilator, options->words + command);
     words_add(&arguments.worker, "--");
     for (size_t i = 0; i < command; i++)
         words_add(&arguments.worker, options->words[i]);
     arguments.has_store = s->store;
     arguments.direct_port = s->direct_port;
-    arguments.retry_failed = s->retry_failed;
     arguments.can_read_again = can_read_again(s, options->words + command);
     options_clear_environment();
     int status = run_farm(s, &arguments);

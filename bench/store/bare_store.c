@@ -71,7 +71,7 @@ int main(int argc, char **argv)
     run(store_schema);
     check(sqlite3_prepare_v2(
         db,
-        "INSERT OR IGNORE INTO result (seq, status, exit, signal, attempts, worker, start, "
+        "INSERT OR IGNORE INTO task_result (seq, status, exit, signal, attempts, worker, start, "
         "seconds, "
         "task, hash, stdout, stderr, record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         -1, &row, NULL));

@@ -25,12 +25,13 @@ complete() {
   ends farm 10 255
   before=$(wc -l <log)
   ((before < 40))
-  start farm zfarm run -j2 -k -o out --store farm.db --shell 'echo {} >>log; echo {}' :::: tasks
+  stored=$(rows 'SELECT count(*) FROM result')
+  start farm zfarm run -j2 -k -o out --store farm.db --other-command --shell 'echo {} >>log; echo {}' :::: tasks
   ends farm 20 0
   ran_once {1..40}
   same out tasks
   complete 40
-  summary_is farm.err '40 tasks: 40 ok, 0 failed, 0 lost'
+  summary_is farm.err "40 tasks: 40 ok, 0 failed, 0 lost; $stored of them from the store; 1 worker; "
 }
 
 @test "a closed store with the same input runs nothing, and ends with its job's status" {
@@ -46,12 +47,11 @@ complete() {
 
 @test "what failed is run again when that is asked for, and the output is of the last round" {
   seq 5 >tasks
-  run_it() { start farm zfarm run -k -o out --joblog jobs --store farm.db "$@" :::: tasks; }
+  run_it() { start farm zfarm run -k -o out --joblog jobs --store farm.db --other-command "$@" :::: tasks; }
   run_it --shell 'echo {} >>log; echo {}; [ {} != 2 ] && [ {} != 4 ]'
   ends farm 20 2
   run_it --retry-failed --shell 'echo {} >>log; echo again {}; [ {} != 4 ]'
   ends farm 20 1
-  says farm.err 'the workers run another COMMAND'
   summary_is farm.err '5 tasks: 4 ok, 1 failed, 0 lost'
   same out <(printf '%s\n' 1 'again 2' 3 'again 4' 5)
   ran_once 1 2 2 3 4 4 5
@@ -70,7 +70,7 @@ complete() {
   seq 100 >tasks
   start farm zfarm run -o out --store farm.db false :::: tasks
   ends farm 20 100
-  start farm zfarm run -j2 -o out --store farm.db --retry-failed --shell \
+  start farm zfarm run -j2 -o out --store farm.db --retry-failed --other-command --shell \
     'echo {} >>log; sleep 0.02; exit 1' :::: tasks
   wait_for 10 lines_reach log 50
   kill -KILL "$(child_of farm zfarm-sink)"
@@ -98,6 +98,166 @@ complete() {
   ends farm 20 255
   says farm.err 'the input has 6 tasks, and a result of task 8 is stored'
   ran_once {1..8}
+}
+
+# meaning FILE: all that a store says, but for what zfarm counts for itself.
+meaning() {
+  sqlite3 "$1" 'SELECT * FROM result; SELECT * FROM attempt; SELECT * FROM file;
+    SELECT job, started, closed, total, not_run, doubled, round, executor, command, command_hash FROM job'
+}
+
+@test "a run that is refused changes nothing, and has no summary" {
+  seq 5 >tasks
+  run_it() {
+    start farm zfarm run -k -o out --joblog jobs --store farm.db "$@" --shell 'echo {}; [ {} != 2 ]' :::: tasks
+  }
+  run_it
+  ends farm 20 1
+  meaning farm.db >before
+  cp out out.before
+  cp jobs jobs.before
+  sed -i 's/^4$/four/' tasks
+  for option in --no-bar --retry-failed; do
+    run_it "$option"
+    ends farm 20 255
+    says farm.err 'task 4 of the input (four) is not the one whose result is stored'
+    run ! grep -q ' tasks: ' farm.err
+    same <(meaning farm.db) before
+    same out out.before
+    same jobs jobs.before
+    start verify zfarm verify farm.db
+    ends verify 20 0
+    says verify.out 'closed: yes'
+  done
+  start farm zfarm run -o other --store farm.db --shell 'echo {}; [ {} != 2 ]' :::: tasks
+  ends farm 20 255
+  [[ ! -s other ]]
+}
+
+@test "another COMMAND is refused, both are shown, and --other-command takes it" {
+  start farm zfarm run -k -o out --store farm.db -- echo old {} ::: 1 2
+  ends farm 20 0
+  meaning farm.db >before
+  start farm zfarm run -k -o out --store farm.db -- echo new {} ::: 1 2 3
+  ends farm 20 255
+  says farm.err "the store farm.db was made by another COMMAND; stored: echo old '{}'; given: echo new '{}'; give"
+  same <(meaning farm.db) before
+  for other in '--shell echo old {}' '--pipe echo old {}' '--coprocess echo old {}' '-I % echo old {}'; do
+    # shellcheck disable=SC2086 # these are words
+    start farm zfarm run -k -o out --store farm.db $other ::: 1 2
+    ends farm 20 255
+    says farm.err 'by another COMMAND'
+  done
+  start farm zfarm run -j1 --timeout 60 -k -o out --store farm.db -- echo old {} ::: 1 2 3
+  ends farm 20 0
+  start farm zfarm run -k -o out --store farm.db --other-command -- echo new {} ::: 1 2 3 4
+  ends farm 20 0
+  same out <(printf '%s\n' 'old 1' 'old 2' 'old 3' 'new 4')
+  same <(rows 'SELECT executor, command FROM job') <(echo "command|echo new '{}'")
+  start farm zfarm run -k -o out --store farm.db -- echo new {} ::: 1 2 3 4 5
+  ends farm 20 0
+}
+
+@test "a COMMAND with which nothing was stored is no other COMMAND" {
+  start farm zfarm run --store farm.db ./not-there ::: 1
+  ends farm 20 255
+  start farm zfarm run --store farm.db echo ::: 1
+  ends farm 20 0
+}
+
+@test "by hand another COMMAND is a warning; zfarm run knows that it was another one" {
+  by_hand() {
+    farm_places
+    start ventilator zfarm-ventilator --bind "$control" -a tasks
+    sink -o out --store farm.db
+    worker one "$@"
+    ends sink 20 0
+    ends ventilator 10 0
+    ends one 10 0
+  }
+  seq 2 >tasks
+  by_hand echo one
+  seq 4 >tasks
+  by_hand echo two
+  says sink.err 'the workers run another COMMAND'
+  seq 5 >tasks
+  start farm zfarm run --store farm.db -a tasks echo three
+  ends farm 20 255
+  says farm.err 'made by another COMMAND (its text is not stored)'
+  start farm zfarm run --store farm.db -a tasks echo two
+  ends farm 20 0
+}
+
+@test "a job log has its header when its first run was killed before the first result" {
+  seq 2 >tasks
+  start farm zfarm run --joblog jobs --store farm.db --shell 'echo {} >>log; [ -e go ] || sleep 60' :::: tasks
+  wait_for 20 lines_reach log 1
+  kill -KILL "${pid_of[farm]}"
+  ends farm 5 137
+  wait_for 10 nothing_is_marked
+  : >go
+  start farm zfarm run --joblog jobs --store farm.db --shell 'echo {} >>log; [ -e go ] || sleep 60' :::: tasks
+  ends farm 20 0
+  same <(head -n 1 jobs | cut -f1) <(echo Seq)
+  one_each <(tail -n +2 jobs | cut -f1) 2
+}
+
+@test "an output file that is removed, replaced or cut short in mid-run is told of: 255" {
+  for damage in 'rm out' ': >out' 'rm out; echo other >out' 'rm jobs'; do
+    rm -f go log
+    start farm zfarm run -j1 -o out --joblog jobs \
+      --shell 'echo {}; echo {} >>log; until [ {} -lt 3 -o -e go ]; do sleep 0.05; done' ::: 1 2 3 4
+    wait_for 20 lines_reach log 3
+    wait_for 20 lines_reach out 2
+    wait_for 20 lines_reach jobs 3
+    eval "$damage"
+    : >go
+    ends farm 30 255
+    grep -qE 'zfarm-sink: (out|jobs) was (removed or replaced|cut short)' farm.err
+  done
+}
+
+@test "an output that was removed after its run is written anew, out of the store" {
+  for _ in 1 2; do
+    start farm zfarm run -k -o out --store farm.db echo ::: a b
+    ends farm 20 0
+    same out <(printf 'a\nb\n')
+    rm out
+  done
+}
+
+@test "a damaged store is refused at the start, and by verify" {
+  seq 300 >tasks
+  start farm zfarm run --store farm.db -a tasks echo a line that takes some room
+  ends farm 30 0
+  cp farm.db whole.db
+  seq 310 >tasks
+  for damage in "UPDATE task_result SET status = 'oj' WHERE seq = 7" pages; do
+    cp whole.db farm.db
+    if [[ $damage == pages ]]; then
+      dd if=/dev/urandom of=farm.db bs=512 seek=17 count=8 conv=notrunc status=none
+    else
+      rows "$damage"
+    fi
+    start farm zfarm run --store farm.db -a tasks echo a line that takes some room
+    ends farm 20 255
+    says farm.err 'the store farm.db is damaged: '
+    start verify zfarm verify farm.db
+    ends verify 20 255
+    says verify.err 'the store farm.db is damaged: '
+  done
+}
+
+@test "a store of the schema before is read by verify, and not gone on with" {
+  rows "CREATE TABLE result (seq INTEGER PRIMARY KEY, status, exit, signal, attempts, worker, start, seconds, task,
+      hash, stdout, stderr, record);
+    CREATE TABLE job (id, job, closed, total, not_run, input_cut, doubled);
+    INSERT INTO job VALUES (1, 5, 1.0, 1, 0, 0, 0);
+    INSERT INTO result VALUES (1, 'ok', 0, NULL, 1, 'w', 1.0, 1.0, 'a', NULL, '', '', NULL);
+    PRAGMA application_id = 2053534317; PRAGMA user_version = 1"
+  start farm zfarm run --store farm.db echo ::: a
+  ends farm 20 255
+  says farm.err 'made by an older zfarm (schema 1, this one has 2)'
 }
 
 @test "the sink of zfarm run is killed: another one goes on, in the order of the input" {
@@ -156,7 +316,7 @@ complete() {
   wait_for 5 nothing_is_marked
   echo torn >>out
   echo torn >>log.txt
-  start farm zfarm run -j2 -o out --joblog log.txt --store farm.db --shell 'echo {}' :::: tasks
+  start farm zfarm run -j2 -o out --joblog log.txt --store farm.db --other-command --shell 'echo {}' :::: tasks
   ends farm 30 0
   one_each out 100
   one_each <(tail -n +2 log.txt | cut -f1) 100

@@ -20,7 +20,7 @@ a_store() {
   ends farm 20 0
 }
 
-delete() { sqlite3 farm.db "DELETE FROM result WHERE seq IN ($1)"; }
+delete() { sqlite3 farm.db "DELETE FROM task_result WHERE seq IN ($1)"; }
 
 @test "a job that is complete: all is there, with its input and without it" {
   a_store 50

@@ -401,6 +401,8 @@ static void do_action(struct sink_node *s, struct collector_action *action)
         else
             block_release(&action->block);
         break;
+    case COLLECTOR_BEGIN: /* its store is only changed by results */
+        break;
     case COLLECTOR_FLUSH:
         s->flushing = true;
         break;

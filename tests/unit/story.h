@@ -172,6 +172,9 @@ static inline void put_action(struct story *s, struct collector_action *action)
     case COLLECTOR_SEND_CONTROL:
         put_message(s, action->block);
         break;
+    case COLLECTOR_BEGIN:
+        buf_put_text(&s->said, "BEGIN");
+        break;
     case COLLECTOR_FLUSH:
         buf_put_text(&s->said, "FLUSH");
         break;

@@ -1,98 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "sink/store_view.h"
+#include "tests/unit/store_rig.h"
 
-#include <criterion/criterion.h>
-#include <signal.h>
-#include <sqlite3.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-static char dir[64], path[96];
-
-static void make_dir(void)
-{
-    signal(SIGXFSZ, SIG_IGN);
-    strcpy(dir, "/tmp/zfarm-store-XXXXXX");
-    cr_assert_not_null(mkdtemp(dir));
-    snprintf(path, sizeof path, "%s/farm.db", dir);
-}
-
-static void remove_dir(void)
-{
-    static const char *const ends[] = {"", "-wal", "-shm"};
-    char name[128];
-    for (size_t i = 0; i < 3; i++) {
-        snprintf(name, sizeof name, "%s%s", path, ends[i]);
-        unlink(name);
-    }
-    rmdir(dir);
-}
 
 TestSuite(store, .timeout = 60, .init = make_dir, .fini = remove_dir);
-
-static struct store *opened(struct store_past *past)
-{
-    struct store *store = NULL;
-    struct why why = {""};
-    cr_assert_eq(store_open(&store, path, STORE_NORMAL, 77, past, &why), ERR_NONE, "%s", why.text);
-    return store;
-}
-
-static struct store *opened_again(struct store **store, struct store_past *past)
-{
-    store_close(store);
-    store_past_free(past);
-    return opened(past);
-}
-
-static void commit(struct store *store)
-{
-    struct why why = {""};
-    cr_assert_eq(store_commit(store, &why), ERR_NONE, "%s", why.text);
-    cr_assert_not(store_is_dirty(store));
-}
-
-static void put(struct store *store, uint64_t seq, enum result_status status, const char *out)
-{
-    struct buf record = {0};
-    char line[32];
-    snprintf(line, sizeof line, "line %llu", (unsigned long long)seq);
-    task_put_line(&record, bytes_of(line));
-    struct result r = {.seq = seq,
-                       .attempt = {5, 1},
-                       .tries = 2,
-                       .status = status,
-                       .final = true,
-                       .code = status == RESULT_OK ? 0 : 3,
-                       .start_us = 1700000000123456,
-                       .duration_ns = 1500000000,
-                       .out = bytes_of(out),
-                       .err = bytes_of("e"),
-                       .task = buf_bytes(&record),
-                       .worker = bytes_of("one")};
-    store_put(store, &r);
-    buf_free(&record);
-}
-
-/* The first column of the first row, as text; "" if there is none. */
-static const char *query(const char *sql)
-{
-    static char text[256];
-    sqlite3 *db;
-    sqlite3_stmt *row;
-    text[0] = '\0';
-    cr_assert_eq(sqlite3_open(path, &db), SQLITE_OK);
-    cr_assert_eq(sqlite3_prepare_v2(db, sql, -1, &row, NULL), SQLITE_OK, "%s", sqlite3_errmsg(db));
-    if (sqlite3_step(row) == SQLITE_ROW && sqlite3_column_text(row, 0))
-        snprintf(text, sizeof text, "%s", (const char *)sqlite3_column_text(row, 0));
-    sqlite3_finalize(row);
-    sqlite3_close(db);
-    return text;
-}
 
 Test(store, what_was_committed_is_there_again_and_what_was_not_is_not)
 {
@@ -111,50 +23,6 @@ Test(store, what_was_committed_is_there_again_and_what_was_not_is_not)
     cr_assert(past.ok == 1 && past.failed == 1 && past.lost == 1);
     cr_assert(seqset_has(&past.stored, 1) && seqset_has(&past.stored, 3) &&
               seqset_has(&past.stored, 9) && past.stored.members == 3);
-    store_past_free(&past);
-    store_close(&store);
-}
-
-Test(store, a_new_round_forgets_what_failed_and_keeps_it_as_tries)
-{
-    struct store_past past;
-    struct why why;
-    struct store *store = opened(&past);
-    put(store, 1, RESULT_OK, "a");
-    put(store, 2, RESULT_EXITED, "b");
-    put(store, 3, RESULT_LOST, "");
-    store_set_file(store, &(struct store_file){"out", 7, 0});
-    store_set_file(store, &(struct store_file){"log", 9, 0});
-    store_set_executor(store, (struct hash){1, 2});
-    store_finish(store, &(struct store_closing){.total = 3});
-    commit(store);
-    store = opened_again(&store, &past);
-    cr_assert(past.closed && past.executor.high == 1 && past.executor.low == 2);
-    cr_assert_eq(store_retry_failed(store, "out", &past, &why), ERR_NONE);
-    for (int i = 0; i < 2; i++) {
-        cr_assert(!past.closed && past.ok == 1 && past.failed == 0 && past.lost == 0);
-        cr_assert(seqset_has(&past.stored, 1) && past.stored.members == 1);
-        struct store_file out = {.name = "out"}, log = {.name = "log"};
-        cr_assert(!store_get_file(store, &out) && store_get_file(store, &log) && log.length == 9);
-        store = opened_again(&store, &past);
-    }
-    cr_assert_str_eq(query("SELECT group_concat(seq || status) FROM attempt"), "2failed,3lost");
-    cr_assert_eq(past.opening, 4);
-    store_past_free(&past);
-    store_close(&store);
-}
-
-Test(store, without_a_failure_there_is_no_new_round)
-{
-    struct store_past past;
-    struct why why;
-    struct store *store = opened(&past);
-    put(store, 1, RESULT_OK, "a");
-    store_finish(store, &(struct store_closing){.total = 1});
-    commit(store);
-    store = opened_again(&store, &past);
-    cr_assert_eq(store_retry_failed(store, "out", &past, &why), ERR_NONE);
-    cr_assert(past.closed && past.total == 1);
     store_past_free(&past);
     store_close(&store);
 }
@@ -285,7 +153,8 @@ Test(store, lengths_of_files_lives_and_the_end_go_with_the_rows)
     cr_assert_not(store_get_file(store, &output));
     store_set_file(store, &output);
     store_set_file(store, &joblog);
-    store_reopen(store, 1234567);
+    cr_assert_eq(store_commit_life(store, 1234567, NULL), ERR_NONE);
+    store_reopen(store);
     store_finish(store, &(struct store_closing){.total = 50, .doubled = 2, .workers = 3});
     commit(store);
     store_set_file(store, &output);
@@ -294,10 +163,13 @@ Test(store, lengths_of_files_lives_and_the_end_go_with_the_rows)
     cr_assert(past.closed && past.total == 50 && past.doubled == 2 && past.incarnation == 1234567);
     output = (struct store_file){.name = "output"};
     cr_assert(store_get_file(store, &output) && output.length == 100 && output.next == 4);
-    store_reopen(store, 1234568);
+    cr_assert_eq(store_commit_life(store, 1234568, NULL), ERR_NONE);
+    store = opened_again(&store, &past);
+    cr_assert(past.closed && past.incarnation == 1234568, "nothing has been run yet");
+    store_reopen(store);
     commit(store);
     store = opened_again(&store, &past);
-    cr_assert(!past.closed && past.incarnation == 1234568);
+    cr_assert(!past.closed && past.total == 0);
     store_past_free(&past);
     store_close(&store);
 }
@@ -307,7 +179,8 @@ static void refused(enum error error, const char *words)
     struct store *store = NULL;
     struct store_past past;
     struct why why = {""};
-    cr_assert_eq(store_open(&store, path, STORE_NORMAL, 1, &past, &why), error, "%s", why.text);
+    struct store_options options = plain_options();
+    cr_assert_eq(store_open(&store, &options, &past, &why), error, "%s", why.text);
     cr_assert(strstr(why.text, words), "%s", why.text);
     cr_assert_null(store);
 }
@@ -464,4 +337,18 @@ Test(store, what_was_committed_survives_the_death_of_its_process)
     cr_assert_eq(past.job, 77);
     store_past_free(&past);
     store_close(&store);
+}
+
+Test(store, that_an_output_was_cut_is_kept_with_the_process_that_held_it)
+{
+    struct store_past past;
+    struct store *store = opened(&past);
+    struct result r = {.seq = 1, .final = true, .tries = 1, .cut = true, .cut_pid = 123};
+    store_put(store, &r);
+    r = (struct result){.seq = 2, .final = true, .tries = 1};
+    store_put(store, &r);
+    commit(store);
+    cr_assert_str_eq(query("SELECT group_concat(seq || coalesce(cut, '-')) FROM result"),
+                     "1123,2-");
+    close_it(&store, &past);
 }
