@@ -12,7 +12,8 @@
     X(RESULT_TIMED_OUT, 3, "timeout", "it ran longer than --timeout and was killed")               \
     X(RESULT_OUTPUT_TOO_LARGE, 4, "output-too-large",                                              \
       "it wrote more than --output-max, or than there was room for")                               \
-    X(RESULT_LOST, 5, "lost", "the workers that ran it died, as often as is allowed")              \
+    X(RESULT_LOST, 5, "lost",                                                                      \
+      "its workers died with it, or it was interrupted, as often as is allowed")                   \
     X(RESULT_TASK_TOO_LARGE, 6, "task-too-large", "the task is longer than --task-max")            \
     X(RESULT_BAD_TASK, 7, "bad-task",                                                              \
       "no command can be made of it: it has a NUL byte, or an argument too long for the system")

@@ -23,6 +23,7 @@ enum error signals_open(struct signals *signals, pid_t parent, struct why *why)
     sigaddset(&read_set, SIGTERM);
     sigaddset(&read_set, SIGINT);
     sigaddset(&read_set, SIGHUP);
+    sigaddset(&read_set, SIGXCPU);
     sigaddset(&read_set, SIGCHLD);
     sigaddset(&read_set, SIGNAL_END_NOW);
     blocked = read_set;
@@ -51,6 +52,24 @@ int signals_next(struct signals *signals)
         if (!is_the_parents(signals, &info))
             return (int)info.ssi_signo;
     return 0;
+}
+
+enum request requests_take(struct requests *requests, int number, uint64_t now_ns)
+{
+    bool insists = number == SIGTERM || number == SIGINT;
+    if (number == SIGNAL_END_NOW)
+        return REQUEST_END;
+    if (!insists && number != SIGHUP && number != SIGXCPU)
+        return REQUEST_NONE;
+    if (insists && requests->insistent && now_ns >= requests->first_ns + REQUEST_AGAIN_NS)
+        return REQUEST_END;
+    if (insists && !requests->insistent) {
+        requests->insistent = true;
+        requests->first_ns = now_ns;
+    }
+    bool first = !requests->asked;
+    requests->asked = true;
+    return first ? REQUEST_LEAVE : REQUEST_NONE;
 }
 
 void signals_close(struct signals *signals)

@@ -454,7 +454,7 @@ struct verdict_item {
     uint64_t last;
     uint64_t tries;
     struct bytes task;    /* record, or empty */
-    struct bytes workers; /* text: the names of those that died with it */
+    struct bytes workers; /* text, for people: what happened to those that ran it */
 };
 struct verdict {
     struct verdict_item *items;

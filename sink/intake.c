@@ -339,7 +339,7 @@ static void take_verdict(struct intake *in, uint64_t incarnation, const struct v
 {
     struct buf words = {0};
     if (item->workers.size) {
-        buf_put_text(&words, "zfarm: workers that died with it: ");
+        buf_put_text(&words, "zfarm: ");
         shown_put(&words, item->workers);
         buf_put_byte(&words, '\n');
     }

@@ -73,7 +73,7 @@ struct sink {
     bool flushing;        /* the collector waits for everything to be written */
     bool cut;             /* a consumer gone or a signal: the status is 255 */
     bool halt_said;
-    unsigned signals_seen;
+    struct requests requests;
     bool over;
     int status;
 };
@@ -322,15 +322,17 @@ static void do_actions(struct sink *s, uint64_t now_ns)
 static void take_signals(struct sink *s, uint64_t now_ns)
 {
     for (int number; (number = signals_next(&s->signals)) != 0;) {
+        enum request request = requests_take(&s->requests, number, now_ns);
         if (number == SIGCHLD) {
             while (waitpid(-1, NULL, WNOHANG) > 0)
                 ; /* as process 1 of a container it inherits orphans */
-        } else if (number == SIGNAL_END_NOW || (number != SIGHUP && s->signals_seen++)) {
+        } else if (request == REQUEST_END) {
             s->status = 255;
             s->over = true;
-        } else if (number != SIGHUP) {
+        } else if (request == REQUEST_LEAVE) {
             if (!s->options->parent)
-                log_line("stopping: what runs may finish; a second signal ends it at once");
+                log_line("stopping: what runs may finish; a second TERM or INT, a second later or "
+                         "more, ends it at once");
             stop(s, now_ns);
         }
     }

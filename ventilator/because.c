@@ -216,21 +216,20 @@ static const struct story *story_of(const struct dispatcher *d, uint64_t seq)
 
 static void add_lonely(const struct dispatcher *d, struct list *groups)
 {
-    struct seqset once = {0}, twice = {0};
+    static const char *const reasons[] = {"it was interrupted again and again",
+                                          "one worker died with it", "two workers died with it"};
+    struct seqset by_losses[LOSSES_MAX] = {0};
     struct range r;
     for (uint64_t at = 1; seqset_next(&d->lonely, at, UINT64_MAX - 1, &r); at = r.first + 1)
-        seqset_add(story_of(d, r.first)->losses == 1 ? &once : &twice, r.first, r.first);
+        seqset_add(&by_losses[story_of(d, r.first)->losses], r.first, r.first);
     struct why why = keeping_free(d);
-    if (!seqset_empty(&once))
-        list_add(groups, &once,
-                 "waiting for a worker that it can have for itself (one worker died with it): %s",
-                 why.text);
-    if (!seqset_empty(&twice))
-        list_add(groups, &twice,
-                 "waiting for a worker that it can have for itself (two workers died with it): %s",
-                 why.text);
-    seqset_free(&once);
-    seqset_free(&twice);
+    for (size_t i = 0; i < LOSSES_MAX; i++) {
+        if (!seqset_empty(&by_losses[i]))
+            list_add(groups, &by_losses[i],
+                     "waiting for a worker that it can have for itself (%s): %s", reasons[i],
+                     why.text);
+        seqset_free(&by_losses[i]);
+    }
 }
 
 static void add_delayed(const struct dispatcher *d, uint64_t now_ns, struct list *groups)
@@ -258,17 +257,24 @@ static void add_doomed(const struct dispatcher *d, uint64_t now_ns, struct list 
 
 static void add_judged(const struct dispatcher *d, uint64_t now_ns, struct list *groups)
 {
-    struct seqset lost = {0}, large = {0};
+    struct seqset died = {0}, interrupted = {0}, large = {0};
     struct range r;
     for (uint64_t at = 1; seqset_next(&d->judged, at, UINT64_MAX - 1, &r); at = r.first + 1)
-        seqset_add(ledger_find(&d->ledger, r.first)->block ? &lost : &large, r.first, r.first);
+        seqset_add(!ledger_find(&d->ledger, r.first)->block     ? &large
+                   : story_of(d, r.first)->losses >= LOSSES_MAX ? &died
+                                                                : &interrupted,
+                   r.first, r.first);
     struct why why = storing(d, now_ns);
-    if (!seqset_empty(&lost))
-        list_add(groups, &lost, "lost, since three workers died with it; not stored yet: %s",
+    if (!seqset_empty(&died))
+        list_add(groups, &died, "lost, since three workers died with it; not stored yet: %s",
                  why.text);
+    if (!seqset_empty(&interrupted))
+        list_add(groups, &interrupted,
+                 "lost, since it was interrupted again and again; not stored yet: %s", why.text);
     if (!seqset_empty(&large))
         list_add(groups, &large, "failed, longer than --task-max; not stored yet: %s", why.text);
-    seqset_free(&lost);
+    seqset_free(&died);
+    seqset_free(&interrupted);
     seqset_free(&large);
 }
 

@@ -126,7 +126,7 @@ struct dispatcher {
     struct seqset queue;   /* to be handed out */
     struct seqset lonely;  /* to be handed out, alone */
     struct delays delayed; /* to be handed out later: the last try failed */
-    struct seqset doomed;  /* three losses, not final yet */
+    struct seqset doomed;  /* taken down too much, not final yet */
     struct seqset judged;  /* VERDICT given, not stored yet */
     uint64_t random;       /* for delays and incarnations */
 
@@ -292,14 +292,24 @@ void haltside_tell(
     struct dispatcher *d); /* a sink that has just joined, if that was decided before */
 
 /* losses.c */
-enum { LOSSES_MAX = 3 }; /* of a task, then it is lost */
+enum {
+    LOSSES_MAX = 3,          /* of a task, then it is lost */
+    INTERRUPTIONS_ALONE = 3, /* so many, and it travels alone, as with a loss */
+    INTERRUPTIONS_MAX = 20,  /* then it is lost */
+};
+/* What is known of it may be its own doing: it is handed out alone, or not any more. */
+bool losses_make_suspect(const struct story *story);
+bool losses_are_too_many(const struct story *story);
+/* The task was begun at `s`, which is told to leave, and was ended by what made it leave: no budget is
+ * charged, but a task that does that to its workers itself does not go on for ever. */
+void losses_interrupted(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns);
 /* Charges a loss for what must have been running; remembers whom, in case the worker comes back. */
 void losses_charge(struct dispatcher *d, struct session *s, uint64_t now_ns);
 /* The worker is alive: what was charged when its session ended is taken back. */
 void losses_refund(struct dispatcher *d, uint64_t session);
 void losses_turn(struct dispatcher *d, uint64_t now_ns); /* verdicts that are due */
 void losses_forget(struct dispatcher *d, uint64_t seq);  /* it is stored */
-/* The names of the workers that died with the task, with commas between. */
+/* Words for people: whom it took down. */
 void losses_put_words(const struct dispatcher *d, uint64_t seq, struct buf *to);
 void losses_free(struct dispatcher *d);
 

@@ -42,9 +42,9 @@ void handout_queue(struct dispatcher *d, const struct story *story)
     handout_unqueue(d, story->seq, story->seq);
     if (seqset_has(&d->judged, story->seq))
         return; /* a worker had kept its result; the verdict stands */
-    struct seqset *where = story->losses >= LOSSES_MAX ? &d->doomed
-                           : story->losses             ? &d->lonely
-                                                       : &d->queue;
+    struct seqset *where = losses_are_too_many(story)   ? &d->doomed
+                           : losses_make_suspect(story) ? &d->lonely
+                                                        : &d->queue;
     seqset_add(where, story->seq, story->seq);
 }
 

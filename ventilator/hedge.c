@@ -54,7 +54,7 @@ static bool is_hedgeable(const struct dispatcher *d, const struct session *s, ui
     if (seqset_has(&s->finished, seq))
         return false;
     const struct story *story = entry_story(ledger_find(&d->ledger, seq), seq);
-    return !story || (story->holder_count == 1 && !story->hedge && !story->losses);
+    return !story || (story->holder_count == 1 && !story->hedge && !losses_make_suspect(story));
 }
 
 static void add_runners(const struct dispatcher *d, const struct session *s, struct runners *to)

@@ -82,7 +82,7 @@ static void keep_alone(struct dispatcher *d, struct session *s)
     struct range r;
     for (uint64_t at = 1; seqset_next(&s->out, at, UINT64_MAX - 1, &r); at = r.first + 1) {
         struct story *story = entry_story(ledger_find(&d->ledger, r.first), r.first);
-        if (story && story->losses && !seqset_has(&s->finished, r.first))
+        if (story && losses_make_suspect(story) && !seqset_has(&s->finished, r.first))
             s->alone = r.first;
     }
     handout_note(d, s);

@@ -32,9 +32,10 @@ struct story {
     uint32_t attempts; /* handed out so far */
     uint32_t fails;    /* tries that failed and were not final */
     uint32_t losses;
-    uint32_t hedge; /* number of the attempt that doubled another (--hedge); 0: none */
+    uint32_t interruptions; /* begun, and given back by a worker that was told to leave */
+    uint32_t hedge;         /* number of the attempt that doubled another (--hedge); 0: none */
     uint64_t failed_at[FAILED_AT_MAX]; /* instances of workers, the last one first; 0: none */
-    uint64_t judge_at_ns;              /* with three losses: when they become final */
+    uint64_t judge_at_ns;              /* when it is doomed: when that becomes final */
     unsigned holder_count;
     struct holder holders[HOLDERS_MAX];
 };

@@ -7,7 +7,7 @@
 #include "common/clock.h"
 #include "common/xalloc.h"
 
-/* Workers that died with tasks: what is charged to those, what is taken back when a worker was not
+/* Workers that died with tasks, or left: what is charged to those, what is taken back when a worker was not
  * dead, and whom a task took down with it (docs/protocol.md, 5). */
 
 /* Whom a task took down: as many as it has losses. */
@@ -17,6 +17,7 @@ struct deaths {
         char *who;
     } items[LOSSES_MAX];
     unsigned count;
+    char *left; /* the worker where it was interrupted last; NULL: none */
 };
 
 /* ---- obituaries ---- */
@@ -37,11 +38,17 @@ static void remove_obituary(struct dispatcher *d, struct obituary *o)
 
 /* ---- whom it took down ---- */
 
-static void add_death(struct dispatcher *d, uint64_t seq, const struct session *s)
+static struct deaths *make_deaths(struct dispatcher *d, uint64_t seq)
 {
     struct deaths *deaths = index_get(&d->deaths, seq);
     if (!deaths)
         index_set(&d->deaths, seq, deaths = xcalloc(1, sizeof *deaths));
+    return deaths;
+}
+
+static void add_death(struct dispatcher *d, uint64_t seq, const struct session *s)
+{
+    struct deaths *deaths = make_deaths(d, seq);
     if (deaths->count == LOSSES_MAX)
         return;
     deaths->items[deaths->count].session = s->id;
@@ -63,6 +70,8 @@ static void free_deaths(struct deaths *deaths)
 {
     for (unsigned i = 0; deaths && i < deaths->count; i++)
         free(deaths->items[i].who);
+    if (deaths)
+        free(deaths->left);
     free(deaths);
 }
 
@@ -78,7 +87,38 @@ void losses_put_words(const struct dispatcher *d, uint64_t seq, struct buf *to)
 {
     const struct deaths *deaths = index_get(&d->deaths, seq);
     for (unsigned i = 0; deaths && i < deaths->count; i++)
-        buf_printf(to, "%s%s", i ? ", " : "", deaths->items[i].who);
+        buf_printf(to, "%s%s", i ? ", " : "workers that died with it: ", deaths->items[i].who);
+    if (deaths && deaths->left)
+        buf_printf(
+            to,
+            "%sit was interrupted each time by a signal that made its worker leave, %d times, "
+            "last on %s: it may send them itself",
+            deaths->count ? "; " : "", INTERRUPTIONS_MAX, deaths->left);
+}
+
+/* ---- judging ---- */
+
+bool losses_make_suspect(const struct story *story)
+{
+    return story->losses || story->interruptions >= INTERRUPTIONS_ALONE;
+}
+
+bool losses_are_too_many(const struct story *story)
+{
+    return story->losses >= LOSSES_MAX || story->interruptions >= INTERRUPTIONS_MAX;
+}
+
+void losses_interrupted(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns)
+{
+    struct entry *entry = ledger_find(&d->ledger, seq);
+    struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
+    if (++story->interruptions != INTERRUPTIONS_MAX)
+        return;
+    struct deaths *deaths = make_deaths(d, seq);
+    free(deaths->left);
+    deaths->left = xstrdup(session_whereabouts(s).text);
+    if (story->losses < LOSSES_MAX)
+        story->judge_at_ns = now_ns;
 }
 
 /* ---- charging ---- */

@@ -72,8 +72,8 @@ struct ventilator {
     bool queued;        /* something was put into them since they were flushed */
     uint64_t unsent_ns; /* when to try again what was not taken; NEVER: all was */
     struct stall stall;
-    bool input_waits;      /* the source has nothing now: poll its descriptor */
-    unsigned signals_seen; /* TERM and INT */
+    bool input_waits; /* the source has nothing now: poll its descriptor */
+    struct requests requests;
     bool over;
     int status;
 };
@@ -94,17 +94,19 @@ static uint32_t peer_of(uint64_t connection)
 static void take_signals(struct ventilator *v, uint64_t now_ns)
 {
     for (int number; (number = signals_next(&v->signals)) != 0;) {
+        enum request request = requests_take(&v->requests, number, now_ns);
         if (number == SIGCHLD) {
             while (waitpid(-1, NULL, WNOHANG) > 0)
                 ; /* as process 1 of a container it inherits orphans */
-        } else if (number == SIGNAL_END_NOW || (number != SIGHUP && v->signals_seen++)) {
+        } else if (request == REQUEST_END) {
             if (number != SIGNAL_END_NOW && !v->options->parent)
                 log_line("interrupted a second time: what runs is given up");
             v->over = true;
             v->status = 255;
-        } else if (number != SIGHUP) {
+        } else if (request == REQUEST_LEAVE) {
             if (!v->options->parent)
-                log_line("stopping: what runs may finish; a second signal ends it at once");
+                log_line("stopping: what runs may finish; a second TERM or INT, a second later or "
+                         "more, ends it at once");
             dispatcher_stop(v->dispatcher, "interrupted by a signal", now_ns);
         }
     }

@@ -285,6 +285,14 @@ static void failed(struct dispatcher *d, struct session *s, struct bytes body, u
     attempt_list_free(&m);
 }
 
+static void give_back(struct dispatcher *d, struct session *s, uint64_t seq,
+                      enum returned_reason reason, uint64_t now_ns)
+{
+    if (reason == RETURNED_INTERRUPTED)
+        losses_interrupted(d, s, seq, now_ns);
+    handout_take_back(d, s, seq);
+}
+
 static void returned(struct dispatcher *d, struct session *s, struct bytes body, uint64_t now_ns)
 {
     struct returned m = {0};
@@ -296,8 +304,9 @@ static void returned(struct dispatcher *d, struct session *s, struct bytes body,
         still_open(s, &m.tasks, &open);
         for (size_t i = 0; i < open.count; i++)
             for (uint64_t seq = open.ranges[i].first; seq <= open.ranges[i].last; seq++)
-                handout_take_back(d, s, seq);
-        recall_answered(s, open.members, now_ns);
+                give_back(d, s, seq, m.reason, now_ns);
+        if (m.reason != RETURNED_INTERRUPTED)
+            recall_answered(s, open.members, now_ns);
         if (m.reason == RETURNED_NOT_STARTED)
             s->leaving = true;
         if (open.members)

@@ -277,6 +277,14 @@ void child_kill(struct child *child, enum child_kill reason, uint64_t now_ns)
         child->deadline_ns = 0;
 }
 
+void child_hurry(struct child *child)
+{
+    if (!child->killed || (!child->pid && !child->lingers))
+        return;
+    child->kill_ns = 0;
+    plan(child);
+}
+
 void child_kill_now(struct child *child, uint64_t now_ns)
 {
     if (child->pid || child->lingers)

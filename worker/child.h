@@ -139,6 +139,8 @@ void child_limit(struct child *child, uint64_t timeout_ns);
  * cancelled then ends with the next turn. `reason` is not CHILD_NOT_KILLED. A child that is already
  * being killed, or none: nothing happens. */
 void child_kill(struct child *child, enum child_kill reason, uint64_t now_ns);
+/* If it is being killed, KILL is due now. */
+void child_hurry(struct child *child);
 /* The same with KILL and at once, for a process that was promised nothing else. `killed` is not changed. */
 void child_kill_now(struct child *child, uint64_t now_ns);
 /* Does what is due: TERM when its time is up, KILL when it did not heed TERM, the end of the linger. */

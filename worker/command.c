@@ -221,6 +221,13 @@ static void command_cancel(struct executor *executor, unsigned slot, uint64_t se
         child_kill(&at->child, CHILD_CANCELLED, now_ns);
 }
 
+static void command_hurry(struct executor *executor)
+{
+    struct command *command = command_of(executor);
+    for (unsigned i = 0; i < command->options->base.slots; i++)
+        child_hurry(&command->slots[i].child);
+}
+
 static int command_fd(const struct executor *executor)
 {
     return children_fd(&command_of(executor)->children);
@@ -268,6 +275,7 @@ static void finish(struct command *command, struct slot *slot)
         .seq = slot->assignment.first,
         .start_us = child->start_us,
         .duration_ns = child->duration_ns,
+        .own_end = !child->killed,
         .out = capture_take(&child->out.capture),
         .err = capture_take(&child->err.capture),
         .command = command_line(command, &slot->assignment),
@@ -347,6 +355,7 @@ static const struct executor_class command_class = {
     .batch_max = 1,
     .start = command_start,
     .cancel = command_cancel,
+    .hurry = command_hurry,
     .fd = command_fd,
     .turn = command_turn,
     .deadline = command_deadline,

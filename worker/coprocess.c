@@ -48,6 +48,13 @@ static void cancel(struct executor *executor, unsigned slot, uint64_t seq, uint6
     coprocess_slot_cancel(&of(executor)->slots[slot], seq, now_ns);
 }
 
+static void hurry(struct executor *executor)
+{
+    struct coprocess *c = of(executor);
+    for (unsigned i = 0; i < c->shared.options.slots; i++)
+        child_hurry(&c->slots[i].process);
+}
+
 static int fd(const struct executor *executor)
 {
     return of_const(executor)->shared.epoll;
@@ -133,6 +140,7 @@ static void destroy(struct executor **executor)
 static const struct executor_class coprocess_class = {.batch_max = COPROCESS_BATCH_MAX,
                                                       .start = start,
                                                       .cancel = cancel,
+                                                      .hurry = hurry,
                                                       .fd = fd,
                                                       .turn = turn,
                                                       .deadline = deadline,

@@ -112,6 +112,7 @@ static void judge(struct coprocess_slot *slot, int status, struct outcome *outco
     static const char closed[] =
         "zfarm: the coprocess closed its output in the middle of this task\n";
     const char *words = "";
+    outcome->own_end = !slot->killed;
     if (slot->killed == COPROCESS_TIMEOUT) {
         outcome->status = RESULT_TIMED_OUT;
     } else if (slot->killed == COPROCESS_TOO_LARGE) {

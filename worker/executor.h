@@ -46,7 +46,8 @@ struct outcome {
     unsigned slot;
     uint64_t seq;
     enum result_status status;
-    unsigned code;     /* exit status or signal */
+    unsigned code; /* exit status or signal */
+    bool own_end;  /* status and code are how a process of the task ended, and we did not end it */
     uint64_t start_us; /* since 1970 */
     uint64_t duration_ns;
     struct output out;
@@ -113,6 +114,8 @@ struct executor_class {
      * out of the assignment. Ends in cancelled, perhaps later; a task that has just finished may
      * still end in finished. Unknown: nothing happens. */
     void (*cancel)(struct executor *executor, unsigned slot, uint64_t seq, uint64_t now_ns);
+    /* What is being killed has had its time: KILL in the next turn. */
+    void (*hurry)(struct executor *executor);
     int (*fd)(const struct executor *executor); /* to be polled for reading; the same for ever */
     void (*turn)(struct executor *executor, uint64_t now_ns);
     uint64_t (*deadline)(

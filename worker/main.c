@@ -42,6 +42,8 @@ static const struct option_row rows[] = {
      .help = "from TERM to KILL (10)"},
     {"linger", NULL, OPTION_SECONDS, AT(worker.linger_ns), "SECS",
      .help = "wait for output that an ended task's children hold (10)"},
+    {"grace", NULL, OPTION_SECONDS, AT(worker.grace_ns), "SECS",
+     .help = "after TERM: give back what still runs then"},
     {"output-max", NULL, OPTION_LIMIT, AT(worker.output_max_bytes), "BYTES",
      .help = "most output of a stream of a task (16M)", .min = 1},
     {"stay", NULL, OPTION_FLAG, AT(worker.stay), .help = "wait for the next job after one is over"},
@@ -82,6 +84,7 @@ static struct settings defaults(void)
                                         .linger_ns = 10 * NS_PER_S,
                                         .output_max_bytes = 16 << 20,
                                         .give_up_ns = 60 * NS_PER_S,
+                                        .grace_ns = NEVER,
                                         .tmpdir = tmpdir && *tmpdir ? tmpdir : "/tmp"}};
 }
 

@@ -48,6 +48,12 @@ static void cancel(struct executor *executor, unsigned slot, uint64_t seq, uint6
     plugin_slot_cancel(&of(executor)->slots[slot], seq, now_ns);
 }
 
+/* A plugin's process is killed with KILL from the first. */
+static void hurry(struct executor *executor)
+{
+    (void)executor;
+}
+
 static int fd(const struct executor *executor)
 {
     return of_const(executor)->shared.epoll;
@@ -136,6 +142,7 @@ static void destroy(struct executor **executor)
 static const struct executor_class plugin_class = {.batch_max = BATCH_MAX,
                                                    .start = start,
                                                    .cancel = cancel,
+                                                   .hurry = hurry,
                                                    .fd = fd,
                                                    .turn = turn,
                                                    .deadline = deadline,

@@ -17,6 +17,7 @@ static void fill(struct outcome *outcome, enum result_status status, unsigned co
 
 void plugin_death_by_itself(struct outcome *outcome, int status)
 {
+    outcome->own_end = true;
     if (WIFSIGNALED(status))
         fill(outcome, RESULT_SIGNALED, (unsigned)WTERMSIG(status), "");
     else if (WEXITSTATUS(status))

@@ -16,6 +16,8 @@ struct slots *slots_new(const struct slots_options *options, uint64_t now_ns)
     s->options = *options;
     s->moved_ns = s->promised_ns = now_ns;
     running_init(&s->running, options->slots);
+    s->held = xcalloc(options->slots, sizeof *s->held);
+    s->evict_ns = NEVER;
     kept_init(&s->kept, options->peer.name);
     backoff_init(&s->outlet.backoff, options->random_seed + 1);
     s->outlet.down_ns = now_ns;
@@ -30,11 +32,13 @@ void slots_destroy(struct slots **slots)
         return;
     actions_free(&s->actions);
     backlog_free(&s->backlog);
+    held_free(s);
     running_free(&s->running);
     kept_free(&s->kept);
     large_free(&s->large);
     seqset_free(&s->report.finished);
     seqset_free(&s->report.returned);
+    seqset_free(&s->report.interrupted);
     attempt_list_free(&s->report.failed);
     lane_drop_pieces(s);
     free(s->early.items);
@@ -56,8 +60,11 @@ void slots_turn(struct slots *s, uint64_t now_ns)
         return;
     /* A process that was frozen finds all deadlines passed and everybody's messages still unread:
      * it waits again for as long as it was away. */
-    if (s->promised_ns < now_ns && now_ns - s->promised_ns > LATE_NS)
-        slots_link_forgive(s, now_ns - s->promised_ns, now_ns);
+    uint64_t late_ns = s->promised_ns < now_ns ? now_ns - s->promised_ns : 0;
+    if (late_ns > LATE_NS)
+        slots_link_forgive(s, late_ns, now_ns);
+    held_put_off(s, late_ns, now_ns);
+    held_turn(s, now_ns);
     slots_link_turn(s, now_ns);
     outlet_turn(s, now_ns);
     return_if_unreachable(s, now_ns);
@@ -80,6 +87,7 @@ uint64_t slots_deadline(const struct slots *s)
         return NEVER;
     uint64_t deadline = earlier(slots_link_deadline(s), outlet_deadline(s));
     deadline = earlier(deadline, work_deadline(s));
+    deadline = earlier(deadline, held_deadline(s));
     return earlier(deadline, leave_deadline(s));
 }
 

@@ -36,11 +36,12 @@ struct slots_options {
     struct peer peer;     /* its slices must outlive the core */
     struct hash executor; /* told in JOIN */
     uint64_t kept_max_bytes;
-    const char *tmpdir;   /* where tasks that come in pieces are put together */
-    uint64_t give_up_ns;  /* without a ventilator for so long: EXIT */
-    bool supervised;      /* somebody else (zfarm run) tells people why it is stopped */
-    bool stay;            /* wait for the next job after one is over */
-    const char *lanes;    /* endpoint that overrides WELCOME's, or NULL */
+    const char *tmpdir;  /* where tasks that come in pieces are put together */
+    uint64_t give_up_ns; /* without a ventilator for so long: EXIT */
+    uint64_t grace_ns; /* a drain: after so long what still runs is killed and returned; 0: never */
+    bool supervised;   /* somebody else (zfarm run) tells people why it is stopped */
+    bool stay;         /* wait for the next job after one is over */
+    const char *lanes; /* endpoint that overrides WELCOME's, or NULL */
     const char *results;  /* the same for the sink's */
     const char *connect;  /* the ventilator's control endpoint: its host is used for lanes */
     uint64_t random_seed; /* of the back-off's jitter */
@@ -58,6 +59,7 @@ enum slots_action_kind {
     SLOTS_START,        /* assignment: executor start */
     SLOTS_CANCEL,       /* slot, seq: executor cancel */
     SLOTS_SAY,          /* why: a line for people */
+    SLOTS_HURRY,        /* executor hurry */
     SLOTS_EXIT          /* status, why: what is queued for sending is still to be sent first */
 };
 
@@ -97,8 +99,8 @@ void slots_returned(struct slots *s, unsigned slot, uint64_t first, uint32_t cou
 void slots_cancelled(struct slots *s, unsigned slot, uint64_t seq, uint64_t now_ns);
 void slots_broken(struct slots *s, const char *why, uint64_t now_ns);
 
-/* The operator's wishes: leave when what runs is done; kill what runs and leave now (status 255).
- */
+/* The operator's wishes: leave when what runs is done, which from now on returns tasks that are ended
+ * by signals; kill what runs and leave now (status 255). */
 void slots_drain(struct slots *s, uint64_t now_ns);
 void slots_abort(struct slots *s, uint64_t now_ns);
 

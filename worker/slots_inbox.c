@@ -184,7 +184,7 @@ static bool on_cancel(struct slots *s, const struct frame_head *head, struct byt
         const struct cancel_item *item = &m.items[i];
         unsigned slot = 0;
         if (running_unwant(&s->running, item->seq, &item->attempt, &slot))
-            actions_cancel(&s->actions, slot, item->seq);
+            work_cancel(s, slot, item->seq);
         else if (!backlog_remove(&s->backlog, item->seq, item->seq, &item->attempt) &&
                  item->batch > s->link.lane_batch)
             remember(s, item);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "worker/slots_state.h"
 
+/* From TERM to KILL, for what --grace ends: whoever waits for this worker will not wait for long. */
+#define EVICT_KILL_NS NS_PER_S
+
 void leave_exit(struct slots *s, int status, const struct why *why)
 {
     if (s->gone)
@@ -38,7 +41,13 @@ static void begin_to_leave(struct slots *s, enum leaving leaving, uint64_t now_n
 
 void slots_drain(struct slots *s, uint64_t now_ns)
 {
-    if (s->leaving == STAYING && !s->gone)
+    if (s->told_to_leave || s->gone)
+        return;
+    s->told_to_leave = true;
+    if (s->options.grace_ns && s->options.grace_ns < NEVER - now_ns)
+        s->evict_ns = now_ns + s->options.grace_ns;
+    held_turn(s, now_ns);
+    if (s->leaving == STAYING)
         begin_to_leave(s, DRAINING, now_ns);
 }
 
@@ -50,6 +59,15 @@ void slots_broken(struct slots *s, const char *why, uint64_t now_ns)
     begin_to_leave(s, BROKEN, now_ns);
 }
 
+static void add_running(const struct slots *s, struct seqset *to)
+{
+    struct attempt_list list = {0};
+    running_list(&s->running, &list);
+    for (size_t i = 0; i < list.count; i++)
+        seqset_add(to, list.items[i].seq, list.items[i].seq);
+    attempt_list_free(&list);
+}
+
 void slots_abort(struct slots *s, uint64_t now_ns)
 {
     (void)now_ns;
@@ -57,6 +75,8 @@ void slots_abort(struct slots *s, uint64_t now_ns)
         return;
     unsigned killed = s->running.busy;
     work_return(s, UINT64_MAX, RETURNED_LEAVING);
+    add_running(s, &s->report.interrupted);
+    work_say_interrupted(s);
     work_cancel_range(s, 1, UINT64_MAX - 1);
     struct why why = {""};
     if (!s->options.supervised)
@@ -88,12 +108,38 @@ static bool may_go(const struct slots *s, uint64_t now_ns)
     return work_all_stored(s) && (known || now_ns >= s->idle_ns + s->link.limit_ns);
 }
 
+static void evict_slot(struct slots *s, unsigned slot)
+{
+    uint64_t seq = 0;
+    for (unsigned at = slot;
+         (seq = running_wanted(&s->running, seq + 1, UINT64_MAX - 1, &at)) != 0 && at == slot;)
+        work_cancel(s, slot, seq);
+}
+
+/* --grace is over: what runs is killed, and given back when it has left its slot. */
+static void evict(struct slots *s, uint64_t now_ns)
+{
+    if (now_ns < s->evict_ns)
+        return;
+    if (s->evicted == EVICT_LATER) {
+        for (unsigned slot = 0; slot < s->running.count; slot++)
+            evict_slot(s, slot);
+        s->evicted = EVICT_TERM;
+        s->evict_ns = now_ns + EVICT_KILL_NS;
+        return;
+    }
+    actions_do(&s->actions, SLOTS_HURRY);
+    s->evicted = EVICT_KILL;
+    s->evict_ns = NEVER;
+}
+
 static void leave_when_done(struct slots *s, uint64_t now_ns)
 {
     if (slots_link_in_session(s) && !s->leave_told)
         say_leave(s);
     if (s->running.busy) {
         s->idle_ns = now_ns;
+        evict(s, now_ns);
         return;
     }
     struct why why = s->leave_why;
@@ -135,8 +181,10 @@ uint64_t leave_deadline(const struct slots *s)
     uint64_t deadline = NEVER;
     if (gives_up(s) && s->options.give_up_ns < NEVER - s->link.present_ns)
         deadline = s->link.present_ns + s->options.give_up_ns;
-    if (s->leaving == STAYING || s->running.busy)
+    if (s->leaving == STAYING)
         return deadline;
+    if (s->running.busy)
+        return s->evict_ns < deadline ? s->evict_ns : deadline;
     uint64_t patience = work_all_stored(s) ? s->link.limit_ns : s->options.give_up_ns;
     return s->idle_ns + patience < deadline ? s->idle_ns + patience : deadline;
 }

@@ -81,6 +81,7 @@ static void join(struct slots *s, uint64_t now_ns)
     seqset_clear(&s->report.finished);
     s->report.not_ok = 0;
     seqset_clear(&s->report.returned);
+    seqset_clear(&s->report.interrupted);
     running_list(&s->running, &m.running);
     seqset_copy(&m.kept, &s->kept.tasks);
     seqset_add_all(&m.kept, &s->large.tasks);

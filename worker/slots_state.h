@@ -21,6 +21,7 @@
  *     slots_inbox.c   what messages of the ventilator do
  *     slots_lane.c    what comes on the lane
  *     slots_work.c    tasks to slots, results of slots, reports, credit
+ *     slots_held.c    tasks that were ended by a signal: failed, or interrupted
  *     slots_leave.c   the ways to end
  *     slots_words.c   what is waited for, for people
  */
@@ -95,7 +96,8 @@ struct report {
     struct seqset finished;
     uint64_t not_ok; /* of these */
     struct attempt_list failed;
-    struct seqset returned;
+    struct seqset returned;    /* not begun */
+    struct seqset interrupted; /* begun */
     uint64_t flushed_ns;
 };
 
@@ -106,7 +108,19 @@ struct early {
     size_t capacity;
 };
 
+/* An end that may be an interruption, in a slot that stays busy until it is judged (slots_held.c). */
+struct held {
+    uint64_t seq; /* 0: the slot holds none */
+    uint64_t due_ns;
+    unsigned extended; /* how often a late turn has put it off */
+    struct outcome outcome;
+    struct buf bytes; /* of the outcome's slices */
+};
+
 enum leaving { STAYING, DRAINING, BROKEN };
+
+/* How far --grace has come. */
+enum eviction { EVICT_LATER, EVICT_TERM, EVICT_KILL };
 
 struct slots {
     struct slots_options options;
@@ -119,15 +133,20 @@ struct slots {
     struct meter meter;
     struct report report;
     struct early early;
+    struct held *held; /* of each slot */
+    unsigned held_count;
     struct pieces pieces; /* of the task that comes in pieces */
     struct block *whole;  /* that task's record, when all have come; else NULL */
     struct actions actions;
     struct throttle protest_lines;
     enum leaving leaving;
     struct why leave_why; /* of BROKEN */
+    bool told_to_leave;   /* by whom it may be that runs this worker: DRAINING, or BROKEN before */
     bool leave_told;      /* LEAVE was sent in this session */
     uint64_t idle_ns;     /* leaving: since when nothing has been running */
-    bool stopping;        /* the job is over: EXIT with stop_status when nothing runs any more */
+    uint64_t evict_ns;    /* leaving: when the next step of --grace is due; NEVER: none is */
+    enum eviction evicted;
+    bool stopping; /* the job is over: EXIT with stop_status when nothing runs any more */
     int stop_status;
     struct why stop_why;
     bool gone;            /* EXIT was given */
@@ -179,10 +198,31 @@ void work_credit(struct slots *s, bool in_passing); /* next to a report */
 /* Returns the unstarted tasks, `max` at most; says so even if there are none. */
 void work_return(struct slots *s, uint64_t max, enum returned_reason reason);
 enum returned_reason work_return_reason(const struct slots *s);
+void work_say_interrupted(struct slots *s);
+void work_cancel(struct slots *s, unsigned slot, uint64_t seq); /* what running_unwant has marked */
 void work_cancel_range(struct slots *s, uint64_t first, uint64_t last);
 /* The results are another job's, or nobody's: kills what runs and drops what is kept. */
 void work_forget(struct slots *s);
 uint64_t work_deadline(const struct slots *s);
+
+/* What a task's end means; the outcome's files are taken over. */
+void work_finish(struct slots *s, const struct outcome *outcome, uint64_t now_ns);
+/* The task was begun and is given back: it has left its slot, or is about to be killed in it. */
+void work_interrupted(struct slots *s, uint64_t seq);
+/* The task has left its slot without a result. */
+void work_end_task(struct slots *s, unsigned slot, uint64_t seq, uint64_t now_ns);
+void work_discard(const struct outcome *outcome);
+bool work_has_final(const struct slots *s, uint64_t first, uint64_t last);
+
+/* slots_held.c */
+/* Takes the outcome if it may be an interruption, and is not to be judged now. */
+bool held_take(struct slots *s, const struct outcome *outcome, uint64_t now_ns);
+bool held_has(const struct slots *s, unsigned slot, uint64_t seq);
+void held_put_off(struct slots *s, uint64_t late_ns, uint64_t now_ns); /* the turn is late */
+/* Judges what has been held for long enough; in a worker that is told to leave, all: it was interrupted. */
+void held_turn(struct slots *s, uint64_t now_ns);
+uint64_t held_deadline(const struct slots *s);
+void held_free(struct slots *s);
 
 /* slots_leave.c */
 void leave_exit(struct slots *s, int status, const struct why *why);

@@ -49,12 +49,19 @@ void work_start(struct slots *s, uint64_t now_ns)
     }
 }
 
+void work_cancel(struct slots *s, unsigned slot, uint64_t seq)
+{
+    if (!held_has(s, slot,
+                  seq)) /* else its end is known, and the turn looks whether it is wanted */
+        actions_cancel(&s->actions, slot, seq);
+}
+
 void work_cancel_range(struct slots *s, uint64_t first, uint64_t last)
 {
     uint64_t seq;
     for (unsigned slot = 0; (seq = running_wanted(&s->running, first, last, &slot)) != 0;) {
         running_unwant(&s->running, seq, NULL, &slot);
-        actions_cancel(&s->actions, slot, seq);
+        work_cancel(s, slot, seq);
     }
     if (s->backlog.tasks)
         backlog_remove(&s->backlog, first, last, NULL);
@@ -67,6 +74,7 @@ void work_forget(struct slots *s)
     large_free(&s->large);
     seqset_clear(&s->report.finished);
     seqset_clear(&s->report.returned);
+    seqset_clear(&s->report.interrupted);
     s->report.failed.count = 0;
     s->report.not_ok = 0;
 }
@@ -81,8 +89,7 @@ static void settle_account(struct slots *s, unsigned slot, uint64_t now_ns)
                      now_ns - account->started_ns, now_ns);
 }
 
-/* A task has left its slot. */
-static void end_task(struct slots *s, unsigned slot, uint64_t seq, uint64_t now_ns)
+void work_end_task(struct slots *s, unsigned slot, uint64_t seq, uint64_t now_ns)
 {
     if (running_end(&s->running, slot, seq, now_ns))
         settle_account(s, slot, now_ns);
@@ -135,23 +142,28 @@ static void take_result(struct slots *s, struct result *r, const struct outcome 
         kept_close(&s->kept, &s->report.finished, &s->report.not_ok);
 }
 
-static bool has_final(const struct slots *s, uint64_t first, uint64_t last)
+bool work_has_final(const struct slots *s, uint64_t first, uint64_t last)
 {
     return kept_has(&s->kept, first, last) ||
            (s->large.count && seqset_count_in(&s->large.tasks, first, last));
 }
 
-void slots_finished(struct slots *s, const struct outcome *outcome, uint64_t now_ns)
+void work_discard(const struct outcome *outcome)
+{
+    output_discard(&outcome->out);
+    output_discard(&outcome->err);
+}
+
+void work_finish(struct slots *s, const struct outcome *outcome, uint64_t now_ns)
 {
     struct backlog_run task;
     bool wanted = false;
     bool found = running_find(&s->running, outcome->slot, outcome->seq, &task, &wanted);
-    if (wanted && !s->gone && !has_final(s, outcome->seq, outcome->seq)) {
+    if (wanted && !s->gone && !work_has_final(s, outcome->seq, outcome->seq)) {
         struct result r = result_of(s, &task, outcome);
         take_result(s, &r, outcome, &task);
     } else {
-        output_discard(&outcome->out);
-        output_discard(&outcome->err);
+        work_discard(outcome);
         if (wanted) /* it ran twice here: the first result counts */
             seqset_add(&s->report.finished, outcome->seq, outcome->seq);
     }
@@ -159,7 +171,13 @@ void slots_finished(struct slots *s, const struct outcome *outcome, uint64_t now
         return;
     s->running.slots[outcome->slot].duration_ns += outcome->duration_ns;
     s->running.slots[outcome->slot].finished++;
-    end_task(s, outcome->slot, outcome->seq, now_ns);
+    work_end_task(s, outcome->slot, outcome->seq, now_ns);
+}
+
+void slots_finished(struct slots *s, const struct outcome *outcome, uint64_t now_ns)
+{
+    if (!held_take(s, outcome, now_ns))
+        work_finish(s, outcome, now_ns);
 }
 
 /* The records can be sent as they are. */
@@ -167,7 +185,7 @@ static bool run_fits(const struct slots *s, const struct outcome_run *run)
 {
     return run->final && !s->gone && !(s->outlet.wants & ~(run->wants | WANT_COMMAND)) &&
            running_are_next(&s->running, run->slot, run->first, run->count) &&
-           !has_final(s, run->first, run->first + run->count - 1);
+           !work_has_final(s, run->first, run->first + run->count - 1);
 }
 
 static void finish_one_by_one(struct slots *s, struct outcome_run run, uint64_t now_ns)
@@ -236,8 +254,13 @@ void slots_returned(struct slots *s, unsigned slot, uint64_t first, uint32_t cou
             continue;
         if (wanted && !may_start(s))
             seqset_add(&s->report.returned, seq, seq);
-        end_task(s, slot, seq, now_ns);
+        work_end_task(s, slot, seq, now_ns);
     }
+}
+
+void work_interrupted(struct slots *s, uint64_t seq)
+{
+    seqset_add(&s->report.interrupted, seq, seq);
 }
 
 void slots_cancelled(struct slots *s, unsigned slot, uint64_t seq, uint64_t now_ns)
@@ -246,27 +269,37 @@ void slots_cancelled(struct slots *s, unsigned slot, uint64_t seq, uint64_t now_
     bool wanted;
     if (!running_find(&s->running, slot, seq, &task, &wanted))
         return;
-    if (wanted) /* by nobody's wish: somebody else may run it */
-        seqset_add(&s->report.returned, seq, seq);
-    end_task(s, slot, seq, now_ns);
+    if (wanted) /* it had to go for --grace: somebody else may run it */
+        work_interrupted(s, seq);
+    work_end_task(s, slot, seq, now_ns);
 }
 
 /* ---- reports ---- */
 
-static void say_returned(struct slots *s, enum returned_reason reason)
+static void say_returned(struct slots *s, struct seqset *tasks, enum returned_reason reason)
 {
-    struct returned m = {.tasks = s->report.returned, .reason = reason};
+    struct returned m = {.tasks = *tasks, .reason = reason};
     struct buf message = say_begin(s, KIND_RETURNED);
     returned_put(&message, &m);
     say(s, &message);
-    seqset_clear(&s->report.returned);
+    seqset_clear(tasks);
+}
+
+void work_say_interrupted(struct slots *s)
+{
+    if (seqset_empty(&s->report.interrupted))
+        return;
+    if (slots_link_in_session(s))
+        say_returned(s, &s->report.interrupted, RETURNED_INTERRUPTED);
+    else
+        seqset_clear(&s->report.interrupted);
 }
 
 void work_return(struct slots *s, uint64_t max, enum returned_reason reason)
 {
     backlog_give_back(&s->backlog, max, &s->report.returned);
     if (slots_link_in_session(s))
-        say_returned(s, reason);
+        say_returned(s, &s->report.returned, reason);
     else
         seqset_clear(&s->report.returned); /* the next JOIN does not name them */
 }
@@ -294,18 +327,23 @@ static void say_failed(struct slots *s)
     s->report.failed.count = 0;
 }
 
+static bool gives_back(const struct report *r)
+{
+    return !seqset_empty(&r->returned) || !seqset_empty(&r->interrupted);
+}
+
 static bool has_news(const struct slots *s)
 {
     const struct report *r = &s->report;
     return slots_link_in_session(s) && (s->kept.open.results || !seqset_empty(&r->finished) ||
-                                        r->failed.count || !seqset_empty(&r->returned));
+                                        r->failed.count || gives_back(r));
 }
 
 static uint64_t report_due_ns(const struct slots *s)
 {
     const struct report *r = &s->report;
     uint64_t due_ns = r->flushed_ns + FLUSH_NS, idle_due_ns = r->idle_ns;
-    if (idle_due_ns != NEVER && !r->failed.count && seqset_empty(&r->returned))
+    if (idle_due_ns != NEVER && !r->failed.count && !gives_back(r))
         idle_due_ns += IDLE_FLUSH_NS;
     return idle_due_ns < due_ns ? idle_due_ns : due_ns;
 }
@@ -327,7 +365,8 @@ bool work_report(struct slots *s, uint64_t now_ns)
         if (r->failed.count)
             say_failed(s);
         if (!seqset_empty(&r->returned))
-            say_returned(s, work_return_reason(s));
+            say_returned(s, &r->returned, work_return_reason(s));
+        work_say_interrupted(s);
         r->flushed_ns = now_ns;
     }
     outlet_send(s, now_ns);

@@ -62,7 +62,7 @@ struct worker {
     char host[256];
     char name[300];
     uint64_t now_ns;
-    unsigned signals_seen; /* TERM and INT */
+    struct requests requests;
     bool over;
     int status;
 };
@@ -129,13 +129,15 @@ static bool anything_runs(const struct worker *w)
 static void take_signals(struct worker *w)
 {
     for (int number; (number = signals_next(&w->signals)) != 0;) {
+        enum request request = requests_take(&w->requests, number, w->now_ns);
         if (number == SIGCHLD) {
             reap(w);
-        } else if (number == SIGNAL_END_NOW || (number != SIGHUP && w->signals_seen++)) {
+        } else if (request == REQUEST_END) {
             slots_abort(w->slots, w->now_ns);
-        } else if (number != SIGHUP) {
+        } else if (request == REQUEST_LEAVE) {
             if (anything_runs(w) && !w->options->parent)
-                log_line("leaving when what runs is done; a second signal kills it");
+                log_line("leaving when what runs is done; a second TERM or INT, a second later or "
+                         "more, kills it");
             slots_drain(w->slots, w->now_ns);
         }
     }
@@ -261,6 +263,9 @@ static void do_action(struct worker *w, struct slots_action *action)
         break;
     case SLOTS_SAY:
         log_line("%s", action->why.text);
+        break;
+    case SLOTS_HURRY:
+        w->executor->class->hurry(w->executor);
         break;
     case SLOTS_EXIT:
         if (action->why.text[0])
@@ -403,6 +408,7 @@ static void make_slots(struct worker *w, unsigned slots)
                                     .tmpdir = o->tmpdir,
                                     .give_up_ns = o->give_up_ns,
                                     .supervised = o->parent,
+                                    .grace_ns = o->grace_ns ? o->grace_ns : 1, /* 0: at once */
                                     .stay = o->stay,
                                     .lanes = o->lanes,
                                     .results = o->results,

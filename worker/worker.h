@@ -21,6 +21,7 @@ struct worker_options {
     uint64_t linger_ns;
     uint64_t output_max_bytes;
     uint64_t give_up_ns;
+    uint64_t grace_ns; /* --grace; NEVER: it waits for what runs */
     const char *tmpdir;
     int ready_fd;    /* told that its executor is there; -1: nobody wants to know */
     uint64_t parent; /* the process with which it is to end; 0: it lives for itself */

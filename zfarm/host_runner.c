@@ -120,7 +120,7 @@ static void put_look(struct runner *r, struct buf *script)
 static void heed_signals(struct runner *r, uint64_t now_ns)
 {
     for (int number; (number = signals_next(&r->signals)) != 0;) {
-        if (number == SIGHUP || number == SIGCHLD)
+        if (number == SIGHUP || number == SIGXCPU || number == SIGCHLD)
             continue;
         bool drain = number == SIGTERM && r->interrupts++ == 0;
         if (drain && ssh_tell(&r->ssh, "drain\n"))

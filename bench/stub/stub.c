@@ -175,6 +175,7 @@ static void do_action(struct stub *stub, struct member *m, struct slots_action *
         m->todo = action->assignment; /* answered in the same turn, before the core's next */
         break;
     case SLOTS_CANCEL: /* what is answered at once cannot be cancelled */
+    case SLOTS_HURRY:
         break;
     case SLOTS_SAY:
         log_line("%s: %s", m->name, action->why.text);

@@ -111,6 +111,7 @@ static void act(struct run *run, struct slots_action *a)
         cancel(run, a);
         break;
     case SLOTS_SAY:
+    case SLOTS_HURRY:
         break;
     case SLOTS_EXIT:
         run->gone = true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "tests/sim/fake_executor.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -84,7 +85,7 @@ static void end_running(void *context, uint64_t serial)
                                     .end = s->end,
                                     .last = s->assignment.last,
                                     .duration_ns = sim->now_ns - s->since_ns});
-    if (s->end == RUN_KILLS_SLOT && left) {
+    if ((s->end == RUN_KILLS_SLOT || s->end == RUN_INTERRUPTED) && left) {
         s->at = s->assignment.count;
         note_done(e, (struct fake_done){
                          .kind = DONE_RETURNED, .slot = slot, .seq = seq + 1, .count = left});
@@ -222,6 +223,38 @@ void fake_cancel(struct fake_executor *e, unsigned slot, uint64_t seq)
     slots_cancelled(*e->core, slot, seq, sim->now_ns);
 }
 
+void fake_interrupt(struct fake_executor *e)
+{
+    struct sim *sim = e->node->sim;
+    for (unsigned i = 0; i < e->slot_count; i++) {
+        struct fake_slot *s = &e->slots[i];
+        if (!s->busy || s->at >= s->assignment.count || s->killed)
+            continue;
+        sim_trace(sim, e->node, "interrupts task %llu", (unsigned long long)running(s));
+        s->end = RUN_INTERRUPTED;
+        s->serial = ++e->last_serial;
+        sim_at(sim, rng_below(&sim->fate, FAKE_INTERRUPT_NS), end_running, e, s->serial);
+    }
+}
+
+/* How the process ended that the task had. */
+static void set_end(struct sim *sim, enum run_end end, struct outcome *outcome)
+{
+    static const unsigned signals[] = {SIGTERM, SIGINT, SIGHUP, SIGXCPU, SIGKILL};
+    outcome->own_end = true;
+    outcome->status = end == RUN_GOOD  ? RESULT_OK
+                      : end == RUN_BAD ? RESULT_EXITED
+                                       : RESULT_SIGNALED;
+    outcome->code = end == RUN_GOOD ? 0 : end == RUN_BAD ? 9 : SIGSEGV;
+    if (end != RUN_INTERRUPTED)
+        return;
+    outcome->code = signals[rng_below(&sim->fate, sizeof signals / sizeof *signals)];
+    if (rng_chance(&sim->fate, 30)) { /* it handled that, and says so as shells do */
+        outcome->status = RESULT_EXITED;
+        outcome->code += 128;
+    }
+}
+
 static void tell_finished(struct fake_executor *e, const struct fake_done *done)
 {
     struct sim *sim = e->node->sim;
@@ -230,13 +263,10 @@ static void tell_finished(struct fake_executor *e, const struct fake_done *done)
     record_output(&out, done->seq, task->out_size);
     struct outcome outcome = {.slot = done->slot,
                               .seq = done->seq,
-                              .status = done->end == RUN_GOOD  ? RESULT_OK
-                                        : done->end == RUN_BAD ? RESULT_EXITED
-                                                               : RESULT_SIGNALED,
-                              .code = done->end == RUN_GOOD ? 0 : 9,
                               .duration_ns = done->duration_ns,
                               .out = {.bytes = buf_bytes(&out), .fd = -1},
                               .err = {.fd = -1}};
+    set_end(sim, done->end, &outcome);
     if (task->out_in_file) {
         outcome.out.fd = memfd_create("zfarm-sim", MFD_CLOEXEC);
         if (outcome.out.fd < 0 || write(outcome.out.fd, out.data, out.size) != (ssize_t)out.size)
@@ -258,7 +288,7 @@ static bool fits_run(const struct fake_executor *e, const struct outcome_run *ru
                      const struct fake_done *done)
 {
     const struct plan_task *task = task_of(e, done->seq);
-    return done->kind == DONE_FINISHED && !task->out_in_file &&
+    return done->kind == DONE_FINISHED && done->end != RUN_INTERRUPTED && !task->out_in_file &&
            task->out_size < RESULT_INLINE_MAX / 2 &&
            (!run->count || (run->slot == done->slot && run->first + run->count == done->seq &&
                             run->final == (done->end == RUN_GOOD || done->last)));

@@ -45,6 +45,9 @@ void fake_init(struct fake_executor *e, struct node *node, struct slots **core, 
 void fake_free(struct fake_executor *e);
 void fake_start(struct fake_executor *e, const struct assignment *assignment);
 void fake_cancel(struct fake_executor *e, unsigned slot, uint64_t seq);
+/* What runs is ended by a signal that is none of the worker's, each task within that time. */
+#define FAKE_INTERRUPT_NS (200 * NS_PER_MS)
+void fake_interrupt(struct fake_executor *e);
 void fake_turn(struct fake_executor *e); /* tells the core */
 /* It runs a task that must run alone, so that its other slots idle by right. */
 bool fake_runs_alone(const struct fake_executor *e);

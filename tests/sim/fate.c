@@ -20,6 +20,7 @@ enum fault {
     FAULT_DARK_SINK,
     FAULT_DARK_VENTILATOR,
     FAULT_DRAIN,
+    FAULT_PREEMPT, /* of a worker and its tasks, together */
     FAULT_ABORT,
     FAULT_BREAK,
     FAULT_JOIN,
@@ -110,6 +111,15 @@ static void exodus(struct sim *sim)
     struct node *fresh = sim_add_worker(sim, (unsigned)rng_between(&sim->fate, 1, 3));
     if (fresh)
         sim_at(sim, some_ms(sim, 0, 5000), restart, fresh, 0);
+}
+
+/* Another one comes for it, as a scheduler sees to. */
+static void preempt(struct sim *sim, struct node *worker)
+{
+    worker_node_preempt(worker);
+    struct node *fresh = sim_add_worker(sim, (unsigned)rng_between(&sim->fate, 1, 3));
+    if (fresh)
+        sim_at(sim, some_ms(sim, 0, 3000), restart, fresh, 0);
 }
 
 static void add_worker(struct sim *sim)
@@ -205,6 +215,7 @@ static const char *const names[FAULTS] = {
     [FAULT_DARK_SINK] = "dark-sink",
     [FAULT_DARK_VENTILATOR] = "dark-ventilator",
     [FAULT_DRAIN] = "drain",
+    [FAULT_PREEMPT] = "preempt",
     [FAULT_ABORT] = "abort",
     [FAULT_BREAK] = "break",
     [FAULT_JOIN] = "join",
@@ -223,7 +234,7 @@ static const enum fault choices[] = {
     FAULT_FREEZE_WORKER, FAULT_FREEZE_WORKER, FAULT_FREEZE_SINK, FAULT_FREEZE_VENTILATOR,
     FAULT_DARK_WORKER,   FAULT_DARK_SINK,     FAULT_DRAIN,       FAULT_DARK_VENTILATOR,
     FAULT_ABORT,         FAULT_BREAK,         FAULT_NO_RESULTS,  FAULT_JOIN,
-    FAULT_EXODUS,        FAULT_SLOW,
+    FAULT_EXODUS,        FAULT_SLOW,          FAULT_PREEMPT,     FAULT_PREEMPT,
 };
 
 static enum fault choose(struct sim *sim)
@@ -245,6 +256,8 @@ static void process_fault(struct sim *sim, enum fault fault, struct node *worker
         node_freeze(sim->sink, some_ms(sim, 500, 7000));
     else if (fault == FAULT_DRAIN)
         worker_node_drain(worker);
+    else if (fault == FAULT_PREEMPT)
+        preempt(sim, worker);
     else if (fault == FAULT_ABORT)
         worker_node_abort(worker);
     else if (fault == FAULT_BREAK)

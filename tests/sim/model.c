@@ -7,7 +7,7 @@
 
 #include "common/xalloc.h"
 
-enum { LOSSES_MAX = 3 };
+enum { LOSSES_MAX = 3, INTERRUPTIONS_MAX = 20 };
 
 void model_init(struct model *model, const struct plan *plan)
 {
@@ -68,6 +68,7 @@ void model_end_run(struct model *model, uint64_t seq, enum run_end end)
     t->good_runs += end == RUN_GOOD;
     t->bad_runs += end == RUN_BAD || end == RUN_KILLS_SLOT;
     t->kills += end == RUN_KILLS_WORKER;
+    t->interrupted += end == RUN_INTERRUPTED;
 }
 
 void model_kill_run(struct model *model, uint64_t seq)
@@ -124,7 +125,7 @@ static const char *check_status(struct model *model, const struct result *r)
             return wrong(model, "task %llu never ran well and is ok", seq);
         return NULL;
     case RESULT_LOST:
-        if (t->deaths < LOSSES_MAX)
+        if (t->deaths < LOSSES_MAX && t->interrupted < INTERRUPTIONS_MAX)
             return wrong(model, "task %llu is lost after %u deaths of workers", seq, t->deaths);
         return NULL;
     default:

@@ -15,8 +15,9 @@ struct truth {
     unsigned running;   /* now */
     unsigned good_runs; /* that ended so, as the executor saw it */
     unsigned bad_runs;
-    unsigned kills;  /* of workers by this task */
-    unsigned deaths; /* of workers that had it */
+    unsigned kills;       /* of workers by this task */
+    unsigned deaths;      /* of workers that had it */
+    unsigned interrupted; /* runs, by whoever preempted the worker: no failure, and no death */
     unsigned finals;
     enum result_status status; /* of the final result */
 };
@@ -36,7 +37,7 @@ void model_init(struct model *model, const struct plan *plan);
 void model_free(struct model *model);
 
 /* How the run that begins now ends. */
-enum run_end { RUN_GOOD, RUN_BAD, RUN_KILLS_SLOT, RUN_KILLS_WORKER };
+enum run_end { RUN_GOOD, RUN_BAD, RUN_KILLS_SLOT, RUN_KILLS_WORKER, RUN_INTERRUPTED };
 enum run_end model_begin_run(struct model *model, uint64_t seq);
 void model_end_run(struct model *model, uint64_t seq, enum run_end end);
 void model_kill_run(struct model *model, uint64_t seq); /* instead: it was cancelled */

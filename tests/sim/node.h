@@ -75,6 +75,7 @@ void sink_node_free_disk(struct node *node);
 /* The power was lost: with it, of what was committed since it was started, the last `count` results. */
 void sink_node_forget(struct node *node, size_t count);
 void worker_node_drain(struct node *node);
+void worker_node_preempt(struct node *node);
 void worker_node_abort(struct node *node); /* and kill what runs */
 void worker_node_break(struct node *node); /* its executor cannot start anything any more */
 /* What it runs when it is killed must be suspected. */

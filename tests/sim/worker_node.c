@@ -26,6 +26,7 @@ struct worker_node {
     struct seqset had;
     uint64_t asked_session; /* in which it last asked for so many tasks */
     uint64_t asked_tasks;
+    bool is_asked_to_leave; /* by a signal that waits for its turn */
 };
 
 static struct worker_node *of(struct node *node)
@@ -43,6 +44,7 @@ static void start(struct node *node)
     struct worker_node *w = of(node);
     struct sim *sim = node->sim;
     seqset_clear(&w->had);
+    w->is_asked_to_leave = false;
     struct slots_options options = {.slots = w->slots,
                                     .batch_max = sim->plan.batch_max,
                                     .peer = {.instance = node->life,
@@ -85,6 +87,26 @@ void worker_node_drain(struct node *node)
     sim_trace(node->sim, node, "is asked to leave");
     slots_drain(of(node)->core, node->sim->now_ns);
     node_wake(node, node->sim->now_ns);
+}
+
+static void ask_to_leave(void *context, uint64_t life)
+{
+    struct node *node = context;
+    if (node->life != life || !node->up)
+        return;
+    of(node)->is_asked_to_leave = true;
+    node_wake(node, node->sim->now_ns);
+}
+
+/* Whoever owns its machine signals the worker and all that runs there: who notices first is chance. */
+void worker_node_preempt(struct node *node)
+{
+    struct sim *sim = node->sim;
+    if (!node->up)
+        return;
+    sim_trace(sim, node, "is preempted");
+    fake_interrupt(&of(node)->executor);
+    sim_at(sim, rng_below(&sim->fate, FAKE_INTERRUPT_NS), ask_to_leave, node, node->life);
 }
 
 void worker_node_abort(struct node *node)
@@ -242,6 +264,8 @@ static void do_action(struct worker_node *w, struct slots_action *action)
     case SLOTS_SAY:
         sim_trace(sim, node, "says: %s", action->why.text);
         break;
+    case SLOTS_HURRY: /* what is killed here ends by itself */
+        break;
     case SLOTS_EXIT:
         if (action->why.text[0])
             sim_trace(sim, node, "says: %s", action->why.text);
@@ -254,8 +278,14 @@ static void do_action(struct worker_node *w, struct slots_action *action)
 static void turn(struct node *node)
 {
     struct worker_node *w = of(node);
+    bool asked_first = rng_chance(&node->sim->fate, 50);
     take_news(w);
+    if (w->is_asked_to_leave && asked_first)
+        worker_node_drain(node);
     fake_turn(&w->executor);
+    if (w->is_asked_to_leave && !asked_first)
+        worker_node_drain(node);
+    w->is_asked_to_leave = false;
     slots_results_pending(w->core, w->outbox_bytes);
     slots_turn(w->core, node->sim->now_ns);
     struct slots_action action;

@@ -80,7 +80,7 @@ static void say_failed(struct rig *r, struct bytes body)
 
 static void say_returned(struct rig *r, struct bytes body)
 {
-    static const char *const reasons[] = {"recall", "leaving", "not-started"};
+    static const char *const reasons[] = {"recall", "leaving", "not-started", "interrupted"};
     struct returned m = {0};
     cr_assert_eq(returned_take(body, &m), ERR_NONE);
     buf_put_text(&r->said, "RETURNED ");
@@ -202,6 +202,9 @@ static void say_action(struct rig *r, struct slots_action *action)
     case SLOTS_SAY:
         buf_printf(&r->said, "SAY");
         r->why = action->why;
+        break;
+    case SLOTS_HURRY:
+        buf_put_text(&r->said, "HURRY");
         break;
     case SLOTS_EXIT:
         buf_printf(&r->said, "EXIT %d", action->status);

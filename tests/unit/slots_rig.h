@@ -70,6 +70,9 @@ void x_ends(struct rig *r, unsigned slot, uint64_t seq, enum result_status statu
 void x_run_ends(struct rig *r, unsigned slot, uint64_t first, uint32_t count, uint32_t failed,
                 uint64_t wants);
 void x_ok(struct rig *r, unsigned slot, uint64_t seq);
+/* It was ended by a signal, or (`status` above 128) handled it and said so. */
+void x_signaled(struct rig *r, unsigned slot, uint64_t seq, unsigned number);
+void x_exits(struct rig *r, unsigned slot, uint64_t seq, unsigned status);
 void x_fails(struct rig *r, unsigned slot, uint64_t seq);
 
 #endif

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "tests/unit/slots_rig.h"
 
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/xalloc.h"
+
 /* Whom the worker's core talks to, as its tests play them. */
 
 /* ---- the ventilator ---- */
@@ -169,6 +174,32 @@ void x_run_ends(struct rig *r, unsigned slot, uint64_t first, uint32_t count, ui
 void x_ok(struct rig *r, unsigned slot, uint64_t seq)
 {
     x_ends(r, slot, seq, RESULT_OK, "out");
+}
+
+static void ends_itself(struct rig *r, unsigned slot, uint64_t seq, enum result_status status,
+                        unsigned code)
+{
+    char *output = xstrdup("written before"); /* valid during the call, and not longer */
+    struct outcome outcome = {.slot = slot,
+                              .seq = seq,
+                              .status = status,
+                              .code = code,
+                              .own_end = true,
+                              .out = {.bytes = bytes_of(output), .fd = -1},
+                              .err = {.fd = -1}};
+    slots_finished(r->s, &outcome, r->now_ns);
+    memset(output, 0, strlen(output));
+    free(output);
+}
+
+void x_signaled(struct rig *r, unsigned slot, uint64_t seq, unsigned number)
+{
+    ends_itself(r, slot, seq, RESULT_SIGNALED, number);
+}
+
+void x_exits(struct rig *r, unsigned slot, uint64_t seq, unsigned status)
+{
+    ends_itself(r, slot, seq, RESULT_EXITED, status);
 }
 
 void x_fails(struct rig *r, unsigned slot, uint64_t seq)

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
+#include <stdio.h>
+
 #include "farm_fixture.h"
 
 /* The three budgets: failed tries, losses, and what was only given back. */
@@ -84,9 +86,13 @@ Test(dispatcher_loss, after_three_losses_and_the_limit_the_sink_gets_a_verdict_u
     farm_pass(&f, 2900);
     farm_expect(&f, f.sink, "");
     farm_pass(&f, 200);
-    farm_expect(&f, f.sink, "VERDICT 1 lost (worker@here, worker@here, worker@here)");
+    farm_expect(
+        &f, f.sink,
+        "VERDICT 1 lost (workers that died with it: worker@here, worker@here, worker@here)");
     farm_pass(&f, 1000);
-    farm_expect(&f, f.sink, "VERDICT 1 lost (worker@here, worker@here, worker@here)");
+    farm_expect(
+        &f, f.sink,
+        "VERDICT 1 lost (workers that died with it: worker@here, worker@here, worker@here)");
     sink_note(&f, "1");
     farm_pass(&f, 3000);
     farm_expect(&f, f.sink, "");
@@ -107,7 +113,9 @@ Test(dispatcher_loss, a_verdict_is_given_again_to_a_new_sink)
     sink_join(&f, sink_connect(&f, 501), JOB, 0, "");
     farm_expect(&f, f.sink, "WELCOME epoch=2");
     sink_note(&f, "");
-    farm_expect(&f, f.sink, "VERDICT 1 lost (worker@here, worker@here, worker@here)");
+    farm_expect(
+        &f, f.sink,
+        "VERDICT 1 lost (workers that died with it: worker@here, worker@here, worker@here)");
     farm_end(&f);
 }
 
@@ -317,5 +325,52 @@ Test(dispatcher_loss, a_task_without_a_last_try_left_is_handed_out_once_more)
     worker_failed(&f, b, 1, 2);
     worker_credit(&f, b, 1, 1000, 1);
     farm_expect(&f, b, "TASKS 2: 1#3 try3 last");
+    farm_end(&f);
+}
+
+/* A worker takes the task and is preempted with it. */
+static struct farm_peer *leave_with(struct farm *f, const char *words)
+{
+    struct farm_peer *w = worker_up(f, 1, 1);
+    farm_expect(f, w, words);
+    worker_returned(f, w, "1", RETURNED_INTERRUPTED);
+    return w;
+}
+
+static void bid_farewell(struct farm *f, struct farm_peer *w)
+{
+    worker_says(f, w, KIND_BYE);
+    worker_dies(f, w);
+    w->instance = 0;
+}
+
+Test(dispatcher_loss, what_was_interrupted_is_handed_out_again_and_charged_nothing)
+{
+    struct farm f = {.input = 1};
+    farm_begin(&f, 1);
+    bid_farewell(&f, leave_with(&f, "TASKS 1: 1#1 last"));
+    bid_farewell(&f, leave_with(&f, "TASKS 1: 1#2 last"));
+    bid_farewell(&f, leave_with(&f, "TASKS 1: 1#3 last"));
+    bid_farewell(&f, leave_with(&f, "TASKS 1: 1#4 last alone"));
+    farm_end(&f);
+}
+
+Test(dispatcher_loss, a_task_that_takes_its_workers_with_it_for_ever_is_lost_the_twentieth_time)
+{
+    struct farm f = {.input = 1};
+    char words[64];
+    farm_begin(&f, 1);
+    for (int i = 1; i <= 20; i++) {
+        snprintf(words, sizeof words, "TASKS 1: 1#%d last%s", i, i > 3 ? " alone" : "");
+        bid_farewell(&f, leave_with(&f, words));
+    }
+    struct farm_peer *w = worker_up(&f, 1, 1);
+    farm_turn(&f);
+    buf_clear(&f.sink->heard);
+    farm_pass(&f, 1100);
+    farm_expect(&f, f.sink,
+                "VERDICT 1 lost (it was interrupted each time by a signal that made its worker "
+                "leave, 20 times, last on worker@here: it may send them itself)");
+    farm_expect(&f, w, "");
     farm_end(&f);
 }

@@ -22,6 +22,8 @@ Test(signals, come_as_data_one_by_one)
     int both = signals_next(&signals) + signals_next(&signals);
     cr_assert_eq(both, SIGINT + SIGHUP);
     cr_assert_eq(signals_next(&signals), 0);
+    kill(getpid(), SIGXCPU);
+    cr_assert_eq(signals_next(&signals), SIGXCPU);
     signals_close(&signals);
 }
 
@@ -100,4 +102,39 @@ Test(signals, a_parent_that_is_gone_already_is_noticed)
     signals_open(&signals, getppid() + 1, NULL);
     cr_assert_eq(signals_next(&signals), SIGNAL_END_NOW);
     signals_close(&signals);
+}
+
+static const int leaving[] = {SIGTERM, SIGINT, SIGHUP, SIGXCPU};
+enum { LEAVING = sizeof leaving / sizeof *leaving };
+
+Test(signals, each_that_a_batch_system_sends_asks_to_leave_and_once)
+{
+    for (size_t i = 0; i < LEAVING; i++) {
+        struct requests requests = {0};
+        cr_assert_eq(requests_take(&requests, SIGCHLD, 1), REQUEST_NONE);
+        cr_assert_eq(requests_take(&requests, leaving[i], 1), REQUEST_LEAVE);
+        for (size_t k = 0; k < LEAVING; k++)
+            cr_assert_eq(requests_take(&requests, leaving[k], 1 + k), REQUEST_NONE);
+        cr_assert_eq(requests_take(&requests, SIGNAL_END_NOW, 2), REQUEST_END);
+    }
+}
+
+Test(signals, only_a_second_term_or_int_a_second_later_asks_to_end_at_once)
+{
+    struct requests requests = {0};
+    cr_assert_eq(requests_take(&requests, SIGTERM, 5), REQUEST_LEAVE);
+    cr_assert_eq(requests_take(&requests, SIGINT, 5 + REQUEST_AGAIN_NS - 1), REQUEST_NONE);
+    for (uint64_t second = 1; second < 10; second++) {
+        cr_assert_eq(requests_take(&requests, SIGXCPU, second * REQUEST_AGAIN_NS), REQUEST_NONE);
+        cr_assert_eq(requests_take(&requests, SIGHUP, second * REQUEST_AGAIN_NS), REQUEST_NONE);
+    }
+    cr_assert_eq(requests_take(&requests, SIGINT, 5 + REQUEST_AGAIN_NS), REQUEST_END);
+}
+
+Test(signals, a_hangup_does_not_count_as_the_first_term)
+{
+    struct requests requests = {0};
+    cr_assert_eq(requests_take(&requests, SIGHUP, 5), REQUEST_LEAVE);
+    cr_assert_eq(requests_take(&requests, SIGTERM, 5 + 2 * REQUEST_AGAIN_NS), REQUEST_NONE);
+    cr_assert_eq(requests_take(&requests, SIGTERM, 5 + 3 * REQUEST_AGAIN_NS), REQUEST_END);
 }
