@@ -373,7 +373,8 @@ enum again_reason {
     AGAIN_UNKNOWN_SESSION = 1,
     AGAIN_OTHER_INCARNATION = 2, /* it was of another life of the ventilator */
     AGAIN_OTHER_JOB = 3,
-    AGAIN_UNANSWERED = 6 /* it did not answer RECALL */
+    AGAIN_UNANSWERED = 6, /* it did not answer RECALL */
+    AGAIN_NO_RESULTS = 7  /* results of what it reported as finished did not come */
 };
 
 /* Join again: what came was of a session that is not known. */

@@ -279,7 +279,8 @@ void collector_turn(struct collector *c, uint64_t now_ns)
         turn_membership(c, now_ns);
     if (!c->gone && c->halting.fired.when && !c->halt_told && c->membership.state == JOINED)
         collector_say_halt(c);
-    if (!c->gone && collector_has_news(c) && now_ns >= c->noted_ns + note_interval_ns)
+    bool has_news = collector_has_news(c) && now_ns >= c->noted_ns + note_interval_ns;
+    if (!c->gone && (has_news || now_ns >= collector_origins_due(c)))
         collector_say_stored(c, now_ns);
     update_counts(c);
     c->due_ns = collector_deadline(c);
@@ -299,7 +300,7 @@ uint64_t collector_deadline(const struct collector *c)
         deadline = earlier(deadline, c->noted_ns + note_interval_ns);
     if (c->intake.stalled_count)
         deadline = earlier(deadline, c->retried_ns + retry_interval_ns);
-    return deadline;
+    return earlier(deadline, collector_origins_due(c));
 }
 
 bool collector_next_action(struct collector *c, struct collector_action *action)

@@ -151,6 +151,31 @@ static void collect_gaps(struct collector *c, struct stored_note *note)
         note->gaps[note->gap_count++] = gap;
 }
 
+static void collect_origins(struct collector *c, struct stored_note *note)
+{
+    enum { ORIGIN_RANGES_MAX = 20000 };
+    struct senders *senders = &c->intake.senders;
+    size_t at = 0, ranges = ORIGIN_RANGES_MAX;
+    struct session_tasks origin;
+    if (!senders->has_origins)
+        return;
+    note->origins = xcalloc(senders->count, sizeof *note->origins);
+    while (senders_take_origin(senders, c->membership.incarnation, &at, &ranges, &origin))
+        note->origins[note->origin_count++] = origin;
+}
+
+static void free_origins(struct stored_note *note)
+{
+    while (note->origin_count)
+        session_tasks_free(&note->origins[--note->origin_count]);
+}
+
+uint64_t collector_origins_due(const struct collector *c)
+{
+    bool has_some = c->membership.state == JOINED && c->intake.senders.has_origins;
+    return has_some ? c->noted_ns + NS_PER_S : NEVER;
+}
+
 uint64_t collector_flags(const struct collector *c)
 {
     bool no_room = c->output == OUTPUT_NO_ROOM || c->intake.stalled_count;
@@ -162,6 +187,7 @@ void collector_say_stored(struct collector *c, uint64_t now_ns)
 {
     struct stored_note note = {.epoch = c->membership.epoch, .flags = collector_flags(c)};
     collect_gaps(c, &note);
+    collect_origins(c, &note);
     do {
         struct buf message = {0};
         take_ranges(&c->intake.news, &note.tasks);
@@ -169,6 +195,7 @@ void collector_say_stored(struct collector *c, uint64_t now_ns)
         stored_note_put(&message, &note);
         send(c, &message);
         note.gap_count = 0;
+        free_origins(&note);
     } while (!seqset_empty(&c->intake.news));
     stored_note_free(&note);
     c->flags_told = note.flags;

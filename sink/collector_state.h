@@ -60,6 +60,8 @@ void collector_say_hashes(struct collector *c, uint64_t from);
 /* What the intake has as news, and the gaps; an empty note if there is nothing. */
 void collector_say_stored(struct collector *c, uint64_t now_ns);
 bool collector_has_news(const struct collector *c);
+/* When a note is to say what was taken from whom, though nothing of it is stored; NEVER: nothing was. */
+uint64_t collector_origins_due(const struct collector *c);
 
 /* Closes the connection and makes a new one after the back-off. */
 void collector_rejoin(struct collector *c, uint64_t now_ns);

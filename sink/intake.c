@@ -82,6 +82,14 @@ static void add_finals(struct intake *in, uint64_t first, uint64_t last)
     seqset_add(&in->fresh, first, last);
 }
 
+/* From a session, and not by a verdict. */
+static void add_finals_of(struct intake *in, const struct frame_head *head, uint64_t first,
+                          uint64_t last)
+{
+    add_finals(in, first, last);
+    senders_take(&in->senders, head->incarnation, head->session, first, last);
+}
+
 static void accept_result(struct intake *in, const struct result *r)
 {
     if (r->final && r->status == RESULT_OK)
@@ -128,7 +136,8 @@ static enum error check_runs(struct bytes runs)
 
 /* A run that check_runs has seen. Most have nothing in common with what was accepted before, and
  * then their tasks are not looked up one by one. */
-static void take_run(struct intake *in, struct result_run run, struct bytes worker, bool is_new)
+static void take_run(struct intake *in, const struct frame_head *head, struct result_run run,
+                     struct bytes worker, bool is_new)
 {
     uint64_t last = run.first + run.count - 1;
     bool overlaps = in->closed || seqset_count_in(&in->accepted, run.first, last);
@@ -146,13 +155,13 @@ static void take_run(struct intake *in, struct result_run run, struct bytes work
         if (!r.final)
             continue;
         if (finals.first && finals.last + 1 != r.seq) {
-            add_finals(in, finals.first, finals.last);
+            add_finals_of(in, head, finals.first, finals.last);
             finals.first = 0;
         }
         finals = (struct range){finals.first ? finals.first : r.seq, r.seq};
     }
     if (finals.first)
-        add_finals(in, finals.first, finals.last);
+        add_finals_of(in, head, finals.first, finals.last);
 }
 
 enum error intake_results(struct intake *in, const struct frame_head *head, struct bytes body)
@@ -170,7 +179,7 @@ enum error intake_results(struct intake *in, const struct frame_head *head, stru
         senders_add_batch(&in->senders, head->incarnation, head->session, m.batch, m.floor);
     struct result_run run;
     while (runs.size && !result_run_take(&runs, &run))
-        take_run(in, run, m.worker, is_new);
+        take_run(in, head, run, m.worker, is_new);
     return ERR_NONE;
 }
 
@@ -217,8 +226,8 @@ static bool fit(const struct pieces *p, struct pieces_part *part)
     return true;
 }
 
-static enum error take_whole(struct intake *in, const struct piece *m, struct bytes record,
-                             struct block *holder)
+static enum error take_whole(struct intake *in, const struct frame_head *head,
+                             const struct piece *m, struct bytes record, struct block *holder)
 {
     struct result r = {.seq = m->seq,
                        .attempt = m->attempt,
@@ -230,11 +239,12 @@ static enum error take_whole(struct intake *in, const struct piece *m, struct by
         return error ? error : ERR_TRAILING;
     accept_result(in, &r);
     if (r.final)
-        add_finals(in, r.seq, r.seq);
+        add_finals_of(in, head, r.seq, r.seq);
     return ERR_NONE;
 }
 
-static enum error add_piece(struct intake *in, struct pieces *p, const struct piece *m)
+static enum error add_piece(struct intake *in, const struct frame_head *head, struct pieces *p,
+                            const struct piece *m)
 {
     const struct pieces_limits limits = {
         .memory_max = INTAKE_PIECES_MEMORY_MAX, .size_max = UINT64_MAX, .tmpdir = in->tmpdir};
@@ -251,7 +261,7 @@ static enum error add_piece(struct intake *in, struct pieces *p, const struct pi
     if (error || !complete)
         return error;
     struct block *holder = pieces_hold(p);
-    error = take_whole(in, m, record, holder);
+    error = take_whole(in, head, m, record, holder);
     block_release(&holder);
     pieces_drop(p);
     return error;
@@ -269,7 +279,7 @@ static enum error take_piece(struct intake *in, struct bytes message)
     if (!p)
         return ERR_NONE;
     if (!is_over(in, m.seq))
-        return add_piece(in, p, &m);
+        return add_piece(in, &head, p, &m);
     if (p->open && p->seq == m.seq)
         pieces_drop(p);
     if (m.offset + m.content.size == m.total)

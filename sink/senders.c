@@ -9,6 +9,7 @@
 static void forget(struct sender *sender)
 {
     seqset_free(&sender->seen);
+    seqset_free(&sender->origin);
     pieces_drop(&sender->pieces);
 }
 
@@ -162,6 +163,36 @@ bool senders_take_gap(struct senders *s, uint64_t incarnation, size_t *at, struc
         }
     }
     s->has_gaps = false;
+    return false;
+}
+
+void senders_take(struct senders *s, uint64_t incarnation, uint64_t session, uint64_t first,
+                  uint64_t last)
+{
+    struct sender *sender = look_up(s, incarnation, session);
+    if (sender->ended)
+        return;
+    seqset_add(&sender->origin, first, last);
+    s->has_origins = true;
+}
+
+bool senders_take_origin(struct senders *s, uint64_t incarnation, size_t *at, size_t *ranges,
+                         struct session_tasks *origin)
+{
+    while (*at < s->count) {
+        struct sender *sender = &s->items[(*at)++];
+        struct seqset tasks = sender->origin;
+        if (seqset_empty(&tasks))
+            continue;
+        sender->origin = (struct seqset){0};
+        if (sender->incarnation == incarnation && tasks.count <= *ranges) {
+            *ranges -= tasks.count;
+            *origin = (struct session_tasks){sender->session, tasks};
+            return true;
+        }
+        seqset_free(&tasks);
+    }
+    s->has_origins = false;
     return false;
 }
 

@@ -22,13 +22,14 @@ struct sender {
     uint64_t incarnation;
     uint64_t session;
     bool ended;
-    uint64_t used;      /* when it was last looked up, by the senders' own count */
-    uint64_t floor;     /* batches below it are not waited for */
-    struct seqset seen; /* batches from floor on */
-    uint64_t told;      /* missing batches up to here have been told */
-    uint64_t again;     /* the batch that came once more last: it sends again, in order */
-    bool told_again;    /* since that began, what is missing below was told again */
-    unsigned rounds;    /* so often in a row, and nothing of it came */
+    uint64_t used;        /* when it was last looked up, by the senders' own count */
+    uint64_t floor;       /* batches below it are not waited for */
+    struct seqset seen;   /* batches from floor on */
+    uint64_t told;        /* missing batches up to here have been told */
+    uint64_t again;       /* the batch that came once more last: it sends again, in order */
+    bool told_again;      /* since that began, what is missing below was told again */
+    unsigned rounds;      /* so often in a row, and nothing of it came */
+    struct seqset origin; /* tasks whose results were taken from it, and that is to be told */
     struct pieces pieces;
 };
 
@@ -38,7 +39,8 @@ struct senders {
     size_t count;
     size_t capacity;
     uint64_t uses;
-    bool has_gaps; /* some that have not been told */
+    bool has_gaps;    /* some that have not been told */
+    bool has_origins; /* likewise */
 };
 
 void senders_free(struct senders *s);
@@ -57,6 +59,13 @@ void senders_drop_before(struct senders *s, uint64_t incarnation);
 /* Takes out the next gap that was not told yet; it counts as told. `*at` is 0 before the first and
  * is moved. Returns false after the last. */
 bool senders_take_gap(struct senders *s, uint64_t incarnation, size_t *at, struct gap *gap);
+/* Final results of the tasks first..last were taken from the session. */
+void senders_take(struct senders *s, uint64_t incarnation, uint64_t session, uint64_t first,
+                  uint64_t last);
+/* Takes out what is to be told of the next session; `tasks` is empty, and the caller's then. What does not
+ * fit in `*ranges` ranges, which it counts down, is left out for good. */
+bool senders_take_origin(struct senders *s, uint64_t incarnation, size_t *at, size_t *ranges,
+                         struct session_tasks *origin);
 /* Who was told is gone: all gaps are to be told again. */
 void senders_untell(struct senders *s);
 

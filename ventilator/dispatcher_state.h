@@ -27,6 +27,7 @@
  *     sinkside.c     the sink: JOIN, STORED, verdicts, the end of the job
  *     audit.c        a job that is taken up again: its input against what is stored
  *     protests.c     messages that make no sense
+ *     promises.c     results that were not asked for, and results that do not come
  *     losses.c       workers that died, and what is charged to the tasks that they had
  *     because.c      what each unfinished task waits for; the stall line
  */
@@ -65,6 +66,7 @@ struct sinkside {
     bool wants_total; /* the input is read ahead, until the queue is full */
     bool is_unread;   /* whoever reads its output takes nothing */
     bool has_no_room; /* to write */
+    bool is_pausing;  /* takes no results, or cannot write them */
     bool is_volatile;
     uint64_t opening; /* of its store */
     uint64_t heard_at_ns;
@@ -262,7 +264,15 @@ void transfer_take_back(struct dispatcher *d, struct session *s);
 void transfer_cut(struct dispatcher *d, const struct story *story);
 void transfer_turn(struct dispatcher *d, uint64_t now_ns);
 
+/* promises.c */
+/* What the sink's note says of where results came from. To be called before what it stores is. */
+void promises_note(struct dispatcher *d, const struct stored_note *m, uint64_t now_ns);
+/* The worker is there, and whatever it had to say came before. Returns whether its session is over. */
+bool promises_heartbeat(struct dispatcher *d, struct session *s, const struct heartbeat *m,
+                        uint64_t now_ns);
+
 /* protests.c */
+enum { SENSELESS_LINES_A_MINUTE = 10 };
 /* A message of the worker makes no sense, from that octet of it on: it is told, and people are. */
 void protests_worker(struct dispatcher *d, struct session *s, unsigned kind, size_t offset,
                      enum error error);

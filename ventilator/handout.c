@@ -55,6 +55,7 @@ struct story *handout_take_back(struct dispatcher *d, struct session *s, uint64_
     struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
     story_remove_holder(story, s);
     session_forget(s, seq, seq);
+    seqset_add(&s->had, seq, seq);
     if (story->holder_count == 0)
         handout_queue(d, story);
     return story;
@@ -74,6 +75,7 @@ static void note_failed_at(struct story *story, uint64_t instance)
 void handout_failed(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns)
 {
     struct story *story = handout_take_back(d, s, seq);
+    seqset_remove(&s->had, seq, seq);              /* such a result is not final */
     if (story->holder_count == 0 || !story->hedge) /* else the other attempt of this try decides */
         story->fails++;
     note_failed_at(story, s->instance);

@@ -11,7 +11,6 @@
 
 enum {
     PROTESTS_AT_ONCE = 10, /* to one peer; then one a second */
-    SENSELESS_LINES_A_MINUTE = 10,
     ASTRAY_MAX =
         10 /* messages in a row of another session than the connection's; then it is refused */
 };

@@ -30,6 +30,7 @@ struct session *session_new(uint64_t id, uint64_t connection, const struct peer 
     s->connection = connection;
     s->half_closed_at_ns = NEVER;
     s->heard_at_ns = s->joined_at_ns = now_ns;
+    s->promise_kept_ns = now_ns;
     s->instance = peer->instance;
     s->name = to_be_shown(peer->name);
     s->host = to_be_shown(peer->host);
@@ -44,6 +45,8 @@ void session_free(struct session *s)
         block_release(&s->transfer.sent[i]);
     seqset_free(&s->out);
     seqset_free(&s->finished);
+    seqset_free(&s->taken);
+    seqset_free(&s->had);
     seqset_free(&s->release);
     buf_free(&s->cancel);
     free(s->order);
@@ -178,6 +181,7 @@ void session_forget(struct session *s, uint64_t first, uint64_t last)
 {
     seqset_remove(&s->out, first, last);
     seqset_remove(&s->finished, first, last);
+    seqset_remove(&s->taken, first, last);
     if (s->alone >= first && s->alone <= last)
         s->alone = 0;
     if (s->transfer.block && s->transfer.run.first >= first && s->transfer.run.first <= last)
@@ -238,6 +242,8 @@ void session_runs_on(struct session *s, struct session *before)
     memcpy(s->senseless_why, before->senseless_why, sizeof s->senseless_why);
     s->protests = before->protests;
     s->astray = before->astray;
+    s->strange = before->strange;
+    s->broken = before->broken;
 }
 
 struct whereabouts session_whereabouts(const struct session *s)

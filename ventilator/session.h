@@ -65,6 +65,8 @@ struct session {
     struct transfer transfer;
     struct seqset out;
     struct seqset finished;
+    struct seqset taken;  /* of `out`: the sink has taken its result */
+    struct seqset had;    /* taken back from it, and it may still have the result */
     struct stint *stints; /* what runs for more than a second, by its last heartbeat */
     size_t stint_count;
     struct seqset release; /* stored, to be passed on */
@@ -87,6 +89,9 @@ struct session {
     bool holds_fast; /* it gave nothing back when it was last asked */
     uint64_t fails_in_a_row;
 
+    uint64_t strange;         /* results of tasks that it was never handed */
+    uint64_t promise_kept_ns; /* a result of it came to the sink, or none was to */
+    unsigned broken;          /* so often in a row, none did */
     uint64_t senseless;       /* messages that made no sense */
     char senseless_why[280];  /* the last */
     struct throttle protests; /* to it */

@@ -308,6 +308,7 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
         d->sink.order_full = m.flags & STORED_ORDER_FULL;
         d->sink.is_unread = m.flags & STORED_UNREAD;
         d->sink.has_no_room = m.flags & STORED_NO_ROOM;
+        promises_note(d, &m, now_ns);
         audit_note_stored(d, &m.tasks);
         if (first)
             audit_ask_again(d);

@@ -174,9 +174,11 @@ void workers_lane_end(struct dispatcher *d, struct session *s)
     handout_note(d, s);
 }
 
-static void heartbeat(struct dispatcher *d, struct session *s, struct bytes body, uint64_t now_ns)
+/* Returns whether the session is over. */
+static bool heartbeat(struct dispatcher *d, struct session *s, struct bytes body, uint64_t now_ns)
 {
     struct heartbeat m = {0};
+    bool is_over = false;
     enum error error = heartbeat_take(body, &m);
     if (error) {
         protests_worker(d, s, KIND_HEARTBEAT, FRAME_HEAD_SIZE, error);
@@ -187,8 +189,10 @@ static void heartbeat(struct dispatcher *d, struct session *s, struct bytes body
         wire_begin(&to, KIND_HEARTBEAT, dispatcher_head(d, KIND_HEARTBEAT, s->id));
         heartbeat_put(&to, &answer);
         dispatcher_send(d, s->connection, &to);
+        is_over = promises_heartbeat(d, s, &m, now_ns);
     }
     heartbeat_free(&m);
+    return is_over;
 }
 
 static void credit(struct dispatcher *d, struct session *s, struct bytes body)
@@ -307,6 +311,7 @@ static void returned(struct dispatcher *d, struct session *s, struct bytes body,
                 give_back(d, s, seq, m.reason, now_ns);
         if (m.reason != RETURNED_INTERRUPTED)
             recall_answered(s, open.members, now_ns);
+        seqset_remove_all(&s->had, &open);
         if (m.reason == RETURNED_NOT_STARTED)
             s->leaving = true;
         if (open.members)
@@ -341,11 +346,10 @@ void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kin
 {
     s->heard_at_ns = now_ns;
     s->astray = 0;
-    if (kind == KIND_HEARTBEAT && end_unanswering(d, s, now_ns))
-        return;
-    if (kind == KIND_HEARTBEAT)
-        heartbeat(d, s, body, now_ns);
-    else if (kind == KIND_CREDIT)
+    if (kind == KIND_HEARTBEAT) {
+        if (end_unanswering(d, s, now_ns) || heartbeat(d, s, body, now_ns))
+            return;
+    } else if (kind == KIND_CREDIT)
         credit(d, s, body);
     else if (kind == KIND_CLAIM)
         claim(d, s, body);

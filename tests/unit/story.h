@@ -21,6 +21,7 @@ struct story {
     uint64_t now_ns;
     uint64_t put;        /* bytes of output: one for each result that was accepted */
     uint64_t written;    /* as told to the collector */
+    bool shows_origins;  /* of notes */
     bool holds;          /* the output takes no more */
     struct buf accepted; /* "1 2f 3h ": what accept was given */
     struct buf said;
@@ -96,7 +97,7 @@ static inline void put_join(struct buf *to, struct bytes body)
     sink_join_free(&m);
 }
 
-static inline void put_stored(struct buf *to, struct bytes body)
+static inline void put_stored(struct buf *to, struct bytes body, bool show_origins)
 {
     struct stored_note m = {0};
     cr_assert_eq(stored_note_take(body, &m), ERR_NONE);
@@ -107,6 +108,10 @@ static inline void put_stored(struct buf *to, struct bytes body)
     buf_put_text(to, m.flags & STORED_ORDER_FULL ? " full" : "");
     buf_put_text(to, m.flags & STORED_UNREAD ? " unread" : "");
     buf_put_text(to, m.flags & STORED_NO_ROOM ? " no room" : "");
+    for (size_t i = 0; show_origins && i < m.origin_count; i++) {
+        buf_printf(to, " from=%" PRIu64 ":", m.origins[i].session);
+        put_ranges(to, &m.origins[i].tasks);
+    }
     stored_note_free(&m);
 }
 
@@ -145,7 +150,7 @@ static inline void put_message(struct story *s, struct block *block)
     if (head.kind == KIND_JOIN)
         put_join(&s->said, body);
     else if (head.kind == KIND_STORED)
-        put_stored(&s->said, body);
+        put_stored(&s->said, body, s->shows_origins);
     else if (head.kind == KIND_CLOSED)
         put_closed(&s->said, body);
     else if (head.kind == KIND_HALT)

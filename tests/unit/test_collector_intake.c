@@ -422,3 +422,17 @@ Test(collector_intake, random_messages_never_break_it)
         story_end(&s);
     }
 }
+
+Test(collector_intake, a_note_says_from_which_session_results_were_taken)
+{
+    struct story s = {.shows_origins = true};
+    story_join(&s);
+    w_results(&s, 20, 1, 1, "1-3 5f 7h");
+    w_results(&s, 21, 1, 1, "1 8");
+    story_expect(&s, "STORED 1-3,5,8 from=20:1-3,5 from=21:8");
+    story_pass(&s, 2000);
+    s.holds = true;
+    w_results(&s, 20, 2, 1, "9");
+    story_expect(&s, "HEARTBEAT; STORED  from=20:9");
+    story_end(&s);
+}

@@ -254,3 +254,121 @@ Test(protests, who_answers_recall_with_nothing_has_answered)
     cr_assert_eq(dispatcher_counts(f.d).workers, 2);
     farm_end(&f);
 }
+
+/* ---- results that were not asked for, and results that do not come ---- */
+
+/* The sink says that it has taken these from the session, and what it has stored. */
+static void sink_took(struct farm *f, uint64_t session, const char *tasks, const char *stored,
+                      uint64_t flags)
+{
+    struct session_tasks origin = {session, {0}};
+    struct stored_note m = {
+        .epoch = f->epoch, .origins = &origin, .origin_count = 1, .flags = flags};
+    struct buf to = peer_message(f, f->sink, KIND_STORED);
+    ranges_of(tasks, &origin.tasks);
+    ranges_of(stored, &m.tasks);
+    stored_note_put(&to, &m);
+    peer_send(f, f->sink, &to);
+    seqset_free(&origin.tasks);
+    seqset_free(&m.tasks);
+}
+
+Test(protests, results_of_tasks_that_a_worker_was_never_handed_are_counted_and_it_is_named)
+{
+    struct farm f = {.input = 4};
+    farm_begin(&f, 1);
+    struct farm_peer *a = worker_up(&f, 2, 2), *b = worker_up(&f, 2, 2);
+    farm_expect(&f, a, "TASKS 1: 1-2#1 last");
+    farm_expect(&f, b, "TASKS 1: 3-4#1 last");
+    sink_took(&f, a->session, "1-2", "1-2", 0);
+    farm_settle(&f);
+    cr_assert_eq(f.d->sessions[0]->strange, 0);
+    sink_took(&f, a->session, "3-4", "3-4", 0);
+    farm_settle(&f);
+    cr_assert_eq(f.d->sessions[0]->strange, 2);
+    farm_expect_said(
+        &f,
+        "worker worker@here has sent results of tasks that it was never handed, and the sink has "
+        "taken them: 2, first of task 3");
+    sink_took(&f, 4711, "3-4", "", 0);
+    farm_end(&f);
+}
+
+Test(protests, what_was_taken_back_may_still_have_been_done)
+{
+    struct farm f = {.input = 2};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_up(&f, 2, 2);
+    farm_expect(&f, w, "TASKS 1: 1-2#1 last");
+    sink_halts(&f, HALT_NOW, 7, 1);
+    sink_took(&f, w->session, "1-2", "", 0);
+    farm_settle(&f);
+    cr_assert_eq(f.d->sessions[0]->strange, 0);
+    farm_end(&f);
+}
+
+Test(protests, tasks_that_are_finished_and_whose_results_never_come_are_run_elsewhere)
+{
+    struct farm f = {.input = 2};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_up(&f, 2, 2), *other = worker_up(&f, 2, 2);
+    farm_expect(&f, w, "TASKS 1: 1-2#1 last");
+    worker_finished(&f, w, "1-2", 0);
+    farm_pass(&f, 20000);
+    sink_took(&f, w->session, "1", "", 0);
+    farm_pass(&f, 29000);
+    farm_expect(&f, w, "");
+    farm_pass(&f, 2000);
+    farm_expect(&f, w, "AGAIN 2 for 7");
+    farm_expect(&f, other, "TASKS 1: 2#2 last");
+    farm_expect_said(&f, "reported tasks as finished whose results have not come for 30 s, first "
+                         "of task 2: they are "
+                         "run elsewhere tasks=1");
+    farm_end(&f);
+}
+
+Test(protests, results_that_are_taken_and_not_stored_are_waited_for)
+{
+    struct farm f = {.input = 2};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_up(&f, 2, 2);
+    farm_expect(&f, w, "TASKS 1: 1-2#1 last");
+    worker_finished(&f, w, "1-2", 0);
+    sink_took(&f, w->session, "1-2", "", STORED_ORDER_FULL);
+    farm_pass(&f, 100000);
+    farm_expect(&f, w, "");
+    farm_end(&f);
+}
+
+Test(protests, a_sink_that_takes_no_results_is_no_fault_of_their_workers)
+{
+    static const uint64_t flags[] = {STORED_NOT_READING, STORED_UNREAD, STORED_NO_ROOM};
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        struct farm f = {.input = 2};
+        farm_begin(&f, 1);
+        struct farm_peer *w = worker_up(&f, 2, 2);
+        farm_expect(&f, w, "TASKS 1: 1-2#1 last");
+        worker_finished(&f, w, "1-2", 0);
+        sink_took(&f, w->session, "", "", flags[i]);
+        farm_pass(&f, 100000);
+        farm_expect(&f, w, "");
+        farm_end(&f);
+    }
+}
+
+Test(protests, who_never_sends_what_it_reports_is_refused_at_the_third_time)
+{
+    struct farm f = {.input = 1};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_up(&f, 1, 1);
+    farm_expect(&f, w, "TASKS 1: 1#1 last");
+    for (int i = 0; i < 3; i++) {
+        worker_finished(&f, w, "1", 0);
+        worker_credit(&f, w, 1, 1000, 1);
+        farm_pass(&f, 31000);
+    }
+    farm_expect_said(&f,
+                     "refused worker worker@here: again and again it reported tasks as finished");
+    cr_assert_eq(dispatcher_counts(f.d).workers, 0);
+    farm_end(&f);
+}
