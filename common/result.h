@@ -11,7 +11,7 @@
     X(RESULT_SIGNALED, 2, "signaled", "it was ended by a signal (code)")                           \
     X(RESULT_TIMED_OUT, 3, "timeout", "it ran longer than --timeout and was killed")               \
     X(RESULT_OUTPUT_TOO_LARGE, 4, "output-too-large",                                              \
-      "it wrote more than --output-max, or than there was room for")                               \
+      "its output is larger than --output-max, or could not be kept: its stderr says which")       \
     X(RESULT_LOST, 5, "lost",                                                                      \
       "its workers died with it, or it was interrupted, as often as is allowed")                   \
     X(RESULT_TASK_TOO_LARGE, 6, "task-too-large", "the task is longer than --task-max")            \

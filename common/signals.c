@@ -8,6 +8,12 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+bool signals_ignored(int number)
+{
+    struct sigaction now;
+    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
 /* A parent that died before this was asked for is noticed here. */
 static void end_with(pid_t parent)
 {
@@ -22,17 +28,28 @@ enum error signals_open(struct signals *signals, pid_t parent, struct why *why)
     sigemptyset(&read_set);
     sigaddset(&read_set, SIGTERM);
     sigaddset(&read_set, SIGINT);
-    sigaddset(&read_set, SIGHUP);
+    if (!signals_ignored(SIGHUP))
+        sigaddset(&read_set, SIGHUP);
     sigaddset(&read_set, SIGXCPU);
     sigaddset(&read_set, SIGCHLD);
     sigaddset(&read_set, SIGNAL_END_NOW);
+    if (parent) {
+        sigaddset(&read_set, SIGNAL_HOLD);
+        sigaddset(&read_set, SIGNAL_GO);
+    }
     blocked = read_set;
     sigaddset(&blocked, SIGPIPE);
+    /* With a parent the keys and the turns of the terminal are its own business: it says HOLD. */
+    static const int of_terminal[] = {SIGTSTP, SIGTTIN, SIGTTOU};
+    for (size_t i = 0; parent && i < sizeof of_terminal / sizeof *of_terminal; i++)
+        sigaddset(&blocked, of_terminal[i]);
     signals->parent = parent;
     signals->fd = signalfd(-1, &read_set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (signals->fd < 0)
         return fail(why, ERR_LIMIT, "cannot watch for signals: %s", strerror(errno));
     pthread_sigmask(SIG_BLOCK, &blocked, &signals->before);
+    sigdelset(&signals->before, SIGNAL_HOLD); /* as our parent started us */
+    sigdelset(&signals->before, SIGNAL_GO);
     if (parent)
         end_with(parent);
     return ERR_NONE;
@@ -70,6 +87,12 @@ enum request requests_take(struct requests *requests, int number, uint64_t now_n
     bool first = !requests->asked;
     requests->asked = true;
     return first ? REQUEST_LEAVE : REQUEST_NONE;
+}
+
+void signals_tell_held(const struct signals *signals)
+{
+    if (signals->parent)
+        kill(signals->parent, SIGNAL_HELD);
 }
 
 void signals_close(struct signals *signals)

@@ -325,6 +325,11 @@ const struct halt *collector_halt(const struct collector *c)
     return &c->halting.fired;
 }
 
+const struct why *collector_stalled(const struct collector *c)
+{
+    return c->intake.stalled_count ? &c->intake.stalled_why : NULL;
+}
+
 const struct seqset *collector_stored(const struct collector *c)
 {
     return &c->intake.stored;

@@ -127,6 +127,8 @@ bool collector_next_action(struct collector *c, struct collector_action *action)
  * output still has to write. */
 bool collector_wants_results(const struct collector *c, uint64_t unstored_bytes);
 const struct collector_counts *collector_counts(const struct collector *c);
+/* What keeps large results from being taken (no room, no directory); NULL if nothing does. */
+const struct why *collector_stalled(const struct collector *c);
 const struct seqset *collector_stored(const struct collector *c);
 const struct seqset *collector_not_run(const struct collector *c); /* of DONE */
 /* The keys of the workers whose results are to be taken, in a farm with keys; NULL before the ventilator

@@ -73,7 +73,9 @@ struct sink {
     bool flushing;        /* the collector waits for everything to be written */
     bool cut;             /* a consumer gone or a signal: the status is 255 */
     bool halt_said;
+    bool stall_said; /* why large results are not taken now */
     struct requests requests;
+    bool held; /* by ^Z in the terminal of our parent: nothing is written or drawn */
     bool over;
     int status;
 };
@@ -247,7 +249,7 @@ static void tell_output(struct sink *s, uint64_t now_ns)
 
 static void write_outputs(struct sink *s, uint64_t now_ns)
 {
-    if (now_ns < s->retry_at_ns)
+    if (s->held || now_ns < s->retry_at_ns)
         return;
     if (outputs_pending_bytes(&s->outputs))
         progress_clear(&s->progress);
@@ -326,6 +328,12 @@ static void take_signals(struct sink *s, uint64_t now_ns)
         if (number == SIGCHLD) {
             while (waitpid(-1, NULL, WNOHANG) > 0)
                 ; /* as process 1 of a container it inherits orphans */
+        } else if (number == SIGNAL_HOLD) {
+            progress_clear(&s->progress);
+            s->held = true;
+            signals_tell_held(&s->signals);
+        } else if (number == SIGNAL_GO) {
+            s->held = false;
         } else if (request == REQUEST_END) {
             s->status = 255;
             s->over = true;
@@ -361,8 +369,20 @@ static void say_halt(struct sink *s)
              halt->when == HALT_NOW ? "is killed" : "may finish");
 }
 
+/* Once when it begins: the ventilator only knows that the sink cannot write. */
+static void say_stalled(struct sink *s)
+{
+    const struct why *why = collector_stalled(s->collector);
+    if (why && !s->stall_said)
+        log_line("%s; it is tried again each second", why->text);
+    s->stall_said = why;
+}
+
 static void tell(struct sink *s, uint64_t now_ns)
 {
+    if (s->held)
+        return;
+    say_stalled(s);
     struct why why;
     bool due = stall_due(&s->stall, collector_moved_at(s->collector), now_ns);
     if (due && s->trouble.text[0])
@@ -423,6 +443,8 @@ static uint64_t next_deadline(const struct sink *s)
 {
     uint64_t due_ns = collector_deadline(s->collector);
     due_ns = earliest(due_ns, monitor_deadline(s->monitor));
+    if (s->held)
+        return due_ns;
     due_ns = earliest(due_ns, progress_due_ns(&s->progress));
     due_ns = earliest(due_ns, stall_deadline(&s->stall, collector_moved_at(s->collector)));
     return s->retry_at_ns ? earliest(due_ns, s->retry_at_ns) : due_ns;
@@ -432,7 +454,7 @@ static void wait_for_events(struct sink *s)
 {
     struct poller poller = {0};
     int fds[OUTPUTS_WRITERS];
-    size_t blocked = s->retry_at_ns ? 0 : outputs_blocked_fds(&s->outputs, fds);
+    size_t blocked = s->retry_at_ns || s->held ? 0 : outputs_blocked_fds(&s->outputs, fds);
     poller_add_fd(&poller, s->signals.fd, POLLIN);
     connection_poll(&s->control, &poller);
     poller_add(&poller, &s->monitor_watch);
@@ -442,7 +464,8 @@ static void wait_for_events(struct sink *s)
         poller_add(&poller, &s->results_watch);
     for (size_t i = 0; i < blocked; i++)
         poller_add_fd(&poller, fds[i], POLLOUT);
-    if (outputs_ready(&s->outputs) || (s->flushing && outputs_empty(&s->outputs)))
+    bool ready = outputs_ready(&s->outputs) || (s->flushing && outputs_empty(&s->outputs));
+    if (ready && !s->held)
         poller.at_once = true;
     poller_wait(&poller, next_deadline(s));
 }

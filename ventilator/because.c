@@ -123,7 +123,7 @@ static struct why storing(const struct dispatcher *d, uint64_t now_ns)
     else if (is_sink_silent(d, now_ns))
         fail(&why, ERR_NONE, "the sink is silent");
     else if (d->sink.has_no_room)
-        fail(&why, ERR_NONE, "the sink has no room left to write");
+        fail(&why, ERR_NONE, "the sink cannot write it now");
     else if (d->sink.is_unread)
         fail(&why, ERR_NONE, "the sink's output is not being read");
     else if (d->stored_at_ns)
@@ -411,7 +411,7 @@ static void add_sink(const struct dispatcher *d, uint64_t now_ns, struct list *j
         list_add(job, NULL, "the sink has joined, and is to say what it has stored");
     if (d->sink.has_no_room)
         list_add(job, NULL,
-                 "the sink has no room left to write: make room, it tries again each second");
+                 "the sink cannot write what it gets: it says why, and tries again each second");
     if (d->sink.is_unread)
         list_add(job, NULL, "the sink's output is not being read: it goes on when its reader does");
 }

@@ -298,6 +298,8 @@ bool dispatcher_is_full(const struct dispatcher *d)
 
 bool dispatcher_may_read(const struct dispatcher *d)
 {
+    if (d->held_ns)
+        return false;
     if (audit_reads(d))
         return d->sink.ready && !dispatcher_is_over(d);
     return d->sink.ready && !d->sink.order_full && !d->input_ended && !dispatcher_is_over(d) &&
@@ -401,6 +403,7 @@ void dispatcher_input_failed(struct dispatcher *d, const char *why, uint64_t now
 void dispatcher_begin_to_stop(struct dispatcher *d, uint64_t now_ns)
 {
     d->stopping = true;
+    d->no_room_ns = now_ns;
     for (size_t i = 0; i < d->session_count; i++)
         workers_lane_end(d, d->sessions[i]);
     dispatcher_moved(d, now_ns);
@@ -425,15 +428,10 @@ static void postpone(uint64_t *time_ns, uint64_t late_ns, uint64_t latest_ns)
     *time_ns = *time_ns + late_ns < latest_ns ? *time_ns + late_ns : latest_ns;
 }
 
-/* A turn that comes much later than it was due means that this process stood still, not that
- * everybody else was silent: all that is measured since the last turn starts from now. */
-static void forgive_own_lateness(struct dispatcher *d, uint64_t now_ns)
+/* All that is measured since somebody was last heard begins as much later. */
+static void forgive(struct dispatcher *d, uint64_t late_ns, uint64_t now_ns)
 {
-    uint64_t due_ns = d->turned_at_ns + d->options.heartbeat_ns;
-    d->turned_at_ns = now_ns;
-    if (now_ns <= due_ns + d->options.heartbeat_ns)
-        return;
-    uint64_t late_ns = now_ns - due_ns, latest_ns = now_ns + d->options.limit_ns;
+    uint64_t latest_ns = now_ns + d->options.limit_ns;
     for (size_t i = 0; i < d->session_count; i++) {
         struct session *s = d->sessions[i];
         postpone(&s->heard_at_ns, late_ns, now_ns);
@@ -448,6 +446,33 @@ static void forgive_own_lateness(struct dispatcher *d, uint64_t now_ns)
                  latest_ns);
     postpone(&d->sink.heard_at_ns, late_ns, now_ns);
     postpone(&d->sink.absent_since_ns, late_ns, now_ns);
+}
+
+/* A turn that comes much later than it was due means that this process stood still, not that
+ * everybody else was silent: all that is measured since the last turn starts from now. */
+static void forgive_own_lateness(struct dispatcher *d, uint64_t now_ns)
+{
+    uint64_t due_ns = d->turned_at_ns + d->options.heartbeat_ns;
+    d->turned_at_ns = now_ns;
+    if (now_ns <= due_ns + d->options.heartbeat_ns)
+        return;
+    forgive(d, now_ns - due_ns, now_ns);
+}
+
+void dispatcher_hold(struct dispatcher *d, uint64_t now_ns)
+{
+    if (!d->held_ns)
+        d->held_ns = now_ns;
+}
+
+void dispatcher_go(struct dispatcher *d, uint64_t now_ns)
+{
+    if (!d->held_ns)
+        return;
+    forgive(d, now_ns - d->held_ns, now_ns);
+    d->held_ns = 0;
+    d->turn_wanted = true;
+    dispatcher_moved(d, now_ns);
 }
 
 static void flush_session(struct dispatcher *d, struct session *s)

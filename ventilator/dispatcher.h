@@ -37,6 +37,8 @@ struct dispatcher_options {
     uint64_t heartbeat_ns;    /* 500 ms */
     uint64_t limit_ns;        /* 3 s */
     uint64_t give_up_ns;      /* without a sink for so long: EXIT 255 */
+    uint64_t
+        kill_after_ns; /* interrupted, with a sink that cannot write, for so long: EXIT 255; 0: never */
     unsigned workers_max;
     const char *lanes;       /* told to workers: the gate's port, or an endpoint */
     const char *endpoint;    /* of control, named in sentences for people */
@@ -107,6 +109,11 @@ void dispatcher_input_failed(struct dispatcher *d, const char *why, uint64_t now
 
 /* First signal: read no more, let run what runs, end with what is done. */
 void dispatcher_stop(struct dispatcher *d, const char *why, uint64_t now_ns);
+
+/* Until `dispatcher_go` nothing is handed out and no input asked for, and the times for which a sink and a lost
+ * task's worker are waited for stand still. Heartbeats go on. */
+void dispatcher_hold(struct dispatcher *d, uint64_t now_ns);
+void dispatcher_go(struct dispatcher *d, uint64_t now_ns);
 
 void dispatcher_turn(struct dispatcher *d, uint64_t now_ns);
 uint64_t dispatcher_deadline(const struct dispatcher *d);

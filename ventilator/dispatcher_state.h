@@ -142,7 +142,9 @@ struct dispatcher {
     bool turn_wanted;        /* the input told something that the next turn acts on */
     bool input_ended;
     bool stopping;
-    bool failed; /* the job ends with 255 */
+    bool failed;         /* the job ends with 255 */
+    uint64_t held_ns;    /* since when it is held; 0: it is not */
+    uint64_t no_room_ns; /* since when the sink has no room, or since we are to stop */
     struct why stop_why;
     struct halt halt; /* when is HALT_NEVER: not that way */
 

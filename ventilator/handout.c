@@ -552,7 +552,7 @@ void handout_turn(struct dispatcher *d, uint64_t now_ns)
 {
     end_delays(d, now_ns);
     d->recall_due_ns = NEVER;
-    if (dispatcher_is_over(d) || !d->sink.ready || audit_holds(d, now_ns))
+    if (d->held_ns || dispatcher_is_over(d) || !d->sink.ready || audit_holds(d, now_ns))
         return;
     hand_out_lonely(d, now_ns);
     hand_out_queue(d, true, now_ns);

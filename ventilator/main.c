@@ -59,6 +59,7 @@ static const struct option_row rows[] = {
      .min = 65536},
     {"task-max", NULL, OPTION_SIZE, AT(ventilator.task_max_bytes), "BYTES", .help = NULL, .min = 1,
      .max = TASK_SIZE_MAX},
+    {"kill-after", NULL, OPTION_SECONDS, AT(ventilator.kill_after_ns), "SECS", .help = NULL},
     {"ready-fd", NULL, OPTION_COUNT, AT(ready_fd), "FD", .help = NULL, .min = 3, .max = 1 << 20},
     {"first-life", NULL, OPTION_FLAG, AT(ventilator.is_first), .help = NULL},
     {"parent", NULL, OPTION_COUNT, AT(ventilator.parent), "PID", .help = NULL, .min = 1},
@@ -81,6 +82,7 @@ static struct settings defaults(void)
                                             .retries = 1,
                                             .heartbeat_ns = 500 * NS_PER_MS,
                                             .give_up_ns = 60 * NS_PER_S,
+                                            .kill_after_ns = 10 * NS_PER_S,
                                             .source = {.values = 1}}};
 }
 

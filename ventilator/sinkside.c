@@ -307,6 +307,8 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
         d->sink.known_session = d->sink.session;
         d->sink.order_full = m.flags & STORED_ORDER_FULL;
         d->sink.is_unread = m.flags & STORED_UNREAD;
+        if (!d->sink.has_no_room)
+            d->no_room_ns = now_ns;
         d->sink.has_no_room = m.flags & STORED_NO_ROOM;
         promises_note(d, &m, now_ns);
         audit_note_stored(d, &m.tasks);
@@ -549,7 +551,8 @@ static void leave(struct dispatcher *d, uint64_t now_ns)
 
 static void give_up(struct dispatcher *d, uint64_t now_ns)
 {
-    if (d->sink.connection || now_ns < d->sink.absent_since_ns + d->options.give_up_ns)
+    if (d->held_ns || d->sink.connection ||
+        now_ns < d->sink.absent_since_ns + d->options.give_up_ns)
         return;
     if (d->sink.instance)
         dispatcher_exit(d, 255,
@@ -565,6 +568,18 @@ static void give_up(struct dispatcher *d, uint64_t now_ns)
                         (unsigned long long)(d->options.give_up_ns / NS_PER_S), d->endpoint);
 }
 
+/* An interrupt is not held up by a sink that can write nothing. */
+static void give_up_writing(struct dispatcher *d, uint64_t now_ns)
+{
+    uint64_t due_ns = d->no_room_ns + d->options.kill_after_ns;
+    if (d->stopping && d->options.kill_after_ns && d->sink.connection && d->sink.has_no_room &&
+        now_ns >= due_ns)
+        dispatcher_exit(d, 255,
+                        "interrupted, and the sink could not write for %.0f s: results are not "
+                        "waited for any longer",
+                        (double)d->options.kill_after_ns / (double)NS_PER_S);
+}
+
 void sinkside_turn(struct dispatcher *d, uint64_t now_ns)
 {
     if (d->closed) {
@@ -573,6 +588,7 @@ void sinkside_turn(struct dispatcher *d, uint64_t now_ns)
         return;
     }
     give_up(d, now_ns);
+    give_up_writing(d, now_ns);
     send_verdicts(d, now_ns);
     if (d->sink.ready && !d->done_sent && is_complete(d)) {
         sinkside_tell_status(d);

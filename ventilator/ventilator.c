@@ -54,6 +54,7 @@ enum {
     LINGER_MS = 1000
 };
 #define UNSENT_NS (10 * NS_PER_MS)
+#define BACKGROUND_NS (500 * NS_PER_MS)
 #define GUEST_NS (5 * NS_PER_S)
 
 struct ventilator {
@@ -74,6 +75,10 @@ struct ventilator {
     struct stall stall;
     bool input_waits; /* the source has nothing now: poll its descriptor */
     struct requests requests;
+    bool on_terminal; /* its input is there */
+    bool held;        /* by ^Z in the terminal of our parent */
+    uint64_t
+        background_at_ns; /* when to look whether we may read the terminal again; NEVER: we may */
     bool over;
     int status;
 };
@@ -98,6 +103,13 @@ static void take_signals(struct ventilator *v, uint64_t now_ns)
         if (number == SIGCHLD) {
             while (waitpid(-1, NULL, WNOHANG) > 0)
                 ; /* as process 1 of a container it inherits orphans */
+        } else if (number == SIGNAL_HOLD) {
+            v->held = true;
+            dispatcher_hold(v->dispatcher, now_ns);
+            signals_tell_held(&v->signals);
+        } else if (number == SIGNAL_GO) {
+            v->held = false;
+            dispatcher_go(v->dispatcher, now_ns);
         } else if (request == REQUEST_END) {
             if (number != SIGNAL_END_NOW && !v->options->parent)
                 log_line("interrupted a second time: what runs is given up");
@@ -188,10 +200,22 @@ static bool take_tasks(struct ventilator *v, size_t tasks_max, size_t bytes_max,
     return false;
 }
 
+/* After `bg` the terminal's input is for somebody else: to read would stop us, or fail. */
+static bool is_in_background(struct ventilator *v, uint64_t now_ns)
+{
+    int fd = source_fd(v->source);
+    pid_t foreground = v->options->parent && fd >= 0 ? tcgetpgrp(fd) : -1;
+    bool is = foreground >= 0 && foreground != getpgrp();
+    v->background_at_ns = is ? now_ns + BACKGROUND_NS : NEVER;
+    return is;
+}
+
 static void take_input(struct ventilator *v, uint64_t now_ns)
 {
     size_t tasks_max, bytes_max;
     v->input_waits = false;
+    if (v->on_terminal && is_in_background(v, now_ns))
+        return;
     for (int i = 0; i < BATCHES_A_TURN; i++)
         if (!dispatcher_wants_tasks(v->dispatcher, &tasks_max, &bytes_max) ||
             !take_tasks(v, tasks_max, bytes_max, now_ns))
@@ -262,7 +286,7 @@ static uint64_t earliest(uint64_t a, uint64_t b)
 static void say_stall(struct ventilator *v, uint64_t now_ns)
 {
     struct why why;
-    if (stall_due(&v->stall, dispatcher_moved_at(v->dispatcher), now_ns) &&
+    if (!v->held && stall_due(&v->stall, dispatcher_moved_at(v->dispatcher), now_ns) &&
         dispatcher_waits_for(v->dispatcher, now_ns, &why))
         log_line("waiting: %s", why.text);
 }
@@ -283,6 +307,7 @@ static void wait_for_events(struct ventilator *v)
         due_ns = earliest(due_ns, door_deadline(&v->door));
     }
     due_ns = earliest(due_ns, stall_deadline(&v->stall, dispatcher_moved_at(v->dispatcher)));
+    due_ns = earliest(due_ns, v->background_at_ns);
     poller_wait(&poller, earliest(due_ns, v->unsent_ns));
 }
 
@@ -356,6 +381,7 @@ static void make_dispatcher(struct ventilator *v, size_t workers)
                                          .heartbeat_ns = v->options->heartbeat_ns,
                                          .limit_ns = v->options->heartbeat_ns * 6,
                                          .give_up_ns = v->options->give_up_ns,
+                                         .kill_after_ns = v->options->kill_after_ns,
                                          .workers_max = (unsigned)workers,
                                          .lanes = lanes,
                                          .endpoint = bound,
@@ -379,6 +405,7 @@ static enum error start(struct ventilator *v, struct why *why)
     error = error ? error : far_check(v->options->bind, ENDPOINT_BIND, v->means, why);
     error = error ? error : endpoint_parse(v->options->bind, ENDPOINT_BIND, &control, why);
     error = error ? error : source_open(&v->source, &v->options->source, why);
+    v->on_terminal = !error && source_fd(v->source) >= 0 && isatty(source_fd(v->source));
     error = error ? error : signals_open(&v->signals, (pid_t)v->options->parent, why);
     error = error ? error : private_dir_make(&v->dir, why);
     if (error)
@@ -423,7 +450,8 @@ static void finish(struct ventilator *v)
 
 int ventilator_run(const struct ventilator_options *options)
 {
-    struct ventilator v = {.options = options, .unsent_ns = NEVER, .status = 255};
+    struct ventilator v = {
+        .options = options, .unsent_ns = NEVER, .background_at_ns = NEVER, .status = 255};
     struct why why;
     if (start(&v, &why))
         log_line("%s", why.text);

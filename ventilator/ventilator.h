@@ -20,7 +20,8 @@ struct ventilator_options {
     uint64_t workers_max; /* 0: as many as the descriptors allow */
     uint64_t heartbeat_ns;
     uint64_t give_up_ns;
-    const char *keys; /* directory of its keys and of those that are admitted; NULL: none */
+    uint64_t kill_after_ns; /* interrupted, and the sink cannot write */
+    const char *keys;       /* directory of its keys and of those that are admitted; NULL: none */
     bool insecure;
     bool is_first;   /* no worker can be left of an earlier life of this job */
     int ready_fd;    /* -1: nobody wants to know */

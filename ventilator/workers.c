@@ -479,5 +479,6 @@ void workers_turn(struct dispatcher *d, uint64_t now_ns)
         joins_welcome_waiting(d, now_ns);
     if (now_ns >= d->silent_from_ns)
         end_silent(d, now_ns);
-    losses_turn(d, now_ns);
+    if (!d->held_ns)
+        losses_turn(d, now_ns);
 }

@@ -122,6 +122,10 @@ struct executor_class {
         const struct executor *executor); /* when turn is due at the latest, or NEVER */
     /* Returns false when the child is none of its own. */
     bool (*child_exited)(struct executor *executor, pid_t pid, int status, uint64_t now_ns);
+    /* Stops all processes of what runs (STOP) until `go` (CONT). The time between counts for no timeout.
+     * Nothing should be started meanwhile: it would run. */
+    void (*hold)(struct executor *executor, uint64_t now_ns);
+    void (*go)(struct executor *executor, uint64_t now_ns);
     /* The number of the task that the slot is at and since when (monotonic); 0 if it is at none. */
     uint64_t (*running)(const struct executor *executor, unsigned slot, uint64_t *since_ns);
     void (*destroy)(

@@ -54,6 +54,11 @@ static void return_if_unreachable(struct slots *s, uint64_t now_ns)
         work_return(s, UINT64_MAX, RETURNED_LEAVING);
 }
 
+void slots_hold(struct slots *s, bool hold)
+{
+    s->holds = hold;
+}
+
 void slots_turn(struct slots *s, uint64_t now_ns)
 {
     if (s->gone)

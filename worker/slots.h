@@ -104,6 +104,9 @@ void slots_broken(struct slots *s, const char *why, uint64_t now_ns);
 void slots_drain(struct slots *s, uint64_t now_ns);
 void slots_abort(struct slots *s, uint64_t now_ns);
 
+/* While `hold`, no task is started; what is here stays here. */
+void slots_hold(struct slots *s, bool hold);
+
 void slots_turn(struct slots *s, uint64_t now_ns);
 uint64_t slots_deadline(const struct slots *s); /* NEVER if only an event can change something */
 bool slots_next_action(struct slots *s, struct slots_action *action);

@@ -149,6 +149,7 @@ struct slots {
     bool stopping; /* the job is over: EXIT with stop_status when nothing runs any more */
     int stop_status;
     struct why stop_why;
+    bool holds;           /* nothing is started */
     bool gone;            /* EXIT was given */
     uint64_t promised_ns; /* the deadline that the last turn ended with */
     uint64_t moved_ns;

@@ -16,7 +16,7 @@ bool work_all_stored(const struct slots *s)
 
 static bool may_start(const struct slots *s)
 {
-    return s->leaving == STAYING && !s->stopping && !s->gone && !s->link.lane_ended;
+    return !s->holds && s->leaving == STAYING && !s->stopping && !s->gone && !s->link.lane_ended;
 }
 
 void work_start(struct slots *s, uint64_t now_ns)

@@ -63,6 +63,7 @@ struct worker {
     char name[300];
     uint64_t now_ns;
     struct requests requests;
+    bool held;
     bool over;
     int status;
 };
@@ -126,12 +127,28 @@ static bool anything_runs(const struct worker *w)
     return false;
 }
 
+/* ^Z in the terminal of our parent, and what comes after it. */
+static void hold(struct worker *w, bool holds)
+{
+    const struct executor_class *class = w->executor->class;
+    if (holds && !w->held && class->hold)
+        class->hold(w->executor, w->now_ns);
+    else if (!holds && w->held && class->go)
+        class->go(w->executor, w->now_ns);
+    w->held = holds;
+    slots_hold(w->slots, holds);
+    if (holds)
+        signals_tell_held(&w->signals);
+}
+
 static void take_signals(struct worker *w)
 {
     for (int number; (number = signals_next(&w->signals)) != 0;) {
         enum request request = requests_take(&w->requests, number, w->now_ns);
         if (number == SIGCHLD) {
             reap(w);
+        } else if (number == SIGNAL_HOLD || number == SIGNAL_GO) {
+            hold(w, number == SIGNAL_HOLD);
         } else if (request == REQUEST_END) {
             slots_abort(w->slots, w->now_ns);
         } else if (request == REQUEST_LEAVE) {
@@ -296,7 +313,7 @@ static uint64_t earliest(uint64_t a, uint64_t b)
 static void say_stall(struct worker *w)
 {
     struct why why;
-    if (stall_due(&w->stall, slots_moved_at(w->slots), w->now_ns) &&
+    if (!w->held && stall_due(&w->stall, slots_moved_at(w->slots), w->now_ns) &&
         slots_waits_for(w->slots, w->now_ns, &why))
         log_line("waiting: %s", w->control_rebuff.said ? w->control_rebuff.why.text : why.text);
 }

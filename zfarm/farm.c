@@ -151,8 +151,9 @@ static int number_of(enum order order)
     case ORDER_KILL:
         return SIGKILL;
     case ORDER_HOLD:
+        return SIGNAL_HOLD;
     case ORDER_GO:
-        return 0;
+        return SIGNAL_GO;
     }
     return 0;
 }
@@ -196,6 +197,8 @@ static void do_action(struct farm *f, const struct supervisor_action *action, ui
         log_line("%s", action->why.text);
         break;
     case SUPERVISOR_PAUSE:
+        raise(SIGSTOP); /* the shell has the terminal, until fg or bg */
+        supervisor_go(&f->supervisor, clock_now_ns());
         break;
     case SUPERVISOR_EXIT:
         f->status = action->status;
@@ -217,13 +220,27 @@ static void do_actions(struct farm *f, uint64_t now_ns)
 
 /* ---- events ---- */
 
+static void hear_held(struct farm *f, pid_t pid)
+{
+    for (enum member m = 0; m < MEMBERS; m++)
+        if (f->processes[m].pid == pid)
+            supervisor_holds(&f->supervisor, m);
+}
+
 static void on_signal(struct farm *f, const struct signalfd_siginfo *info, uint64_t now_ns)
 {
     int number = (int)info->ssi_signo;
     if (number == SIGCHLD)
         return;
-    supervisor_interrupted(&f->supervisor, sigabbrev_np(number), info->ssi_code == SI_KERNEL,
-                           number != SIGHUP, now_ns);
+    if (number == SIGTSTP)
+        supervisor_hold(&f->supervisor, now_ns);
+    else if (number == SIGCONT)
+        supervisor_go(&f->supervisor, now_ns);
+    else if (number == SIGNAL_HELD)
+        hear_held(f, (pid_t)info->ssi_pid);
+    else
+        supervisor_interrupted(&f->supervisor, sigabbrev_np(number), info->ssi_code == SI_KERNEL,
+                               number != SIGHUP, now_ns);
 }
 
 static void host_ended(struct farm *f, pid_t pid, int status, uint64_t now_ns)
@@ -360,21 +377,18 @@ static void loop(struct farm *f)
     }
 }
 
-static bool is_ignored(int number)
-{
-    struct sigaction now;
-    return sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
-}
-
-/* What was ignored when we began stays so: nohup does that to HUP. */
+/* HUP and TSTP that were ignored when we began stay so: nohup does that to HUP. */
 static enum error open_signals(struct farm *f, struct why *why)
 {
     sigset_t set;
     sigemptyset(&set);
-    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+    const int numbers[] = {SIGTERM, SIGINT, SIGCHLD, SIGCONT, SIGNAL_HELD};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        if (numbers[i] != SIGHUP || !is_ignored(SIGHUP))
-            sigaddset(&set, numbers[i]);
+        sigaddset(&set, numbers[i]);
+    if (!signals_ignored(SIGHUP))
+        sigaddset(&set, SIGHUP);
+    if (!signals_ignored(SIGTSTP))
+        sigaddset(&set, SIGTSTP);
     sigprocmask(SIG_BLOCK, &set, NULL);
     f->signals_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (f->signals_fd < 0)

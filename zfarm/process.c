@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/signals.h"
 #include "common/xalloc.h"
 
 extern char **environ;
@@ -56,7 +57,11 @@ static void reset_signals(posix_spawnattr_t *attributes, const struct process_io
 {
     sigset_t none, all;
     sigemptyset(&none);
+    sigaddset(&none, SIGNAL_HOLD); /* it reads these when it can */
+    sigaddset(&none, SIGNAL_GO);
     sigfillset(&all);
+    if (signals_ignored(SIGHUP))
+        sigdelset(&all, SIGHUP);
     short flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
     posix_spawnattr_setsigmask(attributes, &none);
     posix_spawnattr_setsigdefault(attributes, &all);

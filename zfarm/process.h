@@ -26,7 +26,7 @@ struct process_io {
  * build puts it. The caller frees it. ERR_NOT_FOUND with words. */
 enum error process_find(const char *name, char **path, struct why *why);
 
-/* Starts argv[0] (a path). Signals are unblocked in it. ERR_IO with words. */
+/* Starts argv[0] (a path). Signals are unblocked in it, but HOLD and GO. ERR_IO with words. */
 enum error process_start(struct process *process, const char *name, const struct words *argv,
                          const struct process_io *io, struct why *why);
 void process_signal(const struct process *process, int number); /* nothing if it does not run */

@@ -114,7 +114,7 @@ static const struct option_row rows[] = {
     {"bar", NULL, OPTION_SET, AT(on.bar), .help = NULL, .number = 1, .children = SINK},
     {"no-bar", NULL, OPTION_SET, AT(on.bar), .help = NULL, .number = 2, .children = SINK},
     {"kill-after", NULL, OPTION_SECONDS, AT(on.kill_after), "SECS", .help = NULL,
-     .children = WORKER},
+     .children = VENTILATOR | WORKER},
     {"linger", NULL, OPTION_SECONDS, AT(on.linger), "SECS", .help = NULL, .children = WORKER},
     {"output-max", NULL, OPTION_LIMIT, AT(output_max), "BYTES", .help = NULL, .min = 1,
      .children = WORKER},

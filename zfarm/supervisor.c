@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 /* Once sink or ventilator has ended, the others end by themselves; after this long they are helped. */
 #define CLOSE_NS (5 * NS_PER_S)
@@ -15,7 +16,7 @@
 #define RESTART_MAX_NS (5 * NS_PER_S)
 /* Who has lived so long is started again without delay next time. */
 #define RESTART_CALM_NS (10 * NS_PER_S)
-/* Two signals within this were sent together: `timeout` sends one to its child and one to its group. */
+/* Two equal signals within this were sent together: `timeout` sends one to its child and one to its group. */
 #define TOGETHER_NS (5 * NS_PER_MS)
 
 const char *member_name(enum member member)
@@ -288,11 +289,14 @@ void supervisor_interrupted(struct supervisor *s, const char *name, bool key, bo
 {
     supervisor_go(s, now_ns);
     bool first = s->interrupted_ns == NEVER;
-    bool together = !first && !key && now_ns - s->interrupted_ns < TOGETHER_NS;
+    bool same = !first && strcmp(name, s->interrupted_by) == 0;
+    bool together = same && !key && now_ns - s->interrupted_ns < TOGETHER_NS;
     if (s->state >= SUPERVISOR_ENDING || together || (!first && !insists))
         return;
-    if (first)
+    if (first) {
         s->interrupted_ns = now_ns;
+        s->interrupted_by = name;
+    }
     if (supervisor_is_ending(s)) {
         end_now(s, now_ns);
         return;

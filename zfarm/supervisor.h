@@ -94,8 +94,9 @@ struct supervisor {
     struct supervisor_member members[MEMBERS];
     bool hosts_left;
     uint64_t interrupted_ns; /* when it was first; NEVER: it was not */
-    int status;              /* of the farm; -1: not known yet */
-    uint64_t due_ns;         /* STOPPING and CLOSING become ENDING then, ENDING kills then */
+    const char *interrupted_by;
+    int status;      /* of the farm; -1: not known yet */
+    uint64_t due_ns; /* STOPPING and CLOSING become ENDING then, ENDING kills then */
     enum supervisor_pause pause;
     uint64_t paused_ns; /* when it began */
     bool exited;
@@ -116,7 +117,7 @@ void supervisor_ended(struct supervisor *s, enum member member, struct member_en
                       uint64_t now_ns);
 /* A signal that is to end the farm. `key`: it is a key of the terminal; then a second one counts however
  * soon it comes. `insists`: it may be the second one that ends all at once; a HUP never is. `name` is for
- * people: "TERM". */
+ * people, and static: "TERM". */
 void supervisor_interrupted(struct supervisor *s, const char *name, bool key, bool insists,
                             uint64_t now_ns);
 /* The job cannot go on; `why` is said. An empty one was said already. */

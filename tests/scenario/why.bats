@@ -139,8 +139,8 @@ why_ends() {
 
 @test "a disk that is full" {
   start farm zfarm run -j1 -o /dev/full echo ::: 1 2 3
-  soon 'the sink has no room left to write: make room, it tries again each second'
-  grep -qE '^  tasks? .*: result made by .*, not stored yet: the sink has no room left to write$' why.out
+  soon 'the sink cannot write what it gets: it says why, and tries again each second'
+  grep -qE '^  tasks? .*: result made by .*, not stored yet: the sink cannot write it now$' why.out
   send INT farm
   send TERM farm
   ends farm 15 255

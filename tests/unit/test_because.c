@@ -159,9 +159,9 @@ Test(because, what_only_the_sink_knows_it_tells_with_its_notes)
         "1-2+0: result made by worker@here, not stored yet: the sink's output is not being read");
     expect_stall(&f, "the sink's output is not being read");
     sink_flags(&f, STORED_NO_ROOM);
-    EXPECT(&f, "the sink has no room left to write: make room",
-           "1-2+0: result made by worker@here, not stored yet: the sink has no room left to write");
-    expect_stall(&f, "the sink has no room left");
+    EXPECT(&f, "the sink cannot write what it gets: it says why",
+           "1-2+0: result made by worker@here, not stored yet: the sink cannot write it now");
+    expect_stall(&f, "the sink cannot write");
     sink_flags(&f, 0);
     EXPECT(&f,
            "1-2+0: result made by worker@here, not stored yet: the sink has stored nothing so far");
@@ -519,5 +519,47 @@ Test(because, a_task_that_goes_in_pieces_is_on_its_way)
     farm_lanes_take(&f, FARM_WAITING_MAX);
     farm_settle(&f);
     EXPECT(&f, "1+0: at ", ", begun within the last second or about to be");
+    farm_end(&f);
+}
+
+Test(because, who_holds_hands_out_nothing_and_its_patience_stands_still)
+{
+    struct farm f = {.input = 4};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_up(&f, 2, 2);
+    dispatcher_hold(f.d, f.now_ns);
+    farm_pass(&f, 120000);
+    cr_assert(!f.exited);
+    cr_assert(seqset_empty(&w->has) || w->has.members <= 2);
+    uint64_t before = w->has.members;
+    worker_credit(&f, w, 4, 1000, 2);
+    farm_pass(&f, 2000);
+    cr_assert_eq(w->has.members, before);
+    dispatcher_go(f.d, f.now_ns);
+    farm_pass(&f, 200);
+    cr_assert_gt(w->has.members, before);
+    farm_end(&f);
+}
+
+Test(because, an_interrupt_does_not_wait_for_a_sink_that_cannot_write)
+{
+    struct farm f = {.input = 2};
+    struct dispatcher_options options = farm_options(1);
+    options.kill_after_ns = 2 * NS_PER_S;
+    farm_begin_bare(&f, &options);
+    sink_join(&f, sink_connect(&f, 500), JOB, SINK_VOLATILE, "");
+    sink_note(&f, "");
+    struct farm_peer *w = worker_up(&f, 2, 2);
+    farm_settle(&f);
+    worker_finished(&f, w, "1-2", 0);
+    sink_flags(&f, STORED_NO_ROOM);
+    farm_pass(&f, 5000);
+    cr_assert(!f.exited); /* nobody is in a hurry */
+    dispatcher_stop(f.d, "interrupted by a signal", f.now_ns);
+    farm_pass(&f, 1800);
+    cr_assert(!f.exited);
+    farm_pass(&f, 400);
+    cr_assert(f.exited);
+    cr_assert_eq(f.status, 255);
     farm_end(&f);
 }

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/unit/eventually.h"
@@ -13,6 +14,7 @@ TestSuite(signals, .timeout = 60);
 Test(signals, come_as_data_one_by_one)
 {
     struct signals signals;
+    signal(SIGHUP, SIG_DFL); /* whatever has started the test */
     cr_assert_eq(signals_open(&signals, 0, NULL), ERR_NONE);
     cr_assert_eq(signals_next(&signals), 0);
     kill(getpid(), SIGTERM);
@@ -137,4 +139,40 @@ Test(signals, a_hangup_does_not_count_as_the_first_term)
     cr_assert_eq(requests_take(&requests, SIGHUP, 5), REQUEST_LEAVE);
     cr_assert_eq(requests_take(&requests, SIGTERM, 5 + 2 * REQUEST_AGAIN_NS), REQUEST_NONE);
     cr_assert_eq(requests_take(&requests, SIGTERM, 5 + 3 * REQUEST_AGAIN_NS), REQUEST_END);
+}
+
+Test(signals, a_HUP_that_was_ignored_at_the_start_stays_so)
+{
+    struct signals signals;
+    signal(SIGHUP, SIG_IGN);
+    signals_open(&signals, 0, NULL);
+    kill(getpid(), SIGHUP);
+    cr_assert_eq(signals_next(&signals), 0);
+    signals_close(&signals);
+}
+
+Test(signals, a_HOLD_is_answered_to_the_parent)
+{
+    sigset_t held;
+    sigemptyset(&held);
+    sigaddset(&held, SIGNAL_HELD);
+    sigaddset(&held, SIGNAL_HOLD); /* as the parent starts its programs: none is too early */
+    pthread_sigmask(SIG_BLOCK, &held, NULL);
+    pid_t parent = getpid(), child = fork();
+    if (child == 0) {
+        struct signals signals;
+        signals_open(&signals, parent, NULL);
+        eventually(signals_next(&signals) == SIGNAL_HOLD);
+        signals_tell_held(&signals);
+        _exit(sigismember(&signals.before, SIGNAL_HOLD));
+    }
+    kill(child, SIGNAL_HOLD);
+    siginfo_t info;
+    struct timespec limit = {30, 0};
+    sigdelset(&held, SIGNAL_HOLD);
+    cr_assert_eq(sigtimedwait(&held, &info, &limit), SIGNAL_HELD);
+    cr_assert_eq(info.si_pid, child);
+    int status;
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
