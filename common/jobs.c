@@ -12,7 +12,7 @@
 
 #include "common/xalloc.h"
 
-enum { DESCRIPTORS_KEPT = 64, DESCRIPTORS_PER_SLOT = 4, PERCENT_UNIT = 100 };
+enum { DESCRIPTORS_KEPT = 36, DESCRIPTORS_PER_SLOT = 4, PERCENT_UNIT = 100 };
 
 struct jobs jobs_default(void)
 {

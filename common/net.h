@@ -26,6 +26,9 @@ enum {
     NET_END_LIMIT_MS = 5000,
 };
 
+/* libzmq's own, which it cannot do without. */
+enum { NET_THREADS = 2 };
+
 enum net_role {
     NET_CONTROL_SERVER,   /* ventilator: ROUTER, bound */
     NET_CONTROL_CLIENT,   /* worker, sink: DEALER, connects and connects again */

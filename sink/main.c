@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <stddef.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/cli.h"
 #include "common/clock.h"
 #include "common/command_line.h"
 #include "common/log.h"
+#include "common/shortage.h"
 #include "sink/sink.h"
 
 struct settings {
@@ -90,6 +92,11 @@ static int run(void *target, struct options *options)
         log_line("it takes no words besides options (here: %s)", options->words[0]);
         return 255;
     }
+    if (shortage_was_closed(STDOUT_FILENO) && !settings->sink.outputs.file) {
+        log_line("standard output is closed, so results have nowhere to go; give --output FILE, or "
+                 ">/dev/null");
+        return 255;
+    }
     if (settings->sink.outputs.retry_failed && !settings->sink.outputs.store) {
         log_line("--retry-failed needs --store FILE.db: there it finds what failed");
         return 255;
@@ -102,6 +109,7 @@ static int run(void *target, struct options *options)
 
 int main(int argc, char **argv)
 {
+    shortage_open_standard();
     struct settings settings = defaults();
     return cli_main(&table, &settings, argc, argv, run);
 }

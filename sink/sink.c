@@ -18,6 +18,7 @@
 #include "common/ready.h"
 #include "common/rebuff.h"
 #include "common/refusals.h"
+#include "common/shortage.h"
 #include "common/signals.h"
 #include "common/stall.h"
 #include "common/zap.h"
@@ -558,6 +559,7 @@ static enum error start(struct sink *s, struct why *why)
     outputs.job = random_u64() >> 1; /* SQLite's numbers have a sign */
     error = error ? error : outputs_open(&s->outputs, &outputs, why);
     error = error ? error : signals_open(&s->signals, (pid_t)o->parent, why);
+    error = error ? error : shortage_check(SHORTAGE_DESCRIPTORS_LEAST, NET_THREADS, why);
     if (error)
         return error;
     size_t allowed = net_start(DESCRIPTORS_WANTED);

@@ -6,6 +6,7 @@
 #include "common/cli.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/shortage.h"
 #include "ventilator/ventilator.h"
 
 /* --queue-max: so that, if tasks are large, some can be at workers at a time */
@@ -118,6 +119,7 @@ static int run(void *target, struct options *options)
 
 int main(int argc, char **argv)
 {
+    shortage_open_standard();
     struct settings settings = defaults();
     int status = cli_main(&table, &settings, argc, argv, run);
     words_free(&settings.files);

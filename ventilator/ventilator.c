@@ -19,6 +19,7 @@
 #include "common/private_dir.h"
 #include "common/random.h"
 #include "common/ready.h"
+#include "common/shortage.h"
 #include "common/signals.h"
 #include "common/stall.h"
 #include "common/xalloc.h"
@@ -407,6 +408,7 @@ static enum error start(struct ventilator *v, struct why *why)
     error = error ? error : source_open(&v->source, &v->options->source, why);
     v->on_terminal = !error && source_fd(v->source) >= 0 && isatty(source_fd(v->source));
     error = error ? error : signals_open(&v->signals, (pid_t)v->options->parent, why);
+    error = error ? error : shortage_check(SHORTAGE_DESCRIPTORS_LEAST, NET_THREADS, why);
     error = error ? error : private_dir_make(&v->dir, why);
     if (error)
         return error;

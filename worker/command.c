@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/expand.h"
 #include "common/quote.h"
+#include "common/shortage.h"
 #include "common/tempfile.h"
 #include "common/xalloc.h"
 #include "worker/child.h"
@@ -23,6 +24,7 @@
 static char shell_path[] = "/bin/sh";
 
 enum { STATUS_CANNOT_EXECUTE = 126, STATUS_NOT_FOUND = 127 }; /* as shells have them */
+#define WRITTEN_NS NS_PER_S
 enum { INPUT_CHUNK = 1 << 20 };
 
 struct slot {
@@ -37,7 +39,9 @@ struct command {
     const struct command_options *options;
     struct executor_events events;
     struct expand *expand;
-    char *path; /* NULL: each task names its program */
+    char *path;          /* NULL: each task names its program */
+    bool started;        /* something was: what fails later is the task's */
+    uint64_t written_ns; /* since when the program is found being written; 0: it is not */
     struct environment *environment;
     struct children children;
     struct time_limit limit;
@@ -89,12 +93,16 @@ static void finish_unstarted(struct command *command, struct slot *slot, enum re
     free(line);
 }
 
-static void give_back(struct command *command, struct slot *slot, const struct why *why)
+static void give_back(struct command *command, struct slot *slot, bool passes,
+                      const struct why *why)
 {
+    const struct executor_events *events = &command->events;
     slot->busy = false;
-    command->events.returned(command->events.context, slot->assignment.slot, slot->assignment.first,
-                             1);
-    command->events.broken(command->events.context, why->text);
+    events->returned(events->context, slot->assignment.slot, slot->assignment.first, 1);
+    if (passes && events->held_up)
+        events->held_up(events->context, why->text);
+    else
+        events->broken(events->context, why->text);
 }
 
 static void finish_no_program(struct command *command, struct slot *slot, enum error error,
@@ -104,10 +112,15 @@ static void finish_no_program(struct command *command, struct slot *slot, enum e
     finish_unstarted(command, slot, RESULT_EXITED, code, why->text);
 }
 
-static bool is_about_program(int error)
+/* A program that is being written is tried again for a moment. */
+static bool is_being_written(struct command *command, int error)
 {
-    return error == ENOENT || error == EACCES || error == ENOTDIR || error == ELOOP ||
-           error == ETXTBSY || error == EPERM;
+    uint64_t now_ns = clock_now_ns();
+    if (error != ETXTBSY)
+        return false;
+    if (!command->written_ns)
+        command->written_ns = now_ns;
+    return now_ns < command->written_ns + WRITTEN_NS;
 }
 
 static void could_not_start(struct command *command, struct slot *slot, const char *program,
@@ -117,13 +130,17 @@ static void could_not_start(struct command *command, struct slot *slot, const ch
     if (error == E2BIG) {
         finish_unstarted(command, slot, RESULT_BAD_TASK, 0,
                          "the task makes an argument list that is too long for this system");
-    } else if (!command->path && is_about_program(error)) {
+    } else if (shortage_cause(TRIED_START, error) == CAUSE_TASK &&
+               !is_being_written(command, error) &&
+               (!command->path || command->started || error == ETXTBSY)) {
         enum error kind = error == ENOENT ? ERR_NOT_FOUND : ERR_ACCESS;
         fail(&why, kind, "cannot start %s: %s", program, strerror(error));
         finish_no_program(command, slot, kind, &why);
     } else {
-        fail(&why, ERR_IO, "cannot start %s: %s", program, strerror(error));
-        give_back(command, slot, &why);
+        bool passes = error == ETXTBSY || shortage_cause(TRIED_START, error) == CAUSE_PASSES;
+        fail(&why, ERR_IO, "cannot start %s: %s%s", program, strerror(error),
+             shortage_advice(error));
+        give_back(command, slot, passes, &why);
     }
 }
 
@@ -132,8 +149,11 @@ static enum error open_file(const struct command *command, size_t size, int *fd,
     if (size > OUTPUT_MEMORY_MAX)
         return tempfile_open(command->options->base.tmpdir, fd, why);
     *fd = memfd_create("zfarm-block", MFD_CLOEXEC);
-    return *fd >= 0 ? ERR_NONE
-                    : fail(why, ERR_IO, "cannot make a file in memory: %s", strerror(errno));
+    if (*fd >= 0)
+        return ERR_NONE;
+    bool passes = shortage_cause(TRIED_FILE, errno) == CAUSE_PASSES;
+    return fail(why, passes ? ERR_LIMIT : ERR_IO, "cannot make a file in memory: %s%s",
+                strerror(errno), shortage_advice(errno));
 }
 
 /* Makes a file that holds `input`, the task of the assignment, to be read from its start: in memory, or
@@ -172,15 +192,22 @@ static void start_program(struct command *command, struct slot *slot, const char
         .timeout_ns = time_limit_ns(&command->limit),
     };
     struct why why;
-    if (command->options->pipe && file_of(command, assignment, block, &spec.in, &why)) {
-        give_back(command, slot, &why);
+    enum error unwritten = ERR_NONE;
+    if (command->options->pipe)
+        unwritten = file_of(command, assignment, block, &spec.in, &why);
+    if (unwritten) {
+        give_back(command, slot, unwritten == ERR_LIMIT || unwritten == ERR_DISK_FULL, &why);
         return;
     }
     int error = child_start(&slot->child, &spec);
     if (spec.in >= 0)
         close(spec.in);
-    if (error)
+    if (error) {
         could_not_start(command, slot, path, error);
+        return;
+    }
+    command->started = true;
+    command->written_ns = 0;
 }
 
 static void command_start(struct executor *executor, const struct assignment *assignment,

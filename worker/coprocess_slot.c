@@ -10,12 +10,14 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/shortage.h"
 #include "worker/environment.h"
 
 enum { START_TRIES = 3, LINES_MAX = 1 << 16 };
 
 static const uint64_t restart_first_ns = 100 * NS_PER_MS, restart_max_ns = 5 * NS_PER_S;
 static const uint64_t ahead_ns = 2 * NS_PER_MS; /* so much work is written ahead */
+static const uint64_t room_again_ns = NS_PER_S;
 static const uint64_t hint_ns = 5 * NS_PER_S;
 static const uint64_t look_every_ns = 50 * NS_PER_MS;
 static const uint64_t ending_ns = 100 * NS_PER_MS;
@@ -204,6 +206,24 @@ static int spawn(struct coprocess_shared *shared, struct coprocess_slot *slot)
 
 static void feed(struct coprocess_shared *shared, struct coprocess_slot *slot, uint64_t now_ns);
 
+static void give_back_for_now(struct coprocess_shared *shared, struct coprocess_slot *slot)
+{
+    if (!slot->batch.assigned)
+        return;
+    slot_batch_return(&slot->batch);
+    if (shared->events.held_up)
+        shared->events.held_up(shared->events.context, slot->why.text);
+}
+
+/* Others may run meanwhile: it is no failure of the program. */
+static void wait_for_room(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                          uint64_t now_ns)
+{
+    slot->state = COPROCESS_DOWN;
+    slot->look_ns = now_ns + room_again_ns;
+    give_back_for_now(shared, slot);
+}
+
 void coprocess_slot_start_child(struct coprocess_shared *shared, struct coprocess_slot *slot,
                                 uint64_t now_ns)
 {
@@ -212,11 +232,16 @@ void coprocess_slot_start_child(struct coprocess_shared *shared, struct coproces
     slot->closed_ns = NEVER;
     slot->mean_ns = ahead_ns;
     int error = spawn(shared, slot);
+    slot->short_of = shortage_cause(TRIED_START, error) == CAUSE_PASSES;
     if (error) {
-        fail(&slot->why, ERR_IO, "cannot start %s: %s", shared->path, strerror(error));
+        fail(&slot->why, ERR_IO, "cannot start %s: %s%s", shared->path, strerror(error),
+             shortage_advice(error));
         close_fd(&slot->in);
         close_fd(&slot->out);
-        start_later(shared, slot, now_ns);
+        if (slot->short_of)
+            wait_for_room(shared, slot, now_ns);
+        else
+            start_later(shared, slot, now_ns);
         return;
     }
     slot->state = COPROCESS_UP;
@@ -385,6 +410,8 @@ void coprocess_slot_assign(struct coprocess_shared *shared, struct coprocess_slo
         feed(shared, slot, now_ns);
     else if (slot->state == COPROCESS_BROKEN)
         slot_batch_return(&slot->batch);
+    else if (slot->state == COPROCESS_DOWN && slot->short_of)
+        give_back_for_now(shared, slot);
 }
 
 /* ---- answers out ---- */

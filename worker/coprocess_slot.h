@@ -53,6 +53,7 @@ struct coprocess_slot {
     struct child process;
     int in, out;        /* our ends of its pipes; -1: none */
     bool waits;         /* for room in its input */
+    bool short_of;      /* something that it needs to be started, and that others have now */
     bool wrote;         /* it has got something of the tasks that it has */
     uint64_t closed_ns; /* when it closed its input or output: as a rule it is ending; NEVER */
     struct slot_batch batch;

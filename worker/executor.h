@@ -102,6 +102,9 @@ struct executor_events {
     /* Nothing can be started any more (program gone, no processes to be had): the worker stops
      * taking work and says `why`. What was assigned has been returned before. */
     void (*broken)(void *context, const char *why);
+    /* What was just returned could not be started, for a reason that passes: it is given again when
+     * something else has ended, or a while later. NULL: broken is told instead. */
+    void (*held_up)(void *context, const char *why);
 };
 
 struct executor;

@@ -8,6 +8,7 @@
 #include "common/cli.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/shortage.h"
 #include "worker/drain.h"
 #include "worker/guard.h"
 #include "worker/plugin_host.h"
@@ -121,6 +122,7 @@ static int run(void *target, struct options *options)
 
 int main(int argc, char **argv)
 {
+    shortage_open_standard();
     if (argc > 1 && strcmp(argv[1], GUARD_FLAG) == 0)
         return guard_main(argc, argv);
     if (argc > 1 && strcmp(argv[1], DRAIN_FLAG) == 0)

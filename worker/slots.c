@@ -18,6 +18,7 @@ struct slots *slots_new(const struct slots_options *options, uint64_t now_ns)
     running_init(&s->running, options->slots);
     s->held = xcalloc(options->slots, sizeof *s->held);
     s->evict_ns = NEVER;
+    short_begin(s);
     kept_init(&s->kept, options->peer.name);
     backoff_init(&s->outlet.backoff, options->random_seed + 1);
     s->outlet.down_ns = now_ns;
@@ -70,6 +71,7 @@ void slots_turn(struct slots *s, uint64_t now_ns)
         slots_link_forgive(s, late_ns, now_ns);
     held_put_off(s, late_ns, now_ns);
     held_turn(s, now_ns);
+    short_turn(s, now_ns);
     slots_link_turn(s, now_ns);
     outlet_turn(s, now_ns);
     return_if_unreachable(s, now_ns);
@@ -93,6 +95,7 @@ uint64_t slots_deadline(const struct slots *s)
     uint64_t deadline = earlier(slots_link_deadline(s), outlet_deadline(s));
     deadline = earlier(deadline, work_deadline(s));
     deadline = earlier(deadline, held_deadline(s));
+    deadline = earlier(deadline, short_deadline(s));
     return earlier(deadline, leave_deadline(s));
 }
 

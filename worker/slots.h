@@ -98,6 +98,8 @@ void slots_returned(struct slots *s, unsigned slot, uint64_t first, uint32_t cou
                     uint64_t now_ns);
 void slots_cancelled(struct slots *s, unsigned slot, uint64_t seq, uint64_t now_ns);
 void slots_broken(struct slots *s, const char *why, uint64_t now_ns);
+/* What was just returned could not be started for a reason that passes. */
+void slots_held_up(struct slots *s, const char *why, uint64_t now_ns);
 
 /* The operator's wishes: leave when what runs is done, which from now on returns tasks that are ended
  * by signals; kill what runs and leave now (status 255). */

@@ -21,6 +21,7 @@
  *     slots_inbox.c   what messages of the ventilator do
  *     slots_lane.c    what comes on the lane
  *     slots_work.c    tasks to slots, results of slots, reports, credit
+ *     slots_short.c   what cannot be started for now: fewer at a time
  *     slots_held.c    tasks that were ended by a signal: failed, or interrupted
  *     slots_leave.c   the ways to end
  *     slots_words.c   what is waited for, for people
@@ -117,6 +118,18 @@ struct held {
     struct buf bytes; /* of the outcome's slices */
 };
 
+/* How many tasks can be started here at a time, as far as is known (slots_short.c). */
+struct shortage {
+    unsigned most;     /* slots that may be busy */
+    uint64_t start_ns; /* nothing is started before; 0: it may be now */
+    uint64_t more_ns;  /* when one more is tried; NEVER: all slots may be busy */
+    uint64_t stuck_ns; /* since when nothing at all could be started; NEVER: something could */
+    unsigned delays;   /* how often that was tried */
+    unsigned said;     /* how many people were told of; 0: none */
+    uint64_t say_ns;   /* when they are told next; NEVER */
+    struct why why;
+};
+
 enum leaving { STAYING, DRAINING, BROKEN };
 
 /* How far --grace has come. */
@@ -134,6 +147,7 @@ struct slots {
     struct report report;
     struct early early;
     struct held *held; /* of each slot */
+    struct shortage shortage;
     unsigned held_count;
     struct pieces pieces; /* of the task that comes in pieces */
     struct block *whole;  /* that task's record, when all have come; else NULL */
@@ -214,6 +228,13 @@ void work_interrupted(struct slots *s, uint64_t seq);
 void work_end_task(struct slots *s, unsigned slot, uint64_t seq, uint64_t now_ns);
 void work_discard(const struct outcome *outcome);
 bool work_has_final(const struct slots *s, uint64_t first, uint64_t last);
+
+/* slots_short.c */
+void short_begin(struct slots *s);
+void short_turn(struct slots *s, uint64_t now_ns);
+bool short_may_start(const struct slots *s);
+void short_note_end(struct slots *s); /* a task that could be started has ended */
+uint64_t short_deadline(const struct slots *s);
 
 /* slots_held.c */
 /* Takes the outcome if it may be an interruption, and is not to be judged now. */

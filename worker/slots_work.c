@@ -26,6 +26,8 @@ void work_start(struct slots *s, uint64_t now_ns)
     for (unsigned slot = 0; slot < s->running.count && s->backlog.tasks; slot++) {
         if (s->running.slots[slot].run.block)
             continue;
+        if (!short_may_start(s))
+            return;
         if (s->running.alone || (s->running.busy && backlog_alone(&s->backlog)))
             return;
         /* Above the limit of what is kept, one by one: re-queued tasks cannot be told from others.
@@ -171,6 +173,7 @@ void work_finish(struct slots *s, const struct outcome *outcome, uint64_t now_ns
         return;
     s->running.slots[outcome->slot].duration_ns += outcome->duration_ns;
     s->running.slots[outcome->slot].finished++;
+    short_note_end(s);
     work_end_task(s, outcome->slot, outcome->seq, now_ns);
 }
 

@@ -18,6 +18,7 @@
 #include "common/random.h"
 #include "common/ready.h"
 #include "common/rebuff.h"
+#include "common/shortage.h"
 #include "common/signals.h"
 #include "common/stall.h"
 #include "worker/command.h"
@@ -38,7 +39,7 @@
  *     6. sleep until something happens or the next deadline
  */
 
-enum { DESCRIPTORS_WANTED = 65536, KEPT_MAX = 16 << 20, LINGER_MS = 2000 };
+enum { DESCRIPTORS_WANTED = 65536, KEPT_MAX = 16 << 20, LINGER_MS = 2000, PROCESSES_KEPT = 8 };
 static const char own_program[] = "/proc/self/exe";
 
 struct worker {
@@ -92,6 +93,12 @@ static void cancelled(void *context, unsigned slot, uint64_t seq)
 {
     struct worker *w = context;
     slots_cancelled(w->slots, slot, seq, w->now_ns);
+}
+
+static void held_up(void *context, const char *why)
+{
+    struct worker *w = context;
+    slots_held_up(w->slots, why, w->now_ns);
 }
 
 static void broken(void *context, const char *why)
@@ -360,7 +367,8 @@ static void name_it(struct worker *w)
 static enum error make_executor(struct worker *w, unsigned slots, struct why *why)
 {
     const struct worker_options *o = w->options;
-    struct executor_events events = {w, finished, finished_run, returned, cancelled, broken};
+    struct executor_events events = {w,         finished, finished_run, returned,
+                                     cancelled, broken,   held_up};
     struct executor_options base = {.slots = slots,
                                     .timeout = o->timeout,
                                     .kill_after_ns = o->kill_after_ns,
@@ -435,6 +443,28 @@ static void make_slots(struct worker *w, unsigned slots)
     w->slots = slots_new(&options, w->now_ns);
 }
 
+/* As many slots as the limits of this process allow, of descriptors and of processes, of which a task has
+ * one and needs another as a rule. */
+static enum error fewer_slots(unsigned *slots, struct why *why)
+{
+    uint32_t free = shortage_processes(), by_files = jobs_most();
+    uint32_t by_processes = free < PROCESSES_KEPT + 2 ? 0 : (free - PROCESSES_KEPT) / 2;
+    uint32_t most = by_files < by_processes ? by_files : by_processes;
+    if (!most)
+        return fail(why, ERR_LIMIT,
+                    "this user may have %u processes more, too few to run a task: raise the limit "
+                    "(ulimit -u)",
+                    free);
+    if (most < *slots) {
+        log_line("runs %u task%s at a time and not %u: that is what the limit of %s allows; ulimit "
+                 "%s raises it",
+                 most, most == 1 ? "" : "s", *slots, most == by_files ? "open files" : "processes",
+                 most == by_files ? "-n" : "-u");
+        *slots = most;
+    }
+    return ERR_NONE;
+}
+
 static enum error start(struct worker *w, struct why *why)
 {
     name_it(w);
@@ -446,11 +476,15 @@ static enum error start(struct worker *w, struct why *why)
     if (!error && w->means.keys)
         error = keys_load(&w->keys, o->keys, "worker", why);
     error = error ? error : signals_open(&w->signals, (pid_t)o->parent, why);
+    error = error ? error : shortage_check(SHORTAGE_DESCRIPTORS_LEAST, NET_THREADS, why);
     error = error ? error : guard_new(&w->guard, own_program, why);
     if (error)
         return error;
     net_start(DESCRIPTORS_WANTED);
     unsigned slots = jobs_count(o->jobs, jobs_cores(), jobs_most());
+    error = fewer_slots(&slots, why);
+    if (error)
+        return error;
     error = make_executor(w, slots, why);
     if (error)
         return error;

@@ -16,11 +16,16 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/private_dir.h"
+#include "common/shortage.h"
 #include "common/signals.h"
 #include "common/xalloc.h"
 #include "zfarm/keys.h"
 #include "zfarm/process.h"
 #include "zfarm/supervisor.h"
+
+enum {
+    THREADS = 8
+}; /* of all that is started here, with some to spare: each counts as a process */
 
 struct farm {
     const struct farm_arguments *arguments;
@@ -408,7 +413,8 @@ int farm_run(const struct farm_arguments *arguments)
                      [MEMBER_SINK] = arguments->has_store},
         .has_store = arguments->has_store};
     struct why why;
-    enum error error = open_signals(&f, &why);
+    enum error error = shortage_check(SHORTAGE_DESCRIPTORS_LEAST, THREADS, &why);
+    error = error ? error : open_signals(&f, &why);
     error = error ? error : private_dir_make(&f.dir, &why);
     if (!error && arguments->direct_port) {
         f.keys = xasprintf("%s/keys", f.dir.path);

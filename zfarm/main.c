@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/shortage.h"
 #include "zfarm/host_runner.h"
 #include "zfarm/keys.h"
 #include "zfarm/run.h"
@@ -32,6 +33,7 @@ static const char help[] =
 
 int main(int argc, char **argv)
 {
+    shortage_open_standard();
     log_init("zfarm");
     const char *word = argc > 1 ? argv[1] : "";
     if (strcmp(word, "run") == 0)

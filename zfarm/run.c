@@ -12,6 +12,7 @@
 #include "common/halt_rule.h"
 #include "common/log.h"
 #include "common/random.h"
+#include "common/shortage.h"
 #include "common/timeout.h"
 #include "common/xalloc.h"
 #include "sink/store.h"
@@ -320,6 +321,9 @@ static const char *contradiction(const struct settings *s, char *const *inputs, 
         return "--dry-run shows the command of each task, and --coprocess has one for all";
     if (s->direct_port && !s->hosts.count && !s->hosts_file)
         return "--direct is how hosts reach this machine; give them with --host or --hosts";
+    if (shortage_was_closed(STDOUT_FILENO) && !s->on.output)
+        return "standard output is closed, so results have nowhere to go; give -o FILE, or "
+               ">/dev/null";
     if (s->retry_failed && !s->store)
         return "--retry-failed needs --store FILE.db: there it finds what failed";
     if (s->output_max > OUTPUT_IN_MEMORY_MAX && s->store)

@@ -120,7 +120,8 @@ static int measure(struct loop *loop, const struct command_options *options)
     sigaddset(&child, SIGCHLD);
     sigprocmask(SIG_BLOCK, &child, NULL);
     int signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-    struct executor_events events = {loop, on_finished, NULL, on_returned, on_cancelled, on_broken};
+    struct executor_events events = {loop,         on_finished, NULL, on_returned,
+                                     on_cancelled, on_broken,   NULL};
     struct why why;
     if (command_new(options, &events, &loop->executor, &why))
         return complain(&why);

@@ -278,7 +278,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     unsigned bits = next_octet(&run.steps);
     run.shared = (struct plugin_shared){
         .options = {.slots = 1},
-        .events = {&run, on_finished, on_finished_run, on_returned, on_cancelled, on_broken},
+        .events = {&run, on_finished, on_finished_run, on_returned, on_cancelled, on_broken, NULL},
         .limits = {.tmpdir = "/tmp", .output_max = OUTPUT_MAX},
         .limit = {.timeout = {.ns = bits & 1 ? 100 * NS_PER_MS : 0}},
         .patience_ns = PATIENCE_NS,

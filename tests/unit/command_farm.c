@@ -92,7 +92,8 @@ struct farm farm_of(bool shell, char *const *words)
 
 enum error farm_open(struct farm *farm)
 {
-    struct executor_events events = {farm, on_finished, NULL, on_returned, on_cancelled, on_broken};
+    struct executor_events events = {farm,         on_finished, NULL, on_returned,
+                                     on_cancelled, on_broken,   NULL};
     return command_new(&farm->options, &events, &farm->executor, &farm->why);
 }
 

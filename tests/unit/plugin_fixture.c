@@ -105,8 +105,8 @@ static void on_broken(void *context, const char *why)
 struct fixture *prepare(const char *file)
 {
     struct fixture *f = xcalloc(1, sizeof *f);
-    f->events = (struct executor_events){f,           on_finished,  on_finished_run,
-                                         on_returned, on_cancelled, on_broken};
+    f->events = (struct executor_events){
+        f, on_finished, on_finished_run, on_returned, on_cancelled, on_broken, NULL};
     strcpy(f->tmpdir, "/tmp");
     f->wants = WANT_TIMES;
     f->options = (struct plugin_options){

@@ -1,0 +1,80 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: MPL-2.0
+# What runs out: descriptors, processes, standard ones that are closed; programs that come and go.
+# shellcheck disable=SC2016 # the quoted variables are the tasks' own
+load helpers
+load farm
+
+one_line() { [[ $(grep -c . "$1") == 1 ]] || { cat "$1"; return 1; }; }
+
+# with_limit OPTION VALUE COMMAND...
+with_limit() { (ulimit "$1" "$2" && shift 2 && exec "$@"); }
+
+# works_or_says STATUS COUNT: either all of the COUNT results are there, or one sentence and 255.
+works_or_says() {
+  if (($1 == 0)); then
+    one_each out "$2"
+  else
+    (($1 == 255)) && one_line err && [[ ! -s out ]]
+  fi
+}
+
+@test "with too few descriptors zfarm run says so in one sentence, at the start" {
+  run -255 --separate-stderr with_limit -n 20 zfarm run -j1 --shell true ::: a
+  [[ ${#stderr_lines[@]} == 1 && $stderr == *'open files'*'ulimit -n'* ]]
+}
+
+@test "with few descriptors fewer tasks run at a time, and that is said once" {
+  local n status
+  for n in 18 40 48 56 64 100 128; do
+    echo "--- $n"
+    status=0
+    with_limit -n "$n" timeout 60 zfarm run -j60 --shell 'sleep 0.01; echo {}' :::: <(seq 60) >out 2>err || status=$?
+    works_or_says "$status" 60
+    ((n < 64)) || ((status == 0))
+    ((status)) || [[ $(grep -c 'at a time and not 60' err) == 1 ]]
+  done
+}
+
+@test "a user who may have few processes has fewer tasks at a time, or one sentence" {
+  ((UID == 0)) || skip "only root can become a user who has no process yet"
+  local u status
+  chmod 777 .
+  for u in 20 30 45 60; do
+    echo "--- $u"
+    status=0
+    seq 40 >in && chmod 644 in
+    timeout 60 setpriv --reuid 64321 --regid 64321 --clear-groups \
+      bash -c 'ulimit -u "$1" && exec zfarm run -j40 -a in --shell "sleep 0.05; echo {}"' - "$u" >out 2>err || status=$?
+    works_or_says "$status" 40
+  done
+}
+
+@test "a standard output that is closed is an error, and other closed ones do no harm" {
+  run -255 bash -c 'zfarm run -- echo {} ::: a >&- 2>err'
+  one_line err
+  says err 'standard output is closed'
+  bash -c 'zfarm run -o out -- echo {} ::: a >&-'
+  [[ $(<out) == a ]]
+  [[ $(bash -c 'zfarm run -- echo {} ::: a <&- 2>&-') == a ]]
+}
+
+@test "a COMMAND that is being written is tried again for a moment" {
+  cp "$(type -P echo)" tool
+  start writer bash -c 'exec 7>>tool; sleep 0.4'
+  wait_for 5 bash -c '! ./tool 2>/dev/null'
+  run -0 zfarm run -j1 -- ./tool {} ::: a
+  [[ ${lines[-1]} == a || ${lines[0]} == a ]]
+}
+
+@test "a COMMAND that goes away in the middle fails the tasks that need it" {
+  printf '#!/bin/sh\nrm -f tool; echo "$1"\n' >tool && chmod +x tool
+  run -2 --separate-stderr zfarm run -j1 -- ./tool {} ::: 1 2 3
+  [[ $output == 1 ]]
+  [[ $stderr == *'3 tasks: 1 ok, 2 failed, 0 lost'* ]]
+}
+
+@test "a COMMAND that can never be started ends the job" {
+  printf '#!/nonexistent/interpreter\n' >tool && chmod +x tool
+  run -255 zfarm run -j1 -- ./tool {} ::: 1 2 3
+}

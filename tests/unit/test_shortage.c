@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "common/shortage.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+TestSuite(shortage, .timeout = 60);
+
+Test(shortage, an_error_passes_or_is_the_tasks_or_is_for_ever_by_what_was_tried)
+{
+    cr_assert_eq(shortage_cause(TRIED_START, EAGAIN), CAUSE_PASSES);
+    cr_assert_eq(shortage_cause(TRIED_START, EMFILE), CAUSE_PASSES);
+    cr_assert_eq(shortage_cause(TRIED_START, ENOENT), CAUSE_TASK);
+    cr_assert_eq(shortage_cause(TRIED_START, ETXTBSY), CAUSE_TASK);
+    cr_assert_eq(shortage_cause(TRIED_START, ENOSYS), CAUSE_FOR_EVER);
+    cr_assert_eq(shortage_cause(TRIED_FILE, ENOSPC), CAUSE_PASSES);
+    cr_assert_eq(shortage_cause(TRIED_FILE, ENOENT), CAUSE_FOR_EVER);
+    cr_assert_eq(shortage_cause(TRIED_SOCKET, EMFILE), CAUSE_PASSES);
+    cr_assert_eq(shortage_cause(TRIED_SOCKET, EPROTONOSUPPORT), CAUSE_FOR_EVER);
+}
+
+Test(shortage, closed_standard_descriptors_become_the_null_device)
+{
+    close(STDIN_FILENO);
+    close(STDOUT_FILENO);
+    shortage_open_standard();
+    char byte;
+    cr_assert_eq(read(STDIN_FILENO, &byte, 1), 0);
+    cr_assert_eq(write(STDOUT_FILENO, "x", 1), 1);
+    cr_assert(shortage_was_closed(STDOUT_FILENO));
+    cr_assert_not(shortage_was_closed(STDERR_FILENO));
+}
+
+Test(shortage, too_few_descriptors_are_told_of_before_anything_begins)
+{
+    struct why why;
+    struct rlimit limit = {.rlim_cur = 40, .rlim_max = 40};
+    cr_assert_eq(shortage_check(SHORTAGE_DESCRIPTORS_LEAST, 2, &why), ERR_NONE);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    cr_assert_eq(shortage_check(SHORTAGE_DESCRIPTORS_LEAST, 2, &why), ERR_LIMIT);
+    cr_assert(strstr(why.text, "ulimit -n"), "%s", why.text);
+}
