@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "tests/sim/fate.h"
 
-#include "tests/sim/cable.h"
+#include "tests/sim/err.h"
 
 enum fault {
     FAULT_CRASH,
@@ -26,6 +26,7 @@ enum fault {
     FAULT_JOIN,
     FAULT_EXODUS, /* all workers are killed and new ones come */
     FAULT_SLOW,
+    FAULT_ERR, /* a worker errs */
     FAULT_CRASH_SINK,
     FAULT_CRASH_VENTILATOR,
     FAULT_CRASH_BOTH,
@@ -196,6 +197,16 @@ static void keep_from_sink(struct sim *sim, struct node *worker)
     cut_kinds(sim, worker, 1 << CABLE_RESULTS);
 }
 
+/* What it keeps from the sink, or promises, is found out ten limits later. */
+static void err(struct sim *sim, struct node *worker)
+{
+    uint64_t for_ns = some_ms(sim, 500, 5000);
+    worker->err = (unsigned)rng_below(&sim->fate, ERR_WAYS);
+    worker->errs_until_ns = sim->now_ns + for_ns;
+    sim_trace(sim, worker, "errs: %s", err_name((enum err)worker->err));
+    sim_disturb(sim, for_ns + 40 * NS_PER_S);
+}
+
 /* ---- faults ---- */
 
 static const char *const names[FAULTS] = {
@@ -221,6 +232,7 @@ static const char *const names[FAULTS] = {
     [FAULT_JOIN] = "join",
     [FAULT_EXODUS] = "exodus",
     [FAULT_SLOW] = "slow",
+    [FAULT_ERR] = "err",
     [FAULT_CRASH_SINK] = "crash-sink",
     [FAULT_CRASH_VENTILATOR] = "crash-ventilator",
     [FAULT_CRASH_BOTH] = "crash-both",
@@ -235,6 +247,7 @@ static const enum fault choices[] = {
     FAULT_DARK_WORKER,   FAULT_DARK_SINK,     FAULT_DRAIN,       FAULT_DARK_VENTILATOR,
     FAULT_ABORT,         FAULT_BREAK,         FAULT_NO_RESULTS,  FAULT_JOIN,
     FAULT_EXODUS,        FAULT_SLOW,          FAULT_PREEMPT,     FAULT_PREEMPT,
+    FAULT_ERR,           FAULT_ERR,
 };
 
 static enum fault choose(struct sim *sim)
@@ -295,6 +308,8 @@ static void network_fault(struct sim *sim, enum fault fault, struct node *worker
         node_darken(sim->sink, some_ms(sim, 1000, 8000));
     else if (fault == FAULT_DARK_VENTILATOR)
         node_darken(sim->ventilator, some_ms(sim, 1000, 8000));
+    else if (fault == FAULT_ERR)
+        err(sim, worker);
     else if (fault == FAULT_SLOW)
         sim->slow_until_ns = sim->now_ns + some_ms(sim, 500, 4000);
 }

@@ -39,12 +39,14 @@ struct node {
     uint64_t frozen_until_ns;
     uint64_t dark_until_ns;       /* nothing gets in or out */
     uint64_t no_results_until_ns; /* cannot make a connection to the sink before */
-    uint64_t runs;                /* that it has begun; of a worker */
-    uint64_t idle_runs;           /* how many these were when it began to idle */
-    uint64_t idle_since_ns;       /* with work elsewhere; 0: it does not */
-    uint64_t killed_ns;           /* when it was, while all was calm */
-    uint64_t reported_ns;         /* when it last told what became of its tasks */
-    uint64_t leak;                /* a result that it should be freed of */
+    uint64_t errs_until_ns;       /* it is a worker that errs, in this way (err.h) */
+    unsigned err;
+    uint64_t runs;          /* that it has begun; of a worker */
+    uint64_t idle_runs;     /* how many these were when it began to idle */
+    uint64_t idle_since_ns; /* with work elsewhere; 0: it does not */
+    uint64_t killed_ns;     /* when it was, while all was calm */
+    uint64_t reported_ns;   /* when it last told what became of its tasks */
+    uint64_t leak;          /* a result that it should be freed of */
     uint64_t leak_since_ns;
     struct news *inbox;
     size_t inbox_count;

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "common/xalloc.h"
-#include "tests/sim/cable.h"
+#include "tests/sim/err.h"
 #include "tests/sim/fake_executor.h"
 #include "worker/slots_state.h"
 
@@ -210,6 +210,9 @@ static void send_results(struct worker_node *w, size_t most)
         if (--w->outbox_count == 0)
             w->outbox_first = 0;
         w->outbox_bytes -= block_bytes(block).size;
+        block = err_spoil(&w->node, block);
+        if (!block)
+            continue;
         w->results->unread++;
         cable_send(w->results, &w->node, block);
     }
@@ -235,6 +238,8 @@ static void do_action(struct worker_node *w, struct slots_action *action)
         break;
     case SLOTS_SEND_CONTROL:
         if (w->control)
+            action->block = err_spoil(node, action->block);
+        if (w->control && action->block)
             cable_send(w->control, node, action->block);
         else
             block_release(&action->block);
