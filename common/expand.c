@@ -34,7 +34,8 @@ struct expand {
     size_t piece_count;
     struct buf literals;
     bool program_varies;
-    struct buf text; /* of the last expansion: words ended by NUL, or one line */
+    bool is_unquoted; /* with a shell: the task names the program, or is a command line */
+    struct buf text;  /* of the last expansion: words ended by NUL, or one line */
     char **argv;
     size_t argv_capacity;
 };
@@ -139,6 +140,21 @@ static bool compile_word(struct expand *expand, const char *word, const char *re
     return replaced;
 }
 
+/* As GNU parallel has it: a replacement is in the first word, and no blank or = before it. */
+static bool names_program(const struct expand *expand)
+{
+    for (size_t i = 0; i < expand->piece_count; i++) {
+        const struct piece *piece = &expand->pieces[i];
+        if (piece->kind != PIECE_LITERAL)
+            return piece->kind != PIECE_BREAK;
+        const uint8_t *text = expand->literals.data + piece->from;
+        for (size_t j = 0; j < piece->size; j++)
+            if (strchr(" \t\n=", text[j]))
+                return false;
+    }
+    return false;
+}
+
 static void compile(struct expand *expand, const char *const *words, size_t count,
                     const char *replacement)
 {
@@ -156,6 +172,24 @@ static void compile(struct expand *expand, const char *const *words, size_t coun
     }
     if (!count)
         add_piece(expand, PIECE_LINE);
+    expand->is_unquoted = names_program(expand);
+}
+
+/* {= perl =} of GNU parallel, in one word or several, also with a number: {2= perl =}. */
+static bool has_perl(const char *const *words, size_t count)
+{
+    bool open = false;
+    for (size_t i = 0; i < count; i++)
+        for (const char *at = words[i]; *at; at++) {
+            if (open && at[0] == '=' && at[1] == '}')
+                return true;
+            size_t number = *at == '{' ? strspn(at + 1, "-+0123456789") : 0;
+            if (*at == '{' && at[1 + number] == '=') {
+                open = true;
+                at += 1 + number;
+            }
+        }
+    return false;
 }
 
 enum error expand_new(struct expand **result, unsigned mode, const char *const *words, size_t count,
@@ -170,6 +204,11 @@ enum error expand_new(struct expand **result, unsigned mode, const char *const *
     if (replacement &&
         strcmp(replacement, "{}") == 0) /* what it is without -I: {1} is one as well */
         replacement = NULL;
+    if (has_perl(words, count))
+        return fail(
+            why, ERR_INVALID,
+            "COMMAND has {= perl =} of GNU parallel, and zfarm runs no Perl: use {.} {/} {//} "
+            "{/.}, or --shell and sed");
     struct expand *expand = xcalloc(1, sizeof *expand);
     expand->mode = mode;
     compile(expand, words, count, replacement);
@@ -249,17 +288,20 @@ static struct bytes in_form(struct bytes arg, enum piece_form form)
     return arg;
 }
 
-static struct bytes argument_at(struct task task, int index)
+/* False: the task has none with this number. */
+static bool argument_at(struct task task, int index, struct bytes *found)
 {
     size_t at = 0;
     struct bytes arg;
     int number = index > 0 ? 1 : -(int)task_arg_count(task);
     while (task_next_arg(task, &at, &arg)) {
-        if (number == index)
-            return arg;
+        if (number == index) {
+            *found = arg;
+            return true;
+        }
         number++;
     }
-    return bytes_of("");
+    return false;
 }
 
 /* Ends a word: what follows is the next one. */
@@ -271,7 +313,7 @@ static void put_break(struct expand *expand)
 static void put_value(struct expand *expand, struct bytes value, enum piece_form form)
 {
     value = in_form(value, form);
-    if (expand->mode & EXPAND_SHELL)
+    if (expand->mode & EXPAND_SHELL && !expand->is_unquoted)
         shell_quote(&expand->text, value);
     else
         buf_put_bytes(&expand->text, value);
@@ -291,6 +333,7 @@ static void put_all(struct expand *expand, struct task task, enum piece_form for
 static void put_piece(struct expand *expand, const struct piece *piece,
                       const struct expand_values *values)
 {
+    struct bytes arg;
     switch (piece->kind) {
     case PIECE_LITERAL:
         buf_put(&expand->text, expand->literals.data + piece->from, piece->size);
@@ -299,7 +342,8 @@ static void put_piece(struct expand *expand, const struct piece *piece,
         put_all(expand, values->task, piece->form);
         break;
     case PIECE_ONE:
-        put_value(expand, argument_at(values->task, piece->index), piece->form);
+        if (argument_at(values->task, piece->index, &arg))
+            put_value(expand, arg, piece->form);
         break;
     case PIECE_SEQ:
         buf_printf(&expand->text, "%" PRIu64, values->seq);
@@ -326,14 +370,40 @@ static bool has_nul(struct task task)
     return false;
 }
 
+/* Behind the last piece of the word that begins at piece `at`. */
+static size_t end_of_word(const struct expand *expand, size_t at)
+{
+    while (at < expand->piece_count && expand->pieces[at].kind != PIECE_BREAK)
+        at++;
+    return at;
+}
+
+/* Whether the word that begins at piece `at` is of arguments alone that the task does not have: then it
+ * is none. */
+static bool is_missing(const struct expand *expand, size_t at, struct task task)
+{
+    struct bytes arg;
+    size_t end = end_of_word(expand, at);
+    for (size_t i = at; i < end; i++)
+        if (expand->pieces[i].kind != PIECE_ONE || argument_at(task, expand->pieces[i].index, &arg))
+            return false;
+    return end > at;
+}
+
 /* Fills `text`, which then ends with a NUL. */
 static enum error expand_text(struct expand *expand, const struct expand_values *values)
 {
     if (!(expand->mode & EXPAND_PIPE) && has_nul(values->task))
         return ERR_INVALID;
     buf_clear(&expand->text);
-    for (size_t i = 0; i < expand->piece_count; i++)
-        put_piece(expand, &expand->pieces[i], values);
+    bool shell = expand->mode & EXPAND_SHELL;
+    for (size_t i = 0; i < expand->piece_count; i++) {
+        const struct piece *piece = &expand->pieces[i];
+        if (!shell && piece->kind == PIECE_BREAK && is_missing(expand, i + 1, values->task))
+            i = end_of_word(expand, i + 1) - 1;
+        else
+            put_piece(expand, piece, values);
+    }
     buf_put_byte(&expand->text, '\0');
     return ERR_NONE;
 }

@@ -11,11 +11,13 @@
  * Replacement strings, as in GNU parallel: {} the arguments, {.} without extension, {/} without
  * directory, {//} the directory, {/.} without both, {#} the task's number, {%} the slot; {1} {2}
  * ... one argument, {-1} the last, and so {1.} {1/} {1//} {1/.}. An argument that the task does not
- * have is empty. When COMMAND holds none of them, " {}" is added to it. `-I STR` puts STR in the
+ * have is nothing, and a word of such alone is no word. When COMMAND holds none of them, " {}" is added to it. `-I STR` puts STR in the
  * place of {}, and then neither {} nor {1} is one.
  *
  * Several arguments are joined by a blank of the command line: without a shell they are separate
- * words, with a shell each is quoted. */
+ * words, with a shell each is quoted. With a shell nothing is quoted if a replacement is in the first
+ * word, as in `{}` or `{1} {2}`, with neither a blank nor = before it: then the task is a command line,
+ * or names the program. */
 struct expand;
 
 enum expand_mode {
@@ -26,7 +28,7 @@ enum expand_mode {
 };
 
 /* `mode` is of enum expand_mode; `replacement` is -I's, NULL for {}. Nothing is kept of the arguments.
- * ERR_INVALID with words: an empty replacement, or no words where they are needed. */
+ * ERR_INVALID with words: an empty replacement, {= perl =}, or no words where they are needed. */
 enum error expand_new(struct expand **expand, unsigned mode, const char *const *words, size_t count,
                       const char *replacement, struct why *why);
 void expand_free(struct expand **expand); /* takes NULL */

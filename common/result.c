@@ -9,7 +9,7 @@
  */
 enum flag {
     FLAG_FINAL = 1,
-    FLAG_STATUS = 2, /* not RESULT_OK: status and code follow */
+    FLAG_STATUS = 2, /* not RESULT_OK with code 0: status and code follow */
     FLAG_ERR = 4,    /* something on stderr */
     FLAG_TIMES = 8,
     FLAG_TASK = 16,
@@ -56,7 +56,8 @@ static size_t put_head(struct buf *records, const struct result *r, struct bytes
                        uint64_t out_size, uint64_t err_size)
 {
     size_t task_at = 0;
-    unsigned flags = (r->final ? FLAG_FINAL : 0) | (r->status != RESULT_OK ? FLAG_STATUS : 0) |
+    unsigned flags = (r->final ? FLAG_FINAL : 0) |
+                     (r->status != RESULT_OK || r->code ? FLAG_STATUS : 0) |
                      (err_size ? FLAG_ERR : 0) | (r->start_us ? FLAG_TIMES : 0) |
                      (r->task.size ? FLAG_TASK : 0) | (r->command.size ? FLAG_COMMAND : 0) |
                      (r->has_hash ? FLAG_HASH : 0) | (r->cut ? FLAG_TAGGED : 0);
@@ -130,7 +131,7 @@ static enum error take_status(const uint8_t **at, const uint8_t *end, struct res
     uint64_t status, code;
     if (!varint_take(at, end, &status) || !varint_take(at, end, &code))
         return ERR_TRUNCATED;
-    if (status == RESULT_OK || status >= RESULT_STATUS_COUNT || code > 255)
+    if ((status == RESULT_OK && code == 0) || status >= RESULT_STATUS_COUNT || code > 255)
         return ERR_MALFORMED;
     r->status = (enum result_status)status;
     r->code = (unsigned)code;

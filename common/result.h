@@ -6,8 +6,8 @@
 
 /* How an attempt, or a task, came out. The numbers are the protocol's. */
 #define RESULT_STATUS_LIST(X)                                                                      \
-    X(RESULT_OK, 0, "ok", "it exited with 0")                                                      \
-    X(RESULT_EXITED, 1, "failed", "it exited with another status than 0 (code)")                   \
+    X(RESULT_OK, 0, "ok", "it exited with 0, or with a status of --ok-exit")                       \
+    X(RESULT_EXITED, 1, "failed", "it exited with another status (code)")                          \
     X(RESULT_SIGNALED, 2, "signaled", "it was ended by a signal (code)")                           \
     X(RESULT_TIMED_OUT, 3, "timeout", "it ran longer than --timeout and was killed")               \
     X(RESULT_OUTPUT_TOO_LARGE, 4, "output-too-large",                                              \

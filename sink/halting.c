@@ -4,7 +4,9 @@
 /* As $? has it; what was ended by us, or by the death of a worker, has the 255 of GNU parallel. */
 static unsigned shell_status(const struct result *r)
 {
-    if (r->status == RESULT_OK || r->status == RESULT_EXITED)
+    if (r->status == RESULT_OK)
+        return 0;
+    if (r->status == RESULT_EXITED)
         return r->code;
     return r->status == RESULT_SIGNALED ? 128 + r->code : 255;
 }

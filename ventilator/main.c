@@ -28,6 +28,8 @@ static const struct option_row rows[] = {
      .min = 1},
     {"colsep", NULL, OPTION_TEXT, AT(ventilator.source.colsep), "REGEX",
      .help = "split each line into arguments"},
+    {"trim", NULL, OPTION_PARSED, AT(ventilator.source.trim), "n|l|r|lr", .help = NULL,
+     .parse = trim_parse},
     {"pipe", NULL, OPTION_FLAG, AT(ventilator.source.pipe),
      .help = "tasks are blocks of whole lines"},
     {"block", NULL, OPTION_SIZE, AT(ventilator.source.block), "BYTES",
@@ -100,9 +102,9 @@ static int run(void *target, struct options *options)
         inputs_add_file(&inputs, settings->files.items[i]);
     inputs_add_words(&inputs, options->words);
     struct source_options *source = &settings->ventilator.source;
-    if (source->pipe && (source->null || source->values > 1 || source->colsep)) {
+    if (source->pipe && (source->null || source->values > 1 || source->colsep || source->trim)) {
         log_line("--pipe cuts the input into blocks, not into values; leave out -0 (give --recend "
-                 "'\\0'), -n and --colsep");
+                 "'\\0'), -n, --colsep and --trim");
         return 255;
     }
     source->inputs = &inputs;

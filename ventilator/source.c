@@ -28,6 +28,7 @@ struct source {
     struct reader *lines; /* the tasks are the lines of one file: the fast way */
     struct colsep colsep;
     bool has_colsep;
+    enum trim trim; /* never TRIM_NOT_GIVEN */
     uint64_t values;
     size_t task_max;
     struct pending pending;
@@ -44,6 +45,13 @@ size_t source_task_max(uint64_t given, uint64_t block)
     return block > TASK_SIZE_USUAL ? (size_t)block : TASK_SIZE_USUAL;
 }
 
+static enum trim trim_of(const struct source_options *options)
+{
+    if (options->trim != TRIM_NOT_GIVEN)
+        return options->trim;
+    return options->colsep ? TRIM_BOTH : TRIM_NONE;
+}
+
 static struct hash fingerprint(const struct source_options *options, const struct inputs *inputs)
 {
     struct buf text = {0};
@@ -52,6 +60,8 @@ static struct hash fingerprint(const struct source_options *options, const struc
         buf_put_byte(&text, inputs->list[i].linked ? '+' : '*');
     if (options->colsep)
         buf_printf(&text, " %s", options->colsep);
+    if (trim_of(options) != TRIM_NONE)
+        buf_printf(&text, " trim %d", (int)trim_of(options));
     if (options->pipe)
         buf_printf(&text, " pipe %" PRIu64 " %zu %s%c%s", options->block, options->task_max,
                    options->recend ? options->recend : "", options->recend ? 'e' : 'n',
@@ -110,6 +120,7 @@ enum error source_open(struct source **source, const struct source_options *opti
         return error;
     }
     s->values = options->values;
+    s->trim = trim_of(options);
     s->task_max = options->task_max;
     s->total = total(s);
     s->name = name_of(inputs);
@@ -180,6 +191,8 @@ static enum source_state take_lines(struct source *s, struct buf *records, size_
         if (state != READER_VALUE)
             return state_of(state);
         bool fits = line.size <= s->task_max;
+        if (fits && s->trim != TRIM_NONE)
+            line = trim_take(line, s->trim);
         if (*tasks && (!fits || records->size - start + VARINT_SIZE_MAX + line.size > bytes_max))
             break;
         if (fits)
@@ -211,11 +224,13 @@ static void pending_add_row(struct source *s, const struct bytes *row)
     for (size_t i = 0; i < combine_width(s->combine); i++) {
         struct bytes column;
         size_t at = 0;
-        if (!s->has_colsep || row[i].size > s->task_max)
+        if (row[i].size > s->task_max) /* it is not held */
             pending_add(&s->pending, row[i], s->task_max);
+        else if (!s->has_colsep)
+            pending_add(&s->pending, trim_take(row[i], s->trim), s->task_max);
         else
             while (colsep_next(&s->colsep, row[i], &at, &column))
-                pending_add(&s->pending, column, s->task_max);
+                pending_add(&s->pending, trim_take(column, s->trim), s->task_max);
     }
     s->pending.rows++;
 }

@@ -4,6 +4,7 @@
 
 #include "common/task.h"
 #include "ventilator/inputs.h"
+#include "ventilator/trim.h"
 
 /* Where the tasks come from: reads the inputs lazily and makes records of them (task.h). The
  * calling loop, once a turn while there is room for tasks:
@@ -25,8 +26,9 @@ struct source_options {
     bool null;                   /* -0: values end with NUL and not with a newline */
     uint64_t values;    /* -n: how many rows of the inputs make a task; the last may have fewer */
     const char *colsep; /* --colsep: splits each value into arguments; NULL: none */
-    bool pipe;    /* --pipe: a task is a block of the inputs (blocks.h); no null, -n, --colsep */
-    size_t block; /* --block; 0: task_max */
+    enum trim trim;     /* --trim, of each argument */
+    bool pipe; /* --pipe: a task is a block of the inputs (blocks.h); no null, -n, --colsep, trim */
+    size_t block;                  /* --block; 0: task_max */
     const char *recend, *recstart; /* as blocks.h has them */
     size_t task_max;               /* most bytes of a task's arguments joined by blanks */
 };
@@ -57,7 +59,7 @@ uint64_t source_too_large_size(const struct source *source);
 const char *source_name(const struct source *source);
 /* How many tasks there will be in all, or 0 when only reading tells. */
 uint64_t source_total(const struct source *source);
-/* The same for two sources that make the same tasks of the same input: separator, -n, --colsep,
+/* The same for two sources that make the same tasks of the same input: separator, -n, --colsep, --trim,
  * how blocks are cut, and how the inputs are combined. What is in the inputs is not part of it. */
 struct hash source_fingerprint(const struct source *source);
 

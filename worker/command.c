@@ -270,7 +270,8 @@ static uint64_t command_deadline(const struct executor *executor)
     return deadline_ns;
 }
 
-static void set_status(struct outcome *outcome, enum child_kill killed, int status)
+static void set_status(struct outcome *outcome, const struct ok_exit *ok, enum child_kill killed,
+                       int status)
 {
     if (killed == CHILD_TIMED_OUT) {
         outcome->status = RESULT_TIMED_OUT;
@@ -281,7 +282,7 @@ static void set_status(struct outcome *outcome, enum child_kill killed, int stat
         outcome->code = (unsigned)WTERMSIG(status);
     } else {
         outcome->code = (unsigned)WEXITSTATUS(status);
-        outcome->status = outcome->code ? RESULT_EXITED : RESULT_OK;
+        outcome->status = ok_exit_has(ok, outcome->code) ? RESULT_OK : RESULT_EXITED;
     }
 }
 
@@ -309,7 +310,7 @@ static void finish(struct command *command, struct slot *slot)
         .cut = child->cut,
         .cut_by = child->holder.pid,
     };
-    set_status(&outcome, child->killed, slot->status);
+    set_status(&outcome, &command->options->ok_exit, child->killed, slot->status);
     slot->busy = false;
     if (outcome.status == RESULT_OK)
         note_run_time(command, outcome.duration_ns);

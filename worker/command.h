@@ -2,6 +2,7 @@
 #ifndef ZFARM_WORKER_COMMAND_H
 #define ZFARM_WORKER_COMMAND_H
 
+#include "common/ok_exit.h"
 #include "common/error.h"
 #include "worker/executor.h"
 
@@ -27,6 +28,7 @@ struct command_options {
     bool shell;              /* --shell */
     bool pipe;               /* --pipe: the task is COMMAND's standard input, not part of it */
     const char *replacement; /* -I; NULL: {} */
+    struct ok_exit ok_exit;  /* --ok-exit */
     struct guard *guard;     /* guard.h; NULL: none. Must outlive the executor */
 };
 

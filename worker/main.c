@@ -39,6 +39,8 @@ static const struct option_row rows[] = {
      .help = "what the task replaces ({})", .optional = "{}"},
     {"timeout", NULL, OPTION_PARSED, AT(worker.timeout), "SECS|N%",
      .help = "kill a task that runs longer; N% of the median", .parse = timeout_parse},
+    {"ok-exit", NULL, OPTION_PARSED, AT(worker.ok_exit), "LIST",
+     .help = "exit statuses that are ok: 0,1 (0)", .parse = ok_exit_parse},
     {"kill-after", NULL, OPTION_SECONDS, AT(worker.kill_after_ns), "SECS",
      .help = "from TERM to KILL (10)"},
     {"linger", NULL, OPTION_SECONDS, AT(worker.linger_ns), "SECS",
@@ -103,6 +105,12 @@ static int run(void *target, struct options *options)
     }
     if (worker->plugin && worker->coprocess) {
         log_line("--plugin and --coprocess are two different ways to run a task; give one");
+        return 255;
+    }
+    if (worker->ok_exit.given && (worker->plugin || worker->coprocess)) {
+        log_line(
+            "--ok-exit is for the exit status of COMMAND, and with --plugin and --coprocess no "
+            "task has one");
         return 255;
     }
     if (worker->pipe && (worker->plugin || worker->coprocess || worker->replacement)) {

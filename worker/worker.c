@@ -398,6 +398,7 @@ static enum error make_executor(struct worker *w, unsigned slots, struct why *wh
                                                            .words = o->words,
                                                            .shell = o->shell,
                                                            .pipe = o->pipe,
+                                                           .ok_exit = o->ok_exit,
                                                            .replacement = o->replacement,
                                                            .guard = w->guard};
     return command_new(&w->executor_options.command, &events, &w->executor, why);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/ok_exit.h"
 #include "common/error.h"
 #include "common/jobs.h"
 #include "common/timeout.h"
@@ -29,9 +30,10 @@ struct worker_options {
     const char *keys; /* directory of its keys; NULL: none */
     bool insecure;
     bool shell;
-    const char *plugin;      /* the file; NULL: commands */
-    bool coprocess;          /* COMMAND is started once a slot */
-    bool pipe;               /* the task is COMMAND's standard input */
+    const char *plugin; /* the file; NULL: commands */
+    bool coprocess;     /* COMMAND is started once a slot */
+    bool pipe;          /* the task is COMMAND's standard input */
+    struct ok_exit ok_exit;
     bool null;               /* and its lines end with NUL */
     const char *replacement; /* -I; NULL: {} */
     char *const *words;      /* COMMAND and its arguments, or the plugin's; NULL at the end */

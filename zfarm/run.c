@@ -9,8 +9,10 @@
 
 #include "common/cli.h"
 #include "common/command_line.h"
+#include "common/expand.h"
 #include "common/halt_rule.h"
 #include "common/log.h"
+#include "common/ok_exit.h"
 #include "common/random.h"
 #include "common/shortage.h"
 #include "common/timeout.h"
@@ -33,6 +35,7 @@ struct handed_on {
     unsigned durability, bar;
     struct halt_rule halt;
     struct timeout timeout;
+    struct ok_exit ok_exit;
 };
 
 struct settings {
@@ -41,6 +44,7 @@ struct settings {
     uint64_t values, block, output_max, direct_port, task_max_bytes;
     const char *colsep, *recend, *recstart, *replacement, *plugin, *store, *spool, *hosts_file,
         *ssh;
+    enum trim trim;
     unsigned format;
     struct handed_on on;
 };
@@ -65,6 +69,8 @@ static const struct option_row rows[] = {
     {"max-args", "n", OPTION_COUNT, AT(values), "N", .help = "N values a task", .min = 1,
      .children = VENTILATOR},
     {"colsep", NULL, OPTION_TEXT, AT(colsep), "REGEX", .help = "split lines into {1} {2} ...",
+     .children = VENTILATOR},
+    {"trim", NULL, OPTION_PARSED, AT(trim), "n|l|r|lr", .help = NULL, .parse = trim_parse,
      .children = VENTILATOR},
     {"shell", NULL, OPTION_FLAG, AT(shell), .help = "run by sh -c; no COMMAND: tasks are commands",
      .children = WORKER},
@@ -109,6 +115,8 @@ static const struct option_row rows[] = {
     {"halt", NULL, OPTION_PARSED, AT(on.halt), "WHEN,WHY",
      .help = "end early: now,fail=1; soon,done=10%; never", .parse = halt_rule_parse,
      .children = SINK},
+    {"ok-exit", NULL, OPTION_PARSED, AT(on.ok_exit), "LIST",
+     .help = "exit statuses that are ok: 0,1 (0)", .parse = ok_exit_parse, .children = WORKER},
     {"dry-run", NULL, OPTION_FLAG, AT(dry_run), .help = "print the commands, run none"},
     {"replace", "I", OPTION_TEXT, AT(replacement), "STR", .help = NULL, .optional = "{}",
      .children = WORKER},
@@ -144,6 +152,7 @@ static struct source_options source_options(const struct settings *s, const stru
                                    .null = s->null,
                                    .values = s->values,
                                    .colsep = s->colsep,
+                                   .trim = s->trim,
                                    .task_max = source_task_max(s->task_max_bytes, s->block)};
 }
 
@@ -292,9 +301,9 @@ static const char *pipe_contradiction(const struct settings *s, size_t command)
     if (command == 0)
         return "with --pipe there must be a COMMAND that reads its stdin; try: zfarm run --pipe wc "
                "-l";
-    if (s->null || s->values > 1 || s->colsep || s->replacement)
+    if (s->null || s->values > 1 || s->colsep || s->trim || s->replacement)
         return "--pipe cuts the input into blocks, not into values; leave out -0 (give --recend "
-               "'\\0'), -n, --colsep and -I";
+               "'\\0'), -n, --colsep, --trim and -I";
     if (s->tag)
         return "--tag begins each line with its task, and with --pipe that is a whole block; leave "
                "it out";
@@ -315,6 +324,9 @@ static const char *contradiction(const struct settings *s, char *const *inputs, 
         return "--plugin and --shell are two different ways to run a task; give one";
     if (s->plugin && s->coprocess)
         return "--plugin and --coprocess are two different ways to run a task; give one";
+    if (s->on.ok_exit.given && (s->plugin || s->coprocess))
+        return "--ok-exit is for the exit status of COMMAND, and with --plugin and --coprocess no "
+               "task has one";
     if (s->dry_run && s->plugin)
         return "--dry-run shows commands, and --plugin runs none";
     if (s->dry_run && s->coprocess)
@@ -343,11 +355,28 @@ static const char *contradiction(const struct settings *s, char *const *inputs, 
     return pipe_contradiction(s, command);
 }
 
+/* What no worker could make a command of is said before anything is started. */
+static enum error check_command(const struct settings *s, char *const *words, size_t count,
+                                struct why *why)
+{
+    struct expand *expand = NULL;
+    unsigned mode = (s->shell ? EXPAND_SHELL : EXPAND_DIRECT) | (s->pipe ? EXPAND_PIPE : 0U);
+    if (s->plugin || s->coprocess)
+        return ERR_NONE;
+    enum error error =
+        expand_new(&expand, mode, (const char *const *)words, count, s->replacement, why);
+    expand_free(&expand);
+    return error;
+}
+
 static int run(void *target, struct options *options)
 {
     const struct settings *s = target;
     size_t command = inputs_command_count(options->words);
     const char *why_not = contradiction(s, options->words + command, command);
+    struct why why;
+    if (!why_not && check_command(s, options->words, command, &why))
+        why_not = why.text;
     if (why_not) {
         log_line("%s", why_not);
         return 255;

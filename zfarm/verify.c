@@ -19,6 +19,7 @@ struct settings {
     bool null, pipe, prints_missing;
     uint64_t values, block, task_max_bytes;
     const char *colsep, *recend, *recstart;
+    enum trim trim;
 };
 
 #define AT(field) offsetof(struct settings, field)
@@ -30,6 +31,7 @@ static const struct option_row rows[] = {
     {"null", "0", OPTION_FLAG, AT(null), .help = "tasks end with NUL, not newline"},
     {"max-args", "n", OPTION_COUNT, AT(values), "N", .help = "N values a task", .min = 1},
     {"colsep", NULL, OPTION_TEXT, AT(colsep), "REGEX", .help = "split lines into {1} {2} ..."},
+    {"trim", NULL, OPTION_PARSED, AT(trim), "n|l|r|lr", .help = NULL, .parse = trim_parse},
     {"pipe", NULL, OPTION_FLAG, AT(pipe), .help = "a task is a block of lines"},
     {"block", NULL, OPTION_SIZE, AT(block), "BYTES", .help = NULL, .min = 1, .max = TASK_SIZE_MAX},
     {"recend", NULL, OPTION_TEXT, AT(recend), "STR", .help = NULL},
@@ -254,6 +256,7 @@ static int verify(const struct settings *s, const char *path, const struct input
                                     .null = s->null,
                                     .values = s->values,
                                     .colsep = s->colsep,
+                                    .trim = s->trim,
                                     .pipe = s->pipe,
                                     .block = s->block,
                                     .recend = s->recend,

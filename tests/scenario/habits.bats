@@ -75,3 +75,82 @@ load helpers
   same three.out <(echo a)
   [[ ! -e ./- ]]
 }
+
+# The values of the next tests are those of GNU parallel 20221122: ./dev parallel compares with it.
+
+@test "{= perl =} is refused before anything runs" {
+  for words in 'echo {= s/a/b/ =}' 'echo {2= s/a/b/ =}'; do
+    for shell in --shell=no --shell; do
+      # shellcheck disable=SC2086 # several words
+      start one zfarm run "$shell" --joblog log $words ::: a
+      ends one 20 255
+      says one.err 'COMMAND has {= perl =} of GNU parallel, and zfarm runs no Perl'
+      [[ ! -e log ]]
+    done
+  done
+}
+
+@test "columns are trimmed as GNU parallel does, and --trim says otherwise" {
+  printf 'baz \t quux\n' >columns
+  start one zfarm run -a columns --shell --colsep '\t' echo '[{1}]' '[{2}]'
+  ends one 20 0
+  same one.out <(echo '[baz] [quux]')
+  start two zfarm run -a columns --trim n --shell --colsep '\t' echo '[{1}]' '[{2}]'
+  ends two 20 0
+  same two.out <(echo '[baz ] [ quux]')
+  printf '  a  \n' >blanks
+  for trim in n l r lr rl; do
+    start "$trim" zfarm run -a blanks --trim "$trim" printf '[%s]\n'
+    ends "$trim" 20 0
+  done
+  same <(cat n.out l.out r.out lr.out rl.out) <(printf '[%s]\n' '  a  ' 'a  ' '  a' a a)
+  start three zfarm run --trim x echo ::: a
+  ends three 20 255
+  says three.err "--trim: 'x' is not one of its values"
+}
+
+@test "a column that is not there is no argument" {
+  start one zfarm run -k --shell --colsep % printf '"[%s]"' '{1}' '{2}' '{3}' ::: 'a%b' 'a%%c'
+  ends one 20 0
+  same one.out <(printf '[a][b][a][][c]')
+  start two zfarm run -k --colsep % printf '[%s]' '{1}' '{2}' '{3}' ::: 'a%b' 'a%%c'
+  ends two 20 0
+  same two.out <(printf '[a][b][a][][c]')
+}
+
+@test "{} as the command itself is a command line" {
+  start one zfarm run -k --shell '{}' ::: 'echo a  b' 'echo c; echo d'
+  ends one 20 0
+  same one.out <(printf '%s\n' 'a b' c d)
+  start two zfarm run --shell '{1} {2}' ::: 'echo x' ::: 'y  z'
+  ends two 20 0
+  same two.out <(echo 'x y z')
+  start three zfarm run --shell 'echo {}' ::: 'a  b'
+  ends three 20 0
+  same three.out <(echo 'a  b')
+}
+
+@test "--ok-exit says which exit statuses are ok" {
+  start one zfarm run -k -j1 --ok-exit 0,1 --joblog log --format jsonl --shell 'exit {}' ::: 0 1 2
+  ends one 20 1
+  same <(jq -c '[.status, .exit]' one.out) <(printf '%s\n' '["ok",0]' '["ok",1]' '["failed",2]')
+  same <(tail -n +2 log | cut -f7) <(printf '%s\n' 0 1 2)
+  says one.err '3 tasks: 2 ok, 1 failed'
+  printf '%s\n' {1..1000} >numbers
+  start two zfarm run --pipe --block 100 -k --ok-exit 0,1 -- grep -x 77 <numbers
+  ends two 20 0
+  start two zfarm run --pipe --block 100 -k --ok-exit 0,1 -a numbers -- grep -x 77
+  ends two 20 0
+  same two.out <(echo 77)
+  start three zfarm run --ok-exit 1 --shell 'exit {}' ::: 0 1
+  ends three 20 1
+  start four zfarm run --retries 3 --ok-exit 0,3-5 --shell 'echo {} >>runs; exit {}' ::: 4
+  ends four 20 0
+  same runs <(echo 4)
+  start five zfarm run --ok-exit 0,256 true ::: a
+  ends five 20 255
+  says five.err "--ok-exit: '0,256' is not one of its values"
+  start six zfarm run --ok-exit 1 --coprocess cat ::: a
+  ends six 20 255
+  says six.err '--ok-exit is for the exit status of COMMAND'
+}

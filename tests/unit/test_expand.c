@@ -125,7 +125,7 @@ Test(expand, a_task_is_appended_only_if_command_holds_no_replacement_at_all)
     expect_direct(LIST("echo"), LIST("a b"), "echo 'a b'");
     expect_shell(LIST("echo", "x"), LIST("a b"), "echo x 'a b'");
     expect_direct(LIST("echo", "{#}x{%}"), LIST("a"), "echo 7x3");
-    expect_direct(LIST("true", "{9}"), LIST("a"), "true ''");
+    expect_direct(LIST("true", "{9}"), LIST("a"), "true");
     expect_direct(LIST("echo", "{x}", "{", "{1x}", "{ }", "{0}"), LIST("a"),
                   "echo '{x}' '{' '{1x}' '{ }' '{0}' a");
 }
@@ -140,9 +140,43 @@ Test(expand, several_arguments_are_joined_by_a_blank_of_the_command_line)
 
 Test(expand, single_arguments_are_taken_by_number_and_from_the_end)
 {
-    expect_direct(LIST("echo", "{2}-{1}", "{-1}", "{3}"), LIST("a", "b"), "echo b-a b ''");
+    expect_direct(LIST("echo", "{2}-{1}", "{-1}", "{3}"), LIST("a", "b"), "echo b-a b");
     expect_shell(LIST("echo {1.} {1/} {1//} {1/.} {2/.} {-1/}"), LIST("/x/a.b", "q/r.s"),
                  "echo /x/a a.b /x a r r.s");
+}
+
+Test(expand, an_argument_that_is_not_there_is_no_argument)
+{
+    expect_direct(LIST("echo", "{1}", "{2}", "{3}{4}", "x{3}", "z"), LIST("a", ""),
+                  "echo a '' x z");
+    expect_shell(LIST("echo {1} {2} {3} z"), LIST("a", ""), "echo a ''  z");
+}
+
+Test(expand, with_a_shell_a_task_in_the_first_word_is_a_command_line)
+{
+    expect_shell(LIST("{}"), LIST("echo a  b"), "echo a  b");
+    expect_shell(LIST("{1} {2}"), LIST("echo a", "b  c"), "echo a b  c");
+    expect_shell(LIST("x{} {}"), LIST("a b"), "xa b a b");
+    expect_shell(LIST("V={} echo"), LIST("a b"), "V='a b' echo");
+    expect_shell(LIST(" {}"), LIST("a b"), " 'a b'");
+    expect_shell(LIST("cd /; {}"), LIST("a b"), "cd /; 'a b'");
+    expect_direct(LIST("{}", "{}"), LIST("a b"), "'a b' 'a b'");
+}
+
+Test(expand, perl_of_gnu_parallel_is_refused)
+{
+    static const char *const perls[] = {"{= s/a/b/ =}", "x{2=$_++=}", "{-1= 1 =}"};
+    static const char *const others[] = {"{=", "=}", "{ = 1 =}", "{=}"};
+    struct expand *expand = NULL;
+    struct why why;
+    for (size_t i = 0; i < sizeof perls / sizeof *perls; i++)
+        cr_expect_eq(expand_new(&expand, EXPAND_SHELL, &perls[i], 1, NULL, &why), ERR_INVALID);
+    cr_expect_eq(expand_new(&expand, EXPAND_DIRECT, LIST("a", "{=", "x", "=}"), 4, NULL, &why),
+                 ERR_INVALID);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        cr_expect_eq(expand_new(&expand, EXPAND_SHELL, &others[i], 1, NULL, &why), ERR_NONE);
+        expand_free(&expand);
+    }
 }
 
 Test(expand, dash_i_takes_the_place_of_the_plain_braces_only)

@@ -160,6 +160,18 @@ Test(result, a_record_with_any_octet_changed_breaks_nothing)
     }
 }
 
+Test(result, an_exit_status_that_is_ok_is_kept)
+{
+    struct buf record = {0};
+    struct result given = {.final = true, .code = 1}, taken = {0};
+    result_put(&record, &given);
+    struct bytes records = buf_bytes(&record);
+    cr_assert_eq(result_take(&records, &taken), ERR_NONE);
+    cr_assert_eq(taken.status, RESULT_OK);
+    cr_assert_eq(taken.code, 1);
+    buf_free(&record);
+}
+
 Test(result, values_that_the_protocol_does_not_know_are_refused)
 {
     static const struct {
