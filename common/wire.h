@@ -149,11 +149,17 @@ struct sink_join {
     struct hash fingerprint;
     struct seqset stored;
     uint64_t incarnation_max;
-    struct bytes results; /* endpoint; the host may be missing: tcp://:5558 */
-    uint64_t wants;       /* enum result_want */
-    uint64_t opening;     /* how often its store has been opened; 0: it has none */
-    uint64_t features;    /* tag 1, as a worker's */
+    struct bytes results;  /* endpoint; the host may be missing: tcp://:5558 */
+    uint64_t wants;        /* enum result_want */
+    uint64_t opening;      /* how often its store has been opened; 0: it has none */
+    uint64_t features;     /* tag 1, as a worker's */
+    struct halt_rule halt; /* tag 2: of --halt, for WELCOME to workers; never percent */
 };
+
+struct fields;
+/* A halt-rule in a tag, nothing if there is none; and read again. */
+void halt_rule_put(struct buf *to, const struct halt_rule *rule);
+struct halt_rule fields_tag_halt_rule(struct fields *r, struct bytes tag);
 
 /* Both kinds of JOIN begin with the role. ERR_MALFORMED for any other. */
 enum error join_role(struct bytes body, enum wire_role *role);

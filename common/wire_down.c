@@ -26,26 +26,10 @@ void worker_welcome_put(struct buf *to, const struct worker_welcome *m)
     struct tagged t = {0};
     struct buf content = {0};
     tagged_add_number(&t, WELCOME_FEATURES, m->features);
-    if (m->halt.when) {
-        varint_put(&content, m->halt.when);
-        varint_put(&content, m->halt.why);
-        varint_put(&content, m->halt.count);
-    }
+    halt_rule_put(&content, &m->halt);
     tagged_add_buf(&t, WELCOME_HALT, &content);
     tagged_put(to, &t);
     buf_free(&content);
-}
-
-static void read_halt_rule(struct fields *r, struct bytes content, struct halt_rule *rule)
-{
-    struct fields f = fields_of(content);
-    uint64_t when = fields_number(&f), why = fields_number(&f);
-    rule->count = fields_number(&f);
-    if ((when != HALT_SOON && when != HALT_NOW) || why > HALT_DONE || rule->count == 0)
-        fields_fail(&f, ERR_MALFORMED);
-    rule->when = (enum halt_when)when;
-    rule->why = (enum halt_why)why;
-    fields_tag_end(r, &f);
 }
 
 enum error worker_welcome_take(struct bytes body, struct worker_welcome *m)
@@ -64,9 +48,7 @@ enum error worker_welcome_take(struct bytes body, struct worker_welcome *m)
     struct bytes tags[WELCOME_TAGS] = {{0}};
     fields_tags(&r, tags, WELCOME_TAGS);
     m->features = fields_tag_number(&r, tags[WELCOME_FEATURES]);
-    m->halt = (struct halt_rule){0};
-    if (tags[WELCOME_HALT].data)
-        read_halt_rule(&r, tags[WELCOME_HALT], &m->halt);
+    m->halt = fields_tag_halt_rule(&r, tags[WELCOME_HALT]);
     return fields_end(&r);
 }
 

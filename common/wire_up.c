@@ -86,7 +86,32 @@ enum error join_role(struct bytes body, enum wire_role *role)
     return ERR_NONE;
 }
 
-enum { JOIN_FEATURES = 1, JOIN_TAGS };
+void halt_rule_put(struct buf *to, const struct halt_rule *rule)
+{
+    if (!rule->when)
+        return;
+    varint_put(to, rule->when);
+    varint_put(to, rule->why);
+    varint_put(to, rule->count);
+}
+
+struct halt_rule fields_tag_halt_rule(struct fields *r, struct bytes tag)
+{
+    struct halt_rule rule = {0};
+    if (!tag.data)
+        return rule;
+    struct fields f = fields_of(tag);
+    uint64_t when = fields_number(&f), why = fields_number(&f);
+    rule.count = fields_number(&f);
+    if ((when != HALT_SOON && when != HALT_NOW) || why > HALT_DONE || rule.count == 0)
+        fields_fail(&f, ERR_MALFORMED);
+    rule.when = (enum halt_when)when;
+    rule.why = (enum halt_why)why;
+    fields_tag_end(r, &f);
+    return rule;
+}
+
+enum { JOIN_FEATURES = 1, JOIN_TAGS, JOIN_HALT = 2, SINK_JOIN_TAGS };
 
 static void put_features(struct buf *to, uint64_t features)
 {
@@ -147,7 +172,13 @@ void sink_join_put(struct buf *to, const struct sink_join *m)
     octets_put(to, m->results);
     varint_put(to, m->wants);
     varint_put(to, m->opening);
-    put_features(to, m->features);
+    struct tagged t = {0};
+    struct buf content = {0};
+    tagged_add_number(&t, JOIN_FEATURES, m->features);
+    halt_rule_put(&content, &m->halt);
+    tagged_add_buf(&t, JOIN_HALT, &content);
+    tagged_put(to, &t);
+    buf_free(&content);
 }
 
 enum error sink_join_take(struct bytes body, struct sink_join *m)
@@ -164,7 +195,10 @@ enum error sink_join_take(struct bytes body, struct sink_join *m)
     m->results = fields_octets(&r);
     m->wants = fields_number(&r);
     m->opening = fields_number(&r);
-    m->features = read_features(&r);
+    struct bytes tags[SINK_JOIN_TAGS] = {{0}};
+    fields_tags(&r, tags, SINK_JOIN_TAGS);
+    m->features = fields_tag_number(&r, tags[JOIN_FEATURES]);
+    m->halt = fields_tag_halt_rule(&r, tags[JOIN_HALT]);
     return fields_end(&r);
 }
 

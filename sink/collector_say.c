@@ -38,6 +38,8 @@ void collector_say_join(struct collector *c)
     }
     if (c->halting.rule.percent)
         m.flags |= SINK_WANTS_TOTAL;
+    else
+        m.halt = c->halting.rule;
     struct buf message = {0};
     begin(c, &message, KIND_JOIN);
     sink_join_put(&message, &m);

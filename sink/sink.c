@@ -37,6 +37,7 @@
  *     7. sleep until something happens or the next deadline
  */
 
+enum { COMMAND_SHOWN = 200 };
 enum {
     DESCRIPTORS_WANTED = 4096,
     CONNECTIONS_MAX = 2048,     /* for results; or half of the descriptors */
@@ -75,6 +76,9 @@ struct sink {
     bool cut;             /* a consumer gone or a signal: the status is 255 */
     bool halt_said;
     bool stall_said; /* why large results are not taken now */
+    struct buf
+        last_command; /* with --halt: of the last final result, before the rule was fulfilled */
+    bool last_ok;
     struct requests requests;
     bool held; /* by ^Z in the terminal of our parent: nothing is written or drawn */
     bool over;
@@ -151,6 +155,13 @@ static void accept(void *context, const struct result *result)
 {
     struct sink *s = context;
     outputs_accept(&s->outputs, result);
+    if (s->options->halt.when == HALT_NEVER || !result->final ||
+        collector_halt(s->collector)->when != HALT_NEVER)
+        return;
+    buf_clear(&s->last_command); /* of the one that halts the job, in the end */
+    buf_put(&s->last_command, result->command.data,
+            result->command.size < COMMAND_SHOWN ? result->command.size : COMMAND_SHOWN);
+    s->last_ok = result->status == RESULT_OK;
 }
 
 static bool wants_results(struct sink *s)
@@ -366,8 +377,13 @@ static void say_halt(struct sink *s)
     if (halt->when == HALT_NEVER || s->halt_said)
         return;
     s->halt_said = true;
-    log_line("halted by task %" PRIu64 ": nothing more is begun, and what runs %s", halt->seq,
-             halt->when == HALT_NOW ? "is killed" : "may finish");
+    bool named = s->last_command.size;
+    log_line("halted by task %" PRIu64 ": nothing more is begun, and what runs %s%s%.*s", halt->seq,
+             halt->when == HALT_NOW ? "is killed" : "may finish",
+             !named       ? ""
+             : s->last_ok ? "; it was ok: "
+                          : "; it failed: ",
+             (int)s->last_command.size, (const char *)s->last_command.data);
 }
 
 /* Once when it begins: the ventilator only knows that the sink cannot write. */
@@ -526,7 +542,8 @@ static void make_collector(struct sink *s)
                                                  .pid = (uint64_t)getpid()},
                                         .job = has_store ? p->job : random_u64(),
                                         .results = s->advertised,
-                                        .wants = outputs_wants(&s->options->outputs),
+                                        .wants = outputs_wants(&s->options->outputs) |
+                                                 (s->options->halt.when ? WANT_COMMAND : 0U),
                                         .supervised = s->options->parent,
                                         .is_volatile = !has_store,
                                         .past = has_store ? &past : NULL,
@@ -599,6 +616,7 @@ int sink_run(const struct sink_options *options)
     zap_free(&s.zap);
     collector_destroy(&s.collector);
     outputs_close(&s.outputs);
+    buf_free(&s.last_command);
     net_end(NET_END_LIMIT_MS, s.status);
     return s.status;
 }

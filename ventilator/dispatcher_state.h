@@ -72,6 +72,7 @@ struct sinkside {
     uint64_t heard_at_ns;
     uint64_t absent_since_ns;
     uint64_t wants;
+    struct halt_rule halt;            /* for workers */
     struct throttle protests;         /* to it */
     unsigned astray;                  /* messages in a row that were not of its session */
     char results[ENDPOINT_TEXT_SIZE]; /* what workers are told: an endpoint, or a port */

@@ -97,6 +97,7 @@ static void welcome(struct dispatcher *d, const struct truth *t)
                                .epoch = d->sink.connection ? d->sink.epoch : 0,
                                .results = bytes_of(d->sink.results),
                                .sink = d->sink.key,
+                               .halt = d->sink.halt,
                                .kill = t->kill,
                                .have = t->have};
     struct buf to = {0};

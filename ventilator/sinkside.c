@@ -127,6 +127,7 @@ static void adopt(struct dispatcher *d, const struct origin *from, struct frame_
     d->sink.ready = false;
     d->sink.heard_at_ns = now_ns;
     d->sink.wants = join->wants & WANT_ALL;
+    d->sink.halt = join->halt;
     note_endpoint(d, join->results, from->address);
     send_welcome(d);
     admission_tell_sink(d);

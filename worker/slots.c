@@ -75,6 +75,7 @@ void slots_turn(struct slots *s, uint64_t now_ns)
     slots_link_turn(s, now_ns);
     outlet_turn(s, now_ns);
     return_if_unreachable(s, now_ns);
+    work_let_go(s, now_ns);
     work_start(s, now_ns);
     bool reports = work_report(s, now_ns);
     if (!s->gone)

@@ -144,6 +144,7 @@ void slots_link_welcome(struct slots *s, const struct frame_head *head,
     if (link->head.job && link->head.job != head->job)
         work_forget(s);
     link->head = *head;
+    s->hold.rule = m->halt;
     link->heartbeat_ns = told_ns(m->heartbeat_ms, HEARTBEAT_NS);
     link->limit_ns = told_ns(m->limit_ms, LIMIT_NS);
     link->beat_ns = now_ns + link->heartbeat_ns;

@@ -130,6 +130,15 @@ struct shortage {
     struct why why;
 };
 
+/* --halt with a count of 1, of which this worker sees the first: then it begins nothing more, and the
+ * ventilator ends the job. Unless that result is not the one that counts: then it is released, the job
+ * goes on, and so does this worker a while later. */
+struct hold {
+    struct halt_rule rule; /* of WELCOME */
+    uint64_t seq;          /* of the result that did it; 0: none */
+    uint64_t until_ns;     /* NEVER while the result is kept */
+};
+
 enum leaving { STAYING, DRAINING, BROKEN };
 
 /* How far --grace has come. */
@@ -145,6 +154,7 @@ struct slots {
     struct large large;
     struct meter meter;
     struct report report;
+    struct hold hold;
     struct early early;
     struct held *held; /* of each slot */
     struct shortage shortage;
@@ -219,6 +229,7 @@ void work_cancel_range(struct slots *s, uint64_t first, uint64_t last);
 /* The results are another job's, or nobody's: kills what runs and drops what is kept. */
 void work_forget(struct slots *s);
 uint64_t work_deadline(const struct slots *s);
+void work_let_go(struct slots *s, uint64_t now_ns); /* of a hold that halted nothing */
 
 /* What a task's end means; the outcome's files are taken over. */
 void work_finish(struct slots *s, const struct outcome *outcome, uint64_t now_ns);

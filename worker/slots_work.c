@@ -19,9 +19,25 @@ static bool may_start(const struct slots *s)
     return !s->holds && s->leaving == STAYING && !s->stopping && !s->gone && !s->link.lane_ended;
 }
 
+/* A rule that one result of this worker fulfils. */
+static bool halts_at_one(const struct slots *s)
+{
+    return s->hold.rule.when != HALT_NEVER && s->hold.rule.count == 1;
+}
+
+static void hold_if_halting(struct slots *s, const struct result *r)
+{
+    enum halt_why why = s->hold.rule.why;
+    bool is_ok = r->status == RESULT_OK;
+    if (!halts_at_one(s) || s->hold.seq || !r->final || why == (is_ok ? HALT_FAIL : HALT_SUCCESS))
+        return;
+    s->hold.seq = r->seq;
+    s->hold.until_ns = NEVER;
+}
+
 void work_start(struct slots *s, uint64_t now_ns)
 {
-    if (!may_start(s))
+    if (!may_start(s) || s->hold.seq)
         return;
     for (unsigned slot = 0; slot < s->running.count && s->backlog.tasks; slot++) {
         if (s->running.slots[slot].run.block)
@@ -32,9 +48,10 @@ void work_start(struct slots *s, uint64_t now_ns)
             return;
         /* Above the limit of what is kept, one by one: re-queued tasks cannot be told from others.
          */
-        uint32_t max = work_kept_full(s) ? 1
-                                         : meter_share(&s->meter, s->backlog.tasks,
-                                                       s->options.slots, s->options.batch_max);
+        uint32_t max =
+            work_kept_full(s) || halts_at_one(s)
+                ? 1
+                : meter_share(&s->meter, s->backlog.tasks, s->options.slots, s->options.batch_max);
         struct backlog_run run;
         backlog_take(&s->backlog, max, &run);
         running_start(&s->running, slot, &run, now_ns);
@@ -72,6 +89,7 @@ void work_cancel_range(struct slots *s, uint64_t first, uint64_t last)
 void work_forget(struct slots *s)
 {
     work_cancel_range(s, 1, UINT64_MAX - 1);
+    s->hold.seq = 0;
     kept_drop(&s->kept);
     large_free(&s->large);
     seqset_clear(&s->report.finished);
@@ -130,6 +148,7 @@ static struct result result_of(const struct slots *s, const struct backlog_run *
 static void take_result(struct slots *s, struct result *r, const struct outcome *outcome,
                         const struct backlog_run *task)
 {
+    hold_if_halting(s, r);
     if (r->final)
         s->counts.finished++;
     else
@@ -177,6 +196,15 @@ void work_finish(struct slots *s, const struct outcome *outcome, uint64_t now_ns
     work_end_task(s, outcome->slot, outcome->seq, now_ns);
 }
 
+void work_let_go(struct slots *s, uint64_t now_ns)
+{
+    struct hold *hold = &s->hold;
+    if (hold->seq && hold->until_ns == NEVER && !work_has_final(s, hold->seq, hold->seq))
+        hold->until_ns = now_ns + s->link.heartbeat_ns;
+    if (hold->seq && now_ns >= hold->until_ns)
+        hold->seq = 0;
+}
+
 void slots_finished(struct slots *s, const struct outcome *outcome, uint64_t now_ns)
 {
     if (!held_take(s, outcome, now_ns))
@@ -186,7 +214,8 @@ void slots_finished(struct slots *s, const struct outcome *outcome, uint64_t now
 /* The records can be sent as they are. */
 static bool run_fits(const struct slots *s, const struct outcome_run *run)
 {
-    return run->final && !s->gone && !(s->outlet.wants & ~(run->wants | WANT_COMMAND)) &&
+    return run->final && !s->gone && !halts_at_one(s) &&
+           !(s->outlet.wants & ~(run->wants | WANT_COMMAND)) &&
            running_are_next(&s->running, run->slot, run->first, run->count) &&
            !work_has_final(s, run->first, run->first + run->count - 1);
 }
@@ -380,7 +409,8 @@ bool work_report(struct slots *s, uint64_t now_ns)
 
 static struct holding holding_of(const struct slots *s)
 {
-    bool open = s->link.state == LINK_JOINED && s->outlet.state == OUTLET_UP && may_start(s);
+    bool open = s->link.state == LINK_JOINED && s->outlet.state == OUTLET_UP && may_start(s) &&
+                !s->hold.seq;
     return (struct holding){.slots = s->options.slots,
                             .busy = s->running.busy,
                             .unstarted = s->backlog.tasks,
@@ -407,5 +437,6 @@ void work_credit(struct slots *s, bool in_passing)
 
 uint64_t work_deadline(const struct slots *s)
 {
-    return has_news(s) ? report_due_ns(s) : NEVER;
+    uint64_t due_ns = has_news(s) ? report_due_ns(s) : NEVER;
+    return s->hold.seq && s->hold.until_ns < due_ns ? s->hold.until_ns : due_ns;
 }

@@ -154,3 +154,26 @@ load helpers
   ends six 20 255
   says six.err '--ok-exit is for the exit status of COMMAND'
 }
+
+# halted HALT COMMAND VALUE...: how many tasks were begun on two slots.
+halted() {
+  rm -f begun
+  start halted zfarm run "$@"
+  wait_for 20 has_ended halted
+  wc -l <begun
+}
+
+@test "with --halt and a count of 1 nothing more is begun, and the command is named" {
+  # As `parallel -j2 --halt soon,fail=1`: 2 runs when 1 fails, and 3 is never begun.
+  for _ in {1..5}; do
+    same <(halted -j2 --halt soon,fail=1 --shell \
+      'echo {} >>begun; [ {} != 2 ] || until [ -e go ]; do sleep 0.01; done; [ {} != 1 ] || touch go; sleep 0.1; exit {}' \
+      ::: 0 0 1 2 3) <(echo 4)
+    rm go
+  done
+  says halted.err 'halted by task 3: nothing more is begun, and what runs may finish; it failed: echo 1 >>begun; '
+  for _ in {1..10}; do
+    same <(halted -j1 --halt now,fail=1 --shell 'echo {} >>begun; exit {}' ::: 0 0 7 0) <(echo 3)
+    same <(halted -j1 --halt soon,success=1 --shell 'echo {} >>begun; exit {}' ::: 1 0 1 1) <(echo 2)
+  done
+}

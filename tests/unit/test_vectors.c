@@ -127,7 +127,9 @@ static void write_control(FILE *file)
     WRITE(KIND_JOIN, worker_join, {peer, 4, 0, {1, 2}, list, set, 0});
     WRITE(KIND_JOIN, worker_join, {peer, 4, WORKER_LEAVING, {1, 2}, no_list, none, 1});
     WRITE(KIND_JOIN, sink_join,
-          {peer, 7, 1, 9, {1, 2}, set, 1000, bytes_of("tcp://:5558"), 3, 2, 0});
+          {peer, 7, 1, 9, {1, 2}, set, 1000, bytes_of("tcp://:5558"), 3, 2, 0, no_rule});
+    WRITE(KIND_JOIN, sink_join,
+          {peer, 7, 1, 9, {1, 2}, set, 1000, bytes_of("tcp://:5558"), 3, 2, 0, rule});
     WRITE(KIND_HEARTBEAT, heartbeat, {123456789, set, none, NULL, 0, 0});
     WRITE(KIND_HEARTBEAT, heartbeat, {123456789, set, set, &held, 1, 1500});
     WRITE(KIND_CREDIT, credit, {100, 1000000, 4, 0, 0});

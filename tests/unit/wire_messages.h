@@ -20,7 +20,7 @@ enum field_kind {
     FIELD_STATUS, /* enum result_status of a verdict */
     FIELD_REASON, /* enum returned_reason */
     FIELD_WHEN,   /* enum halt_when of a HALT */
-    FIELD_RULE,   /* struct halt_rule of a WELCOME, or none */
+    FIELD_RULE,   /* struct halt_rule, or none */
     FIELD_OCTETS,
     FIELD_RANGES,
     FIELD_HASH,
@@ -75,7 +75,8 @@ FIELDS(sink_join, FIELD(FIELD_PEER, sink_join, peer), NUMBER(sink_join, epoch),
        NUMBER(sink_join, flags), NUMBER(sink_join, total),
        FIELD(FIELD_HASH, sink_join, fingerprint), FIELD(FIELD_RANGES, sink_join, stored),
        NUMBER(sink_join, incarnation_max), FIELD(FIELD_OCTETS, sink_join, results),
-       NUMBER(sink_join, wants), NUMBER(sink_join, opening), NUMBER(sink_join, features));
+       NUMBER(sink_join, wants), NUMBER(sink_join, opening), NUMBER(sink_join, features),
+       FIELD(FIELD_RULE, sink_join, halt));
 FIELDS(held_task, FIELD(FIELD_SEQ, held_task, seq), NUMBER(held_task, pid),
        FIELD(FIELD_OCTETS, held_task, command));
 FIELDS(heartbeat, NUMBER(heartbeat, clock_ns), FIELD(FIELD_RANGES, heartbeat, running),
