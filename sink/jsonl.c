@@ -197,6 +197,8 @@ static void put_run(struct buf *to, const struct result *r)
     put_micros(to, "seconds", r->duration_ns / NS_PER_US, r->start_us != 0);
     put_output(to, "stdout", r->out);
     put_output(to, "stderr", r->err);
+    if (r->cut)
+        buf_put_text(to, ",\"cut\":true");
 }
 
 void jsonl_put_try(struct buf *to, const struct result *r)

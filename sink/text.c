@@ -52,13 +52,32 @@ void text_put(struct text *text, const struct result *r, struct buf *out, struct
 
 void text_put_end(struct text *text, const struct result *r, struct buf *err)
 {
-    if (has_reason(r) && r->err.size && r->err.data[r->err.size - 1] != '\n')
+    if ((has_reason(r) || r->cut) && r->err.size && r->err.data[r->err.size - 1] != '\n')
         buf_put_byte(err, '\n'); /* the reason is a line of its own */
     text_put_reason(text, r, err);
 }
 
+/* It is no failure, so it is told of besides. */
+static void text_put_cut(struct text *text, const struct result *r, struct buf *err)
+{
+    text->cuts++;
+    if (text->cuts == TEXT_REASONS_MAX + 1)
+        buf_put_text(err,
+                     "zfarm: more outputs were cut (--linger); from here on that is not told\n");
+    if (text->cuts > TEXT_REASONS_MAX)
+        return;
+    buf_printf(err, "zfarm: task %" PRIu64 ": its output was cut: when --linger was over, ",
+               r->seq);
+    if (r->cut_pid)
+        buf_printf(err, "process %" PRIu64 " of the task still held it\n", r->cut_pid);
+    else
+        buf_put_text(err, "a process that it had left running still held it\n");
+}
+
 void text_put_reason(struct text *text, const struct result *r, struct buf *err)
 {
+    if (r->cut)
+        text_put_cut(text, r, err);
     if (!has_reason(r))
         return;
     text->reasons++;

@@ -12,6 +12,7 @@
 struct text {
     bool tag;
     uint64_t reasons; /* failures that had a reason, described or not */
+    uint64_t cuts;    /* outputs that were cut, told of or not */
 };
 
 enum { TEXT_REASONS_MAX = 100 }; /* that many failures are described, the rest is counted */
@@ -25,6 +26,7 @@ void text_put_end(struct text *text, const struct result *r, struct buf *err);
  *
  *     zfarm: task 7 failed: it ran longer than --timeout and was killed
  *
+ * For one whose output was cut (result.h) there is a line of the same kind, though that is no failure.
  * Of the failures after the first TEXT_REASONS_MAX one line says that they are only counted. A
  * plain exit status has no line, as with xargs and GNU parallel. For --format jsonl, which puts the
  * tasks' own output elsewhere. */

@@ -314,6 +314,35 @@ static void add_stint(const struct session *s, const struct seqset *tasks, const
                  for_s);
 }
 
+/* What runs and does not get on by itself has a sentence of its own, and is no more one of `tasks`. */
+static void take_hindered(const struct session *s, struct seqset *tasks, double for_s,
+                          struct list *groups)
+{
+    struct seqset some = {0};
+    struct range r;
+    for (size_t i = 0; i < s->held_count; i++) {
+        uint64_t seq = s->held[i].seq;
+        if (!seqset_remove(tasks, seq, seq))
+            continue;
+        seqset_clear(&some);
+        seqset_add(&some, seq, seq);
+        list_add(
+            groups, &some,
+            "its process on %s has ended, and its output is still held %s; it began %.1f s ago",
+            session_whereabouts(s).text, s->held[i].by, for_s);
+    }
+    seqset_clear(&some);
+    for (uint64_t at = 1; seqset_next(&s->stopped, at, UINT64_MAX - 1, &r); at = r.last + 1)
+        for (uint64_t seq = r.first; seq <= r.last; seq++)
+            if (seqset_remove(tasks, seq, seq))
+                seqset_add(&some, seq, seq);
+    if (!seqset_empty(&some))
+        list_add(groups, &some,
+                 "running on %s for %.1f s: its process is stopped (kill -CONT lets it go on)",
+                 session_whereabouts(s).text, for_s);
+    seqset_free(&some);
+}
+
 /* Adds what runs to `running`. */
 static void add_stints(const struct dispatcher *d, const struct session *s, uint64_t now_ns,
                        struct list *groups, struct seqset *running)
@@ -331,6 +360,7 @@ static void add_stints(const struct dispatcher *d, const struct session *s, uint
         last_ns = stint->since_ns > last_ns ? stint->since_ns : last_ns;
         if (!each)
             continue;
+        take_hindered(s, &tasks, seconds(stint->since_ns, now_ns), groups);
         take_second(d, s, &tasks, &second);
         add_stint(s, &tasks, seqset_has(&tasks, s->alone) ? "alone " : "",
                   seconds(stint->since_ns, now_ns), groups);

@@ -51,6 +51,8 @@ void session_free(struct session *s)
     buf_free(&s->cancel);
     free(s->order);
     free(s->stints);
+    seqset_free(&s->stopped);
+    free(s->held);
     free(s->name);
     free(s->host);
     free(s);
@@ -229,6 +231,25 @@ void session_runs(struct session *s, const struct seqset *running, uint64_t long
             }
     }
     free(old);
+}
+
+void session_notes(struct session *s, const struct heartbeat *m)
+{
+    seqset_copy(&s->stopped, &m->stopped);
+    free(s->held);
+    s->held = m->held_count ? xcalloc(m->held_count, sizeof *s->held) : NULL;
+    s->held_count = m->held_count;
+    for (size_t i = 0; i < m->held_count; i++) {
+        struct held_note *note = &s->held[i];
+        char *command = shown_copy(m->held[i].command);
+        note->seq = m->held[i].seq;
+        if (m->held[i].pid)
+            snprintf(note->by, sizeof note->by, "by %.32s (pid %llu)", command,
+                     (unsigned long long)m->held[i].pid);
+        else
+            snprintf(note->by, sizeof note->by, "by a process that cannot be seen");
+        free(command);
+    }
 }
 
 void session_runs_on(struct session *s, struct session *before)

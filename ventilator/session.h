@@ -37,6 +37,12 @@ void pace_add(struct pace *p, uint64_t time_ns, uint64_t tasks, uint64_t window_
 double pace_of(const struct pace *p); /* ns; 0: not known yet */
 
 /* Those who take tasks: new ones, and such as were handed out before. */
+/* By whom the output of a task is held, as people may be told it. */
+struct held_note {
+    uint64_t seq;
+    char by[64];
+};
+
 enum ranking_kind { TAKES_NEW, TAKES_QUEUED, RANKINGS };
 
 /* One worker's membership, as the ventilator knows it: its two connections, what it was sent, what
@@ -69,6 +75,9 @@ struct session {
     struct seqset had;    /* taken back from it, and it may still have the result */
     struct stint *stints; /* what runs for more than a second, by its last heartbeat */
     size_t stint_count;
+    struct seqset stopped;  /* of these, their process is, by the same heartbeat */
+    struct held_note *held; /* of these, their process has ended and their output is held */
+    size_t held_count;
     struct seqset release; /* stored, to be passed on */
     struct buf cancel;     /* struct cancel_item, to be passed on */
     uint64_t resend_from;  /* results batch to ask for; 0: none */
@@ -138,6 +147,8 @@ void session_forget(struct session *s, uint64_t first, uint64_t last);
 /* Its heartbeat names these as running for so long. */
 void session_runs(struct session *s, const struct seqset *running, uint64_t long_ns,
                   uint64_t now_ns);
+/* What it says besides. */
+void session_notes(struct session *s, const struct heartbeat *m);
 /* It is of the same process as `before`, and goes on with what ran there, and what was wrong. */
 void session_runs_on(struct session *s, struct session *before);
 

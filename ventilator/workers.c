@@ -184,6 +184,7 @@ static bool heartbeat(struct dispatcher *d, struct session *s, struct bytes body
         protests_worker(d, s, KIND_HEARTBEAT, FRAME_HEAD_SIZE, error);
     } else {
         session_runs(s, &m.running, HEARTBEAT_RUNNING_MS * NS_PER_MS, now_ns);
+        session_notes(s, &m);
         struct heartbeat answer = {.clock_ns = m.clock_ns};
         struct buf to = {0};
         wire_begin(&to, KIND_HEARTBEAT, dispatcher_head(d, KIND_HEARTBEAT, s->id));

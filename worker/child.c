@@ -243,6 +243,12 @@ void child_limit(struct child *child, uint64_t timeout_ns)
 
 /* ---- signals ---- */
 
+static ino_t pipe_of(int reader)
+{
+    struct stat status;
+    return reader >= 0 && fstat(reader, &status) == 0 ? status.st_ino : 0;
+}
+
 static const char *mark_of(const struct child *child)
 {
     struct guard *guard = child->children->guard;
@@ -289,6 +295,21 @@ void child_kill_now(struct child *child, uint64_t now_ns)
 {
     if (child->pid || child->lingers)
         signal_all(child, SIGKILL, now_ns);
+}
+
+void child_kill_left(struct child *child, int reader, uint64_t now_ns)
+{
+    const ino_t pipes[] = {pipe_of(reader), 0};
+    struct processes *processes = &child->children->processes;
+    processes_signal_rest(processes, child->leader, mark_of(child), SIGKILL, now_ns);
+    processes_signal_holders(processes, pipes, SIGKILL, now_ns);
+}
+
+bool child_note_stopped(struct child *child, bool stopped)
+{
+    bool news = child->stopped != stopped;
+    child->stopped = stopped;
+    return news;
 }
 
 void children_hold(struct children *children, uint64_t now_ns)
@@ -371,7 +392,6 @@ static enum child_news linger_ends(struct child *child)
     stream_close(&child->out);
     stream_close(&child->err);
     child->lingers = false;
-    child->leader = 0;
     child->deadline_ns = NEVER;
     return CHILD_ENDED;
 }
@@ -390,6 +410,12 @@ static bool find_holder(struct child *child, uint64_t now_ns)
     child->holder = holder;
     child->look_ns = next_look(now_ns);
     return other;
+}
+
+struct holder child_find_holder(struct child *child, int reader, uint64_t now_ns)
+{
+    const ino_t pipes[] = {pipe_of(reader), 0};
+    return processes_find_holder(&child->children->processes, pipes, now_ns);
 }
 
 /* The linger is over, and the output still held. */
@@ -463,16 +489,10 @@ static void stream_finish(struct child_stream *stream)
             return;
 }
 
-static ino_t pipe_of(const struct child_stream *stream)
-{
-    struct stat status;
-    return stream->reader >= 0 && fstat(stream->reader, &status) == 0 ? status.st_ino : 0;
-}
-
 static void linger_begins(struct child *child, uint64_t now_ns)
 {
-    child->out.pipe = pipe_of(&child->out);
-    child->err.pipe = pipe_of(&child->err);
+    child->out.pipe = pipe_of(child->out.reader);
+    child->err.pipe = pipe_of(child->err.reader);
     child->holder = (struct holder){0};
     child->look_ns = next_look(now_ns);
     child->until_ns = now_ns + child->children->linger_ns;
@@ -505,8 +525,8 @@ bool child_exited(struct child *child, uint64_t now_ns)
         return linger_cut(child, now_ns) == CHILD_ENDED;
     }
     if (child->killed) {
-        child->out.pipe = pipe_of(&child->out);
-        child->err.pipe = pipe_of(&child->err);
+        child->out.pipe = pipe_of(child->out.reader);
+        child->err.pipe = pipe_of(child->err.reader);
         signal_all(child, SIGKILL, now_ns);
         let_go(child, &child->out.reader);
         let_go(child, &child->err.reader);

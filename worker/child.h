@@ -105,7 +105,7 @@ struct child {
     /* Private: */
     struct children *children;
     struct child *next;
-    pid_t leader;      /* what pid was, while it lingers */
+    pid_t leader;      /* what pid was, until the next start */
     uint64_t limit_ns; /* when its time is up; NEVER */
     uint64_t kill_ns;  /* when KILL is due; NEVER */
     uint64_t look_ns;  /* when it is next looked for who holds the output */
@@ -151,6 +151,12 @@ enum child_news child_turn(struct child *child, uint64_t now_ns);
 bool child_exited(struct child *child, uint64_t now_ns);
 /* Gives a reading end of the caller's own, that others may hold open, to the drain, or closes it. */
 void child_let_go(struct child *child, int reader);
+/* Of a child whose process was reaped: who else holds the other end of the caller's `reader`. */
+struct holder child_find_holder(struct child *child, int reader, uint64_t now_ns);
+/* The same one: kills what is left of its session, and who holds `reader`, with KILL. */
+void child_kill_left(struct child *child, int reader, uint64_t now_ns);
+/* The process was stopped, or goes on: true if that is news. */
+bool child_note_stopped(struct child *child, bool stopped);
 /* Gives large captures back, and closes a file that nobody took, before the next start does. */
 void child_forget(struct child *child);
 /* Kills all processes with KILL, closes everything and frees the captures; the process remains to be

@@ -329,18 +329,44 @@ static void command_ended(struct command *command, struct slot *slot)
     child_forget(&slot->child);
 }
 
+static struct slot *slot_of(struct command *command, pid_t pid)
+{
+    for (unsigned i = 0; i < command->options->base.slots; i++)
+        if (command->slots[i].child.pid == pid)
+            return &command->slots[i];
+    return NULL;
+}
+
+static void command_child_stopped(struct executor *executor, pid_t pid, bool stopped)
+{
+    struct command *command = command_of(executor);
+    struct slot *slot = slot_of(command, pid);
+    if (slot && child_note_stopped(&slot->child, stopped))
+        executor_stopped(&command->events, slot->assignment.slot, stopped);
+}
+
 static bool command_child_exited(struct executor *executor, pid_t pid, int status, uint64_t now_ns)
 {
     struct command *command = command_of(executor);
-    struct slot *slot = command->slots, *end = slot + command->options->base.slots;
-    while (slot < end && slot->child.pid != pid)
-        slot++;
-    if (slot == end)
+    struct slot *slot = slot_of(command, pid);
+    if (!slot)
         return false;
     slot->status = status;
+    command_child_stopped(executor, pid, false);
     if (child_exited(&slot->child, now_ns))
         command_ended(command, slot);
     return true;
+}
+
+static void command_look(struct command *command, struct slot *slot, uint64_t now_ns)
+{
+    struct child *child = &slot->child;
+    enum child_news news = child_turn(child, now_ns);
+    if (news == CHILD_ENDED)
+        command_ended(command, slot);
+    else if (news == CHILD_HELD)
+        executor_held(&command->events, slot->assignment.slot, child->holder.pid,
+                      child->holder.name);
 }
 
 static void command_turn(struct executor *executor, uint64_t now_ns)
@@ -348,8 +374,17 @@ static void command_turn(struct executor *executor, uint64_t now_ns)
     struct command *command = command_of(executor);
     children_turn(&command->children);
     for (unsigned i = 0; i < command->options->base.slots; i++)
-        if (child_turn(&command->slots[i].child, now_ns) == CHILD_ENDED)
-            command_ended(command, &command->slots[i]);
+        command_look(command, &command->slots[i], now_ns);
+}
+
+static void command_hold(struct executor *executor, uint64_t now_ns)
+{
+    children_hold(&command_of(executor)->children, now_ns);
+}
+
+static void command_go(struct executor *executor, uint64_t now_ns)
+{
+    children_go(&command_of(executor)->children, now_ns);
 }
 
 static uint64_t command_running(const struct executor *executor, unsigned slot, uint64_t *since_ns)
@@ -388,6 +423,9 @@ static const struct executor_class command_class = {
     .turn = command_turn,
     .deadline = command_deadline,
     .child_exited = command_child_exited,
+    .child_stopped = command_child_stopped,
+    .hold = command_hold,
+    .go = command_go,
     .running = command_running,
     .destroy = command_destroy,
 };

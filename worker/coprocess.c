@@ -75,6 +75,8 @@ static uint64_t deadline(const struct executor *executor)
 {
     const struct coprocess *c = of_const(executor);
     uint64_t first_ns = NEVER;
+    if (c->shared.children.held_ns)
+        return NEVER;
     for (unsigned i = 0; i < c->shared.options.slots; i++) {
         const struct coprocess_slot *slot = &c->slots[i];
         first_ns = slot->look_ns < first_ns ? slot->look_ns : first_ns;
@@ -83,15 +85,40 @@ static uint64_t deadline(const struct executor *executor)
     return first_ns;
 }
 
+static void child_was_stopped(struct executor *executor, pid_t pid, bool stopped)
+{
+    struct coprocess *c = of(executor);
+    for (unsigned i = 0; i < c->shared.options.slots; i++) {
+        struct child *process = &c->slots[i].process;
+        if (process->pid == pid && child_note_stopped(process, stopped))
+            executor_stopped(&c->shared.events, i, stopped);
+    }
+}
+
 static bool child_has_exited(struct executor *executor, pid_t pid, int status, uint64_t now_ns)
 {
     struct coprocess *c = of(executor);
     for (unsigned i = 0; i < c->shared.options.slots; i++)
         if (c->slots[i].process.pid == pid) {
+            child_was_stopped(executor, pid, false);
             coprocess_slot_exited(&c->shared, &c->slots[i], status, now_ns);
             return true;
         }
     return false;
+}
+
+static void hold(struct executor *executor, uint64_t now_ns)
+{
+    children_hold(&of(executor)->shared.children, now_ns);
+}
+
+static void go(struct executor *executor, uint64_t now_ns)
+{
+    struct coprocess *c = of(executor);
+    uint64_t held_ns = c->shared.children.held_ns;
+    children_go(&c->shared.children, now_ns);
+    for (unsigned i = 0; held_ns && i < c->shared.options.slots; i++)
+        coprocess_slot_put_off(&c->slots[i], held_ns, now_ns);
 }
 
 static uint64_t running(const struct executor *executor, unsigned slot, uint64_t *since_ns)
@@ -145,6 +172,9 @@ static const struct executor_class coprocess_class = {.batch_max = COPROCESS_BAT
                                                       .turn = turn,
                                                       .deadline = deadline,
                                                       .child_exited = child_has_exited,
+                                                      .child_stopped = child_was_stopped,
+                                                      .hold = hold,
+                                                      .go = go,
                                                       .running = running,
                                                       .destroy = destroy};
 

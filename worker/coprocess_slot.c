@@ -21,6 +21,7 @@ static const uint64_t room_again_ns = NS_PER_S;
 static const uint64_t hint_ns = 5 * NS_PER_S;
 static const uint64_t look_every_ns = 50 * NS_PER_MS;
 static const uint64_t ending_ns = 100 * NS_PER_MS;
+static const uint64_t linger_look_ns = 500 * NS_PER_MS;
 
 void coprocess_slot_init(struct coprocess_shared *shared, struct coprocess_slot *slot,
                          unsigned number)
@@ -513,17 +514,6 @@ static bool hear(struct coprocess_shared *shared, struct coprocess_slot *slot, u
     return size != 0;
 }
 
-void coprocess_slot_serve(struct coprocess_shared *shared, struct coprocess_slot *slot,
-                          uint64_t now_ns)
-{
-    if (slot->state != COPROCESS_UP)
-        return;
-    if (!hear(shared, slot, now_ns))
-        note_closed(shared, slot, now_ns);
-    if (slot->state == COPROCESS_UP)
-        feed(shared, slot, now_ns);
-}
-
 /* ---- looking, and the end ---- */
 
 static void hint(const struct coprocess_shared *shared, struct coprocess_slot *slot)
@@ -556,33 +546,23 @@ static void look(struct coprocess_shared *shared, struct coprocess_slot *slot, u
     plan_look(shared, slot, now_ns);
 }
 
-void coprocess_slot_turn(struct coprocess_shared *shared, struct coprocess_slot *slot,
-                         uint64_t now_ns)
+static bool is_nonsense(const struct coprocess_slot *slot)
 {
-    child_turn(&slot->process, now_ns);
-    if (slot->look_ns > now_ns)
-        return;
-    slot->look_ns = NEVER;
-    bool lingers = slot->closed_ns != NEVER && now_ns >= slot->closed_ns + ending_ns;
-    if (slot->state == COPROCESS_UP && lingers)
-        kill_child(shared, slot, COPROCESS_CLOSED, now_ns);
-    else if (slot->state == COPROCESS_UP && is_busy(slot))
-        look(shared, slot, now_ns);
-    else if (slot->state == COPROCESS_DOWN)
-        coprocess_slot_start_child(shared, slot, now_ns);
+    return slot->killed == COPROCESS_UNASKED || slot->killed == COPROCESS_TOO_LARGE;
 }
 
-void coprocess_slot_exited(struct coprocess_shared *shared, struct coprocess_slot *slot, int status,
-                           uint64_t now_ns)
+/* All that the child said was heard: what its end means, and the next one. */
+static void bury(struct coprocess_shared *shared, struct coprocess_slot *slot, uint64_t now_ns)
 {
-    if (slot->killed != COPROCESS_UNASKED && slot->killed != COPROCESS_TOO_LARGE)
-        hear(shared, slot, now_ns);
-    child_exited(&slot->process, now_ns);
-    close_fd(&slot->in);
-    close_fd(&slot->out);
-    clear_lines(slot);
-    say_how_it_ended(shared, slot, status);
-    charge(slot, status, now_ns);
+    slot->state = COPROCESS_DOWN;
+    slot->look_ns = NEVER;
+    if (slot->out >= 0) {
+        watch(shared, slot, slot->out, EPOLL_CTL_DEL, 0);
+        child_let_go(&slot->process, slot->out);
+        slot->out = -1;
+    }
+    say_how_it_ended(shared, slot, slot->status);
+    charge(slot, slot->status, now_ns);
     capture_reset(&slot->answer);
     slot_batch_return(&slot->batch);
     if (slot->killed == COPROCESS_UNASKED) {
@@ -595,11 +575,132 @@ void coprocess_slot_exited(struct coprocess_shared *shared, struct coprocess_slo
     }
 }
 
+/* Takes all that is there now; returns false at the end. */
+static bool hear_rest(struct coprocess_shared *shared, struct coprocess_slot *slot, uint64_t now_ns)
+{
+    ssize_t size = 1;
+    while (size > 0 && !is_nonsense(slot)) {
+        size = read(slot->out, shared->chunk, COPROCESS_CHUNK);
+        if (size > 0)
+            take_lines(shared, slot, (size_t)size, now_ns);
+    }
+    if (size == 0)
+        close_fd(&slot->out);
+    return size != 0;
+}
+
+/* What lingers is only of use to a task that it may answer. */
+static void plan_linger(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                        uint64_t now_ns)
+{
+    uint64_t timeout_ns = time_limit_ns(&shared->limit);
+    uint64_t due_ns = earlier(slot->until_ns, now_ns + linger_look_ns);
+    if (timeout_ns)
+        due_ns = earlier(due_ns, slot->since_ns + timeout_ns);
+    slot->look_ns = due_ns;
+}
+
+static void linger_hear(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                        uint64_t now_ns)
+{
+    bool goes_on = hear_rest(shared, slot, now_ns);
+    if (!goes_on || slot->killed || !is_busy(slot))
+        bury(shared, slot, now_ns);
+    else
+        plan_linger(shared, slot, now_ns);
+}
+
+static void linger_kill(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                        enum coprocess_kill reason, uint64_t now_ns)
+{
+    slot->killed = reason;
+    slot->killed_for = slot_batch_next(&slot->batch);
+    child_kill_left(&slot->process, slot->out, now_ns);
+    bury(shared, slot, now_ns);
+}
+
+static void linger_look(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                        uint64_t now_ns)
+{
+    uint64_t timeout_ns = time_limit_ns(&shared->limit);
+    if (slot_batch_is_cancelled(&slot->batch, slot_batch_next(&slot->batch))) {
+        linger_kill(shared, slot, COPROCESS_CANCEL, now_ns);
+    } else if (timeout_ns && now_ns >= slot->since_ns + timeout_ns) {
+        linger_kill(shared, slot, COPROCESS_TIMEOUT, now_ns);
+    } else if (now_ns >= slot->until_ns) {
+        bury(shared, slot, now_ns);
+    } else {
+        struct holder holder = child_find_holder(&slot->process, slot->out, now_ns);
+        executor_held(&shared->events, slot->batch.slot, holder.pid, holder.name);
+        plan_linger(shared, slot, now_ns);
+    }
+}
+
+void coprocess_slot_exited(struct coprocess_shared *shared, struct coprocess_slot *slot, int status,
+                           uint64_t now_ns)
+{
+    bool watched = slot->state == COPROCESS_UP && slot->closed_ns == NEVER;
+    child_exited(&slot->process, now_ns); /* of what it captures itself nothing is left */
+    close_fd(&slot->in);
+    clear_lines(slot);
+    slot->waits = false;
+    slot->status = status;
+    slot->state = COPROCESS_LINGERS;
+    slot->until_ns = now_ns + shared->options.linger_ns;
+    bool goes_on = !is_nonsense(slot) && hear_rest(shared, slot, now_ns);
+    if (goes_on && watched && !slot->killed && is_busy(slot) && shared->options.linger_ns)
+        plan_linger(shared, slot, now_ns);
+    else
+        bury(shared, slot, now_ns);
+}
+
+void coprocess_slot_turn(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                         uint64_t now_ns)
+{
+    child_turn(&slot->process, now_ns);
+    if (slot->look_ns > now_ns || shared->children.held_ns)
+        return;
+    slot->look_ns = NEVER;
+    bool lingers = slot->closed_ns != NEVER && now_ns >= slot->closed_ns + ending_ns;
+    if (slot->state == COPROCESS_UP && lingers)
+        kill_child(shared, slot, COPROCESS_CLOSED, now_ns);
+    else if (slot->state == COPROCESS_UP && is_busy(slot))
+        look(shared, slot, now_ns);
+    else if (slot->state == COPROCESS_LINGERS)
+        linger_look(shared, slot, now_ns);
+    else if (slot->state == COPROCESS_DOWN)
+        coprocess_slot_start_child(shared, slot, now_ns);
+}
+
+void coprocess_slot_put_off(struct coprocess_slot *slot, uint64_t held_ns, uint64_t now_ns)
+{
+    uint64_t from_ns = slot->since_ns > held_ns ? slot->since_ns : held_ns;
+    uint64_t by_ns = now_ns > from_ns ? now_ns - from_ns : 0;
+    slot->since_ns += by_ns;
+    slot->until_ns += by_ns;
+    slot->closed_ns += slot->closed_ns == NEVER ? 0 : by_ns;
+    slot->look_ns =
+        slot->look_ns == NEVER || slot->state == COPROCESS_DOWN ? slot->look_ns : now_ns;
+}
+
+void coprocess_slot_serve(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                          uint64_t now_ns)
+{
+    if (slot->state == COPROCESS_LINGERS)
+        linger_hear(shared, slot, now_ns);
+    if (slot->state != COPROCESS_UP)
+        return;
+    if (!hear(shared, slot, now_ns))
+        note_closed(shared, slot, now_ns);
+    if (slot->state == COPROCESS_UP)
+        feed(shared, slot, now_ns);
+}
+
 void coprocess_slot_cancel(struct coprocess_slot *slot, uint64_t seq, uint64_t now_ns)
 {
     if (!slot_batch_cancel(&slot->batch, seq))
         return;
-    if (slot->state == COPROCESS_UP)
+    if (slot->state == COPROCESS_UP || slot->state == COPROCESS_LINGERS)
         slot->look_ns = now_ns; /* the next turn kills the child if this is the task it is at */
     else if (slot->state == COPROCESS_DOWN &&
              slot->batch.cancelled.members == slot_batch_left(&slot->batch))

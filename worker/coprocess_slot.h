@@ -30,10 +30,11 @@ struct coprocess_shared {
 enum { COPROCESS_CHUNK = 1 << 16, COPROCESS_BATCH_MAX = 4096 };
 
 enum coprocess_state {
-    COPROCESS_DOWN,   /* no child; one is to be started at look_ns */
-    COPROCESS_UP,     /* idle, or at a task */
-    COPROCESS_KILLED, /* to be reaped */
-    COPROCESS_BROKEN  /* given up */
+    COPROCESS_DOWN,    /* no child; one is to be started at look_ns */
+    COPROCESS_UP,      /* idle, or at a task */
+    COPROCESS_KILLED,  /* to be reaped */
+    COPROCESS_LINGERS, /* was reaped, and others still hold its output: they may answer */
+    COPROCESS_BROKEN   /* given up */
 };
 
 enum coprocess_kill {
@@ -66,6 +67,8 @@ struct coprocess_slot {
     uint64_t mean_ns;      /* what a task took, of late */
     enum coprocess_kill killed;
     uint64_t killed_for; /* the task that the reason is about */
+    int status;          /* of the child that was reaped */
+    uint64_t until_ns;   /* when its linger ends */
     bool answered;       /* this child, a task */
     bool hinted;         /* people were told why there may be no answer */
     unsigned failures;   /* deaths in a row of children that had not answered */
@@ -88,6 +91,8 @@ void coprocess_slot_turn(struct coprocess_shared *shared, struct coprocess_slot 
 /* The child was reaped: sorts out what it has done, and starts the next. */
 void coprocess_slot_exited(struct coprocess_shared *shared, struct coprocess_slot *slot, int status,
                            uint64_t now_ns);
+/* The child was held from `held_ns` until now: that does not count for the task that it is at. */
+void coprocess_slot_put_off(struct coprocess_slot *slot, uint64_t held_ns, uint64_t now_ns);
 /* Closes the input of the child, which ends by itself if it is idle. */
 void coprocess_slot_hang_up(struct coprocess_slot *slot);
 /* These are start, cancel and running of executor.h. */

@@ -14,7 +14,7 @@
  *
  * The life of a slot: it is free; `start` gives it an assignment of one or more tasks; each task of
  * the assignment then ends in exactly one of finished, returned or cancelled, in order; when all
- * have, the slot is free again. Nothing blocks. The calling loop, once a turn:
+ * have, the slot is free again. A task whose process has ended goes on while its output is held (child.h). Nothing blocks. The calling loop, once a turn:
  *
  *     poll (..., executor->class->fd (executor), until executor->class->deadline (executor))
  *     executor->class->turn (executor, now_ns);
@@ -105,7 +105,26 @@ struct executor_events {
     /* What was just returned could not be started, for a reason that passes: it is given again when
      * something else has ended, or a while later. NULL: broken is told instead. */
     void (*held_up)(void *context, const char *why);
+    /* The process of the slot is stopped, or goes on (NULL: nobody wants to know). */
+    void (*stopped)(void *context, unsigned slot, bool stopped);
+    /* The process of the task that the slot is at has ended, and its output is still held by `pid`, whose
+     * command is `name`; 0: by nobody that can be seen (NULL as above). */
+    void (*held)(void *context, unsigned slot, pid_t pid, const char *name);
 };
+
+static inline void executor_stopped(const struct executor_events *events, unsigned slot,
+                                    bool stopped)
+{
+    if (events->stopped)
+        events->stopped(events->context, slot, stopped);
+}
+
+static inline void executor_held(const struct executor_events *events, unsigned slot, pid_t pid,
+                                 const char *name)
+{
+    if (events->held)
+        events->held(events->context, slot, pid, name);
+}
 
 struct executor;
 
@@ -125,6 +144,8 @@ struct executor_class {
         const struct executor *executor); /* when turn is due at the latest, or NEVER */
     /* Returns false when the child is none of its own. */
     bool (*child_exited)(struct executor *executor, pid_t pid, int status, uint64_t now_ns);
+    /* A child was stopped, or goes on, as waitpid tells it. None of its own: nothing happens. */
+    void (*child_stopped)(struct executor *executor, pid_t pid, bool stopped);
     /* Stops all processes of what runs (STOP) until `go` (CONT). The time between counts for no timeout.
      * Nothing should be started meanwhile: it would run. */
     void (*hold)(struct executor *executor, uint64_t now_ns);

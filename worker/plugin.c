@@ -79,10 +79,22 @@ static uint64_t deadline(const struct executor *executor)
 {
     const struct plugin *plugin = of_const(executor);
     uint64_t first_ns = NEVER;
+    if (plugin->shared.children.held_ns)
+        return NEVER;
     for (unsigned i = 0; i < plugin->shared.options.slots; i++)
         if (plugin->slots[i].look_ns < first_ns)
             first_ns = plugin->slots[i].look_ns;
     return first_ns;
+}
+
+static void child_was_stopped(struct executor *executor, pid_t pid, bool stopped)
+{
+    struct plugin *plugin = of(executor);
+    for (unsigned i = 0; i < plugin->shared.options.slots; i++) {
+        struct child *process = &plugin->slots[i].child.process;
+        if (process->pid == pid && child_note_stopped(process, stopped))
+            executor_stopped(&plugin->shared.events, i, stopped);
+    }
 }
 
 static bool child_has_exited(struct executor *executor, pid_t pid, int status, uint64_t now_ns)
@@ -90,10 +102,25 @@ static bool child_has_exited(struct executor *executor, pid_t pid, int status, u
     struct plugin *plugin = of(executor);
     for (unsigned i = 0; i < plugin->shared.options.slots; i++)
         if (plugin->slots[i].child.process.pid == pid) {
+            child_was_stopped(executor, pid, false);
             plugin_slot_exited(&plugin->shared, &plugin->slots[i], status, now_ns);
             return true;
         }
     return false;
+}
+
+static void hold(struct executor *executor, uint64_t now_ns)
+{
+    children_hold(&of(executor)->shared.children, now_ns);
+}
+
+static void go(struct executor *executor, uint64_t now_ns)
+{
+    struct plugin *plugin = of(executor);
+    uint64_t held_ns = plugin->shared.children.held_ns;
+    children_go(&plugin->shared.children, now_ns);
+    for (unsigned i = 0; held_ns && i < plugin->shared.options.slots; i++)
+        plugin_slot_put_off(&plugin->slots[i], held_ns, now_ns);
 }
 
 static uint64_t running(const struct executor *executor, unsigned slot, uint64_t *since_ns)
@@ -147,6 +174,9 @@ static const struct executor_class plugin_class = {.batch_max = BATCH_MAX,
                                                    .turn = turn,
                                                    .deadline = deadline,
                                                    .child_exited = child_has_exited,
+                                                   .child_stopped = child_was_stopped,
+                                                   .hold = hold,
+                                                   .go = go,
                                                    .running = running,
                                                    .destroy = destroy};
 

@@ -257,6 +257,7 @@ static void look(struct plugin_shared *shared, struct plugin_slot *slot, uint64_
     uint64_t at = plugin_child_at(&slot->child, &since_ns);
     bool sound = harvest(shared, slot);
     uint64_t next = slot_batch_next(&slot->batch);
+    since_ns += at == slot->put_off_for ? slot->put_off_ns : 0;
     bool is_at_next = slot->batch.sent && at == next;
     since_ns = since_ns < now_ns ? since_ns : now_ns;
     if (!sound || (slot->batch.sent && at > next))
@@ -411,7 +412,7 @@ void plugin_slot_flush(struct plugin_shared *shared, struct plugin_slot *slot)
 
 void plugin_slot_turn(struct plugin_shared *shared, struct plugin_slot *slot, uint64_t now_ns)
 {
-    if (slot->look_ns > now_ns)
+    if (slot->look_ns > now_ns || shared->children.held_ns)
         return;
     if (slot->state == SLOT_BUSY)
         look(shared, slot, now_ns);
@@ -425,6 +426,18 @@ uint64_t plugin_slot_running(const struct plugin_slot *slot, uint64_t *since_ns)
     uint64_t at = slot->state == SLOT_BUSY ? plugin_child_at(&slot->child, since_ns) : 0;
     uint64_t next = slot_batch_next(batch);
     return batch->sent && at >= next && at - next < slot_batch_left(batch) ? at : 0;
+}
+
+void plugin_slot_put_off(struct plugin_slot *slot, uint64_t held_ns, uint64_t now_ns)
+{
+    uint64_t since_ns = 0, at = plugin_slot_running(slot, &since_ns);
+    if (!at)
+        return;
+    if (at != slot->put_off_for)
+        slot->put_off_ns = 0;
+    slot->put_off_for = at;
+    slot->put_off_ns += now_ns > since_ns ? now_ns - (since_ns > held_ns ? since_ns : held_ns) : 0;
+    slot->look_ns = now_ns;
 }
 
 void plugin_slot_free(struct plugin_slot *slot)

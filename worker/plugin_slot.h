@@ -59,8 +59,11 @@ struct plugin_slot {
     uint64_t killed_for; /* the task that the reason is about */
     unsigned failures;   /* deaths in a row of a child that had not ended a task */
     bool ended_any;      /* this child has ended a task */
-    bool stopped;        /* what stands behind the task it was at was taken back */
-    struct why why;      /* what the last failure was */
+    uint64_t
+        put_off_for; /* the task that it was at when it was held last, and for how long in all */
+    uint64_t put_off_ns;
+    bool stopped;   /* what stands behind the task it was at was taken back */
+    struct why why; /* what the last failure was */
 };
 
 /* `number` is from 0. `shared` must outlive the slot, which must not move. */
@@ -75,6 +78,8 @@ bool plugin_slot_hear(struct plugin_shared *shared, struct plugin_slot *slot, ui
 void plugin_slot_flush(struct plugin_shared *shared, struct plugin_slot *slot);
 /* Does what is due. */
 void plugin_slot_turn(struct plugin_shared *shared, struct plugin_slot *slot, uint64_t now_ns);
+/* The child was held from `held_ns` until now: that does not count for the task that it is at. */
+void plugin_slot_put_off(struct plugin_slot *slot, uint64_t held_ns, uint64_t now_ns);
 /* The child was reaped: sorts out what it has done, and starts the next. */
 void plugin_slot_exited(struct plugin_shared *shared, struct plugin_slot *slot, int status,
                         uint64_t now_ns);

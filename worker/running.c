@@ -34,6 +34,7 @@ void running_start(struct running *r, unsigned slot, const struct backlog_run *r
     s->left = run->count;
     s->started_ns = s->since_ns = now_ns;
     s->duration_ns = s->finished = 0;
+    s->held = false;
     r->busy++;
     r->alone = run->alone;
     r->size_bytes += backlog_run_credit(run);
@@ -67,6 +68,7 @@ bool running_find(const struct running *r, unsigned slot, uint64_t seq, struct b
 /* Moves `next` behind seq and behind all that has ended out of order. */
 static void advance(struct slot *s, uint64_t seq)
 {
+    s->held = false;
     uint64_t next = seq + 1;
     while (seqset_has(&s->ended, next))
         next++;

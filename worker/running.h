@@ -5,6 +5,8 @@
 #include "common/wire.h"
 #include "worker/backlog.h"
 
+enum { HELD_COMMAND_SIZE = 32 };
+
 /* What each slot is at: its assignment, how far it is, and which of its tasks nobody wants any
  * more.
  *
@@ -20,6 +22,10 @@ struct slot {
     uint64_t since_ns;    /* since when it has been at `next` */
     uint64_t duration_ns; /* of the tasks that have finished, together */
     uint64_t finished;    /* how many these are */
+    bool stopped;         /* its process is */
+    bool held;            /* the process of `next` has ended, and its output is still held */
+    uint64_t held_by;     /* by that process; 0: not known */
+    char held_command[HELD_COMMAND_SIZE];
 };
 
 struct running {

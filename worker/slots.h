@@ -100,6 +100,9 @@ void slots_cancelled(struct slots *s, unsigned slot, uint64_t seq, uint64_t now_
 void slots_broken(struct slots *s, const char *why, uint64_t now_ns);
 /* What was just returned could not be started for a reason that passes. */
 void slots_held_up(struct slots *s, const char *why, uint64_t now_ns);
+/* What heartbeats and the stall line tell of it, as in executor.h. */
+void slots_stopped(struct slots *s, unsigned slot, bool stopped);
+void slots_held(struct slots *s, unsigned slot, uint64_t pid, const char *command);
 
 /* The operator's wishes: leave when what runs is done, which from now on returns tasks that are ended
  * by signals; kill what runs and leave now (status 255). */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/endpoint.h"
+#include "common/xalloc.h"
 #include "worker/slots_state.h"
 
 bool slots_link_in_session(const struct slots *s)
@@ -166,14 +167,28 @@ void slots_link_claim(struct slots *s, const struct token *token, uint64_t now_n
     enter(s, LINK_JOINED, now_ns);
 }
 
+/* What a slot that is at a task has to tell beyond that. */
+static void tell_state(const struct slot *slot, struct heartbeat *m)
+{
+    if (slot->stopped)
+        seqset_add(&m->stopped, slot->next, slot->next);
+    if (!slot->held || m->held_count == HELD_MAX)
+        return;
+    m->held = m->held ? m->held : xcalloc(HELD_MAX, sizeof *m->held);
+    m->held[m->held_count++] = (struct held_task){
+        .seq = slot->next, .pid = slot->held_by, .command = bytes_of(slot->held_command)};
+}
+
 static void beat(struct slots *s, uint64_t now_ns)
 {
     struct heartbeat m = {.clock_ns = now_ns};
     for (unsigned i = 0; i < s->running.count; i++) {
         const struct slot *slot = &s->running.slots[i];
         if (slot->run.block && now_ns - slot->since_ns >= LONG_RUNNING_NS &&
-            !seqset_has(&slot->unwanted, slot->next))
+            !seqset_has(&slot->unwanted, slot->next)) {
             seqset_add(&m.running, slot->next, slot->next);
+            tell_state(slot, &m);
+        }
     }
     struct buf message = say_begin(s, KIND_HEARTBEAT);
     heartbeat_put(&message, &m);

@@ -59,14 +59,34 @@ static void unreleased(const struct slots *s, struct why *why)
         s->leaving == STAYING ? "" : ", which leaves when it has");
 }
 
+/* What the task that has been at its slot for longest does not get on by. */
+static struct why hindrance(const struct slots *s, uint64_t seq)
+{
+    struct why why = {""};
+    for (unsigned i = 0; i < s->running.count; i++) {
+        const struct slot *slot = &s->running.slots[i];
+        if (!slot->run.block || slot->next != seq)
+            continue;
+        if (slot->held && slot->held_by)
+            fail(&why, ERR_NONE, "; it has ended, its output is still held by %s (pid %llu)",
+                 slot->held_command, (number)slot->held_by);
+        else if (slot->held)
+            fail(&why, ERR_NONE, "; it has ended, its output is still held");
+        else if (slot->stopped)
+            fail(&why, ERR_NONE, "; its process is stopped");
+    }
+    return why;
+}
+
 static bool at_work(const struct slots *s, uint64_t now_ns, struct why *why)
 {
     uint64_t since_ns = now_ns;
     uint64_t seq = running_longest(&s->running, &since_ns);
     if (!seq || now_ns - since_ns < LONG_RUNNING_NS)
         return false;
-    fail(why, ERR_NONE, "task %llu has been running for %llu s (%u of %u slots are at work)",
-         (number)seq, seconds(since_ns, now_ns), s->running.busy, s->options.slots);
+    fail(why, ERR_NONE, "task %llu has been running for %llu s (%u of %u slots are at work)%s",
+         (number)seq, seconds(since_ns, now_ns), s->running.busy, s->options.slots,
+         hindrance(s, seq).text);
     return true;
 }
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
+#include <stdio.h>
+
 #include "worker/slots_state.h"
 
 bool work_kept_full(const struct slots *s)
@@ -125,7 +127,9 @@ static struct result result_of(const struct slots *s, const struct backlog_run *
                        .tries = task->tries,
                        .status = outcome->status,
                        .final = outcome->status == RESULT_OK || task->last,
-                       .code = outcome->code};
+                       .code = outcome->code,
+                       .cut = outcome->cut,
+                       .cut_pid = (uint64_t)outcome->cut_by};
     if (wants & WANT_TIMES) {
         r.start_us = outcome->start_us;
         r.duration_ns = outcome->duration_ns;
@@ -304,6 +308,22 @@ void slots_cancelled(struct slots *s, unsigned slot, uint64_t seq, uint64_t now_
     if (wanted) /* it had to go for --grace: somebody else may run it */
         work_interrupted(s, seq);
     work_end_task(s, slot, seq, now_ns);
+}
+
+void slots_stopped(struct slots *s, unsigned slot, bool stopped)
+{
+    if (slot < s->running.count)
+        s->running.slots[slot].stopped = stopped;
+}
+
+void slots_held(struct slots *s, unsigned slot, uint64_t pid, const char *command)
+{
+    if (slot >= s->running.count || !s->running.slots[slot].run.block)
+        return;
+    struct slot *at = &s->running.slots[slot];
+    at->held = true;
+    at->held_by = pid;
+    snprintf(at->held_command, sizeof at->held_command, "%s", command);
 }
 
 /* ---- reports ---- */

@@ -107,6 +107,18 @@ static void broken(void *context, const char *why)
     slots_broken(w->slots, why, w->now_ns);
 }
 
+static void stopped(void *context, unsigned slot, bool is_stopped)
+{
+    struct worker *w = context;
+    slots_stopped(w->slots, slot, is_stopped);
+}
+
+static void held(void *context, unsigned slot, pid_t pid, const char *name)
+{
+    struct worker *w = context;
+    slots_held(w->slots, slot, (uint64_t)pid, name);
+}
+
 /* ---- what comes in ---- */
 
 static void reap_own(struct worker *w, pid_t pid)
@@ -120,8 +132,10 @@ static void reap_own(struct worker *w, pid_t pid)
 static void reap(struct worker *w)
 {
     int status;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-        if (!w->executor->class->child_exited(w->executor, pid, status, w->now_ns))
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) > 0;)
+        if (WIFSTOPPED(status) || WIFCONTINUED(status))
+            w->executor->class->child_stopped(w->executor, pid, WIFSTOPPED(status));
+        else if (!w->executor->class->child_exited(w->executor, pid, status, w->now_ns))
             reap_own(w, pid);
 }
 
@@ -367,8 +381,8 @@ static void name_it(struct worker *w)
 static enum error make_executor(struct worker *w, unsigned slots, struct why *why)
 {
     const struct worker_options *o = w->options;
-    struct executor_events events = {w,         finished, finished_run, returned,
-                                     cancelled, broken,   held_up};
+    struct executor_events events = {w,      finished, finished_run, returned, cancelled,
+                                     broken, held_up,  stopped,      held};
     struct executor_options base = {.slots = slots,
                                     .timeout = o->timeout,
                                     .kill_after_ns = o->kill_after_ns,

@@ -130,8 +130,12 @@ int main(int argc, char **argv)
         .file = argv[4],
         .args = argv + 5,
         .program = "/proc/self/exe"};
-    struct executor_events events = {
-        &loop, on_finished, on_finished_run, on_returned, on_cancelled, on_broken, NULL};
+    struct executor_events events = {.context = &loop,
+                                     .finished = on_finished,
+                                     .finished_run = on_finished_run,
+                                     .returned = on_returned,
+                                     .cancelled = on_cancelled,
+                                     .broken = on_broken};
     struct why why;
     if (slots < 1 || slots > 256 || plugin_new(&options, &events, &loop.executor, &why)) {
         fprintf(stderr, "plugin_loop: %s\n", why.text);

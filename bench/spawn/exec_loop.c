@@ -120,8 +120,11 @@ static int measure(struct loop *loop, const struct command_options *options)
     sigaddset(&child, SIGCHLD);
     sigprocmask(SIG_BLOCK, &child, NULL);
     int signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-    struct executor_events events = {loop,         on_finished, NULL, on_returned,
-                                     on_cancelled, on_broken,   NULL};
+    struct executor_events events = {.context = loop,
+                                     .finished = on_finished,
+                                     .returned = on_returned,
+                                     .cancelled = on_cancelled,
+                                     .broken = on_broken};
     struct why why;
     if (command_new(options, &events, &loop->executor, &why))
         return complain(&why);

@@ -63,6 +63,20 @@ static void on_broken(void *context, const char *why)
     snprintf(farm->why.text, sizeof farm->why.text, "%s", why);
 }
 
+static void on_stopped(void *context, unsigned slot, bool stopped)
+{
+    struct farm *farm = context;
+    farm->slots[slot].stopped = stopped;
+}
+
+static void on_held(void *context, unsigned slot, pid_t pid, const char *name)
+{
+    struct farm *farm = context;
+    struct ending *ending = &farm->slots[slot];
+    ending->held_by = pid;
+    snprintf(ending->held_name, sizeof ending->held_name, "%s", name);
+}
+
 static const struct executor_options defaults = {
     .slots = SLOTS,
     .kill_after_ns = 10 * NS_PER_S,
@@ -92,8 +106,13 @@ struct farm farm_of(bool shell, char *const *words)
 
 enum error farm_open(struct farm *farm)
 {
-    struct executor_events events = {farm,         on_finished, NULL, on_returned,
-                                     on_cancelled, on_broken,   NULL};
+    struct executor_events events = {.context = farm,
+                                     .finished = on_finished,
+                                     .returned = on_returned,
+                                     .cancelled = on_cancelled,
+                                     .broken = on_broken,
+                                     .stopped = on_stopped,
+                                     .held = on_held};
     return command_new(&farm->options, &events, &farm->executor, &farm->why);
 }
 
@@ -134,8 +153,12 @@ static void farm_reap(struct farm *farm)
     ssize_t ignored = read(farm->signals, &info, sizeof info);
     (void)ignored;
     int status;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-        farm->executor->class->child_exited(farm->executor, pid, status, clock_now_ns());
+    const struct executor_class *class = farm->executor->class;
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) > 0;)
+        if (WIFSTOPPED(status) || WIFCONTINUED(status))
+            class->child_stopped(farm->executor, pid, WIFSTOPPED(status));
+        else
+            class->child_exited(farm->executor, pid, status, clock_now_ns());
 }
 
 static int timeout_ms(uint64_t now_ns, uint64_t deadline_ns)

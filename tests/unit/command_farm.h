@@ -12,6 +12,9 @@ struct ending {
     unsigned finished, returned, cancelled;
     struct outcome outcome;
     struct buf out, err, command;
+    bool stopped; /* as was told last */
+    pid_t held_by;
+    char held_name[32];
 };
 
 struct farm {

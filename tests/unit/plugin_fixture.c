@@ -105,8 +105,12 @@ static void on_broken(void *context, const char *why)
 struct fixture *prepare(const char *file)
 {
     struct fixture *f = xcalloc(1, sizeof *f);
-    f->events = (struct executor_events){
-        f, on_finished, on_finished_run, on_returned, on_cancelled, on_broken, NULL};
+    f->events = (struct executor_events){.context = f,
+                                         .finished = on_finished,
+                                         .finished_run = on_finished_run,
+                                         .returned = on_returned,
+                                         .cancelled = on_cancelled,
+                                         .broken = on_broken};
     strcpy(f->tmpdir, "/tmp");
     f->wants = WANT_TIMES;
     f->options = (struct plugin_options){

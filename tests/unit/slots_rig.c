@@ -128,6 +128,12 @@ static void say_message(struct rig *r, struct block *block)
         if (r->show_beats) {
             buf_put_text(&r->said, m.running.count ? "BEAT " : "BEAT");
             put_set(&r->said, &m.running);
+            buf_put_text(&r->said, m.stopped.count ? " stopped " : "");
+            put_set(&r->said, &m.stopped);
+            for (size_t i = 0; i < m.held_count; i++)
+                buf_printf(&r->said, " %" PRIu64 " held by %.*s:%" PRIu64, m.held[i].seq,
+                           (int)m.held[i].command.size, (const char *)m.held[i].command.data,
+                           m.held[i].pid);
         }
         heartbeat_free(&m);
     } else if (head.kind == KIND_CREDIT) {

@@ -241,6 +241,38 @@ Test(because, what_runs_is_named_with_its_worker_and_its_time)
     farm_end(&f);
 }
 
+Test(because, what_is_stopped_or_has_ended_and_is_held_has_sentences_of_its_own)
+{
+    struct farm f = {.input = 4};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_up(&f, 4, 4);
+    farm_settle(&f);
+    struct held_task held[] = {{.seq = 2,
+                                .pid = 123,
+                                .command = bytes_of("sle\x1b"
+                                                    "ep")},
+                               {.seq = 4, .command = bytes_of("")}};
+    struct heartbeat m = {.clock_ns = f.now_ns, .held = held, .held_count = 2};
+    seqset_add(&m.running, 1, 4);
+    seqset_add(&m.stopped, 3, 3);
+    struct buf to = peer_message(&f, w, KIND_HEARTBEAT);
+    heartbeat_put(&to, &m);
+    peer_send(&f, w, &to);
+    farm_turn(&f);
+    EXPECT(&f, "1+0: running on worker@here for 1.1 s",
+           "2+0: its process on worker@here has ended, and its output is still held by sle",
+           "ep (pid 123); it began 1.1 s ago",
+           "3+0: running on worker@here for 1.1 s: its process is stopped",
+           "4+0: its process on worker@here has ended, and its output is still held by a process "
+           "that cannot be seen");
+    expect_not(&f, "\x1b");
+    worker_runs(&f, w, "1-4");
+    EXPECT(&f, "1-4+0: running on worker@here for");
+    seqset_free(&m.running);
+    seqset_free(&m.stopped);
+    farm_end(&f);
+}
+
 Test(because, many_that_run_on_one_worker_are_one_group)
 {
     struct farm f = {.input = 20};

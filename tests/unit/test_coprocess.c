@@ -251,3 +251,56 @@ Test(coprocess, a_line_of_many_pipes_full_goes_in_whole_and_the_next_ones_behind
     free(tasks);
     finish(f);
 }
+
+/* `last` is answered half a second after the process has ended, by what it left behind. */
+static char late[] = "while read -r x; do case $x in last) (sleep 0.5; echo late) & exit 3 ;; "
+                     "never) sleep 1000 & exit 4 ;; esac; echo \"<$x>\"; done";
+
+Test(coprocess, what_a_dead_one_left_behind_may_still_answer)
+{
+    struct fixture *f = scripted(late);
+    options.base.linger_ns = 100 * NS_PER_S;
+    begin(f);
+    run(f, 1, "a\nlast");
+    assert_answer(&f->ends[0], 1, "<a>\n");
+    assert_answer(&f->ends[1], 2, "late\n");
+    run(f, 3, "b");
+    assert_answer(&f->ends[0], 3, "<b>\n");
+    finish(f);
+}
+
+Test(coprocess, what_holds_its_output_and_does_not_answer_ends_with_the_linger_or_the_timeout)
+{
+    struct fixture *f = scripted(late);
+    options.base.linger_ns = 200 * NS_PER_MS;
+    begin(f);
+    run(f, 1, "a\nnever");
+    assert_finished(&f->ends[1], 2, RESULT_EXITED, 4);
+    run(f, 3, "b");
+    assert_answer(&f->ends[0], 3, "<b>\n");
+    finish(f);
+    f = scripted(late);
+    options.base.linger_ns = 100 * NS_PER_S;
+    options.base.timeout.ns = 300 * NS_PER_MS;
+    begin(f);
+    run(f, 1, "a\nnever");
+    assert_finished(&f->ends[1], 2, RESULT_TIMED_OUT, 0);
+    run(f, 3, "b");
+    assert_answer(&f->ends[0], 3, "<b>\n");
+    finish(f);
+}
+
+Test(coprocess, the_time_that_it_is_held_does_not_count)
+{
+    struct fixture *f = scripted("while read -r x; do sleep 0.2; echo $x; done");
+    options.base.timeout.ns = NS_PER_S;
+    begin(f);
+    const struct executor_class *class = f->executor->class;
+    class->hold(f->executor, clock_now_ns());
+    usleep(1200 * 1000);
+    cr_expect_eq(class->deadline(f->executor), NEVER);
+    class->go(f->executor, clock_now_ns());
+    run(f, 1, "a");
+    assert_answer(&f->ends[0], 1, "a\n");
+    finish(f);
+}

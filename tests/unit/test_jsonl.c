@@ -280,3 +280,17 @@ Test(jsonl, random_bytes_in_all_places_parse)
     buf_free(&got);
     buf_free(&lines);
 }
+
+Test(jsonl, a_cut_output_is_marked)
+{
+    struct buf line = {0};
+    struct result r = {.seq = 1, .cut = true, .cut_pid = 9};
+    jsonl_put(&line, &r, (struct bytes){0});
+    r.cut = false;
+    jsonl_put(&line, &r, (struct bytes){0});
+    struct buf got = jq(&line, "-c", ".cut");
+    cr_assert(bytes_equal(buf_bytes(&got), bytes_of("true\nnull\n")), "%.*s", (int)got.size,
+              (char *)got.data);
+    buf_free(&got);
+    buf_free(&line);
+}

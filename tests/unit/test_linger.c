@@ -317,3 +317,61 @@ Test(linger, a_timeout_ends_what_is_in_other_groups_and_sessions)
     cr_expect(trace_gone(&trace, 10000));
     farm_ends(&farm);
 }
+
+Test(linger, who_holds_the_output_is_told)
+{
+    struct farm farm;
+    farm_lingers(&farm, LONG_NS, 0);
+    struct ending *ending = farm_run(&farm, "exec 3>&1; exec >&- 2>&-; sleep 2 & echo $! >&3");
+    cr_expect_eq(ending->held_by, number_in(&ending->out));
+    cr_expect_str_eq(ending->held_name, "sleep");
+    farm_ends(&farm);
+}
+
+Test(linger, a_stopped_task_is_told_and_goes_on)
+{
+    struct farm farm;
+    farm_lingers(&farm, 0, 0);
+    farm_start(&farm, 0, "echo $$ >&2; kill -STOP $$; echo on");
+    while (!farm.slots[0].stopped)
+        farm_turn(&farm);
+    uint64_t begin_ns = clock_now_ns();
+    const struct executor_class *class = farm.executor->class;
+    class->hold(farm.executor, begin_ns);
+    class->go(farm.executor, clock_now_ns());
+    farm_await(&farm, 1);
+    expect_out(&farm.slots[0], "on\n");
+    cr_expect_not(farm.slots[0].stopped);
+    farm_ends(&farm);
+}
+
+/* All of the session, also what is in another group: nothing of it moves while it is held. */
+Test(linger, held_tasks_stand_still_and_that_time_does_not_count)
+{
+    struct farm farm;
+    char file[] = "/tmp/zfarm-linger-XXXXXX", task[200];
+    int fd = mkstemp(file);
+    struct stat before, after;
+    farm_lingers(&farm, LONG_NS, 1500 * NS_PER_MS);
+    snprintf(
+        task, sizeof task,
+        "for g in 1 2; do setsid -w sh -c 'i=0; while [ $i -lt 30 ]; do i=$((i + 1)); echo x >>%s; "
+        "sleep 0.02; done' & done; wait; echo done",
+        file);
+    farm_start(&farm, 0, task);
+    const struct executor_class *class = farm.executor->class;
+    await_file(file, 4);
+    class->hold(farm.executor, clock_now_ns());
+    cr_expect_eq(class->deadline(farm.executor), NEVER);
+    poll(NULL, 0, 300); /* for what was being started when all were stopped */
+    cr_assert_eq(fstat(fd, &before), 0);
+    poll(NULL, 0, 1500);
+    cr_assert_eq(fstat(fd, &after), 0);
+    cr_expect_eq(before.st_size, after.st_size);
+    class->go(farm.executor, clock_now_ns());
+    farm_await(&farm, 1);
+    cr_expect_lt(farm.slots[0].outcome.duration_ns, 1800 * NS_PER_MS);
+    close(fd);
+    unlink(file);
+    farm_ends(&farm);
+}

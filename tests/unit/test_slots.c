@@ -289,6 +289,29 @@ Test(slots, a_heartbeat_goes_out_twice_a_second_and_names_what_runs_for_long)
     rig_expect(&r, "BEAT 1");
 }
 
+Test(slots, a_heartbeat_tells_what_is_stopped_and_whose_output_is_held)
+{
+    struct why why;
+    rig_start(&r);
+    r.show_beats = true;
+    rig_join(&r);
+    v_tasks(&r, 1, 3, 0);
+    rig_turn(&r);
+    slots_held(r.s, 0, 123, "sleep");
+    slots_stopped(r.s, 1, true);
+    rig_pass(&r, 1000 * NS_PER_MS);
+    rig_expect(&r, "START 0:1 START 1:2 BEAT BEAT 1-2 stopped 2 1 held by sleep:123");
+    cr_assert(slots_waits_for(r.s, r.now_ns, &why));
+    cr_assert(strstr(why.text, "its output is still held by sleep (pid 123)"), "%s", why.text);
+    x_ok(&r, 0, 1);
+    slots_stopped(r.s, 1, false);
+    rig_turn(&r);
+    v_heartbeat(&r, r.session);
+    rig_forget(&r);
+    rig_pass(&r, 1000 * NS_PER_MS);
+    rig_expect(&r, "BEAT 2 BEAT 2-3"); /* the next in that slot is not held */
+}
+
 Test(slots, a_refusal_ends_with_its_sentence_unless_there_are_only_too_many_workers)
 {
     rig_start(&r);

@@ -121,3 +121,27 @@ Test(text, many_reasons_are_only_counted)
     cr_assert_eq(text_reasons_hidden(&text), 1000 - TEXT_REASONS_MAX);
     buf_free(&err);
 }
+
+Test(text, a_cut_output_is_told_of_and_is_no_failure)
+{
+    struct text text = {0};
+    struct result r = wrote("o", "e");
+    r.cut = true;
+    expect(
+        &text, r, NULL, "o",
+        "e\nzfarm: task 7: its output was cut: when --linger was over, a process that it had left "
+        "running still held it\n");
+    r.cut_pid = 123;
+    expect(&text, r, NULL, "o",
+           "e\nzfarm: task 7: its output was cut: when --linger was over, process 123 of the task "
+           "still held it\n");
+    cr_assert_eq(text.reasons, 0);
+    struct buf err = {0};
+    for (int i = 2; i < 1000; i++)
+        text_put_reason(&text, &r, &err);
+    size_t lines = 0;
+    for (size_t i = 0; i < err.size; i++)
+        lines += err.data[i] == '\n';
+    cr_assert_eq(lines, TEXT_REASONS_MAX - 1);
+    buf_free(&err);
+}
