@@ -44,7 +44,7 @@ static const struct option_row rows[] = {
     {"kill-after", NULL, OPTION_SECONDS, AT(worker.kill_after_ns), "SECS",
      .help = "from TERM to KILL (10)"},
     {"linger", NULL, OPTION_SECONDS, AT(worker.linger_ns), "SECS",
-     .help = "wait for output that an ended task's children hold (10)"},
+     .help = "wait for output that others hold after its end (10)"},
     {"grace", NULL, OPTION_SECONDS, AT(worker.grace_ns), "SECS",
      .help = "after TERM: give back what still runs then"},
     {"output-max", NULL, OPTION_LIMIT, AT(worker.output_max_bytes), "BYTES",
