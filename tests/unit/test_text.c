@@ -103,7 +103,8 @@ Test(text, a_failure_with_a_reason_has_one_line_on_stderr)
     expect(&text, r, NULL, "", "zfarm: task 7 failed: it was ended by signal 40\n");
     r.status = RESULT_LOST;
     expect(&text, r, NULL, "",
-           "zfarm: task 7 failed: the workers that ran it died, as often as is allowed\n");
+           "zfarm: task 7 failed: its workers died with it, or it was interrupted, as often as is "
+           "allowed\n");
     cr_assert_eq(text.reasons, 4);
 }
 
