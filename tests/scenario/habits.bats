@@ -165,10 +165,10 @@ halted() {
 
 @test "with --halt and a count of 1 nothing more is begun, and the command is named" {
   # As `parallel -j2 --halt soon,fail=1`: 2 runs when 1 fails, and 3 is never begun.
+  local command='echo {} >>begun; [ {} != 2 ] || until [ -e go ]; do sleep 0.01; done
+    [ {} != 1 ] || touch go; sleep 0.1; exit {}'
   for _ in {1..5}; do
-    same <(halted -j2 --halt soon,fail=1 --shell \
-      'echo {} >>begun; [ {} != 2 ] || until [ -e go ]; do sleep 0.01; done; [ {} != 1 ] || touch go; sleep 0.1; exit {}' \
-      ::: 0 0 1 2 3) <(echo 4)
+    same <(halted -j2 --halt soon,fail=1 --shell "$command" ::: 0 0 1 2 3) <(echo 4)
     rm go
   done
   says halted.err 'halted by task 3: nothing more is begun, and what runs may finish; it failed: echo 1 >>begun; '
