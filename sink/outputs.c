@@ -146,6 +146,7 @@ enum error outputs_open(struct outputs *o, const struct outputs_options *options
     writer_use(&o->err, STDERR_FILENO, "standard error");
     if (options->store)
         error = open_store(o, why);
+    o->failures = o->past.failures;
     error = error ? error : open_output(o, &continued, &next, why);
     if (!error && options->joblog)
         error = open_joblog(o, why);
@@ -256,6 +257,8 @@ static void keep_try(struct outputs *o, const struct result *r)
 void outputs_accept(struct outputs *o, const struct result *result)
 {
     outputs_begin(o);
+    if (result->final)
+        failures_note(&o->failures, result->seq, result->status, result->code);
     if (o->broken && !o->store)
         return;
     if (o->store)

@@ -4,6 +4,7 @@
 
 #include "common/seqset.h"
 #include "common/wire.h"
+#include "sink/failures.h"
 #include "sink/order.h"
 #include "sink/printer.h"
 #include "sink/text.h"
@@ -76,6 +77,7 @@ struct outputs {
     struct store *store;
     struct store_past past; /* what it had; until outputs_close */
     bool store_failed;
+    struct failures failures;  /* the store's, too */
     struct seqset uncommitted; /* results that it was given since its last transaction */
     struct printer printer;
 };

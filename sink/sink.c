@@ -420,6 +420,25 @@ static bool has_summary(const struct sink *s)
     return !s->options->quiet && (outputs_has_begun(&s->outputs) || s->status != 255);
 }
 
+/* Which tasks failed: the first of them, and where all are. */
+static void put_failures(const struct sink *s, struct buf *to)
+{
+    enum { SHOWN = 5 };
+    const struct outputs_options *o = &s->options->outputs;
+    if (!s->outputs.failures.count)
+        return;
+    buf_put_text(to, "failed: ");
+    if (failures_put(to, &s->outputs.failures, SHOWN)) {
+        if (o->store)
+            buf_printf(to, "; zfarm failed %s has all", o->store);
+        else if (o->joblog)
+            buf_printf(to, "; %s has all", o->joblog);
+        else
+            buf_put_text(to, "; --joblog FILE or --store FILE.db has all");
+    }
+    buf_put_byte(to, '\n');
+}
+
 static void sum_up(struct sink *s)
 {
     const struct collector_counts *c = collector_counts(s->collector);
@@ -440,6 +459,7 @@ static void sum_up(struct sink *s)
     struct buf line = {0};
     progress_clear(&s->progress);
     if (has_summary(s)) {
+        put_failures(s, &line);
         summary_put(&line, &summary);
         ssize_t ignored = write(STDERR_FILENO, line.data, line.size);
         (void)ignored;

@@ -4,6 +4,7 @@
 
 #include "common/seqset.h"
 #include "common/wire.h"
+#include "sink/failures.h"
 
 /* The store of --store FILE.db: every result of a job in a SQLite database that people can query
  * (docs/store.md has its schema), so that the sink may die and the job can be taken up again.
@@ -50,6 +51,7 @@ struct store_past {
     uint64_t opening;            /* how often it has been opened, now included */
     struct store_command before; /* texts are the store's */
     uint64_t ok, failed, lost, doubled;
+    struct failures failures;
     struct seqset stored;
 };
 

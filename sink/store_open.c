@@ -290,6 +290,8 @@ static enum error read_row(struct store *s, sqlite3_stmt *row, uint64_t before,
     if (!what) {
         if (hash_size == 16)
             result->hash = store_hash(sqlite3_column_blob(row, 2));
+        int code = result->status == RESULT_SIGNALED ? 4 : 3;
+        result->code = (unsigned)sqlite3_column_int(row, code);
         return ERR_NONE;
     }
     char *text = xasprintf("the result of task %" PRId64 " %s", seq, what);
@@ -316,6 +318,7 @@ static void count_past(struct store *s, struct store_past *past, const struct st
         return;
     }
     seqset_add(&past->stored, row->seq, row->seq);
+    failures_note(&past->failures, row->seq, row->status, row->code);
     if (row->status == RESULT_OK)
         past->ok++;
     else if (row->status == RESULT_LOST)
@@ -327,7 +330,8 @@ static void count_past(struct store *s, struct store_past *past, const struct st
 static enum error read_results(struct store *s, struct store_past *past, struct why *why)
 {
     sqlite3_stmt *rows = NULL;
-    static const char text[] = "SELECT seq, status, hash FROM task_result ORDER BY seq";
+    static const char text[] = "SELECT seq, status, hash, exit, signal FROM task_result ORDER BY "
+                               "seq";
     if (sqlite3_prepare_v2(s->db, text, -1, &rows, NULL))
         return store_failure(s, why);
     struct store_row row = {0};

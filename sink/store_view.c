@@ -99,7 +99,7 @@ enum error store_view_open(struct store_view **view, const char *path, struct st
     error = error ? error : store_check_pages(s, "integrity_check", why);
     error = error ? error : read_job(s, job, why);
     static const char text[] = "SELECT seq, status, hash, exit, signal, attempts, worker, task, "
-                               "record FROM result ORDER BY seq";
+                               "record, start, seconds, stdout, stderr FROM result ORDER BY seq";
     if (!error && sqlite3_prepare_v2(s->db, text, -1, &v->rows, NULL))
         error = failure(s, why);
     *view = v;
@@ -141,18 +141,33 @@ static void take_task(struct store_view *v, struct store_row *row)
 enum error store_view_next(struct store_view *v, struct store_row *row, bool *found,
                            struct why *why)
 {
-    enum { EXIT = 3, SIGNAL = 4, ATTEMPTS = 5, WORKER = 6 };
+    enum { ATTEMPTS = 5, WORKER = 6 };
     *row = (struct store_row){.seq = v->seq};
     enum error error = store_next_row(&v->store, v->rows, row, found, why);
     if (error || !*found)
         return error;
     v->seq = row->seq;
-    row->code =
-        (unsigned)sqlite3_column_int(v->rows, row->status == RESULT_SIGNALED ? SIGNAL : EXIT);
     row->attempts = (uint64_t)sqlite3_column_int64(v->rows, ATTEMPTS);
     row->worker = column(v->rows, WORKER);
     take_task(v, row);
     return ERR_NONE;
+}
+
+void store_view_result(const struct store_view *v, const struct store_row *row, struct result *r)
+{
+    enum { START = 9, SECONDS = 10, OUT = 11, ERR = 12 };
+    *r = (struct result){.seq = row->seq,
+                         .final = true,
+                         .status = row->status,
+                         .code = row->code,
+                         .tries = (uint32_t)row->attempts,
+                         .worker = row->worker,
+                         .task = row->record,
+                         .start_us = (uint64_t)(sqlite3_column_double(v->rows, START) * 1e6 + 0.5),
+                         .duration_ns =
+                             (uint64_t)(sqlite3_column_double(v->rows, SECONDS) * 1e9 + 0.5),
+                         .out = column(v->rows, OUT),
+                         .err = column(v->rows, ERR)};
 }
 
 void store_view_close(struct store_view **view)

@@ -37,6 +37,9 @@ enum error store_view_open(struct store_view **view, const char *path, struct st
 /* The next result by number; false in *found behind the last. ERR_INVALID: a row says what cannot be; ERR_IO. */
 enum error store_view_next(struct store_view *view, struct store_row *row, bool *found,
                            struct why *why);
+/* All of the row that store_view_next has given, also what the task wrote; valid until the next one. */
+void store_view_result(const struct store_view *view, const struct store_row *row,
+                       struct result *result);
 void store_view_close(struct store_view **view); /* takes NULL */
 
 #endif

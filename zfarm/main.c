@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 #include "common/shortage.h"
+#include "zfarm/failed.h"
 #include "zfarm/host_runner.h"
 #include "zfarm/keys.h"
 #include "zfarm/run.h"
@@ -15,11 +16,13 @@ static const char help[] =
     "    Runs COMMAND for each line of stdin, or each VALUE, on all cores.\n"
     "zfarm verify [OPTION]... FILE.db [INPUT]\n"
     "    Counts what the store of a job has: whether all is there, what is missing.\n"
+    "zfarm failed [OPTION]... FILE.db\n"
+    "    Lists the tasks of a store that failed.\n"
     "zfarm why [--connect ENDPOINT]\n"
     "    Tells what each unfinished task of the farms that run here is waiting for.\n"
     "zfarm keys DIR [NAME]...\n"
     "    Makes the keys of a farm that is spread over several machines.\n"
-    "zfarm run --help, zfarm verify --help, zfarm why --help\n"
+    "zfarm run --help, and so on\n"
     "    All options.\n"
     "\n"
     "A farm of several machines is made of three programs. Start one zfarm-ventilator\n"
@@ -40,6 +43,8 @@ int main(int argc, char **argv)
         return run_main(argc - 1, argv + 1);
     if (strcmp(word, "verify") == 0)
         return verify_main(argc - 1, argv + 1);
+    if (strcmp(word, "failed") == 0)
+        return failed_main(argc - 1, argv + 1);
     if (strcmp(word, "why") == 0)
         return why_main(argc - 1, argv + 1);
     if (strcmp(word, "host-runner") == 0)
@@ -51,7 +56,7 @@ int main(int argc, char **argv)
     if (strcmp(word, "keys") == 0)
         return keys_main(argc - 1, argv + 1);
     if (word[0])
-        log_line("there is no command %s; there are zfarm run, verify, why and keys (see "
+        log_line("there is no command %s; there are zfarm run, verify, failed, why and keys (see "
                  "zfarm --help)",
                  word);
     else

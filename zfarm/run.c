@@ -122,6 +122,8 @@ static const struct option_row rows[] = {
      .children = WORKER},
     {"bar", NULL, OPTION_SET, AT(on.bar), .help = NULL, .number = 1, .children = SINK},
     {"no-bar", NULL, OPTION_SET, AT(on.bar), .help = NULL, .number = 2, .children = SINK},
+    {"quiet", NULL, OPTION_FLAG, AT(on.quiet), .help = "errors only: no summary, no hints, no bar",
+     .children = SINK},
     {"kill-after", NULL, OPTION_SECONDS, AT(on.kill_after), "SECS", .help = NULL,
      .children = VENTILATOR | WORKER},
     {"linger", NULL, OPTION_SECONDS, AT(on.linger), "SECS", .help = NULL, .children = WORKER},

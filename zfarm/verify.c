@@ -9,6 +9,7 @@
 #include "common/cli.h"
 #include "common/log.h"
 #include "common/shown.h"
+#include "sink/failures.h"
 #include "sink/store_view.h"
 #include "zfarm/tasks.h"
 
@@ -69,6 +70,7 @@ struct audit {
     bool knows_given;
     uint64_t given; /* tasks; at least, if it is not known */
     uint64_t results, by_status[RESULT_STATUS_COUNT];
+    struct failures failures;
     struct count missing, differing, beyond;
     struct buf shown; /* the first task of the input that differs */
 };
@@ -88,6 +90,7 @@ static enum error next_row(struct audit *a, struct why *why)
     if (!error && a->has_row) {
         a->results++;
         a->by_status[a->row.status]++;
+        failures_note(&a->failures, a->row.seq, a->row.status, a->row.code);
     }
     return error;
 }
@@ -113,9 +116,10 @@ static void print_missing(const struct audit *a, uint64_t seq, const struct task
 
 static void compare(struct audit *a, uint64_t seq, const struct task *task)
 {
-    struct hash none = {0};
-    if (hash_equal(a->row.hash, none) ||
-        (task && hash_equal(a->row.hash, task_hash(*task)))) /* or it was never known */
+    static const struct hash none;
+    bool is_same = task && hash_equal(a->row.hash, task_hash(*task));
+    bool is_unknown = hash_equal(a->row.hash, none); /* it had no bytes */
+    if (a->row.is_whole && (is_same || is_unknown))
         return;
     if (!a->differing.tasks) {
         if (task)
@@ -124,6 +128,13 @@ static void compare(struct audit *a, uint64_t seq, const struct task *task)
             buf_put_text(&a->shown, "longer than --task-max");
     }
     count(&a->differing, seq, 1);
+}
+
+/* A result that is compared with no task of an input must at least be of the task that it names. */
+static void look_at_row(struct audit *a)
+{
+    if (!a->row.is_whole)
+        count(&a->differing, a->row.seq, 1);
 }
 
 static enum error take_task(void *context, uint64_t seq, const struct task *task, struct why *why)
@@ -148,6 +159,7 @@ static enum error walk_store(struct audit *a, struct why *why)
     for (; !error && a->has_row && a->row.seq <= total; error = next_row(a, why)) {
         count(&a->missing, next, a->row.seq - next);
         next = a->row.seq + 1;
+        look_at_row(a);
     }
     a->knows_given = a->job.closed;
     a->given = a->job.closed ? total : next - 1;
@@ -184,6 +196,17 @@ static void tell_results(const struct audit *a, FILE *to)
     fputs(")\n", to);
 }
 
+static void tell_failures(const struct audit *a, FILE *to)
+{
+    struct buf words = {0};
+    if (!a->failures.count)
+        return;
+    uint64_t more = failures_put(&words, &a->failures, FAILURES_KEPT);
+    fprintf(to, "failed: %.*s%s\n", (int)words.size, (const char *)words.data,
+            more ? "; zfarm failed lists them" : "");
+    buf_free(&words);
+}
+
 static void tell_count(FILE *to, const char *name, struct count c)
 {
     fprintf(to, "%s: %" PRIu64, name, c.tasks);
@@ -193,9 +216,13 @@ static void tell_count(FILE *to, const char *name, struct count c)
 
 static void tell_differing(const struct audit *a, FILE *to)
 {
-    if (!a->has_input)
+    if (!a->has_input && !a->differing.tasks)
         return;
     tell_count(to, "differing", a->differing);
+    if (!a->has_input) {
+        fputs(", whose hash is not that of the stored task\n", to);
+        return;
+    }
     size_t size = a->shown.size < SHOWN_MAX ? a->shown.size : SHOWN_MAX;
     char *shown = shown_copy((struct bytes){a->shown.data, size});
     if (a->differing.tasks)
@@ -233,6 +260,7 @@ static void tell(const struct audit *a, FILE *to)
     fprintf(to, "given: %s%" PRIu64 " tasks%s\n", a->knows_given ? "" : "at least ", a->given,
             a->has_input ? " in the input" : "");
     tell_results(a, to);
+    tell_failures(a, to);
     tell_count(to, "missing", a->missing);
     fputs("\ndouble: 0", to); /* a number has one row */
     if (a->job.closed)
@@ -244,7 +272,11 @@ static void tell(const struct audit *a, FILE *to)
         fputc('\n', to);
     }
     tell_closed(a, to);
-    fputs(is_complete(a) ? "all is there\n" : "not all is there\n", to);
+    fputs(is_complete(a) ? "all is there" : "not all is there", to);
+    if (a->failures.count)
+        fprintf(to, "; %" PRIu64 " %s failed", a->failures.count,
+                a->failures.count == 1 ? "task" : "tasks");
+    fputc('\n', to);
 }
 
 /* ---- from beginning to end ---- */

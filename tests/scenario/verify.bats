@@ -186,3 +186,19 @@ delete() { sqlite3 farm.db "DELETE FROM task_result WHERE seq IN ($1)"; }
   verify 255 farm.db
   says verify.err 'malformed'
 }
+
+@test "a stored task that cannot be decoded, or has not its hash, differs, with an input and without" {
+  start farm zfarm run -n2 --store farm.db echo ::: a b c d
+  ends farm 20 0
+  cp farm.db whole.db
+  for damage in 'hash = zeroblob(16)' 'hash = randomblob(16)' "task = 'other', record = NULL" "record = x'ff'" \
+    'hash = NULL'; do
+    cp whole.db farm.db
+    sqlite3 farm.db "UPDATE task_result SET $damage WHERE seq = 2"
+    verify 1 farm.db
+    says verify.out 'differing: 1, the first is task 2'
+    verify 1 -n2 farm.db ::: a b c d
+    says verify.out 'differing: 1, the first is task 2'
+    run ! grep -qx 'all is there' verify.out
+  done
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "zfarm/failed.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "common/cli.h"
+#include "common/log.h"
+#include "common/shown.h"
+#include "sink/failures.h"
+#include "sink/jsonl.h"
+#include "sink/store_view.h"
+
+enum { FORMAT_LINES, FORMAT_OBJECTS };
+
+struct settings {
+    bool null;
+    unsigned format;
+};
+
+#define AT(field) offsetof(struct settings, field)
+
+static const struct option_row rows[] = {
+    {"null", "0", OPTION_FLAG, AT(null), .help = "print the tasks alone, each ended by NUL"},
+    {"format", NULL, OPTION_CHOICE, AT(format), "FORMAT", .help = "text or jsonl (text)",
+     .choices = "text|jsonl"},
+};
+
+static const struct option_table table = {
+    .program = "zfarm",
+    .usage =
+        "zfarm failed [OPTION]... FILE.db\n"
+        "Lists the tasks that failed, by the store of their job: number, how it ended, tries,\n"
+        "worker, task, with tabs between. Also while the job runs. Ends with 0, or with 255 if\n"
+        "it cannot tell.\n",
+    .more = "Examples:\n"
+            "  zfarm failed farm.db\n"
+            "  zfarm failed -0 farm.db | zfarm run -0 -- gzip -9 {}\n",
+    .rows = rows,
+    .count = sizeof rows / sizeof *rows,
+};
+
+static void put_line(struct buf *to, const struct store_row *row, struct task task)
+{
+    struct buf joined = {0};
+    buf_printf(to, "%" PRIu64 "\t", row->seq);
+    failure_put_way(to, row->status, row->code);
+    buf_printf(to, "\t%" PRIu64 "\t", row->attempts);
+    shown_put(to, row->worker.size ? row->worker : bytes_of(":"));
+    buf_put_byte(to, '\t');
+    if (task.body.size)
+        task_join(task, &joined);
+    shown_put(to, buf_bytes(&joined));
+    buf_put_byte(to, '\n');
+    buf_free(&joined);
+}
+
+static void put_alone(struct buf *to, const struct store_row *row, struct task task)
+{
+    if (!row->record.size) {
+        log_line("task %" PRIu64 " is not printed: its text is not stored", row->seq);
+        return;
+    }
+    struct bytes arg;
+    for (size_t at = 0; task_next_arg(task, &at, &arg);) {
+        buf_put_bytes(to, arg);
+        buf_put_byte(to, '\0');
+    }
+}
+
+static void put_row(struct buf *to, const struct settings *s, struct store_view *view,
+                    const struct store_row *row)
+{
+    struct bytes rest = row->record;
+    struct task task = {0};
+    if (rest.size)
+        task_take(&rest, &task); /* the view has looked */
+    if (s->null) {
+        put_alone(to, row, task);
+    } else if (s->format == FORMAT_OBJECTS) {
+        struct result result;
+        store_view_result(view, row, &result);
+        jsonl_put(to, &result, (struct bytes){0});
+    } else {
+        put_line(to, row, task);
+    }
+}
+
+static enum error list(const struct settings *s, struct store_view *view, struct why *why)
+{
+    struct store_row row;
+    struct buf line = {0};
+    bool found = true;
+    enum error error = ERR_NONE;
+    while (!(error = store_view_next(view, &row, &found, why)) && found) {
+        if (row.status == RESULT_OK)
+            continue;
+        buf_clear(&line);
+        put_row(&line, s, view, &row);
+        if (line.size && fwrite(line.data, 1, line.size, stdout) < line.size)
+            break; /* whoever reads has enough */
+    }
+    buf_free(&line);
+    return error;
+}
+
+static int run(void *target, struct options *options)
+{
+    const struct settings *s = target;
+    if (options->word_count != 1) {
+        log_line("it takes one store: zfarm failed FILE.db");
+        return 255;
+    }
+    if (s->null && s->format == FORMAT_OBJECTS) {
+        log_line("-0 prints the tasks alone, and --format jsonl an object for each; give one");
+        return 255;
+    }
+    struct store_view *view;
+    struct store_job job;
+    struct why why;
+    enum error error = store_view_open(&view, options->words[0], &job, &why);
+    error = error ? error : list(s, view, &why);
+    store_view_close(&view);
+    if (error)
+        log_line("%s", why.text);
+    return fflush(stdout) || error ? 255 : 0;
+}
+
+int failed_main(int argc, char **argv)
+{
+    struct settings settings = {0};
+    return cli_main(&table, &settings, argc, argv, run);
+}
