@@ -550,6 +550,14 @@ uint64_t outputs_stored(const struct outputs *o)
     return o->stored;
 }
 
+bool outputs_goes_to_terminal(const struct outputs *o)
+{
+    bool prints = writer_pending(&o->out) || (o->order && order_ready(o->order)) ||
+                  (o->store && (store_pending_bytes(o->store) || printer_ready(&o->printer)));
+    return !o->broken &&
+           ((prints && o->out.is_terminal) || (writer_pending(&o->err) && o->err.is_terminal));
+}
+
 size_t outputs_pending_bytes(const struct outputs *o)
 {
     size_t unwritten = unwritten_bytes(o),

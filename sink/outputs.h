@@ -123,6 +123,8 @@ bool outputs_store_failed(const struct outputs *o); /* for good: nothing more ca
 /* The job is over and outputs_empty: says so in the store, if there is one. ERR_DISK_FULL: again each
  * second. */
 enum error outputs_finish(struct outputs *o, const struct store_closing *closing, struct why *why);
+/* The next outputs_flush may write to a terminal. */
+bool outputs_goes_to_terminal(const struct outputs *o);
 /* Bytes that are not written. */
 size_t outputs_pending_bytes(const struct outputs *o);
 bool outputs_is_stuck(const struct outputs *o); /* no more results may be given now */

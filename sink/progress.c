@@ -9,21 +9,6 @@
 #include "common/clock.h"
 
 static const uint64_t redraw_ns = NS_PER_S / 5;
-static const double smoothing_s = 5;
-
-void progress_rate_update(struct progress_rate *rate, uint64_t done, uint64_t now_ns)
-{
-    if (now_ns <= rate->at_ns)
-        return;
-    if (rate->at_ns && done >= rate->done) {
-        double passed_s = (double)(now_ns - rate->at_ns) / (double)NS_PER_S;
-        double now_per_second = (double)(done - rate->done) / passed_s;
-        double weight = rate->per_second > 0 ? passed_s / (passed_s + smoothing_s) : 1;
-        rate->per_second += weight * (now_per_second - rate->per_second);
-    }
-    rate->done = done;
-    rate->at_ns = now_ns;
-}
 
 static void put_time_left(struct buf *to, double seconds)
 {
@@ -36,10 +21,11 @@ static void put_time_left(struct buf *to, double seconds)
                    (unsigned)seconds % 60);
 }
 
-void progress_put(struct buf *to, const struct progress_numbers *n, double per_second,
-                  unsigned columns)
+void progress_put(struct buf *to, const struct progress_numbers *n, const struct estimate *estimate,
+                  uint64_t now_ns, unsigned columns)
 {
     size_t start = to->size;
+    double per_second = estimate_per_second(estimate);
     buf_printf(to, "%" PRIu64, n->done);
     if (n->total)
         buf_printf(to, "/%" PRIu64, n->total);
@@ -51,7 +37,7 @@ void progress_put(struct buf *to, const struct progress_numbers *n, double per_s
     if (per_second > 0)
         buf_printf(to, per_second < 1000 ? ", %.1f/s" : ", %.0f/s", per_second);
     if (per_second > 0 && n->total > n->done)
-        put_time_left(to, (double)(n->total - n->done) / per_second);
+        put_time_left(to, estimate_left_s(estimate, n->total - n->done, now_ns));
     if (to->size - start > columns)
         to->size = start + columns;
 }
@@ -81,10 +67,10 @@ void progress_draw(struct progress *p, const struct progress_numbers *numbers, u
     if (p->fd < 0 || now_ns < progress_due_ns(p))
         return;
     p->drawn_ns = now_ns;
-    progress_rate_update(&p->rate, numbers->done, now_ns);
+    estimate_note(&p->estimate, numbers->done, numbers->running, now_ns);
     struct buf line = {0};
     buf_put_text(&line, PROGRESS_CLEAR_SEQUENCE);
-    progress_put(&line, numbers, p->rate.per_second, columns_of(p->fd));
+    progress_put(&line, numbers, &p->estimate, now_ns, columns_of(p->fd));
     p->shown = write_now(p->fd, buf_bytes(&line)) || p->shown;
     buf_free(&line);
 }
@@ -98,6 +84,8 @@ uint64_t progress_due_ns(const struct progress *p)
 
 void progress_clear(struct progress *p)
 {
-    if (p->shown && write_now(p->fd, bytes_of(PROGRESS_CLEAR_SEQUENCE)))
-        p->shown = false;
+    if (!p->shown || !write_now(p->fd, bytes_of(PROGRESS_CLEAR_SEQUENCE)))
+        return;
+    p->shown = false;
+    p->drawn_ns = 0;
 }

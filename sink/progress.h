@@ -3,6 +3,7 @@
 #define ZFARM_SINK_PROGRESS_H
 
 #include "common/bytes.h"
+#include "sink/estimate.h"
 
 /* The line that tells on a terminal how far the job is. The shell gives the numbers and the time,
  * and calls progress_clear before anything else is written to that terminal. */
@@ -15,34 +16,24 @@ struct progress_numbers {
     unsigned workers;
 };
 
-/* Tasks a second, smoothed over some seconds. Zero-initialised is ready. */
-struct progress_rate {
-    double per_second;
-    uint64_t done;
-    uint64_t at_ns; /* 0: nothing seen yet */
-};
-
 struct progress {
     int fd; /* the terminal, or -1: nothing is drawn */
     bool shown;
     uint64_t drawn_ns; /* 0: never */
-    struct progress_rate rate;
+    struct estimate estimate;
 };
 
 /* For log_set_prefix_sequence: back to the first column, and the rest of the line cleared. */
 #define PROGRESS_CLEAR_SEQUENCE "\r\033[K"
-
-/* Takes in how many are done now. */
-void progress_rate_update(struct progress_rate *rate, uint64_t done, uint64_t now_ns);
 
 /* Appends the line, without newline, cut to `columns`:
  *
  *     12/1000 done, 2 failed, 4 running, 300 queued, 2 workers, 80.6/s, 12 s left
  *
  * "failed" is there when it is not 0, "/1000" and the time left when the total is known, the rate
- * and the time left when there is a rate. */
-void progress_put(struct buf *to, const struct progress_numbers *numbers, double per_second,
-                  unsigned columns);
+ * and the time left when there is a rate (estimate.h). */
+void progress_put(struct buf *to, const struct progress_numbers *numbers,
+                  const struct estimate *estimate, uint64_t now_ns, unsigned columns);
 
 /* Draws on `fd`, a terminal that stays the caller's; -1 for no progress line. */
 void progress_init(struct progress *p, int fd);
@@ -50,7 +41,7 @@ void progress_init(struct progress *p, int fd);
 void progress_draw(struct progress *p, const struct progress_numbers *numbers, uint64_t now_ns);
 /* When progress_draw is due next; NEVER without a terminal. */
 uint64_t progress_due_ns(const struct progress *p);
-/* Takes the line away if it is shown; the next draw, when it is due, brings it back. */
+/* Takes the line away if it is shown; the next draw brings it back at once. */
 void progress_clear(struct progress *p);
 
 #endif

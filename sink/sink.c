@@ -263,7 +263,7 @@ static void write_outputs(struct sink *s, uint64_t now_ns)
 {
     if (s->held || now_ns < s->retry_at_ns)
         return;
-    if (outputs_pending_bytes(&s->outputs))
+    if (outputs_goes_to_terminal(&s->outputs))
         progress_clear(&s->progress);
     struct why why;
     if (now_ns - s->looked_ns >= LOOK_NS)

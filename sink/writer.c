@@ -25,6 +25,7 @@ static void init(struct writer *w, int fd, bool owns_fd, const char *name)
     struct stat st;
     *w = (struct writer){.fd = fd, .owns_fd = owns_fd, .name = xstrdup(name)};
     w->plain = fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    w->is_terminal = isatty(fd);
     if (!w->plain || owns_fd)
         return;
     off_t at = lseek(fd, 0, SEEK_CUR);

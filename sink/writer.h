@@ -33,7 +33,8 @@ struct writer_piece {
 struct writer {
     int fd;
     bool owns_fd;
-    bool plain;   /* a regular file: write without asking */
+    bool plain; /* a regular file: write without asking */
+    bool is_terminal;
     bool old;     /* what an earlier run has left behind `kept` is still in it */
     bool blocked; /* the last flush ended because it takes no more now */
     bool tired;   /* or because it had written enough for one turn */

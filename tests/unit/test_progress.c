@@ -17,8 +17,12 @@ static const struct progress_numbers numbers = {
 
 static void expect(struct progress_numbers n, double per_second, unsigned columns, const char *line)
 {
+    enum { SECONDS = 1000 };
     struct buf got = {0};
-    progress_put(&got, &n, per_second, columns);
+    struct estimate e = {0};
+    estimate_note(&e, 0, 1, NS_PER_S);
+    estimate_note(&e, (uint64_t)(per_second * SECONDS), 1, (SECONDS + 1) * NS_PER_S);
+    progress_put(&got, &n, &e, (SECONDS + 1) * NS_PER_S, columns);
     cr_assert(bytes_equal(buf_bytes(&got), bytes_of(line)), "%.*s", (int)got.size,
               (char *)got.data);
     buf_free(&got);
@@ -46,24 +50,6 @@ Test(progress, the_line_is_cut_to_the_width)
 {
     expect(numbers, 80, 10, "12/1000 do");
     expect(numbers, 80, 0, "");
-}
-
-Test(progress, the_rate_is_smoothed_and_settles)
-{
-    struct progress_rate rate = {0};
-    uint64_t now_ns = NS_PER_S, done = 0;
-    progress_rate_update(&rate, done, now_ns);
-    cr_assert_eq(rate.per_second, 0);
-    progress_rate_update(&rate, done += 100, now_ns += NS_PER_S);
-    cr_assert_float_eq(rate.per_second, 100, 0.01);
-    progress_rate_update(&rate, done += 200, now_ns += NS_PER_S);
-    cr_assert_gt(rate.per_second, 100);
-    cr_assert_lt(rate.per_second, 150);
-    for (int i = 0; i < 200; i++)
-        progress_rate_update(&rate, done += 40, now_ns += NS_PER_S / 5);
-    cr_assert_float_eq(rate.per_second, 200, 1);
-    progress_rate_update(&rate, done, now_ns);
-    cr_assert_float_eq(rate.per_second, 200, 1);
 }
 
 static struct buf drawn(int master)
@@ -103,6 +89,8 @@ Test(progress, it_is_drawn_five_times_a_second_and_cleared)
     expect_drawn(master, "\r\033[K");
     progress_clear(&p);
     expect_drawn(master, "");
+    progress_draw(&p, &numbers, NS_PER_S + 201 * NS_PER_MS);
+    expect_drawn(master, "\r\033[K12/1000 done, 2 fai");
     close(terminal);
     close(master);
 }

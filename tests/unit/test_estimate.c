@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "sink/estimate.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+
+TestSuite(estimate, .timeout = 60);
+
+enum { STEP_MS = 200 };
+
+/* A job as it is recorded: `slots` slots, tasks of run_ms (seq) that begin after delay_ms. The time left is compared
+ * at each look from when `fair` are done on, and may be wrong by a quarter of the true one and one run. */
+struct recording {
+    unsigned slots, tasks, fair;
+    uint64_t delay_ms;
+    uint64_t (*run_ms)(unsigned seq);
+    double longest_s; /* run */
+};
+
+static int compare(const void *a, const void *b)
+{
+    const uint64_t *one = a, *other = b;
+    return (*one > *other) - (*one < *other);
+}
+
+/* When each task ends, in order. */
+static void play(const struct recording *r, uint64_t *ends_ms)
+{
+    uint64_t free_ms[16];
+    for (unsigned i = 0; i < r->slots; i++)
+        free_ms[i] = r->delay_ms;
+    for (unsigned seq = 0; seq < r->tasks; seq++) {
+        unsigned slot = 0;
+        for (unsigned i = 1; i < r->slots; i++)
+            slot = free_ms[i] < free_ms[slot] ? i : slot;
+        ends_ms[seq] = free_ms[slot] += r->run_ms(seq) + slot; /* they are never quite together */
+    }
+    qsort(ends_ms, r->tasks, sizeof *ends_ms, compare);
+}
+
+static void check(const struct recording *r)
+{
+    uint64_t *ends_ms = malloc(r->tasks * sizeof *ends_ms);
+    struct estimate e = {0};
+    unsigned done = 0;
+    play(r, ends_ms);
+    uint64_t last_ms = ends_ms[r->tasks - 1];
+    for (uint64_t ms = STEP_MS; ms < last_ms; ms += STEP_MS) {
+        while (done < r->tasks && ends_ms[done] <= ms)
+            done++;
+        estimate_note(&e, done, ms >= r->delay_ms ? r->slots : 0, ms * NS_PER_MS);
+        if (done < r->fair)
+            continue;
+        double left_s = estimate_left_s(&e, r->tasks - done, ms * NS_PER_MS);
+        double true_s = (double)(last_ms - ms) / 1000;
+        double bound_s = true_s / 4 + r->longest_s;
+        cr_assert(left_s > true_s - bound_s && left_s < true_s + bound_s,
+                  "%u done at %lu ms: %.1f s left, in truth %.1f", done, (unsigned long)ms, left_s,
+                  true_s);
+    }
+    free(ends_ms);
+}
+
+static uint64_t one_second(unsigned seq)
+{
+    (void)seq;
+    return 1000;
+}
+
+static uint64_t twenty_seconds(unsigned seq)
+{
+    (void)seq;
+    return 20000;
+}
+
+static uint64_t unequal(unsigned seq)
+{
+    return 200 + seq * 7919u % 20 * 200;
+}
+
+Test(estimate, of_equal_tasks_it_is_right_after_some_rounds)
+{
+    check(&(struct recording){2, 60, 4, 0, one_second, 1});
+    check(&(struct recording){2, 40, 4, 0, twenty_seconds, 20});
+    check(&(struct recording){8, 400, 40, 0, one_second, 1});
+}
+
+Test(estimate, of_unequal_tasks_it_is_right_after_some)
+{
+    check(&(struct recording){4, 600, 60, 0, unequal, 4});
+}
+
+Test(estimate, a_delay_before_the_first_task_is_no_run_time)
+{
+    check(&(struct recording){2, 60, 4, 30000, one_second, 1});
+}
+
+Test(estimate, what_was_done_before_does_not_count)
+{
+    struct estimate e = {0};
+    estimate_note(&e, 5000, 0, NS_PER_S);
+    estimate_note(&e, 5000, 2, 2 * NS_PER_S);
+    cr_assert_eq(estimate_per_second(&e), 0);
+    cr_assert_lt(estimate_left_s(&e, 10, 2 * NS_PER_S), 0);
+    estimate_note(&e, 5002, 2, 3 * NS_PER_S);
+    cr_assert_float_eq(estimate_per_second(&e), 2, 0.01);
+    estimate_note(&e, 5002, 2, 4 * NS_PER_S);
+    cr_assert_float_eq(estimate_per_second(&e), 2, 0.01, "nothing is known between completions");
+    cr_assert_float_eq(estimate_left_s(&e, 8, 4 * NS_PER_S), 3, 0.01);
+}
