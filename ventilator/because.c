@@ -426,11 +426,9 @@ static void add_sink(const struct dispatcher *d, uint64_t now_ns, struct list *j
 {
     double left_s = seconds(now_ns, d->sink.absent_since_ns + d->options.give_up_ns);
     if (d->sink.instance == 0)
-        list_add(
-            job, NULL,
-            "no sink has joined yet: start one with: zfarm-sink --connect %s; given up in %.0f "
-            "s",
-            d->endpoint, left_s);
+        list_add(job, NULL, "no sink has joined yet%s%s; given up in %.0f s",
+                 d->endpoint ? ": start one with: zfarm-sink --connect " : "",
+                 d->endpoint ? d->endpoint : "", left_s);
     else if (!d->sink.connection)
         list_add(job, NULL, "the sink is gone for %.1f s; it is waited for, given up in %.0f s",
                  seconds(d->sink.absent_since_ns, now_ns), left_s);
@@ -482,9 +480,10 @@ static void add_job(const struct dispatcher *d, uint64_t now_ns, struct reasons 
     if (d->done_sent)
         list_add(&r->job, NULL, "all is stored: the sink is to write it out and close the job");
     else if (d->session_count == 0 && d->waiting_count == 0)
-        list_add(&r->job, NULL, "%s: start one with: zfarm-worker --connect %s",
+        list_add(&r->job, NULL, "%s%s%s",
                  d->workers_seen ? "all workers are gone" : "no worker has joined yet",
-                 d->endpoint);
+                 d->endpoint ? ": start one with: zfarm-worker --connect " : "",
+                 d->endpoint ? d->endpoint : "");
     else if (d->waiting_count)
         list_add(&r->job, NULL, "%zu worker%s joined, and wait%s to be taken in", d->waiting_count,
                  d->waiting_count == 1 ? " has" : "s have", d->waiting_count == 1 ? "s" : "");

@@ -25,7 +25,7 @@ struct dispatcher *dispatcher_new(const struct dispatcher_options *options, uint
     struct dispatcher *d = xcalloc(1, sizeof *d);
     d->options = *options;
     d->lanes = xstrdup(options->lanes);
-    d->endpoint = xstrdup(options->endpoint);
+    d->endpoint = options->endpoint ? xstrdup(options->endpoint) : NULL;
     if (!d->options.task_inline_max)
         d->options.task_inline_max = TASK_INLINE_MAX;
     if (!d->options.task_piece_max)

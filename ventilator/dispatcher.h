@@ -40,9 +40,10 @@ struct dispatcher_options {
     uint64_t
         kill_after_ns; /* interrupted, with a sink that cannot write, for so long: EXIT 255; 0: never */
     unsigned workers_max;
-    const char *lanes;       /* told to workers: the gate's port, or an endpoint */
-    const char *endpoint;    /* of control, named in sentences for people */
-    const char *input;       /* likewise: "standard input" */
+    const char *lanes;    /* told to workers: the gate's port, or an endpoint */
+    const char *endpoint; /* of control, as others reach it; named in sentences for people who start
+                                programs by hand. NULL: nobody does */
+    const char *input;    /* likewise: "standard input" */
     struct hash fingerprint; /* of source and options */
     uint64_t total;          /* tasks in the input, if known; else 0 */
     bool supervised;         /* somebody else (zfarm run) tells people why it is stopped */

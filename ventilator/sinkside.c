@@ -563,10 +563,10 @@ static void give_up(struct dispatcher *d, uint64_t now_ns)
                         (unsigned long long)d->ledger.stored.members,
                         (unsigned long long)d->ledger.read);
     else
-        dispatcher_exit(d, 255,
-                        "no sink has joined within %llu s; start one with: zfarm-sink "
-                        "--connect %s",
-                        (unsigned long long)(d->options.give_up_ns / NS_PER_S), d->endpoint);
+        dispatcher_exit(d, 255, "no sink has joined within %llu s%s%s",
+                        (unsigned long long)(d->options.give_up_ns / NS_PER_S),
+                        d->endpoint ? "; start one with: zfarm-sink --connect " : "",
+                        d->endpoint ? d->endpoint : "");
 }
 
 /* An interrupt is not held up by a sink that can write nothing. */

@@ -2,6 +2,7 @@
 #include "ventilator/ventilator.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -368,9 +369,24 @@ static void lanes_text(const struct ventilator *v, char text[static ENDPOINT_TEX
         snprintf(text, ENDPOINT_TEXT_SIZE, "ipc://%s/gate", v->dir.path);
 }
 
+/* Where others reach what is bound at `bound`, in sentences that say how to start them: this machine by its
+ * name where it is bound to all its addresses. `zfarm run` starts them itself: NULL. */
+static const char *reached_at(const struct ventilator *v, const char *bound,
+                              char text[static ENDPOINT_TEXT_SIZE])
+{
+    struct endpoint endpoint;
+    char name[HOST_NAME_MAX + 1] = "";
+    snprintf(text, ENDPOINT_TEXT_SIZE, "%s", bound);
+    if (endpoint_parse(bound, ENDPOINT_BIND, &endpoint, NULL) == ERR_NONE &&
+        endpoint_is_wildcard(&endpoint) && gethostname(name, sizeof name - 1) == 0 &&
+        endpoint_set_host(&endpoint, name, NULL) == ERR_NONE)
+        endpoint_format(&endpoint, text);
+    return v->options->parent ? NULL : text;
+}
+
 static void make_dispatcher(struct ventilator *v, size_t workers)
 {
-    char lanes[ENDPOINT_TEXT_SIZE], bound[ENDPOINT_TEXT_SIZE];
+    char lanes[ENDPOINT_TEXT_SIZE], bound[ENDPOINT_TEXT_SIZE], reached[ENDPOINT_TEXT_SIZE];
     lanes_text(v, lanes);
     net_bound(v->control, bound);
     struct dispatcher_options options = {.incarnation = clock_realtime_us(),
@@ -385,7 +401,7 @@ static void make_dispatcher(struct ventilator *v, size_t workers)
                                          .kill_after_ns = v->options->kill_after_ns,
                                          .workers_max = (unsigned)workers,
                                          .lanes = lanes,
-                                         .endpoint = bound,
+                                         .endpoint = reached_at(v, bound, reached),
                                          .input = source_name(v->source),
                                          .fingerprint = source_fingerprint(v->source),
                                          .total = source_total(v->source),

@@ -251,10 +251,8 @@ static void on_signal(struct farm *f, const struct signalfd_siginfo *info, uint6
 static void host_ended(struct farm *f, pid_t pid, int status, uint64_t now_ns)
 {
     struct hosts *hosts = f->arguments->hosts;
-    bool over = supervisor_is_ending(&f->supervisor);
-    if (hosts && hosts_reaped(hosts, pid, status, over, now_ns) && !over &&
-        f->arguments->no_worker && hosts_all_refused(hosts))
-        supervisor_failed(&f->supervisor, "", now_ns);
+    if (hosts)
+        hosts_reaped(hosts, pid, status, supervisor_is_ending(&f->supervisor), now_ns);
 }
 
 static void close_ready(struct farm *f, enum member member)
@@ -320,7 +318,7 @@ static int timeout_ms(const struct farm *f, uint64_t now_ns)
     if (spools(f))
         due_ns = earliest(due_ns, input_spool_deadline(f->arguments->spool));
     if (f->arguments->hosts)
-        due_ns = earliest(due_ns, hosts_deadline(f->arguments->hosts));
+        due_ns = earliest(due_ns, hosts_deadline(f->arguments->hosts, now_ns));
     if (due_ns == NEVER)
         return -1;
     return due_ns <= now_ns ? 0 : (int)((due_ns - now_ns) / NS_PER_MS + 1);
@@ -338,7 +336,10 @@ static void turn_hosts(struct farm *f, uint64_t now_ns)
     struct hosts *hosts = f->arguments->hosts;
     if (!hosts)
         return;
+    struct why why;
     hosts_turn(hosts, now_ns);
+    if (!supervisor_is_ending(&f->supervisor) && hosts_are_lost(hosts, now_ns, &why))
+        supervisor_failed(&f->supervisor, why.text, now_ns);
     supervisor_set_hosts_left(&f->supervisor, hosts_are_left(hosts));
 }
 

@@ -2,6 +2,7 @@
 #include "zfarm/host_runner.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,21 +16,31 @@
 #include "common/log.h"
 #include "common/quote.h"
 #include "common/random.h"
-#include "common/ready.h"
 #include "common/signals.h"
 #include "common/xalloc.h"
 #include "zfarm/bundle.h"
 #include "zfarm/ssh.h"
 
-enum { ARG_SSH = 1, ARG_DIR, ARG_HOST, ARG_PARENT, ARG_PORT, ARG_WORKER, READY_FD = 3 };
+enum { ARG_SSH = 1, ARG_DIR, ARG_HOST, ARG_PARENT, ARG_PORT, ARG_WORKER, NEWS_FD = 3 };
 #define END_NS (5 * NS_PER_S) /* of a worker whose leash was let go */
+#define LACKS_COMMAND "does not exist"
+
+enum phase {
+    CONNECTING, /* nothing was made there */
+    LOOKING,
+    COPYING,
+    WORKING,
+    CLEANING
+};
 
 struct runner {
     const char *host;
+    enum phase phase;
     const char *dir;      /* the farm's, here */
     uint64_t direct_port; /* 0: through ssh */
     struct ssh ssh;
     struct words worker; /* its options, "--" and COMMAND, as they are there */
+    const char *command; /* its name there; "": none */
     char *plugin;        /* to be copied; NULL: none */
     struct signals signals;
     char name[32];        /* of our directory there */
@@ -37,8 +48,9 @@ struct runner {
     char kind[64];        /* of the host: Linux-x86_64 */
     bool has_program;     /* it has a zfarm-worker of our version, in remote_program */
     char remote_program[256];
+    struct buf script;     /* of the look, until it is told */
     struct why last_words; /* of ssh */
-    bool working;          /* the last step is under way */
+    bool barred;           /* they are of a reason that does not pass */
     bool ended, refused;   /* what its worker has done */
     int killed_by;         /* its worker: a signal, or 0 */
     unsigned interrupts;
@@ -47,15 +59,20 @@ struct runner {
 
 /* ---- the scripts ---- */
 
-/* Step 3 on the host: $1 is the program, $2 the directory. Descriptor 4 is our stdout, for news. */
+/* Step 3 on the host: $1 is the program, $2 the directory. Descriptor 4 is our stdout, for news. The FIFO is
+ * opened once for both (5), so that neither the reader (6) nor the worker (7) waits in open() for the other, who
+ * may have been killed before it came so far; from then on it is a pipe, whose reader ends when the worker does. */
 static const char run_script[] =
     "w=$1 d=$2\n"
     "exec 3<&0 4>&1\n"
     "mkfifo \"$d/ready\"\n"
-    "{ read -r word <\"$d/ready\" && echo \"zfarm-ready: $word\" >&4; } 3<&- &\n"
-    "\"$w\" --ready-fd=5 --parent=$$ \"$@\" "
-    "</dev/null 5>\"$d/ready\" >&2 3<&- 4>&- &\n"
+    "exec 5<>\"$d/ready\"\n"
+    "exec 6<\"$d/ready\" 7>\"$d/ready\"\n"
+    "exec 5>&-\n"
+    "{ read -r word && echo \"zfarm-ready: $word\" >&4; } <&6 3<&- 7>&- &\n"
+    "\"$w\" --ready-fd=7 --parent=$$ \"$@\" </dev/null >&2 3<&- 4>&- 6<&- &\n"
     "p=$!\n"
+    "exec 6<&- 7>&-\n"
     "{ while read -r word; do kill -TERM \"$p\"; done; kill -USR1 \"$p\"; } <&3 >&- 2>&- 4>&- &\n"
     "g=$!\n"
     "wait \"$p\"\n"
@@ -117,19 +134,29 @@ static void put_look(struct runner *r, struct buf *script)
 
 /* ---- the steps ---- */
 
+static void interrupt(struct runner *r, int number, uint64_t now_ns)
+{
+    bool first_term = number == SIGTERM && r->interrupts == 0;
+    r->interrupts++;
+    if (r->phase == WORKING && first_term && ssh_tell(&r->ssh, "drain\n"))
+        return;
+    if (r->phase == CONNECTING || r->phase == COPYING)
+        ssh_kill(&r->ssh); /* what a look that is cut off has left would not be known */
+    ssh_let_go(&r->ssh);
+    if (r->end_by_ns == NEVER)
+        r->end_by_ns = now_ns + END_NS;
+}
+
 static void heed_signals(struct runner *r, uint64_t now_ns)
 {
-    for (int number; (number = signals_next(&r->signals)) != 0;) {
-        if (number == SIGHUP || number == SIGXCPU || number == SIGCHLD)
-            continue;
-        bool drain = number == SIGTERM && r->interrupts++ == 0;
-        if (drain && ssh_tell(&r->ssh, "drain\n"))
-            continue;
-        r->interrupts++;
-        ssh_let_go(&r->ssh);
-        if (r->end_by_ns == NEVER)
-            r->end_by_ns = now_ns + END_NS; /* a look that is cut off could leave something */
-    }
+    for (int number; (number = signals_next(&r->signals)) != 0;)
+        if (number != SIGHUP && number != SIGXCPU && number != SIGCHLD)
+            interrupt(r, number, now_ns);
+}
+
+static void tell_news(const char *word, const char *text)
+{
+    dprintf(NEWS_FD, "%s%s\n", word, text); /* if nobody reads it any more, nobody wants to know */
 }
 
 typedef void line_fn(struct runner *r, const char *line);
@@ -156,11 +183,13 @@ static void ignore(struct runner *r, const char *line)
     (void)r, (void)line;
 }
 
-/* The last words of an ssh that fails are why. */
+/* The last words of an ssh that fails are why; of those that tell why nobody is let in the first. */
 static void note_words(struct runner *r, const char *line)
 {
-    if (line[0])
-        fail(&r->last_words, ERR_IO, "%s", line);
+    if (!line[0] || r->barred)
+        return;
+    fail(&r->last_words, ERR_IO, "%s", line);
+    r->barred = r->phase == CONNECTING && ssh_words_bar(line);
 }
 
 /* One of the short steps. */
@@ -168,9 +197,12 @@ static enum error step(struct runner *r, const char *command, int input, line_fn
                        struct why *why)
 {
     r->last_words.text[0] = '\0';
+    r->barred = false;
     enum error error = ssh_start(&r->ssh, NULL, command, input, why);
     if (error)
         return error;
+    if (r->phase == CONNECTING)
+        ssh_tell(&r->ssh, "echo; echo zfarm-here\n");
     int status = follow(r, out, note_words);
     if (status == 0)
         return ERR_NONE;
@@ -190,6 +222,12 @@ static bool is_plain_path(const char *path)
 /* What the look says, among what else a login may print. */
 static void hear_look(struct runner *r, const char *line)
 {
+    if (strcmp(line, "zfarm-here") == 0 && r->phase == CONNECTING && !r->interrupts) {
+        r->phase = LOOKING;
+        tell_news(HOST_NEWS_REACHED, "");
+        ssh_tell(&r->ssh, (char *)r->script.data);
+        ssh_let_go(&r->ssh);
+    }
     sscanf(line, "zfarm-host: %63s %255s %255s", r->kind, r->remote_dir, r->remote_program);
 }
 
@@ -217,9 +255,10 @@ static bool ends_with(const char *text, const char *end)
 
 static enum error look(struct runner *r, struct why *why)
 {
-    struct buf script = {0};
-    put_look(r, &script);
-    enum error error = run_there(r, &script, hear_look, why);
+    put_look(r, &r->script);
+    buf_put_byte(&r->script, '\0');
+    enum error error = step(r, "exec /bin/sh -s", -1, hear_look, why);
+    buf_free(&r->script);
     if (error)
         return error;
     if (!is_plain_path(r->remote_dir) || !ends_with(r->remote_dir, r->name))
@@ -243,6 +282,7 @@ static enum error copy(struct runner *r, struct why *why)
     struct words argv = {0};
     if (r->has_program && !r->plugin && !r->direct_port)
         return ERR_NONE;
+    r->phase = COPYING;
     enum error error = bundle_tar(&argv, !r->has_program, r->plugin, why);
     if (r->direct_port) {
         words_add(&argv, "-C");
@@ -276,15 +316,21 @@ static void hear_news(struct runner *r, const char *line)
         r->ended = true;
         r->killed_by = status > 128 && status < 192 ? status - 128 : 0;
         r->refused = status && !r->killed_by;
+        if (r->end_by_ns == NEVER)
+            r->end_by_ns = clock_now_ns() + END_NS; /* whoever holds the connection there */
     } else if (strncmp(line, "zfarm-ready: ", strlen("zfarm-ready: ")) == 0) {
-        ready_tell(READY_FD, line);
+        tell_news(HOST_NEWS_READY, "");
     }
 }
 
 static void hear_words(struct runner *r, const char *line)
 {
-    if (line[0])
-        log_line("%s: %s", r->host, line);
+    if (!line[0])
+        return;
+    bool relative = r->phase == WORKING && !r->ended && strstr(line, LACKS_COMMAND) &&
+                    strstr(line, r->command) && r->command[0] != '/' && strchr(r->command, '/');
+    log_line("%s: %s%s", r->host, line,
+             relative ? "; COMMAND runs in the login directory there: give its whole path" : "");
 }
 
 static int work(struct runner *r, struct why *why)
@@ -312,7 +358,7 @@ static int work(struct runner *r, struct why *why)
     words_free(&options);
     if (error)
         return HOST_FAILED;
-    r->working = true;
+    r->phase = WORKING;
     int status = follow(r, hear_news, hear_words);
     if (r->refused)
         return HOST_REFUSED;
@@ -333,6 +379,7 @@ static void clean(struct runner *r)
     struct buf script = {0};
     put_dir(r, &script);
     buf_put_text(&script, "rm -rf \"$d\"\n");
+    r->phase = CLEANING;
     r->end_by_ns = clock_now_ns() + END_NS;
     run_there(r, &script, ignore, &ignored);
 }
@@ -342,16 +389,19 @@ static int run(struct runner *r)
     struct why why = {""};
     int status = HOST_FAILED;
     enum error error = look(r, &why);
-    bool unknown = error && r->interrupts; /* else ssh could not even reach it */
-    error = error ? error : copy(r, &why);
+    bool barred = error && r->barred;
+    if (!error && !r->interrupts)
+        error = copy(r, &why);
     if (!error && !r->interrupts)
         status = work(r, &why);
-    if ((r->remote_dir[0] || unknown) && !r->ended)
+    if (r->phase != CONNECTING && !r->ended)
         clean(r);
     if (r->interrupts)
         return HOST_ENDED;
     if (status == HOST_FAILED)
-        log_line("%s: %s", r->host, why.text);
+        tell_news(HOST_NEWS_WHY, why.text);
+    if (barred || error == ERR_NOT_FOUND)
+        return HOST_BARRED;
     return error == ERR_VERSION ? HOST_REFUSED : status;
 }
 
@@ -361,6 +411,7 @@ static void take_worker(struct runner *r, char *const *words)
     for (; *words && strcmp(*words, "--") != 0; words++)
         if (strncmp(*words, "--plugin=", strlen("--plugin=")) == 0)
             r->plugin = xstrdup(*words + strlen("--plugin="));
+    r->command = *words && words[1] ? words[1] : "";
 }
 
 int host_runner_main(int argc, char **argv)
@@ -375,6 +426,7 @@ int host_runner_main(int argc, char **argv)
         log_line("%s", why.text);
         return HOST_FAILED;
     }
+    fcntl(NEWS_FD, F_SETFD, FD_CLOEXEC); /* ssh and tar have no part in it */
     snprintf(r.name, sizeof r.name, "zfarm-host-%016llx", (unsigned long long)random_u64());
     r.direct_port = strtoull(argv[ARG_PORT], NULL, 10);
     take_worker(&r, argv + ARG_WORKER);

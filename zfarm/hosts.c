@@ -14,28 +14,30 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/bytes.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/xalloc.h"
 #include "zfarm/host_name.h"
 #include "zfarm/host_runner.h"
+#include "zfarm/host_trial.h"
 #include "zfarm/process.h"
 
 #define LOOK_NS NS_PER_S /* into the file */
-#define RETRY_FIRST_NS NS_PER_S
-#define RETRY_MAX_NS (60 * NS_PER_S)
+enum { REASONS_SHOWN = 3, NEWS_CHUNK = 512 };
 
 struct host {
     struct host_name name;
     struct process runner;
-    int ready_fd;      /* -1: it has said so, or is gone */
-    uint64_t due_ns;   /* when it is started (again); NEVER: it runs, or is not to */
-    uint64_t delay_ns; /* the last one */
-    bool by_option;    /* --host names it, so that it stays */
+    int news_fd;     /* of the runner; -1: it is gone */
+    struct buf news; /* not a whole line yet */
+    uint64_t due_ns; /* when it is started (again); NEVER: it runs, or is not to */
+    struct host_trial trial;
+    struct why why; /* of this try's failure, as the runner says */
+    bool by_option; /* --host names it, so that it stays */
     bool in_file;
     bool drains;
-    bool again;   /* it is started anew as soon as it has drained */
-    bool refused; /* so its last worker ended */
+    bool again; /* it is started anew as soon as it has drained */
 };
 
 struct hosts {
@@ -109,7 +111,7 @@ static void start_anew(struct host *host)
 {
     drain(host);
     host->again = host->drains;
-    host->delay_ns = 0;
+    host_trial_begin(&host->trial, clock_now_ns());
     host->due_ns = host->again ? NEVER : 0;
 }
 
@@ -148,7 +150,8 @@ static struct host *add(struct hosts *h, struct host_name *name)
     }
     h->list = xrealloc(h->list, (h->count + 1) * sizeof *h->list);
     host = &h->list[h->count++];
-    *host = (struct host){.name = *name, .ready_fd = -1, .due_ns = h->dir ? 0 : NEVER};
+    *host = (struct host){.name = *name, .news_fd = -1, .due_ns = h->dir ? 0 : NEVER};
+    host_trial_begin(&host->trial, clock_now_ns());
     *name = (struct host_name){0};
     return host;
 }
@@ -280,10 +283,17 @@ enum error hosts_open(struct hosts **hosts, const struct hosts_options *options,
     return error;
 }
 
+static void close_news(struct host *host)
+{
+    if (host->news_fd >= 0)
+        close(host->news_fd);
+    host->news_fd = -1;
+    buf_free(&host->news);
+}
+
 static void host_close(struct host *host)
 {
-    if (host->ready_fd >= 0)
-        close(host->ready_fd);
+    close_news(host);
     host_name_free(&host->name);
 }
 
@@ -341,16 +351,26 @@ static enum error start(struct hosts *h, struct host *host, struct why *why)
     enum error error = process_start(&host->runner, "host-runner", &argv, &io, why);
     words_free(&argv);
     close(writer);
-    host->ready_fd = fds[0];
+    host->news_fd = fds[0];
+    host->why.text[0] = '\0';
+    host_trial_started(&host->trial);
     return error;
 }
 
-static void wait_before_next(struct host *host, uint64_t now_ns)
+/* It is tried again later, and why is said. */
+static void try_later(struct hosts *h, struct host *host, enum host_runner_status status,
+                      uint64_t now_ns)
 {
-    host->delay_ns = host->delay_ns ? host->delay_ns * 2 : RETRY_FIRST_NS;
-    if (host->delay_ns > RETRY_MAX_NS)
-        host->delay_ns = RETRY_MAX_NS;
-    host->due_ns = now_ns + host->delay_ns;
+    host->due_ns = now_ns + host_trial_failed(&host->trial, status, host->why.text,
+                                              h->options.give_up_ns, now_ns);
+    if (!host_trial_says(&host->trial, now_ns))
+        return;
+    if (host->trial.unsaid)
+        log_line("%s: %s (%u times more)", host->name.target, host->trial.why.text,
+                 host->trial.unsaid);
+    else
+        log_line("%s: %s", host->name.target, host->trial.why.text);
+    host->trial.unsaid = 0;
 }
 
 static void start_due(struct hosts *h, struct host *host, uint64_t now_ns)
@@ -360,31 +380,44 @@ static void start_due(struct hosts *h, struct host *host, uint64_t now_ns)
         return;
     host->due_ns = NEVER;
     if (start(h, host, &why)) {
-        log_line("%s: %s", host->name.target, why.text);
-        wait_before_next(host, now_ns);
+        host->why = why;
+        try_later(h, host, HOST_FAILED, now_ns);
     }
 }
 
+static void take_news(struct host *host, const char *line)
+{
+    if (strcmp(line, HOST_NEWS_REACHED) == 0)
+        host_trial_reached(&host->trial);
+    else if (strcmp(line, HOST_NEWS_READY) == 0)
+        host_trial_ready(&host->trial);
+    else if (strncmp(line, HOST_NEWS_WHY, strlen(HOST_NEWS_WHY)) == 0)
+        fail(&host->why, ERR_CLOSED, "%s", line + strlen(HOST_NEWS_WHY));
+}
+
+/* What its runner has said since. */
 static void hear(struct host *host)
 {
-    char letter;
-    struct pollfd item = {.fd = host->ready_fd, .events = POLLIN};
-    if (host->ready_fd < 0 || poll(&item, 1, 0) <= 0)
-        return;
-    if (read(host->ready_fd, &letter, 1) == 1) {
-        host->delay_ns = 0;
-        host->refused = false;
+    ssize_t size;
+    while (host->news_fd >= 0 &&
+           (size = read(host->news_fd, buf_reserve(&host->news, NEWS_CHUNK), NEWS_CHUNK)) > 0)
+        host->news.size += (size_t)size;
+    uint8_t *end;
+    while (host->news.size && (end = memchr(host->news.data, '\n', host->news.size))) {
+        *end = '\0';
+        take_news(host, (char *)host->news.data);
+        buf_drop_front(&host->news, (size_t)(end - host->news.data) + 1);
     }
-    close(host->ready_fd);
-    host->ready_fd = -1;
 }
 
 void hosts_begin(struct hosts *hosts, const char *dir, uint64_t now_ns)
 {
     hosts->dir = dir;
     hosts->look_ns = now_ns + LOOK_NS;
-    for (size_t i = 0; i < hosts->count; i++)
+    for (size_t i = 0; i < hosts->count; i++) {
         hosts->list[i].due_ns = 0;
+        host_trial_begin(&hosts->list[i].trial, now_ns);
+    }
 }
 
 void hosts_turn(struct hosts *hosts, uint64_t now_ns)
@@ -398,12 +431,23 @@ void hosts_turn(struct hosts *hosts, uint64_t now_ns)
     }
 }
 
-uint64_t hosts_deadline(const struct hosts *hosts)
+static bool is_wanted(const struct host *host)
+{
+    return host->by_option || host->in_file;
+}
+
+uint64_t hosts_deadline(const struct hosts *hosts, uint64_t now_ns)
 {
     uint64_t due_ns = hosts->options.file && hosts->dir && !hosts->no_more ? hosts->look_ns : NEVER;
-    for (size_t i = 0; i < hosts->count; i++)
-        if (hosts->list[i].due_ns < due_ns)
-            due_ns = hosts->list[i].due_ns;
+    for (size_t i = 0; i < hosts->count; i++) {
+        const struct host *host = &hosts->list[i];
+        if (host->due_ns < due_ns)
+            due_ns = host->due_ns;
+        uint64_t lost_ns = host_trial_deadline(&host->trial, hosts->options.give_up_ns);
+        if (!hosts->include_this && !hosts->no_more && is_wanted(host) && lost_ns > now_ns &&
+            lost_ns < due_ns)
+            due_ns = lost_ns;
+    }
     return due_ns;
 }
 
@@ -416,19 +460,18 @@ bool hosts_reaped(struct hosts *hosts, pid_t pid, int status, bool over, uint64_
     if (!host)
         return false;
     hear(host);
-    if (host->ready_fd >= 0)
-        close(host->ready_fd);
-    host->ready_fd = -1;
+    close_news(host);
     host->runner.pid = 0;
     host->drains = false;
-    host->refused = WIFEXITED(status) && WEXITSTATUS(status) == HOST_REFUSED;
-    bool ended = WIFEXITED(status) && WEXITSTATUS(status) == HOST_ENDED;
     if (over || hosts->no_more)
         return true;
+    enum host_runner_status how = HOST_FAILED;
+    if (WIFEXITED(status) && WEXITSTATUS(status) < HOST_RUNNER_STATUSES)
+        how = (enum host_runner_status)WEXITSTATUS(status);
     if (host->again)
         host->due_ns = now_ns;
-    else if (!ended)
-        wait_before_next(host, now_ns);
+    else if (how != HOST_ENDED)
+        try_later(hosts, host, how, now_ns);
     host->again = false;
     return true;
 }
@@ -441,12 +484,41 @@ bool hosts_are_left(const struct hosts *hosts)
     return false;
 }
 
-bool hosts_all_refused(const struct hosts *hosts)
+static void put_reason(struct buf *to, const struct host *host)
 {
-    for (size_t i = 0; i < hosts->count; i++)
-        if (!hosts->list[i].refused)
+    buf_printf(to, "%s%s", to->size ? "; " : "", host->name.target);
+    if (host->trial.why.text[0])
+        buf_printf(to, ": %s", host->trial.why.text);
+    else if (!host->trial.refused)
+        buf_put_text(to, ": does not answer");
+}
+
+bool hosts_are_lost(const struct hosts *hosts, uint64_t now_ns, struct why *why)
+{
+    size_t wanted = 0;
+    bool all_refused = true; /* their workers have said why */
+    struct buf reasons = {0};
+    if (hosts->include_this || hosts->no_more || !hosts->dir)
+        return false;
+    for (size_t i = 0; i < hosts->count; i++) {
+        const struct host *host = &hosts->list[i];
+        if (!is_wanted(host))
+            continue;
+        if (!host_trial_is_lost(&host->trial, hosts->options.give_up_ns, now_ns)) {
+            buf_free(&reasons);
             return false;
-    return hosts->count > 0;
+        }
+        all_refused = all_refused && host->trial.refused;
+        if (wanted++ < REASONS_SHOWN)
+            put_reason(&reasons, host);
+    }
+    why->text[0] = '\0';
+    if (wanted > REASONS_SHOWN)
+        buf_printf(&reasons, "; and %zu more", wanted - REASONS_SHOWN);
+    if (wanted && !all_refused)
+        fail(why, ERR_CLOSED, "no host can work (%.*s)", (int)reasons.size, (char *)reasons.data);
+    buf_free(&reasons);
+    return wanted > 0;
 }
 
 void hosts_start_no_more(struct hosts *hosts)

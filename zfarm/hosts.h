@@ -10,7 +10,8 @@
 #include "common/words.h"
 
 /* The hosts on which `zfarm run` has workers by ssh. Each has one process of ours, the host runner
- * (host_runner.h), which ends when its worker does; one that fails is started again, after 1 to 60 s.
+ * (host_runner.h), which ends when its worker does; one that fails is started again, after 1 to 60 s. When
+ * none of them is worth another try (host_trial.h) and this machine is none of them, all are lost.
  *
  *     off -> starting -> ready -> (ended: off for good) or (failed: waits, then starting again)
  *
@@ -23,6 +24,7 @@ struct hosts_options {
     const char *file;           /* --hosts; NULL: none */
     const char *ssh;            /* --ssh: the program and its options */
     uint64_t direct_port;       /* --direct; 0: through ssh */
+    uint64_t give_up_ns;        /* --give-up */
     const struct words *worker; /* the worker's options, "--" and COMMAND */
 };
 
@@ -43,13 +45,15 @@ void hosts_add_worker(const struct words *worker, const char *slots, struct word
 void hosts_begin(struct hosts *hosts, const char *dir, uint64_t now_ns);
 /* Starts what is due, hears who is ready, looks into the file. */
 void hosts_turn(struct hosts *hosts, uint64_t now_ns);
-uint64_t hosts_deadline(const struct hosts *hosts); /* NEVER: only an event changes something */
+/* NEVER: only an event changes something. */
+uint64_t hosts_deadline(const struct hosts *hosts, uint64_t now_ns);
 /* A child was reaped: returns false when it is none of ours. `over`: the job is, so nobody is started
  * again. */
 bool hosts_reaped(struct hosts *hosts, pid_t pid, int status, bool over, uint64_t now_ns);
 bool hosts_are_left(const struct hosts *hosts); /* a runner runs, or waits to be started */
-/* Every host's last worker could not work: its COMMAND is not there, say. */
-bool hosts_all_refused(const struct hosts *hosts);
+/* This machine has no worker, and no host is worth another try. `why` names the reasons; it is empty when all
+ * hosts have workers that said why they cannot work. Ask it after hosts_turn. */
+bool hosts_are_lost(const struct hosts *hosts, uint64_t now_ns, struct why *why);
 /* Nobody is started any more. */
 void hosts_start_no_more(struct hosts *hosts);
 void hosts_signal(const struct hosts *hosts, int number); /* every runner that runs */

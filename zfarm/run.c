@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/cli.h"
+#include "common/clock.h"
 #include "common/command_line.h"
 #include "common/expand.h"
 #include "common/halt_rule.h"
@@ -41,7 +42,7 @@ struct handed_on {
 struct settings {
     struct words files, hosts;
     bool null, shell, coprocess, pipe, tag, dry_run, retry_failed;
-    uint64_t values, block, output_max, direct_port, task_max_bytes;
+    uint64_t values, block, output_max, direct_port, task_max_bytes, give_up_ns;
     const char *colsep, *recend, *recstart, *replacement, *plugin, *store, *spool, *hosts_file,
         *ssh;
     enum trim trim;
@@ -60,6 +61,8 @@ static const struct option_row rows[] = {
      .help = "the same for each line of FILE, also while it changes"},
     {"direct", NULL, OPTION_COUNT, AT(direct_port), "PORT", .help = NULL, .min = 1, .max = 65533},
     {"ssh", NULL, OPTION_TEXT, AT(ssh), "COMMAND", .help = NULL},
+    {"give-up", NULL, OPTION_SECONDS, AT(give_up_ns), "SECS", .help = NULL,
+     .children = VENTILATOR | WORKER | SINK},
     {"keep-order", "k", OPTION_FLAG, AT(on.keep_order), .help = "output in the order of the input",
      .children = SINK},
     {"arg-file", "a", OPTION_WORDS, AT(files), "FILE",
@@ -211,6 +214,7 @@ static enum error open_hosts(const struct settings *s, struct farm_arguments *ar
                                     .file = s->hosts_file,
                                     .ssh = s->ssh,
                                     .direct_port = s->direct_port,
+                                    .give_up_ns = s->give_up_ns,
                                     .worker = &arguments->host_worker};
     struct words here = {0};
     const char *slots;
@@ -388,7 +392,7 @@ static int run(void *target, struct options *options)
 
 int run_main(int argc, char **argv)
 {
-    struct settings settings = {.values = 1, .ssh = "ssh"};
+    struct settings settings = {.values = 1, .ssh = "ssh", .give_up_ns = 60 * NS_PER_S};
     int status = cli_main(&table, &settings, argc, argv, run);
     words_free(&settings.files);
     words_free(&settings.hosts);

@@ -13,7 +13,7 @@
 #include "common/clock.h"
 #include "common/xalloc.h"
 
-enum { CHUNK = 4096, LINE_MAX_BYTES = 64 << 10 };
+enum { CHUNK = 4096, LINE_MAX_BYTES = 64 << 10, LEASH_ROOM = 1 << 20 };
 
 static const char *const own_options[] = {"-T",
                                           "-oBatchMode=yes",
@@ -83,7 +83,9 @@ static enum error spawn(struct ssh *ssh, char *const *argv, int in, int out, int
     posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
     posix_spawnattr_setsigmask(&attributes, ssh->mask);
     posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    posix_spawnattr_setpgroup(&attributes, 0);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
+                                              POSIX_SPAWN_SETPGROUP);
     int error = posix_spawnp(&ssh->pid, argv[0], &actions, &attributes, argv, environ);
     posix_spawn_file_actions_destroy(&actions);
     posix_spawnattr_destroy(&attributes);
@@ -124,6 +126,8 @@ enum error ssh_start(struct ssh *ssh, const struct words *options, const char *c
     close_fd(&out.theirs);
     close_fd(&err.theirs);
     ssh->leash = in.ours;
+    if (ssh->leash >= 0)
+        fcntl(ssh->leash, F_SETPIPE_SZ, LEASH_ROOM); /* so that a script goes in at once */
     ssh->lines[SSH_OUT].fd = out.ours;
     ssh->lines[SSH_ERR].fd = err.ours;
     for (size_t i = 0; i < SSH_STREAMS; i++) {
@@ -149,8 +153,32 @@ void ssh_let_go(struct ssh *ssh)
 
 void ssh_kill(struct ssh *ssh)
 {
-    if (ssh->pid)
-        kill(ssh->pid, SIGKILL);
+    if (!ssh->pid)
+        return;
+    kill(-ssh->pid, SIGKILL);
+    for (size_t i = 0; i < SSH_STREAMS; i++)
+        close_fd(&ssh->lines[i].fd);
+}
+
+bool ssh_words_bar(const char *line)
+{
+    static const char *const words[] = {
+        "Name or service not known",
+        "No address associated with hostname",
+        "Host key verification failed",
+        "Permission denied (",
+        "Too many authentication failures",
+        "no matching host key type found",
+        "no matching key exchange method found",
+        "no matching cipher found",
+        "Bad configuration option",
+        "terminating, ",
+        "Bad owner or permissions on ",
+    };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (strstr(line, words[i]))
+            return true;
+    return false;
 }
 
 /* ---- lines ---- */

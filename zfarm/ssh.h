@@ -43,7 +43,10 @@ enum error ssh_start(struct ssh *ssh, const struct words *options, const char *c
 /* Writes to the leash; false when it is let go, or taken by nobody. */
 bool ssh_tell(struct ssh *ssh, const char *line);
 void ssh_let_go(struct ssh *ssh); /* the other side reads the end of its stdin */
+/* It, and what it has started here (a ProxyCommand). Its streams are closed. */
 void ssh_kill(struct ssh *ssh);
+/* Whether what ssh says tells that no try will log in there until somebody changes something. */
+bool ssh_words_bar(const char *line);
 
 /* The next whole line that has come, without its end; NULL: none yet. Valid until the next call. A
  * last line that lacks its end is one too. */

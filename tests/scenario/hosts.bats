@@ -6,7 +6,8 @@
 load helpers
 load farm
 
-# ssh_script: makes `./ssh`. A host named lost-* cannot be reached; a forwarded socket is a link to ours.
+# ssh_script: makes `./ssh`. A host named lost-* cannot be reached, bar-* lets
+# nobody in, hang-* does not answer; a forwarded socket is a link to ours.
 ssh_script() {
   cat >ssh <<'SH'
 #!/bin/bash
@@ -20,6 +21,11 @@ while (($#)); do
 done
 host=$1
 shift
+[[ $host != bar* ]] || {
+  echo "$host: Permission denied (publickey)." >&2
+  exit 255
+}
+[[ $host != hang* ]] || exec sleep 1000
 echo "$host $*" >>"$SSH_LOG"
 if [[ $host == lost* && ! -e $SSH_FOUND ]]; then
   echo "ssh: connect to host $host port 22: No route to host" >&2
@@ -31,7 +37,7 @@ for forward in "${forwards[@]}"; do
   ln -s "${forward#*:}" "${forward%%:*}"
 done
 echo "welcome to $host" # as some logins do
-[[ $host != slow* ]] || sed '/^mkdir/s/$/; sleep 1/' | { exec bash -c "$*"; }
+[[ $host != slow* ]] || sed -u '/^mkdir/s/$/; sleep 1/' | { exec bash -c "$*"; }
 [[ $host == slow* ]] || exec bash -c "$*"
 SH
   chmod +x ssh
@@ -114,6 +120,62 @@ begun_by() { [[ $(find . -maxdepth 1 -name 'begun.*' | wc -l) == "$1" ]]; }
   ends run 20 0
   same <(sort run.out) <(printf '%s\n' a b c)
   nothing_left lost-one
+}
+
+@test "when no host lets anybody in it is over after the second try, with the reasons" {
+  ssh_script
+  start run zfarm run --ssh ./ssh --host bar-one,bar-two -- echo {} ::: a b
+  ends run 20 255
+  says run.err 'zfarm: no host can work (bar-one: bar-one: Permission denied (publickey).; bar-two: bar-two: '
+  (($(grep -c '^zfarm: bar-one: bar-one: Permission denied' run.err) == 1))
+  run ! says run.err 'start one with'
+  [[ ! -s run.out ]]
+}
+
+@test "a host that lets nobody in is no matter when another one works, or this machine does" {
+  ssh_script
+  zfarm run --ssh ./ssh -S bar-one,2/alpha -k -- sh -c 'sleep 0.5; echo {}' ::: {1..12} >out 2>err
+  same out <(seq 12)
+  zfarm run --ssh ./ssh -S bar-one,1/: -k -- sh -c 'sleep 0.5; echo {} $ZFARM_SLOT' ::: {1..6} >out 2>err
+  same out <(seq 6 | sed 's/$/ 1/')
+}
+
+@test "what may pass is given up after --give-up, and so is a connection that hangs" {
+  ssh_script
+  start run zfarm run --ssh ./ssh --host lost-one --host hang-one --give-up 2 -- echo {} ::: a
+  ends run 20 255
+  says run.err 'zfarm: no host can work (lost-one: ssh: connect to host lost-one port 22: No route to host; '
+  says run.err 'hang-one: does not answer)'
+}
+
+@test "a host that is still being connected when the job is done: its ssh is killed, and it is over" {
+  ssh_script
+  start run zfarm run --ssh ./ssh --host hang-one,:2 -k -- echo {} ::: a b
+  wait_for 30 says run.err '2 tasks: 2 ok'
+  ends run 8 0 # else 5 s for its look, and 5 s to clean up after it
+  same run.out <(printf '%s\n' a b)
+}
+
+@test "a relative COMMAND that a host has not: it says where COMMAND runs there" {
+  ssh_script
+  run -255 --separate-stderr zfarm run --ssh ./ssh --host alpha -- ./no/such {} ::: a
+  [[ $stderr == *'the command ./no/such does not exist; COMMAND runs in the login directory there: '* ]]
+}
+
+@test "a drain that comes while the worker is being started leaves no shell there, at whatever moment" {
+  ssh_script
+  sed -i 's|^echo "welcome|d=${!#}; [[ $1 != *"/run "* ]] \|\| cp "${d##* }/run" "$SSH_HOSTS/script"; &|' ssh
+  zfarm run --ssh ./ssh --host alpha:1 -- true ::: 1
+  local round status
+  for round in {1..60}; do
+    mkdir "there.$round"
+    cp h/script "there.$round/run"
+    # The moment moves from before the start of the worker to behind it.
+    { sleep "0.0$((round % 4))"; echo drain; } |
+      timeout 30 sh "there.$round/run" "$(command -v zfarm-worker)" "$PWD/there.$round" >>said 2>>words
+    [[ ! -e there.$round ]]
+  done
+  (($(grep -c 'zfarm-ended: ' said) == 60))
 }
 
 @test "a COMMAND that no host has is said, and it is over" {
@@ -300,6 +362,7 @@ some_left() { ! nothing_left "$1"; }
   start run zfarm run --ssh ./ssh --host alpha:1 -- sh -c 'echo {} >>begun; sleep 1000' ::: 1 2
   wait_for 10 test -s begun
   send TERM run
+  wait_for 10 says run.err 'stopping: '
   send INT run
   ends run 20 255
   nothing_left alpha
@@ -307,7 +370,7 @@ some_left() { ! nothing_left "$1"; }
 
 @test "what is no host is refused in words" {
   local host
-  for host in alpha:x alpha:0 -v '' '[::1' alpha:1:2 'al pha'; do
+  for host in alpha:x alpha:0 -v '' '[::1' alpha:1:2 'al pha' .. 4/alpha:2 x/alpha 4/ @web/alpha; do
     run -255 --separate-stderr zfarm run --host="$host" -- true ::: 1
     [[ $stderr == *"no host"* ]]
   done

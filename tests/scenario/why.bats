@@ -109,6 +109,8 @@ why_ends() {
   port=${control##*:}
   start ventilator zfarm-ventilator --bind "tcp://*:$port" --insecure ::: 1
   soon "(process ${pid_of[ventilator]}, at tcp://127.0.0.1:$port)"
+  says why.out "start one with: zfarm-worker --connect tcp://$(</proc/sys/kernel/hostname):$port"
+  says why.out "start one with: zfarm-sink --connect tcp://$(</proc/sys/kernel/hostname):$port"
   send KILL ventilator
   ends ventilator 5 137
   why_ends 1 'you have no farm on this machine' # its directory is still there

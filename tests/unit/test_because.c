@@ -114,6 +114,20 @@ Test(because, without_a_sink_it_says_how_to_start_one_and_when_it_gives_up)
     farm_end(&f);
 }
 
+Test(because, nobody_is_told_to_start_by_hand_what_zfarm_run_starts)
+{
+    struct farm f = {.input = 3};
+    struct dispatcher_options options = farm_options(1);
+    options.endpoint = NULL;
+    farm_begin_bare(&f, &options);
+    farm_pass(&f, 10000);
+    EXPECT(&f, "input: read when a sink is there", "no sink has joined yet; given up in 50 s",
+           "no worker has joined yet");
+    farm_pass(&f, 60000);
+    farm_expect_said(&f, "no sink has joined within 60 s");
+    farm_end(&f);
+}
+
 Test(because, a_sink_that_went_is_waited_for_so_long)
 {
     struct farm f = {.input = 4};

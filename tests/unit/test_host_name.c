@@ -39,11 +39,21 @@ Test(host_name, an_address_with_colons_stands_in_brackets_when_slots_follow)
     expect("me@[fe80::1]:4", "me@fe80::1", "4");
 }
 
+Test(host_name, the_number_of_tasks_may_stand_before_a_slash_as_in_gnu_parallel)
+{
+    expect("4/alpha", "alpha", "4");
+    expect("16/me@alpha", "me@alpha", "16");
+    expect("4/:", NULL, "4");
+    expect("2/fe80::1", "fe80::1", "2");
+}
+
 Test(host_name, what_ssh_could_take_for_an_option_or_is_no_number_is_refused)
 {
     const char *const texts[] = {
-        "",        "-oProxyCommand=x", "[-oProxyCommand=x]", "[-l x]:4", "[]", "me@[]:4",
-        "alpha:x", "alpha:0",          "alpha:-1",           "alpha:4x"};
+        "",        "-oProxyCommand=x", "[-oProxyCommand=x]", "[-l x]:4", "[]",   "me@[]:4",
+        "alpha:x", "alpha:0",          "alpha:-1",           "alpha:4x", "4/",   "/alpha",
+        "x/alpha", "0/alpha",          "4/alpha:4",          "4/5/a",    "4/-v", "..",
+        "@web/a"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct host_name name;
         struct why why;
