@@ -207,3 +207,28 @@ load farm
   same names <(printf '%s\n' "one@$host" "three@$host" "two@$host")
   wait_for 5 nothing_is_marked
 }
+
+@test "what a run that was killed has left in TMPDIR is removed by the next, and that of one that lives is not" {
+  start alive zfarm run -- sh -c 'echo >begun; sleep 300' ::: 1
+  wait_for 10 test -s begun
+  rm begun
+  start killed zfarm run --direct "$(free_ports 3)" --host : -- sh -c 'echo >begun; sleep 300' ::: 1
+  wait_for 10 test -s begun
+  send KILL killed
+  local left=(zfarm-"${pid_of[killed]}"-*)
+  ends killed 5 137
+  [[ -d ${left[0]} ]]
+  touch -d '1 minute ago' zfarm-*/
+  wait_for 10 gone_by_a_run "${left[0]}"
+  [[ -d $(echo zfarm-"${pid_of[alive]}"-*) ]]
+  send TERM alive
+  wait_for 10 says alive.err 'stopping: '
+  send TERM alive
+  ends alive 10 255
+}
+
+# gone_by_a_run DIRECTORY: a run removes it, when the last program of the killed one has ended.
+gone_by_a_run() {
+  zfarm run -- true ::: 1 2>/dev/null
+  [[ ! -e $1 ]]
+}
