@@ -262,6 +262,8 @@ static enum error add_piece(struct intake *in, const struct frame_head *head, st
         return error;
     struct block *holder = pieces_hold(p);
     error = take_whole(in, head, m, record, holder);
+    if (holder) /* it may wait for long, and the look at it has brought much of it into memory */
+        block_cool(holder, block_bytes(holder));
     block_release(&holder);
     pieces_drop(p);
     return error;

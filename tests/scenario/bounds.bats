@@ -66,3 +66,17 @@ C
   one_each results 1000000
   peak_is_below 64
 }
+
+@test "-k: large results that wait for their turn are in a file and not in the sink's memory" {
+  start farm zfarm run -k -j2 -o out -- \
+    sh -c '[ {} != 1 ] || until [ -e go ]; do sleep 0.1; done; head -c 1200000 /dev/zero; echo >>written' ::: {1..300}
+  wait_for 200 lines_reach written 299
+  local peak
+  peak=$(awk '$1 == "VmHWM:" { print $2 }' "/proc/$(child_of farm zfarm-sink)/status")
+  echo "peak: $peak kB"
+  touch go
+  ends farm 200 0
+  is_sanitized || ((peak < 64 << 10)) # it was a third of what waits
+  (($(stat -c %s out) == 300 * 1200000))
+  rm out
+}
