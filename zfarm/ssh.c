@@ -191,7 +191,8 @@ const char *ssh_line(struct ssh *ssh, enum ssh_stream stream)
     uint8_t *line = bytes->data + lines->at;
     uint8_t *end = size ? memchr(line, '\n', size) : NULL;
     if (end) {
-        *end = '\0';
+        bool has_return = end > line && end[-1] == '\r'; /* so ssh ends its own lines */
+        end[has_return ? -1 : 0] = '\0';
         lines->at += (size_t)(end - line) + 1;
         return (char *)line;
     }

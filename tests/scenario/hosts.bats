@@ -22,7 +22,7 @@ done
 host=$1
 shift
 [[ $host != bar* ]] || {
-  echo "$host: Permission denied (publickey)." >&2
+  printf '%s: Permission denied (publickey).\r\n' "$host" >&2 # as ssh ends its own lines
   exit 255
 }
 [[ $host != hang* ]] || exec sleep 1000
