@@ -365,7 +365,7 @@ some_left() { ! nothing_left "$1"; }
   wait_for 10 says run.err 'stopping: '
   send INT run
   ends run 20 255
-  nothing_left alpha
+  wait_for 10 nothing_left alpha # it ends by its leash, also when its runner had to be killed
 }
 
 @test "what is no host is refused in words" {
