@@ -125,6 +125,11 @@ struct peer {
 
 enum worker_join_flag { WORKER_LEAVING = 1 };
 
+/* What a peer does beyond this version, as JOIN tells. */
+enum feature {
+    FEATURE_RECEIPTS = 1 /* it tells what has arrived: a worker on its lane, the sink of results */
+};
+
 struct worker_join {
     struct peer peer;
     uint64_t slots;
@@ -132,7 +137,7 @@ struct worker_join {
     struct hash executor; /* of the executor and its arguments; recorded and shown */
     struct attempt_list running;
     struct seqset kept;
-    uint64_t features; /* tag 1: what it can do beyond this version; no bit has a meaning yet */
+    uint64_t features; /* tag 1: enum feature */
 };
 
 enum sink_join_flag {
@@ -379,8 +384,10 @@ enum again_reason {
     AGAIN_UNKNOWN_SESSION = 1,
     AGAIN_OTHER_INCARNATION = 2, /* it was of another life of the ventilator */
     AGAIN_OTHER_JOB = 3,
-    AGAIN_UNANSWERED = 6, /* it did not answer RECALL */
-    AGAIN_NO_RESULTS = 7  /* results of what it reported as finished did not come */
+    AGAIN_SILENT_LANE = 4, /* what was sent down its lane does not arrive */
+    AGAIN_STRIPPED = 5,    /* what it has finished was taken back, for its results did not arrive */
+    AGAIN_UNANSWERED = 6,  /* it did not answer RECALL */
+    AGAIN_NO_RESULTS = 7   /* results of what it reported as finished did not come */
 };
 
 /* Join again: what came was of a session that is not known. */

@@ -12,6 +12,7 @@ static const uint64_t note_interval_ns = 10 * NS_PER_MS;
 static const uint64_t slept_min_ns =
     100 * NS_PER_MS;                              /* that late, the process itself did not run */
 static const uint64_t unread_after_ns = NS_PER_S; /* so long a reader may take nothing */
+static const uint64_t held_after_ns = 100 * NS_PER_MS; /* so long no results are read */
 static const uint64_t retry_interval_ns = NS_PER_S;
 
 static void remember(struct collector *c, const struct collector_past *past)
@@ -37,7 +38,7 @@ struct collector *collector_new(const struct collector_options *options, uint64_
     membership_init(&c->membership, options->give_up_ns, options->random_seed, now_ns);
     if (options->past)
         remember(c, options->past);
-    c->due_ns = NEVER;
+    c->due_ns = c->held_ns = NEVER;
     c->moved_ns = c->written_ns = now_ns;
     return c;
 }
@@ -174,6 +175,15 @@ void collector_set_output(struct collector *c, enum collector_output output, uin
     c->unread = now_ns >= c->written_ns + unread_after_ns;
 }
 
+void collector_set_reading(struct collector *c, bool reads, uint64_t now_ns)
+{
+    if (reads)
+        c->held_ns = NEVER;
+    else if (c->held_ns == NEVER)
+        c->held_ns = now_ns;
+    c->is_held = !reads && now_ns >= c->held_ns + held_after_ns;
+}
+
 void collector_stop(struct collector *c, uint64_t now_ns)
 {
     if (c->gone || c->stopping)
@@ -280,7 +290,8 @@ void collector_turn(struct collector *c, uint64_t now_ns)
     if (!c->gone && c->halting.fired.when && !c->halt_told && c->membership.state == JOINED)
         collector_say_halt(c);
     bool has_news = collector_has_news(c) && now_ns >= c->noted_ns + note_interval_ns;
-    if (!c->gone && (has_news || now_ns >= collector_origins_due(c)))
+    bool is_due = now_ns >= collector_origins_due(c) || now_ns >= collector_arrivals_due(c);
+    if (!c->gone && (has_news || is_due))
         collector_say_stored(c, now_ns);
     update_counts(c);
     c->due_ns = collector_deadline(c);
@@ -300,7 +311,10 @@ uint64_t collector_deadline(const struct collector *c)
         deadline = earlier(deadline, c->noted_ns + note_interval_ns);
     if (c->intake.stalled_count)
         deadline = earlier(deadline, c->retried_ns + retry_interval_ns);
-    return earlier(deadline, collector_origins_due(c));
+    if (c->held_ns != NEVER && !c->is_held)
+        deadline = earlier(deadline, c->held_ns + held_after_ns);
+    deadline = earlier(deadline, collector_origins_due(c));
+    return earlier(deadline, collector_arrivals_due(c));
 }
 
 bool collector_next_action(struct collector *c, struct collector_action *action)

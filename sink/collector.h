@@ -113,6 +113,9 @@ void collector_set_order_full(struct collector *c, bool full);
 enum collector_output { OUTPUT_FLOWS, OUTPUT_BLOCKED, OUTPUT_NO_ROOM };
 void collector_set_output(struct collector *c, enum collector_output output, uint64_t written_bytes,
                           uint64_t now_ns);
+/* Whether results are read now, once a turn: workers whose results do not arrive are told that it is for
+ * this, and not because of their connection. */
+void collector_set_reading(struct collector *c, bool reads, uint64_t now_ns);
 void collector_flushed(struct collector *c, uint64_t now_ns); /* answers COLLECTOR_FLUSH */
 
 /* First signal: asks the ventilator to stop, and goes on to CLOSED and a status of 255. Where no

@@ -36,6 +36,7 @@ static enum error take_welcome(struct collector *c, const struct frame_head *hea
     }
     senders_drop_before(&c->intake.senders, head->incarnation);
     senders_untell(&c->intake.senders);
+    c->arrivals_ns = now_ns;
     seqset_copy(&c->intake.news, &c->intake.stored);
     collector_say_stored(c, now_ns); /* also when nothing is stored: it is the answer to WELCOME */
     c->halt_told = false;

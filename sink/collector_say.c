@@ -31,7 +31,8 @@ void collector_say_join(struct collector *c)
                           .incarnation_max = c->membership.incarnation_max,
                           .results = bytes_of(c->options.results),
                           .wants = c->options.wants,
-                          .opening = c->opening};
+                          .opening = c->opening,
+                          .features = FEATURE_RECEIPTS};
     if (c->ending.phase == ENDING_CLOSED || c->was_closed) {
         m.flags |= SINK_CLOSED;
         m.total = c->ending.total;
@@ -178,11 +179,30 @@ uint64_t collector_origins_due(const struct collector *c)
     return has_some ? c->noted_ns + NS_PER_S : NEVER;
 }
 
+uint64_t collector_arrivals_due(const struct collector *c)
+{
+    bool has_some = c->membership.state == JOINED && c->intake.senders.has_arrivals;
+    return has_some ? c->arrivals_ns + c->membership.heartbeat_ns / 2 : NEVER;
+}
+
+static void collect_arrivals(struct collector *c, struct stored_note *note, uint64_t now_ns)
+{
+    struct senders *senders = &c->intake.senders;
+    size_t at = 0;
+    struct arrival arrival;
+    if (now_ns < collector_arrivals_due(c))
+        return;
+    note->received = xcalloc(senders->count, sizeof *note->received);
+    while (senders_take_arrival(senders, c->membership.incarnation, &at, &arrival))
+        note->received[note->received_count++] = arrival;
+    c->arrivals_ns = now_ns;
+}
+
 uint64_t collector_flags(const struct collector *c)
 {
     bool no_room = c->output == OUTPUT_NO_ROOM || c->intake.stalled_count;
     return (c->order_full ? STORED_ORDER_FULL : 0) | (c->unread ? STORED_UNREAD : 0) |
-           (no_room ? STORED_NO_ROOM : 0);
+           (no_room ? STORED_NO_ROOM : 0) | (c->is_held ? STORED_NOT_READING : 0);
 }
 
 void collector_say_stored(struct collector *c, uint64_t now_ns)
@@ -190,13 +210,14 @@ void collector_say_stored(struct collector *c, uint64_t now_ns)
     struct stored_note note = {.epoch = c->membership.epoch, .flags = collector_flags(c)};
     collect_gaps(c, &note);
     collect_origins(c, &note);
+    collect_arrivals(c, &note, now_ns);
     do {
         struct buf message = {0};
         take_ranges(&c->intake.news, &note.tasks);
         begin(c, &message, KIND_STORED);
         stored_note_put(&message, &note);
         send(c, &message);
-        note.gap_count = 0;
+        note.gap_count = note.received_count = 0;
         free_origins(&note);
     } while (!seqset_empty(&c->intake.news));
     stored_note_free(&note);

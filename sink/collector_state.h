@@ -33,6 +33,9 @@ struct collector {
     uint64_t written_bytes; /* to the output */
     uint64_t written_ns;    /* when it last took something, or did not have to */
     bool unread;            /* it has taken nothing for unread_after_ns */
+    uint64_t held_ns;       /* since when no results are read; NEVER: they are */
+    bool is_held;           /* for held_after_ns */
+    uint64_t arrivals_ns;   /* when a note last said what has arrived */
     uint64_t flags_told;    /* enum stored_flag: what the last note said */
     unsigned lacking;       /* DONEs in a row that named what never came */
     struct throttle protests;
@@ -62,6 +65,8 @@ void collector_say_stored(struct collector *c, uint64_t now_ns);
 bool collector_has_news(const struct collector *c);
 /* When a note is to say what was taken from whom, though nothing of it is stored; NEVER: nothing was. */
 uint64_t collector_origins_due(const struct collector *c);
+/* When a note is to say what has arrived since the last one; NEVER: nothing has. */
+uint64_t collector_arrivals_due(const struct collector *c);
 
 /* Closes the connection and makes a new one after the back-off. */
 void collector_rejoin(struct collector *c, uint64_t now_ns);

@@ -269,6 +269,11 @@ static enum error add_piece(struct intake *in, const struct frame_head *head, st
     return error;
 }
 
+static bool is_no_room(enum error error)
+{
+    return error == ERR_DISK_FULL || error == ERR_IO;
+}
+
 static enum error take_piece(struct intake *in, struct bytes message)
 {
     struct frame_head head;
@@ -280,8 +285,13 @@ static enum error take_piece(struct intake *in, struct bytes message)
     struct pieces *p = senders_pieces(&in->senders, head.incarnation, head.session);
     if (!p)
         return ERR_NONE;
-    if (!is_over(in, m.seq))
-        return add_piece(in, &head, p, &m);
+    if (!is_over(in, m.seq)) {
+        error = add_piece(in, &head, p, &m);
+        if (!is_no_room(error))
+            senders_add_piece(&in->senders, head.incarnation, head.session, m.content.size);
+        return error;
+    }
+    senders_add_piece(&in->senders, head.incarnation, head.session, m.content.size);
     if (p->open && p->seq == m.seq)
         pieces_drop(p);
     if (m.offset + m.content.size == m.total)
@@ -296,11 +306,6 @@ static void stall(struct intake *in, struct bytes message)
         in->stalled = xrealloc(in->stalled, in->stalled_capacity * sizeof(struct block *));
     }
     in->stalled[in->stalled_count++] = block_copy(message);
-}
-
-static bool is_no_room(enum error error)
-{
-    return error == ERR_DISK_FULL || error == ERR_IO;
 }
 
 enum error intake_piece(struct intake *in, struct bytes message)

@@ -108,6 +108,11 @@ static void note_again(struct sender *sender, uint64_t batch)
     sender->rounds++;
 }
 
+static void note_arrival(struct senders *s, struct sender *sender)
+{
+    sender->has_arrival = s->has_arrivals = true;
+}
+
 bool senders_add_batch(struct senders *s, uint64_t incarnation, uint64_t session, uint64_t batch,
                        uint64_t floor)
 {
@@ -117,6 +122,10 @@ bool senders_add_batch(struct senders *s, uint64_t incarnation, uint64_t session
     bool is_new = batch >= sender->floor && seqset_add(&sender->seen, batch, batch);
     if (is_new && batch <= sender->told)
         sender->rounds = 0;
+    if (batch > sender->highest) {
+        sender->highest = batch;
+        note_arrival(s, sender);
+    }
     if (floor > sender->floor)
         raise_floor(sender, floor < batch ? floor : batch);
     if (sender->seen.count > SENDERS_SEEN_RANGES_MAX)
@@ -134,11 +143,21 @@ struct pieces *senders_pieces(struct senders *s, uint64_t incarnation, uint64_t 
     return sender->ended ? NULL : &sender->pieces;
 }
 
+void senders_add_piece(struct senders *s, uint64_t incarnation, uint64_t session, size_t size_bytes)
+{
+    struct sender *sender = look_up(s, incarnation, session);
+    if (sender->ended || size_bytes == 0)
+        return;
+    sender->offset += size_bytes;
+    note_arrival(s, sender);
+}
+
 void senders_end(struct senders *s, uint64_t incarnation, uint64_t session)
 {
     struct sender *sender = look_up(s, incarnation, session);
     forget(sender);
     sender->ended = true;
+    sender->has_arrival = false;
 }
 
 void senders_drop_before(struct senders *s, uint64_t incarnation)
@@ -196,9 +215,26 @@ bool senders_take_origin(struct senders *s, uint64_t incarnation, size_t *at, si
     return false;
 }
 
+bool senders_take_arrival(struct senders *s, uint64_t incarnation, size_t *at,
+                          struct arrival *arrival)
+{
+    while (*at < s->count) {
+        struct sender *sender = &s->items[(*at)++];
+        if (sender->incarnation != incarnation || !sender->has_arrival)
+            continue;
+        sender->has_arrival = false;
+        *arrival = (struct arrival){sender->session, sender->highest, sender->offset};
+        return true;
+    }
+    s->has_arrivals = false;
+    return false;
+}
+
 void senders_untell(struct senders *s)
 {
-    for (size_t i = 0; i < s->count; i++)
+    for (size_t i = 0; i < s->count; i++) {
         s->items[i].told = 0;
-    s->has_gaps = s->count > 0;
+        s->items[i].has_arrival = !s->items[i].ended;
+    }
+    s->has_gaps = s->has_arrivals = s->count > 0;
 }

@@ -9,7 +9,8 @@
 /* What the sink knows of the sessions that send it results: which batches came, and the large
  * result that is on its way in pieces.
  *
- * None of it is needed for a result to count; it finds what is missing. So a session that ended
+ * None of it is needed for a result to count; it finds what is missing, and tells the senders that their
+ * connections live. So a session that ended
  * leaves only a mark that what comes late from it is not to be kept, and when there are too many,
  * the one that was quiet for longest is forgotten. */
 enum {
@@ -30,6 +31,9 @@ struct sender {
     bool told_again;      /* since that began, what is missing below was told again */
     unsigned rounds;      /* so often in a row, and nothing of it came */
     struct seqset origin; /* tasks whose results were taken from it, and that is to be told */
+    uint64_t highest;     /* batch that came */
+    uint64_t offset;      /* bytes of pieces that came, all together */
+    bool has_arrival;     /* these two have changed since they were told */
     struct pieces pieces;
 };
 
@@ -41,6 +45,7 @@ struct senders {
     uint64_t uses;
     bool has_gaps;    /* some that have not been told */
     bool has_origins; /* likewise */
+    bool has_arrivals;
 };
 
 void senders_free(struct senders *s);
@@ -51,6 +56,9 @@ bool senders_add_batch(struct senders *s, uint64_t incarnation, uint64_t session
 /* The assembly of the session's large result, or NULL if the session is over. Valid until the next
  * call. */
 struct pieces *senders_pieces(struct senders *s, uint64_t incarnation, uint64_t session);
+/* So many bytes of a piece came: it is done with, whether they were of use or not. */
+void senders_add_piece(struct senders *s, uint64_t incarnation, uint64_t session,
+                       size_t size_bytes);
 /* The session is over: its assembly is dropped. */
 void senders_end(struct senders *s, uint64_t incarnation, uint64_t session);
 /* Forgets the sessions of lower incarnations. */
@@ -66,7 +74,10 @@ void senders_take(struct senders *s, uint64_t incarnation, uint64_t session, uin
  * fit in `*ranges` ranges, which it counts down, is left out for good. */
 bool senders_take_origin(struct senders *s, uint64_t incarnation, size_t *at, size_t *ranges,
                          struct session_tasks *origin);
-/* Who was told is gone: all gaps are to be told again. */
+/* The same for what has arrived of a session, if that has changed since it was taken. */
+bool senders_take_arrival(struct senders *s, uint64_t incarnation, size_t *at,
+                          struct arrival *arrival);
+/* Who was told is gone: all gaps and arrivals are to be told again. */
 void senders_untell(struct senders *s);
 
 #endif

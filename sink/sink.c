@@ -516,6 +516,7 @@ static void loop(struct sink *s)
         zap_turn(s->zap);
         take_results(s, now_ns);
         write_outputs(s, now_ns);
+        collector_set_reading(s->collector, wants_results(s), now_ns);
         collector_turn(s->collector, now_ns);
         note_command(s);
         do_actions(s, now_ns);

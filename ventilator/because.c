@@ -126,6 +126,8 @@ static struct why storing(const struct dispatcher *d, uint64_t now_ns)
         fail(&why, ERR_NONE, "the sink cannot write it now");
     else if (d->sink.is_unread)
         fail(&why, ERR_NONE, "the sink's output is not being read");
+    else if (d->sink.is_holding)
+        fail(&why, ERR_NONE, "the sink takes no more before it has written what it has");
     else if (d->stored_at_ns)
         fail(&why, ERR_NONE, "the sink stored something %.1f s ago",
              seconds(d->stored_at_ns, now_ns));
@@ -374,11 +376,21 @@ static void add_stints(const struct dispatcher *d, const struct session *s, uint
 }
 
 /* Those that the worker has and of which it has said nothing. */
-static void add_begun_or_not(const struct session *s, const struct seqset *tasks, uint64_t running,
+static void add_begun_or_not(const struct dispatcher *d, const struct session *s,
+                             const struct seqset *tasks, uint64_t running, uint64_t now_ns,
                              struct list *groups)
 {
     struct whereabouts at = session_whereabouts(s);
-    if (s->ended)
+    uint64_t silence_ns = liveness_lane_silence_ns(d, s, now_ns);
+    if (s->joins_anew)
+        list_add(groups, tasks, "at %s, which is to join again and say what it has", at.text);
+    else if (silence_ns)
+        list_add(groups, tasks,
+                 "at %s, whose lane has taken nothing for %.1f s: it is closed when that lasts, "
+                 "and what "
+                 "has not arrived goes elsewhere",
+                 at.text, (double)silence_ns / (double)NS_PER_S);
+    else if (s->ended)
         list_add(groups, tasks, "at %s, which finishes what it has begun and gives back the rest",
                  at.text);
     else if (running >= s->slots)
@@ -407,7 +419,13 @@ static void add_session(const struct dispatcher *d, const struct session *s, uin
 {
     struct seqset rest = {0}, running = {0};
     add_stints(d, s, now_ns, &r->running, &running);
-    if (!seqset_empty(&s->finished))
+    if (!seqset_empty(&s->finished) && s->stuck_ms)
+        list_add(&r->waiting, &s->finished,
+                 "result made by %s, which has not reached the sink for %.1f s: it is run "
+                 "elsewhere when "
+                 "that lasts",
+                 session_whereabouts(s).text, (double)s->stuck_ms / 1e3);
+    else if (!seqset_empty(&s->finished))
         list_add(&r->waiting, &s->finished, "result made by %s, not stored yet: %s",
                  session_whereabouts(s).text, storing(d, now_ns).text);
     seqset_copy(&rest, &s->out);
@@ -415,7 +433,7 @@ static void add_session(const struct dispatcher *d, const struct session *s, uin
     seqset_remove_all(&rest, &running);
     add_transfer(s, &rest, &r->waiting);
     if (!seqset_empty(&rest))
-        add_begun_or_not(s, &rest, running.members, &r->waiting);
+        add_begun_or_not(d, s, &rest, running.members, now_ns, &r->waiting);
     seqset_free(&rest);
     seqset_free(&running);
 }
@@ -544,6 +562,13 @@ static void add_worker(const struct dispatcher *d, const struct session *s, uint
                  "there?",
                  at.text, seconds(s->joined_at_ns, now_ns),
                  d->lanes[0] >= '0' && d->lanes[0] <= '9' ? "port " : "", d->lanes);
+    else if (s->stuck_ms)
+        list_add(
+            workers, NULL,
+            "worker %s: nothing of its results has reached the sink, %s%s, for %.1f s; it gets no "
+            "tasks until something does: can it connect there?",
+            at.text, d->sink.results[0] >= '0' && d->sink.results[0] <= '9' ? "port " : "",
+            d->sink.results, (double)s->stuck_ms / 1e3);
     else if (!s->granted.tasks && !s->granted.reserve && !is_new)
         list_add(workers, NULL,
                  "worker %s: joined %.1f s ago and takes nothing before it has reached the sink, "

@@ -348,7 +348,8 @@ bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *byt
         uint64_t granted = d->target->granted.size_bytes, sent = d->target->sent_bytes;
         uint64_t bytes = granted > sent ? granted - sent : 0;
         *tasks_max = tasks < BATCH_TASKS_MAX ? tasks : BATCH_TASKS_MAX;
-        *bytes_max = bytes < BATCH_BYTES_MAX ? bytes : BATCH_BYTES_MAX;
+        size_t most = liveness_frame_max(d->target, BATCH_BYTES_MAX);
+        *bytes_max = bytes < most ? bytes : most;
     }
     make_room(d);
     d->asked = true;
@@ -435,6 +436,7 @@ static void forgive(struct dispatcher *d, uint64_t late_ns, uint64_t now_ns)
     for (size_t i = 0; i < d->session_count; i++) {
         struct session *s = d->sessions[i];
         postpone(&s->heard_at_ns, late_ns, now_ns);
+        postpone(&s->lane_moved_at_ns, late_ns, now_ns);
         if (s->half_closed_at_ns != NEVER)
             postpone(&s->half_closed_at_ns, late_ns, now_ns);
     }

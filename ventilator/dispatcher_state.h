@@ -63,10 +63,13 @@ struct sinkside {
     uint64_t epoch;
     bool ready; /* its first note has come: it has committed the incarnation */
     bool order_full;
-    bool wants_total; /* the input is read ahead, until the queue is full */
-    bool is_unread;   /* whoever reads its output takes nothing */
-    bool has_no_room; /* to write */
-    bool is_pausing;  /* takes no results, or cannot write them */
+    bool wants_total;    /* the input is read ahead, until the queue is full */
+    bool is_unread;      /* whoever reads its output takes nothing */
+    bool has_no_room;    /* to write */
+    bool is_pausing;     /* takes no results, or cannot write them */
+    bool is_holding;     /* takes no results at present */
+    bool tells_receipts; /* FEATURE_RECEIPTS */
+    uint64_t ready_at_ns;
     bool is_volatile;
     uint64_t opening; /* of its store */
     uint64_t heard_at_ns;
@@ -213,6 +216,7 @@ void joins_admitted_changed(struct dispatcher *d);
 void joins_free(struct dispatcher *d);
 
 /* workers.c */
+enum { SILENCE_LINES_A_MINUTE = 60 }; /* about workers that are silent, or of which something is */
 void workers_add(struct dispatcher *d, struct session *s);
 void workers_admitted_changed(struct dispatcher *d, uint64_t now_ns);
 void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kind,
@@ -220,6 +224,8 @@ void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kin
 void workers_end(struct dispatcher *d, struct session *s, bool charge, uint64_t now_ns);
 void workers_end_all(struct dispatcher *d, uint64_t now_ns);
 void workers_lane_end(struct dispatcher *d, struct session *s); /* END, once */
+/* It has one. The session is over, unless its worker joins again within the limit. */
+void workers_close_lane(struct dispatcher *d, struct session *s, uint64_t now_ns);
 void workers_note_use(struct dispatcher *d, struct session *s); /* it has a task */
 void workers_turn(struct dispatcher *d, uint64_t now_ns);
 void workers_free(struct dispatcher *d);
@@ -256,7 +262,8 @@ void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, ui
 void hedge_turn(struct dispatcher *d, uint64_t now_ns);
 
 /* transfer.c */
-bool transfer_is_needed(const struct dispatcher *d, size_t record_size);
+/* `s` may be NULL: if it is nobody's special case. */
+bool transfer_is_needed(const struct dispatcher *d, const struct session *s, size_t record_size);
 /* Sends the record of run->first in pieces, as the lane takes them. Nothing else may be on its way to the
  * session in pieces. */
 void transfer_begin(struct dispatcher *d, struct session *s, const struct entry *entry,
@@ -290,6 +297,22 @@ void protests_join(struct dispatcher *d, const struct origin *from, enum error e
 /* A message of a session that is not, or not over this connection: its sender is to join again, or is
  * refused if it never goes on with what it is told. */
 void protests_astray(struct dispatcher *d, uint64_t connection, struct frame_head head);
+
+/* liveness.c */
+/* What the worker's heartbeat says of its connections, and by it is judged: its lane may be closed. */
+void liveness_heartbeat(struct dispatcher *d, struct session *s, const struct heartbeat *m,
+                        uint64_t now_ns);
+/* CREDIT says what has arrived on the lane. */
+void liveness_lane(struct session *s, const struct credit *m, uint64_t now_ns);
+/* The sink's note says what of its results has. */
+void liveness_results(struct dispatcher *d, const struct stored_note *m);
+/* The worker goes on in another session. */
+void liveness_go_on(struct session *s, const struct session *before);
+/* The most bytes of tasks in one frame, where `usual` is that for others. `s` may be NULL. */
+size_t liveness_frame_max(const struct session *s, size_t usual);
+/* For how long nothing has arrived on its lane though something is under way; 0: all is well. */
+uint64_t liveness_lane_silence_ns(const struct dispatcher *d, const struct session *s,
+                                  uint64_t now_ns);
 
 /* recall.c */
 void recall_ask(struct dispatcher *d, struct session *s, uint64_t tasks, uint64_t now_ns);

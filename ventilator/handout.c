@@ -105,7 +105,8 @@ uint64_t handout_waiting(const struct dispatcher *d)
 
 static bool is_open(const struct session *s)
 {
-    return s->lane && s->connection && !s->ended && !s->leaving && !s->alone;
+    return s->lane && s->connection && !s->ended && !s->leaving && !s->alone && !s->stuck_ms &&
+           !s->joins_anew;
 }
 
 /* One on which everything fails, while others succeed, gets one task at a time: so many failures in a row,
@@ -334,7 +335,7 @@ static bool fits(const struct parcel *p, const struct story *story, size_t size_
         size_bytes = task_pieces_credit(size_bytes);
     uint64_t tasks = p->sent_tasks + p->tasks;
     uint64_t bytes = p->sent_bytes + p->bytes + size_bytes;
-    if (p->tasks && p->bytes + size_bytes > BATCH_BYTES_MAX)
+    if (p->tasks && p->bytes + size_bytes > liveness_frame_max(s, BATCH_BYTES_MAX))
         return false;
     if (story->attempts && tasks < s->granted.reserve)
         return true;
@@ -371,7 +372,7 @@ static bool send_queued(struct dispatcher *d, struct session *s, bool choosy, ui
         struct bytes record = ledger_record(entry, r.first);
         if (choosy && candidates > 1 && is_better_elsewhere(d, s, story))
             continue;
-        bool large = transfer_is_needed(d, record.size);
+        bool large = transfer_is_needed(d, s, record.size);
         if (large && s->transfer.block)
             continue; /* for somebody else; what is small may pass it */
         if (!fits(&p, story, record.size, large))
@@ -407,7 +408,7 @@ static void new_large_task(struct dispatcher *d, struct session *s, uint64_t now
 
 void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, uint64_t now_ns)
 {
-    if (tasks == 1 && transfer_is_needed(d, d->room.size - TASKS_HEAD_SIZE)) {
+    if (tasks == 1 && transfer_is_needed(d, s, d->room.size - TASKS_HEAD_SIZE)) {
         new_large_task(d, s, now_ns);
         return;
     }
@@ -471,7 +472,7 @@ void handout_one(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t
     struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
     struct bytes record = ledger_record(entry, seq);
     handout_unqueue(d, seq, seq);
-    if (transfer_is_needed(d, record.size)) {
+    if (transfer_is_needed(d, s, record.size)) {
         send_in_pieces(d, s, entry, story, flags, now_ns);
     } else {
         struct parcel p;

@@ -124,13 +124,16 @@ static void take_in(struct dispatcher *d, const struct origin *from, struct fram
     t.session = session_new(++d->last_id, connection, &join->peer, join->slots, now_ns);
     t.session->key = from->key;
     t.session->leaving = join->flags & WORKER_LEAVING;
+    t.session->tells_receipts = join->features & FEATURE_RECEIPTS;
     d->executor = join->executor;
     if (head.job == d->job) { /* else WELCOME's job says that it may forget all */
         adopt_running(d, &t, &join->running);
         adopt_kept(d, &t, &join->kept);
     }
-    if (t.before)
+    if (t.before) {
         session_runs_on(t.session, t.before);
+        liveness_go_on(t.session, t.before);
+    }
     while (t.before) {
         workers_end(d, t.before, false, now_ns);
         t.before = replaced(d, join->peer.instance, connection);

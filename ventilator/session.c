@@ -29,7 +29,7 @@ struct session *session_new(uint64_t id, uint64_t connection, const struct peer 
     s->id = id;
     s->connection = connection;
     s->half_closed_at_ns = NEVER;
-    s->heard_at_ns = s->joined_at_ns = now_ns;
+    s->heard_at_ns = s->joined_at_ns = s->lane_moved_at_ns = now_ns;
     s->promise_kept_ns = now_ns;
     s->instance = peer->instance;
     s->name = to_be_shown(peer->name);

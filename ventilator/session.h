@@ -45,6 +45,12 @@ struct held_note {
 
 enum ranking_kind { TAKES_NEW, TAKES_QUEUED, RANKINGS };
 
+/* How far something has come on a connection of the session: a batch's number, and bytes of pieces. */
+struct reach {
+    uint64_t batch;
+    uint64_t offset;
+};
+
 /* One worker's membership, as the ventilator knows it: its two connections, what it was sent, what
  * it may still be sent. `out` is what it has and is not stored; `finished` is the part of it that
  * it reported done. */
@@ -104,7 +110,21 @@ struct session {
     uint64_t senseless;       /* messages that made no sense */
     char senseless_why[280];  /* the last */
     struct throttle protests; /* to it */
-    unsigned astray; /* messages in a row that came over its connection and were not its own */
+    unsigned astray;     /* messages in a row that came over its connection and were not its own */
+    bool tells_receipts; /* FEATURE_RECEIPTS */
+    /* Whether its lane and its results connection live (liveness.c). */
+    uint64_t lane_offset;      /* bytes of pieces that were sent down it */
+    struct reach lane_arrived; /* of that, as its CREDIT says */
+    uint64_t lane_moved_at_ns; /* that grew, or nothing was under way */
+    uint64_t lane_limit_ns;    /* for so long it may not; 0: the usual limit */
+    bool is_careful;           /* its lane was closed for silence: it gets small frames */
+    struct reach arrived;      /* of its results, as the sink says */
+    struct received told;      /* of that, to the worker */
+    bool was_told;
+    uint64_t stuck_ms; /* for so long none of its results has arrived; 0: all is well */
+    bool is_stripped;  /* what it had finished was taken back */
+    bool
+        joins_anew; /* it was told to: until then it gets nothing, and is not dead without connections */
 
     struct pace pace;      /* at which it reports tasks */
     uint64_t pace_from_ns; /* it last reported, or got something to do */

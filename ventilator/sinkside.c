@@ -93,6 +93,8 @@ static void tell_workers(struct dispatcher *d)
                           .sink = d->sink.key,
                           .wants = d->sink.wants};
     for (size_t i = 0; i < d->session_count; i++) {
+        d->sessions[i]->arrived = (struct reach){0}; /* it says that anew */
+        d->sessions[i]->was_told = false;
         if (!d->sessions[i]->connection)
             continue;
         struct buf to = {0};
@@ -107,6 +109,7 @@ static void adopt(struct dispatcher *d, const struct origin *from, struct frame_
 {
     d->sink.is_volatile = join->flags & SINK_VOLATILE;
     d->sink.wants_total = join->flags & SINK_WANTS_TOTAL;
+    d->sink.tells_receipts = join->features & FEATURE_RECEIPTS;
     if (d->job != head.job) {
         workers_end_all(d, now_ns); /* their sessions are of a job that never was */
         d->job = head.job;
@@ -191,7 +194,7 @@ void sinkside_closed(struct dispatcher *d, uint64_t now_ns)
 {
     d->sink.connection = 0;
     d->sink.ready = false;
-    d->sink.order_full = d->sink.is_unread = d->sink.has_no_room = false;
+    d->sink.order_full = d->sink.is_unread = d->sink.has_no_room = d->sink.is_holding = false;
     d->sink.absent_since_ns = now_ns;
 }
 
@@ -312,6 +315,10 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
             d->no_room_ns = now_ns;
         d->sink.has_no_room = m.flags & STORED_NO_ROOM;
         promises_note(d, &m, now_ns);
+        d->sink.is_holding = m.flags & STORED_NOT_READING;
+        if (first)
+            d->sink.ready_at_ns = now_ns;
+        liveness_results(d, &m);
         audit_note_stored(d, &m.tasks);
         if (first)
             audit_ask_again(d);
@@ -418,12 +425,12 @@ static struct verdict_item judgement(struct dispatcher *d, uint64_t seq)
     struct entry *entry = ledger_find(&d->ledger, seq);
     struct story *story = entry_story(entry, seq);
     struct bytes record = ledger_record(entry, seq);
-    return (struct verdict_item){.status = entry->block ? RESULT_LOST : RESULT_TASK_TOO_LARGE,
-                                 .first = seq,
-                                 .last = seq,
-                                 .tries = story ? story->fails + story->losses : 0,
-                                 .task = transfer_is_needed(d, record.size) ? (struct bytes){0}
-                                                                            : record};
+    return (struct verdict_item){
+        .status = entry->block ? RESULT_LOST : RESULT_TASK_TOO_LARGE,
+        .first = seq,
+        .last = seq,
+        .tries = story ? story->fails + story->losses : 0,
+        .task = transfer_is_needed(d, NULL, record.size) ? (struct bytes){0} : record};
 }
 
 /* As many as fit a frame, from d->verdicts_from on; returns false if there are none. */

@@ -10,9 +10,9 @@
  * A piece is made when the connection has taken those before, which shows in that nobody holds their
  * blocks any more: so of a large task there is little in memory besides the task itself. */
 
-bool transfer_is_needed(const struct dispatcher *d, size_t record_size)
+bool transfer_is_needed(const struct dispatcher *d, const struct session *s, size_t record_size)
 {
-    return record_size > d->options.task_inline_max;
+    return record_size > liveness_frame_max(s, d->options.task_inline_max);
 }
 
 /* Lets go of the pieces that were taken; returns how many are left. */
@@ -49,7 +49,8 @@ static void send_next(struct dispatcher *d, struct session *s)
 {
     struct transfer *t = &s->transfer;
     size_t left = t->record.size - (size_t)t->offset;
-    size_t size = left < d->options.task_piece_max ? left : d->options.task_piece_max;
+    size_t most = liveness_frame_max(s, d->options.task_piece_max);
+    size_t size = left < most ? left : most;
     struct piece piece = {.seq = t->run.first,
                           .attempt = {d->options.incarnation, t->run.number},
                           .tries = t->run.tries,
@@ -57,6 +58,7 @@ static void send_next(struct dispatcher *d, struct session *s)
                           .total = t->record.size,
                           .content = {t->record.data + t->offset, size}};
     send_piece(d, s, &piece);
+    s->lane_offset += size;
     t->offset += size;
 }
 

@@ -11,7 +11,6 @@
 /* Workers say what they do, go, and die (docs/protocol.md, 4 and 5); how they come is in joins.c. */
 
 #define PACE_WINDOW_NS (100 * NS_PER_MS)
-enum { SILENCE_LINES_A_MINUTE = 60 };
 
 /* ---- lists ---- */
 
@@ -185,6 +184,7 @@ static bool heartbeat(struct dispatcher *d, struct session *s, struct bytes body
     } else {
         session_runs(s, &m.running, HEARTBEAT_RUNNING_MS * NS_PER_MS, now_ns);
         session_notes(s, &m);
+        liveness_heartbeat(d, s, &m, now_ns);
         struct heartbeat answer = {.clock_ns = m.clock_ns};
         struct buf to = {0};
         wire_begin(&to, KIND_HEARTBEAT, dispatcher_head(d, KIND_HEARTBEAT, s->id));
@@ -196,7 +196,7 @@ static bool heartbeat(struct dispatcher *d, struct session *s, struct bytes body
     return is_over;
 }
 
-static void credit(struct dispatcher *d, struct session *s, struct bytes body)
+static void credit(struct dispatcher *d, struct session *s, struct bytes body, uint64_t now_ns)
 {
     struct credit m;
     enum error error = credit_take(body, &m);
@@ -211,6 +211,7 @@ static void credit(struct dispatcher *d, struct session *s, struct bytes body)
         s->granted.size_bytes = m.size_bytes;
     if (m.reserve > s->granted.reserve)
         s->granted.reserve = m.reserve;
+    liveness_lane(s, &m, now_ns);
 }
 
 /* The part of `named` that the session has and has not finished. */
@@ -351,7 +352,7 @@ void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kin
         if (end_unanswering(d, s, now_ns) || heartbeat(d, s, body, now_ns))
             return;
     } else if (kind == KIND_CREDIT)
-        credit(d, s, body);
+        credit(d, s, body, now_ns);
     else if (kind == KIND_CLAIM)
         claim(d, s, body);
     else if (kind == KIND_FINISHED)
@@ -377,7 +378,7 @@ void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kin
 
 static void closed_half(struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
-    if (s->connection == 0 && s->lane == 0)
+    if (s->connection == 0 && s->lane == 0 && !s->joins_anew)
         workers_end(d, s, s->lane_claimed, now_ns);
     else if (s->half_closed_at_ns == NEVER)
         s->half_closed_at_ns = now_ns;
@@ -421,6 +422,16 @@ void dispatcher_lane_closed(struct dispatcher *d, uint64_t lane, uint64_t now_ns
     s->lane = 0;
     handout_note(d, s);
     closed_half(d, s, now_ns);
+}
+
+void workers_close_lane(struct dispatcher *d, struct session *s, uint64_t now_ns)
+{
+    index_remove(&d->by_lane, s->lane);
+    dispatcher_act(d, DISPATCHER_CLOSE_LANE, s->lane);
+    s->lane = 0;
+    if (s->half_closed_at_ns == NEVER)
+        s->half_closed_at_ns = now_ns;
+    d->silent_from_ns = 0;
 }
 
 void workers_admitted_changed(struct dispatcher *d, uint64_t now_ns)

@@ -8,7 +8,7 @@
 
 void kept_init(struct kept *k, struct bytes worker)
 {
-    *k = (struct kept){.worker = worker};
+    *k = (struct kept){.worker = worker, .batch_max = BATCH_BYTES_MAX};
 }
 
 static void batch_let_go(struct kept *k, struct kept_batch *b)
@@ -53,21 +53,21 @@ bool kept_empty(const struct kept *k)
     return k->begin == k->end && k->open.results == 0;
 }
 
-static bool is_full(const struct batch *open)
+static bool is_full(const struct kept *k)
 {
-    return open->message.size >= BATCH_BYTES_MAX || open->results >= BATCH_TASKS_MAX;
+    return k->open.message.size >= k->batch_max || k->open.results >= BATCH_TASKS_MAX;
 }
 
 bool kept_put(struct kept *k, const struct result *result)
 {
     batch_put(&k->open, k->worker, result);
-    return is_full(&k->open);
+    return is_full(k);
 }
 
 bool kept_put_run(struct kept *k, const struct result_run *run, size_t failed)
 {
     batch_put_run(&k->open, k->worker, run, failed);
-    return is_full(&k->open);
+    return is_full(k);
 }
 
 /* Room for one batch at the end. */
@@ -164,6 +164,11 @@ void kept_begin_session(struct kept *k)
     k->next = k->begin;
 }
 
+bool kept_is_out(const struct kept *k, uint64_t batch)
+{
+    return k->next > k->begin && k->batches[k->next - 1].number > batch;
+}
+
 void kept_resend(struct kept *k, uint64_t number)
 {
     while (k->next > k->begin && k->batches[k->next - 1].number >= number)
@@ -202,6 +207,81 @@ static void batch_stamp(struct kept_batch *b, struct frame_head head, uint64_t f
     b->head = head;
     b->floor = floor;
     b->block = block_new(&b->message);
+}
+
+/* ---- smaller ones ---- */
+
+/* What a result takes in a message, or a little more. */
+static size_t record_size(const struct result *r)
+{
+    enum { HEAD_MAX = 128 };
+    return HEAD_MAX + r->task.size + r->command.size + r->out.size + r->err.size;
+}
+
+static void put_apart(struct kept *k, const struct result *r, kept_take_fn *take, void *context)
+{
+    struct seqset finished = {0};
+    uint64_t failed = 0;
+    if (record_size(r) > k->batch_max)
+        take(context, r);
+    else if (kept_put(k, r))
+        kept_close(k, &finished, &failed); /* they were reported before */
+    seqset_free(&finished);
+}
+
+/* `message` is of a batch that is not kept any more, but for the `tasks` in it. */
+static void put_all_apart(struct kept *k, struct bytes message, const struct seqset *tasks,
+                          kept_take_fn *take, void *context)
+{
+    struct frame_head frame;
+    struct results_head head;
+    struct bytes body, runs;
+    struct result_run run;
+    if (frame_take(message, &frame, &body) || results_take(body, &head, &runs))
+        return; /* it is our own */
+    while (runs.size && !result_run_take(&runs, &run)) {
+        struct result r = {.attempt = run.attempt, .tries = run.tries, .worker = head.worker};
+        for (r.seq = run.first; r.seq < run.first + run.count && !result_take(&run.records, &r);
+             r.seq++)
+            if (!r.final || seqset_has(tasks, r.seq))
+                put_apart(k, &r, take, context);
+    }
+}
+
+void kept_take_apart(struct kept *k, size_t batch_max, kept_take_fn *take, void *context)
+{
+    size_t end = k->end;
+    k->batch_max = batch_max;
+    struct kept_batch *old = k->batches;
+    size_t begin = k->begin;
+    k->batches = NULL;
+    k->begin = k->end = k->next = k->capacity = 0;
+    for (size_t i = begin; i < end; i++) {
+        struct kept_batch *b = &old[i];
+        if (b->size_bytes <= 2 * batch_max) {
+            *append(k) = *b;
+            continue;
+        }
+        batch_stamp(b, (struct frame_head){.kind = KIND_RESULTS, .job = 1}, b->number);
+        struct block *block = block_hold(b->block);
+        struct seqset tasks = b->tasks;
+        b->tasks = (struct seqset){0};
+        seqset_remove_all(&k->tasks, &tasks);
+        batch_let_go(k, b);
+        put_all_apart(k, block_bytes(block), &tasks, take, context);
+        seqset_free(&tasks);
+        block_release(&block);
+    }
+    free(old);
+}
+
+struct block *kept_probe(struct kept *k, struct frame_head head)
+{
+    struct buf message = {0};
+    wire_begin(&message, KIND_RESULTS, head);
+    k->number++;
+    results_begin(&message, &(struct results_head){k->number, k->number, k->worker});
+    return block_new(&message);
 }
 
 struct block *kept_next(struct kept *k, struct frame_head head)

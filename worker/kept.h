@@ -33,6 +33,7 @@ struct kept {
     uint64_t number;     /* the last that was given */
     struct seqset tasks; /* all that is in closed runs and not released */
     uint64_t size_bytes; /* of closed batches, with what it costs to hold them */
+    size_t batch_max;    /* bytes in a batch, from which on it is full */
 };
 
 enum { KEPT_OVERHEAD_BYTES = 256 }; /* of a batch */
@@ -62,6 +63,16 @@ void kept_drop(struct kept *k); /* everything: the job is another one, or over *
 void kept_begin_session(struct kept *k);
 /* Has all sent again from this number on; 1: all. */
 void kept_resend(struct kept *k, uint64_t number);
+/* Something was sent and is not released whose batch is above this one. */
+bool kept_is_out(const struct kept *k, uint64_t batch);
+/* Batches are full from so many bytes on, from now on, and those that are larger are taken apart: a
+ * result that is larger by itself is given to `take`, and then kept here no more. To be called before
+ * kept_begin_session. */
+typedef void kept_take_fn(void *context, const struct result *result);
+void kept_take_apart(struct kept *k, size_t batch_max, kept_take_fn *take, void *context);
+/* An empty batch, numbered as any other, of which nothing is kept: to see whether it arrives. Nothing may
+ * wait to be sent. */
+struct block *kept_probe(struct kept *k, struct frame_head head);
 /* The next batch to be sent, stamped with `head`, or NULL. The caller releases it. */
 struct block *kept_next(struct kept *k, struct frame_head head);
 

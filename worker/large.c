@@ -65,12 +65,13 @@ bool large_full(const struct large *l)
     return l->count >= LARGE_RESULTS_MAX || l->file_bytes > LARGE_FILE_BYTES_MAX;
 }
 
-bool large_fits(const struct result *result, const struct output *out, const struct output *err)
+bool large_fits(const struct result *result, const struct output *out, const struct output *err,
+                size_t inline_max)
 {
     enum { HEAD_MAX = 128 }; /* the fields of a record that are not bytes */
     return out->fd >= 0 || err->fd >= 0 ||
            HEAD_MAX + result->task.size + result->command.size + out->bytes.size + err->bytes.size >
-               RESULT_INLINE_MAX;
+               inline_max;
 }
 
 void large_put(struct large *l, const struct result *result, const struct output *out,
@@ -183,7 +184,8 @@ enum error large_piece(struct large *l, struct frame_head head, struct bytes wor
         return ERR_NONE;
     const struct large_result *r = &l->results[l->next];
     uint64_t left = r->total - l->offset;
-    uint64_t size = left < PIECE_BYTES_MAX ? left : PIECE_BYTES_MAX;
+    size_t most = l->piece_max ? l->piece_max : PIECE_BYTES_MAX;
+    uint64_t size = left < most ? left : most;
     struct buf content = {0};
     struct why cause = {0};
     enum error error = put_content(&content, r, l->offset, size, &cause);
@@ -193,10 +195,11 @@ enum error large_piece(struct large *l, struct frame_head head, struct bytes wor
     if (error)
         return fail(why, ERR_IO, "the output of task %llu cannot be sent: %s",
                     (unsigned long long)r->seq, cause.text);
+    sent->size_bytes = (size_t)size;
     l->offset += size;
     if (l->offset < r->total)
         return ERR_NONE;
-    *sent = (struct large_sent){.whole = true, .seq = r->seq, .final = r->final, .ok = r->ok};
+    *sent = (struct large_sent){(size_t)size, true, r->seq, r->final, r->ok};
     l->offset = 0;
     if (r->final)
         l->next++;

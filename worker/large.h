@@ -31,6 +31,7 @@ struct large {
     size_t capacity;
     size_t next;         /* the one that travels, or `count` */
     uint64_t offset;     /* how far it is */
+    size_t piece_max;    /* bytes in a piece; 0: PIECE_BYTES_MAX */
     struct seqset tasks; /* final results that are not released */
     uint64_t size_bytes; /* in memory */
     uint64_t file_bytes;
@@ -40,8 +41,9 @@ struct large {
 enum { LARGE_RESULTS_MAX = 64 };
 #define LARGE_FILE_BYTES_MAX (UINT64_C(256) << 20)
 
-/* What large_piece sent the last piece of, if it did. */
+/* What large_piece sent, and what it was the last piece of, if it was. */
 struct large_sent {
+    size_t size_bytes; /* of the record, in the piece */
     bool whole;
     uint64_t seq;
     bool final;
@@ -50,8 +52,9 @@ struct large_sent {
 
 void large_free(struct large *l);
 bool large_full(const struct large *l);
-/* Whether a result has to travel this way: its record is above RESULT_INLINE_MAX, or in a file. */
-bool large_fits(const struct result *result, const struct output *out, const struct output *err);
+/* Whether a result has to travel this way: its record is above `inline_max`, or in a file. */
+bool large_fits(const struct result *result, const struct output *out, const struct output *err,
+                size_t inline_max);
 /* Takes over the files of `out` and `err` and copies what is in memory; `result` is everything
  * else. `block`: in which the task is, large itself, which is held and not copied; or NULL. */
 void large_put(struct large *l, const struct result *result, const struct output *out,

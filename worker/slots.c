@@ -21,7 +21,8 @@ struct slots *slots_new(const struct slots_options *options, uint64_t now_ns)
     short_begin(s);
     kept_init(&s->kept, options->peer.name);
     backoff_init(&s->outlet.backoff, options->random_seed + 1);
-    s->outlet.down_ns = now_ns;
+    s->outlet.down_ns = s->outlet.moved_ns = now_ns;
+    s->outlet.stuck_ns = NEVER;
     slots_link_begin(s, now_ns);
     return s;
 }

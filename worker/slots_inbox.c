@@ -36,8 +36,7 @@ static bool on_welcome(struct slots *s, const struct frame_head *head, struct by
         let_go_of_finished(s, &m.kill);
         kept_release(&s->kept, &m.have);
         large_release(&s->large, &m.have);
-        kept_begin_session(&s->kept);
-        outlet_send_again(s);
+        outlet_begin_session(s, now_ns);
         s->outlet.wants = m.wants;
         outlet_aim(s, m.epoch, m.results, &m.sink, now_ns);
     }
@@ -69,6 +68,15 @@ static bool on_refuse(struct slots *s, const struct frame_head *head, struct byt
     return true;
 }
 
+static void say_again(struct slots *s, const struct again *m)
+{
+    struct why why;
+    fail(&why, ERR_NONE, "the ventilator at %s says: %.*s", s->options.connect,
+         (int)(m->sentence.size < 400 ? m->sentence.size : 400),
+         m->sentence.size ? (const char *)m->sentence.data : "");
+    actions_say(&s->actions, &why);
+}
+
 static bool on_again(struct slots *s, const struct frame_head *head, struct bytes body,
                      uint64_t now_ns)
 {
@@ -78,6 +86,11 @@ static bool on_again(struct slots *s, const struct frame_head *head, struct byte
         return false;
     if (!slots_link_in_session(s) || m.session != s->link.head.session)
         return true;
+    if (m.reason == AGAIN_SILENT_LANE || m.reason == AGAIN_STRIPPED) {
+        say_again(s, &m);
+        slots_link_rejoin(s, now_ns);
+        return true;
+    }
     if (++s->link.agains < AGAINS_MAX) {
         slots_link_leave(s, now_ns);
         return true;
@@ -223,6 +236,17 @@ static bool on_sink(struct slots *s, const struct frame_head *head, struct bytes
     return true;
 }
 
+static bool on_received(struct slots *s, const struct frame_head *head, struct bytes body,
+                        uint64_t now_ns)
+{
+    (void)head;
+    struct received m;
+    if (received_take(body, &m))
+        return false;
+    outlet_received(s, &m, now_ns);
+    return true;
+}
+
 static bool on_resend(struct slots *s, const struct frame_head *head, struct bytes body,
                       uint64_t now_ns)
 {
@@ -246,7 +270,7 @@ static const struct {
     [KIND_RECALL] = {on_recall, true},     [KIND_CANCEL] = {on_cancel, true},
     [KIND_RELEASED] = {on_released, true}, [KIND_SINK] = {on_sink, true},
     [KIND_RESEND] = {on_resend, true},     [KIND_STOP] = {on_stop, true},
-    [KIND_PROTEST] = {on_protest, true},
+    [KIND_PROTEST] = {on_protest, true},   [KIND_RECEIVED] = {on_received, true},
 };
 
 /* A REFUSE of another version: nothing but its kind can be believed, and that says enough. */

@@ -142,6 +142,8 @@ static void on_piece(struct slots *s, struct bytes body, uint64_t now_ns)
 {
     struct piece m;
     bool fine = !piece_take(body, &m) && m.worker.size == 0;
+    if (fine)
+        s->link.lane_offset += m.content.size;
     if (fine && m.total == 0)
         lane_drop_pieces(s);
     else if (fine && s->leaving == STAYING)

@@ -48,23 +48,29 @@ void say(struct slots *s, struct buf *message)
     actions_send(&s->actions, SLOTS_SEND_CONTROL, block_new(message));
 }
 
-void slots_link_leave(struct slots *s, uint64_t now_ns)
+static void end_session(struct slots *s)
 {
     struct link *link = &s->link;
-    if (link->state == LINK_AWAY)
-        return;
     if (slots_link_in_session(s))
         actions_do(&s->actions, SLOTS_CLOSE_LANE);
-    actions_do(&s->actions, SLOTS_CLOSE_CONTROL);
     backlog_give_back(&s->backlog, UINT64_MAX, NULL);
     s->early.count = 0;
     lane_drop_pieces(s);
     s->leave_told = false;
     link->waiting = false;
     link->lane_ended = false;
-    link->lane_batch = 0;
+    link->lane_batch = link->lane_offset = 0;
     link->received = link->received_bytes = 0;
     link->credit = (struct credit){0};
+}
+
+void slots_link_leave(struct slots *s, uint64_t now_ns)
+{
+    struct link *link = &s->link;
+    if (link->state == LINK_AWAY)
+        return;
+    end_session(s);
+    actions_do(&s->actions, SLOTS_CLOSE_CONTROL);
     link->retry_ns = now_ns + backoff_next(&link->backoff);
     enter(s, LINK_AWAY, now_ns);
 }
@@ -76,7 +82,8 @@ static void join(struct slots *s, uint64_t now_ns)
     struct worker_join m = {.peer = s->options.peer,
                             .slots = s->options.slots,
                             .flags = s->leaving == STAYING ? 0 : WORKER_LEAVING,
-                            .executor = s->options.executor};
+                            .executor = s->options.executor,
+                            .features = FEATURE_RECEIPTS};
     backlog_give_back(&s->backlog, UINT64_MAX, NULL);
     kept_close(&s->kept, &s->report.finished, &s->report.not_ok);
     seqset_clear(&s->report.finished);
@@ -91,6 +98,12 @@ static void join(struct slots *s, uint64_t now_ns)
     say(s, &message);
     worker_join_free(&m);
     enter(s, LINK_JOINING, now_ns);
+}
+
+void slots_link_rejoin(struct slots *s, uint64_t now_ns)
+{
+    end_session(s);
+    join(s, now_ns);
 }
 
 void slots_control_up(struct slots *s, uint64_t now_ns)
@@ -181,7 +194,8 @@ static void tell_state(const struct slot *slot, struct heartbeat *m)
 
 static void beat(struct slots *s, uint64_t now_ns)
 {
-    struct heartbeat m = {.clock_ns = now_ns};
+    struct heartbeat m = {.clock_ns = now_ns, .results_stuck_ms = outlet_stuck_ms(s, now_ns)};
+    work_acknowledge(s); /* so it is judged by the latest */
     for (unsigned i = 0; i < s->running.count; i++) {
         const struct slot *slot = &s->running.slots[i];
         if (slot->run.block && now_ns - slot->since_ns >= LONG_RUNNING_NS &&
@@ -241,6 +255,7 @@ void slots_link_forgive(struct slots *s, uint64_t late_ns, uint64_t now_ns)
     s->link.present_ns = moved(s->link.present_ns, late_ns, now_ns);
     s->outlet.since_ns = moved(s->outlet.since_ns, late_ns, now_ns);
     s->outlet.down_ns = moved(s->outlet.down_ns, late_ns, now_ns);
+    s->outlet.moved_ns = moved(s->outlet.moved_ns, late_ns, now_ns);
 }
 
 uint64_t slots_link_deadline(const struct slots *s)

@@ -34,6 +34,19 @@ static void open_it(struct slots *s, uint64_t now_ns)
     enter(s, OUTLET_OPENING, now_ns);
 }
 
+/* It is another sink: nothing is known of the way there. */
+static void begin_anew(struct slots *s, uint64_t now_ns)
+{
+    struct outlet *o = &s->outlet;
+    o->down_ns = now_ns;
+    o->stuck_ns = NEVER;
+    o->limit_ns = 0;
+    o->told = o->is_careful = false;
+    o->batch = o->offset = o->sent_offset = o->probe = 0;
+    s->kept.batch_max = BATCH_BYTES_MAX;
+    s->large.piece_max = PIECE_BYTES_MAX;
+}
+
 void outlet_aim(struct slots *s, uint64_t epoch, struct bytes endpoint, const struct key *sink,
                 uint64_t now_ns)
 {
@@ -46,7 +59,7 @@ void outlet_aim(struct slots *s, uint64_t epoch, struct bytes endpoint, const st
         return;
     close_it(s, OUTLET_CLOSED, now_ns);
     if (!same)
-        o->down_ns = now_ns;
+        begin_anew(s, now_ns);
     o->incarnation = s->link.head.incarnation;
     o->epoch = epoch;
     snprintf(o->endpoint, sizeof o->endpoint, "%s", text);
@@ -91,7 +104,136 @@ void outlet_send_again(struct slots *s)
 {
     kept_resend(&s->kept, 1);
     large_restart(&s->large);
+    s->outlet.sent_offset = s->outlet.offset;
 }
+
+/* A result of a batch that is too large for a frame. */
+static void take_large(void *context, const struct result *r)
+{
+    struct slots *s = context;
+    struct output out = {.bytes = r->out, .fd = -1}, err = {.bytes = r->err, .fd = -1};
+    large_put(&s->large, r, &out, &err, NULL);
+}
+
+void outlet_begin_session(struct slots *s, uint64_t now_ns)
+{
+    struct outlet *o = &s->outlet;
+    if (o->is_careful) {
+        kept_take_apart(&s->kept, CAREFUL_BYTES, take_large, s);
+        s->large.piece_max = CAREFUL_BYTES;
+    }
+    o->told = false;
+    o->batch = o->offset = o->probe = 0;
+    o->moved_ns = now_ns;
+    kept_begin_session(&s->kept);
+    outlet_send_again(s);
+}
+
+/* ---- whether it lives ---- */
+
+static uint64_t limit_of(const struct slots *s)
+{
+    return s->outlet.limit_ns > s->link.limit_ns ? s->outlet.limit_ns : s->link.limit_ns;
+}
+
+static bool is_under_way(const struct slots *s)
+{
+    const struct outlet *o = &s->outlet;
+    return kept_is_out(&s->kept, o->batch) || o->probe > o->batch ||
+           (s->large.count && o->sent_offset > o->offset);
+}
+
+/* What the kernel has taken says nothing: only what the sink tells to have received. */
+static bool waits_for_receipt(const struct slots *s)
+{
+    const struct outlet *o = &s->outlet;
+    return o->state == OUTLET_UP && slots_link_in_session(s) && o->told && o->reads &&
+           is_under_way(s);
+}
+
+uint64_t outlet_stuck_ms(const struct slots *s, uint64_t now_ns)
+{
+    const struct outlet *o = &s->outlet;
+    uint64_t since_ns = o->stuck_ns;
+    if (since_ns == NEVER && o->epoch && o->state != OUTLET_UP &&
+        now_ns >= o->down_ns + s->link.limit_ns)
+        since_ns = o->down_ns;
+    return since_ns == NEVER ? 0 : (now_ns - since_ns) / NS_PER_MS + 1;
+}
+
+/* A way that takes long for a frame needs a longer limit: it falls again by and by. */
+static void note_movement(struct slots *s, uint64_t now_ns)
+{
+    struct outlet *o = &s->outlet;
+    uint64_t took_ns = now_ns - o->moved_ns;
+    struct why why;
+    o->limit_ns -= o->limit_ns / 8;
+    if (o->limit_ns && o->limit_ns < 2 * took_ns)
+        o->limit_ns = 2 * took_ns;
+    if (o->stuck_ns != NEVER) {
+        fail(&why, ERR_NONE, "results arrive at the sink at %s again", o->endpoint);
+        actions_say(&s->actions, &why);
+    }
+    o->stuck_ns = NEVER;
+    o->moved_ns = s->moved_ns = now_ns;
+}
+
+void outlet_received(struct slots *s, const struct received *m, uint64_t now_ns)
+{
+    struct outlet *o = &s->outlet;
+    bool moved = m->batch > o->batch || m->offset > o->offset;
+    if (m->batch > o->batch)
+        o->batch = m->batch;
+    if (m->offset > o->offset)
+        o->offset = m->offset;
+    o->told = true;
+    o->reads = !(m->flags & RECEIVED_NOT_READING);
+    if (moved)
+        note_movement(s, now_ns);
+}
+
+/* The connection is given up, and with it the session: in the next one all that is kept is numbered anew,
+ * so that what arrives of it can be told from what has arrived before. */
+static void give_up_silent(struct slots *s, uint64_t now_ns)
+{
+    struct outlet *o = &s->outlet;
+    struct why why;
+    uint64_t limit_ns = 2 * limit_of(s);
+    fail(&why, ERR_NONE,
+         "no result has arrived at the sink at %s for %.1f s, though it reads: the connection is "
+         "made "
+         "anew; %llu results wait here",
+         o->endpoint, (double)(now_ns - o->moved_ns) / (double)NS_PER_S,
+         (unsigned long long)(s->kept.tasks.members + s->large.tasks.members));
+    actions_say(&s->actions, &why);
+    if (o->stuck_ns == NEVER)
+        o->stuck_ns = o->moved_ns;
+    o->limit_ns = limit_ns < s->options.give_up_ns ? limit_ns : s->options.give_up_ns;
+    o->is_careful = true;
+    close_it(s, OUTLET_CLOSED, now_ns);
+    slots_link_rejoin(s, now_ns);
+}
+
+static void judge(struct slots *s, uint64_t now_ns)
+{
+    struct outlet *o = &s->outlet;
+    if (!waits_for_receipt(s))
+        o->moved_ns = now_ns;
+    else if (now_ns >= o->moved_ns + limit_of(s))
+        give_up_silent(s, now_ns);
+}
+
+/* Where nothing is left to be sent, something has to be, to see whether it arrives. */
+static void send_probe(struct slots *s)
+{
+    struct outlet *o = &s->outlet;
+    if (o->stuck_ns == NEVER || !o->told || is_under_way(s))
+        return;
+    actions_send(&s->actions, SLOTS_SEND_RESULTS, kept_probe(&s->kept, s->link.head));
+    o->probe = s->kept.number;
+}
+
+/* ---- what is sent ---- */
 
 static void send_pieces(struct slots *s)
 {
@@ -106,6 +248,7 @@ static void send_pieces(struct slots *s)
         if (!piece)
             return;
         s->outlet.pending_bytes += block_bytes(piece).size;
+        s->outlet.sent_offset += sent.size_bytes;
         actions_send(&s->actions, SLOTS_SEND_RESULTS, piece);
         if (sent.whole && sent.final) {
             seqset_add(&s->report.finished, sent.seq, sent.seq);
@@ -124,6 +267,7 @@ void outlet_send(struct slots *s, uint64_t now_ns)
         s->moved_ns = now_ns;
     }
     send_pieces(s);
+    send_probe(s);
 }
 
 void outlet_turn(struct slots *s, uint64_t now_ns)
@@ -131,6 +275,7 @@ void outlet_turn(struct slots *s, uint64_t now_ns)
     struct outlet *o = &s->outlet;
     if (o->state == OUTLET_OPENING && now_ns - o->since_ns >= LIMIT_NS)
         fall(s, now_ns);
+    judge(s, now_ns);
     if (o->state == OUTLET_WAITING && slots_link_in_session(s) && now_ns >= o->retry_ns)
         open_it(s, now_ns);
 }
@@ -141,5 +286,7 @@ uint64_t outlet_deadline(const struct slots *s)
         return s->outlet.since_ns + LIMIT_NS;
     if (s->outlet.state == OUTLET_WAITING && slots_link_in_session(s))
         return s->outlet.retry_ns;
+    if (waits_for_receipt(s))
+        return s->outlet.moved_ns + limit_of(s);
     return NEVER;
 }

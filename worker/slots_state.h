@@ -39,6 +39,7 @@ enum {
 /* And one that idles when its results are well on their way: the ventilator must not be in their way. */
 #define IDLE_FLUSH_NS (200 * NS_PER_US)
 #define LONG_RUNNING_NS (HEARTBEAT_RUNNING_MS * NS_PER_MS)
+enum { CAREFUL_BYTES = 16 << 10 }; /* of results in a frame, where a connection was silent */
 #define PIECES_PENDING_MAX (UINT64_C(4) << 20)
 
 enum link_state {
@@ -66,8 +67,9 @@ struct link {
     uint64_t beat_ns; /* when the next heartbeat is due */
     uint64_t echo_ns; /* the last that came back */
     char lane[ENDPOINT_MAX];
-    uint64_t lane_batch; /* last that came */
-    bool lane_ended;     /* nothing more will come */
+    uint64_t lane_batch;  /* last that came */
+    bool lane_ended;      /* nothing more will come */
+    uint64_t lane_offset; /* bytes of pieces that came */
     unsigned agains;   /* sessions in a row that ended with AGAIN before a heartbeat was answered */
     uint64_t received; /* tasks of this session, and their bytes */
     uint64_t received_bytes;
@@ -89,6 +91,19 @@ struct outlet {
     struct backoff backoff;
     uint64_t wants;
     uint64_t pending_bytes; /* given to the shell and not sent */
+
+    /* Whether it lives, by what the sink has received of this session (docs/protocol.md, 18). */
+    bool told;            /* what follows, in this session */
+    bool reads;           /* the sink takes results at present, and is heard */
+    uint64_t batch;       /* the highest that it has received */
+    uint64_t offset;      /* bytes of pieces that it has received */
+    uint64_t sent_offset; /* bytes of pieces that were sent */
+    uint64_t probe;       /* the empty batch that was sent last; 0: none */
+    uint64_t moved_ns;    /* when something last arrived there, or nothing was under way */
+    uint64_t limit_ns;    /* for so long nothing may arrive; 0: the usual limit */
+    uint64_t
+        stuck_ns; /* since when nothing has, since the connection was given up for that; else NEVER */
+    bool is_careful; /* one was given up for that: frames are small */
 };
 
 /* What the ventilator is to be told in the next report. */
@@ -190,6 +205,8 @@ struct buf say_begin(const struct slots *s, enum wire_kind kind);
 void say(struct slots *s, struct buf *message);
 /* Ends the session and closes both connections; comes back after a while. */
 void slots_link_leave(struct slots *s, uint64_t now_ns);
+/* The same on the same control connection: the ventilator keeps what is named in the JOIN with this worker. */
+void slots_link_rejoin(struct slots *s, uint64_t now_ns);
 void slots_link_welcome(struct slots *s, const struct frame_head *head,
                         const struct worker_welcome *m, uint64_t now_ns);
 void slots_link_claim(struct slots *s, const struct token *token, uint64_t now_ns);
@@ -210,6 +227,11 @@ void outlet_aim(struct slots *s, uint64_t epoch, struct bytes endpoint, const st
                 uint64_t now_ns);
 bool outlet_ready(const struct slots *s); /* results can be sent now */
 void outlet_send_again(struct slots *s);  /* all that is kept */
+void outlet_begin_session(struct slots *s,
+                          uint64_t now_ns); /* and all that is kept is numbered anew */
+void outlet_received(struct slots *s, const struct received *m, uint64_t now_ns);
+/* For how long no result has arrived at the sink; 0: all is well. */
+uint64_t outlet_stuck_ms(const struct slots *s, uint64_t now_ns);
 void outlet_send(struct slots *s, uint64_t now_ns);
 void outlet_turn(struct slots *s, uint64_t now_ns);
 uint64_t outlet_deadline(const struct slots *s);
@@ -220,6 +242,7 @@ bool work_all_stored(const struct slots *s); /* no result is here any more */
 void work_start(struct slots *s, uint64_t now_ns);
 bool work_report(struct slots *s, uint64_t now_ns); /* whether there was something */
 void work_credit(struct slots *s, bool in_passing); /* next to a report */
+void work_acknowledge(struct slots *s); /* what has come on the lane, unless that was told */
 /* Returns the unstarted tasks, `max` at most; says so even if there are none. */
 void work_return(struct slots *s, uint64_t max, enum returned_reason reason);
 enum returned_reason work_return_reason(const struct slots *s);

@@ -48,6 +48,16 @@ static void no_outlet(const struct slots *s, uint64_t now_ns, struct why *why)
              s->outlet.endpoint, tried, (number)(s->kept.tasks.members + s->large.tasks.members));
 }
 
+static void stuck(const struct slots *s, uint64_t now_ns, struct why *why)
+{
+    fail(why, ERR_NONE,
+         "nothing arrives at the sink at %s, though there is a connection: what drops it on its "
+         "way, a "
+         "firewall, or large packets? nothing has arrived for %llu s; %llu results wait here",
+         s->outlet.endpoint, seconds(s->outlet.stuck_ns, now_ns),
+         (number)(s->kept.tasks.members + s->large.tasks.members));
+}
+
 static void unreleased(const struct slots *s, struct why *why)
 {
     fail(
@@ -100,6 +110,8 @@ bool slots_waits_for(const struct slots *s, uint64_t now_ns, struct why *why)
         away(s, now_ns, why);
     else if (s->outlet.state != OUTLET_UP)
         no_outlet(s, now_ns, why);
+    else if (s->outlet.stuck_ns != NEVER)
+        stuck(s, now_ns, why);
     else if (s->running.busy)
         return at_work(s, now_ns, why);
     else if (!work_all_stored(s) && (s->leaving != STAYING || work_kept_full(s)))

@@ -157,7 +157,8 @@ static void take_result(struct slots *s, struct result *r, const struct outcome 
         s->counts.finished++;
     else
         attempt_list_add(&s->report.failed, r->seq, r->attempt);
-    if (large_fits(r, &outcome->out, &outcome->err)) {
+    size_t inline_max = s->outlet.is_careful ? CAREFUL_BYTES : RESULT_INLINE_MAX;
+    if (large_fits(r, &outcome->out, &outcome->err, inline_max)) {
         large_put(&s->large, r, &outcome->out, &outcome->err, task->in_pieces ? task->block : NULL);
         return;
     }
@@ -429,8 +430,8 @@ bool work_report(struct slots *s, uint64_t now_ns)
 
 static struct holding holding_of(const struct slots *s)
 {
-    bool open = s->link.state == LINK_JOINED && s->outlet.state == OUTLET_UP && may_start(s) &&
-                !s->hold.seq;
+    bool open = s->link.state == LINK_JOINED && s->outlet.state == OUTLET_UP &&
+                s->outlet.stuck_ns == NEVER && may_start(s) && !s->hold.seq;
     return (struct holding){.slots = s->options.slots,
                             .busy = s->running.busy,
                             .unstarted = s->backlog.tasks,
@@ -441,18 +442,32 @@ static struct holding holding_of(const struct slots *s)
                             .reserve = open};
 }
 
+static void say_credit(struct slots *s, struct credit credit)
+{
+    credit.received_batch = s->link.lane_batch;
+    credit.received_offset = s->link.lane_offset;
+    struct buf message = say_begin(s, KIND_CREDIT);
+    credit_put(&message, &credit);
+    say(s, &message);
+    s->link.credit = credit;
+}
+
 void work_credit(struct slots *s, bool in_passing)
 {
     if (s->link.state != LINK_JOINED)
         return;
     struct holding holding = holding_of(s);
     struct credit credit = credit_of(&s->meter, &holding, &s->link.credit);
-    if (!credit_is_due(&s->link.credit, &credit, &holding, in_passing))
-        return;
-    struct buf message = say_begin(s, KIND_CREDIT);
-    credit_put(&message, &credit);
-    say(s, &message);
-    s->link.credit = credit;
+    if (credit_is_due(&s->link.credit, &credit, &holding, in_passing))
+        say_credit(s, credit);
+}
+
+void work_acknowledge(struct slots *s)
+{
+    const struct credit *told = &s->link.credit;
+    if (s->link.state == LINK_JOINED && (told->received_batch != s->link.lane_batch ||
+                                         told->received_offset != s->link.lane_offset))
+        say_credit(s, *told);
 }
 
 uint64_t work_deadline(const struct slots *s)

@@ -432,6 +432,8 @@ static void turn(struct node *node)
     take_results(s);
     note_halt(s);
     write_output(s);
+    collector_set_reading(s->core, collector_wants_results(s->core, s->given - s->written),
+                          node->sim->now_ns);
     collector_turn(s->core, node->sim->now_ns);
     struct collector_action action;
     while (node->up && collector_next_action(s->core, &action))

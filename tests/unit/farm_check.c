@@ -89,7 +89,7 @@ static void check_session(const struct dispatcher *d, const struct session *s)
     must(!s->lane || index_get(&d->by_lane, s->lane) == s, "session %" PRIu64, s->id);
     must(!s->connection || index_get(&d->by_connection, s->connection) == s, "session %" PRIu64,
          s->id);
-    must(s->lane || s->connection, "session %" PRIu64, s->id);
+    must(s->lane || s->connection || s->joins_anew, "session %" PRIu64, s->id);
     check_noted(d, s);
 }
 

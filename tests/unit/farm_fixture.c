@@ -93,7 +93,7 @@ static void hear_verdict(const struct farm *f, struct farm_peer *p, struct bytes
             buf_printf(&p->heard, " (%.*s)", (int)m.items[i].workers.size,
                        (const char *)m.items[i].workers.data);
         bool has_bytes = m.items[i].status == RESULT_LOST &&
-                         !transfer_is_needed(f->d, record_size(f, m.items[i].first));
+                         !transfer_is_needed(f->d, NULL, record_size(f, m.items[i].first));
         cr_assert_eq(m.items[i].task.size > 0, has_bytes);
     }
     verdict_free(&m);
@@ -137,6 +137,14 @@ static void hear_number(struct farm_peer *p, const char *name, struct bytes body
     uint64_t number;
     cr_assert_eq(number_take(body, &number), ERR_NONE);
     buf_printf(&p->heard, "%s %" PRIu64, name, number);
+}
+
+static void hear_received(struct farm_peer *p, struct bytes body)
+{
+    struct received m;
+    cr_assert_eq(received_take(body, &m), ERR_NONE);
+    buf_printf(&p->heard, "RECEIVED %" PRIu64 "%s", m.batch,
+               m.flags & RECEIVED_NOT_READING ? " not reading" : "");
 }
 
 static void hear_again(struct farm_peer *p, struct bytes body)
@@ -268,6 +276,8 @@ static void hear(struct farm *f, struct farm_peer *p, struct block *block)
     } else if (head.kind == KIND_HELLO) {
         cr_assert_eq(token_take(body, &p->token), ERR_NONE);
         buf_put_text(&p->heard, "HELLO");
+    } else if (head.kind == KIND_RECEIVED) {
+        hear_received(p, body);
     } else if (head.kind == KIND_AGAIN) {
         hear_again(p, body);
     } else if (head.kind == KIND_PROTEST) {
@@ -351,7 +361,7 @@ static bool take_input(struct farm *f, size_t tasks_max, size_t bytes_max)
     size_t tasks = 0, size_bytes = 0;
     for (; tasks < tasks_max && f->input && !seqset_has(&f->too_large, next + tasks); f->input--) {
         size_t size = record_size(f, next + tasks);
-        bool in_pieces = transfer_is_needed(f->d, size);
+        bool in_pieces = transfer_is_needed(f->d, NULL, size);
         size_bytes += size;
         if (tasks && (in_pieces || size_bytes > bytes_max))
             break;
@@ -379,7 +389,7 @@ static void beat(struct farm *f, struct farm_peer *p)
 {
     if (!p->connection || !p->session || p->silent)
         return;
-    struct heartbeat m = {.clock_ns = f->now_ns};
+    struct heartbeat m = {.clock_ns = f->now_ns, .results_stuck_ms = p->stuck_ms};
     struct buf to = peer_message(f, p, KIND_HEARTBEAT);
     heartbeat_put(&to, &m);
     peer_send(f, p, &to);

@@ -31,7 +31,9 @@ struct farm_peer {
     struct token token;
     struct key key; /* its own; none in a farm without keys */
     bool is_sink;
-    bool silent; /* sends no heartbeats */
+    bool silent;           /* sends no heartbeats */
+    uint64_t stuck_ms;     /* said in heartbeats */
+    uint64_t lane_arrived; /* the batch that CREDIT says has arrived */
     struct buf heard;
     struct buf pieces; /* of the task that comes in pieces */
     struct seqset has; /* tasks that came and are neither stored nor given back */
@@ -46,6 +48,7 @@ struct farm {
     uint64_t last_number; /* of connections, lanes and instances */
     struct farm_peer peers[FARM_PEERS];
     struct farm_peer *sink;
+    bool receipts; /* peers say in JOIN that they tell them */
     uint64_t epoch;
     struct seqset stored;
 
@@ -94,6 +97,7 @@ void sink_join(struct farm *f, struct farm_peer *p, uint64_t job, uint64_t flags
 void sink_join_opened(struct farm *f, struct farm_peer *p, uint64_t job, uint64_t flags,
                       const char *stored, uint64_t opening);
 void sink_note(struct farm *f, const char *stored);
+void sink_received(struct farm *f, const struct farm_peer *worker, uint64_t batch, uint64_t flags);
 void sink_note_full(struct farm *f, const char *stored, bool order_full);
 void sink_halts(struct farm *f, enum halt_when when, uint64_t seq, uint64_t status);
 void sink_closed(struct farm *f, uint64_t failed);

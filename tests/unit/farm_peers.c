@@ -57,13 +57,24 @@ void sink_join_opened(struct farm *f, struct farm_peer *p, uint64_t job, uint64_
                           .flags = flags,
                           .results = bytes_of("tcp://:5558"),
                           .wants = 1,
-                          .opening = opening};
+                          .opening = opening,
+                          .features = f->receipts ? FEATURE_RECEIPTS : 0};
     ranges_of(stored, &m.stored);
     p->job = job;
     struct buf to = peer_message(f, p, KIND_JOIN);
     sink_join_put(&to, &m);
     peer_send(f, p, &to);
     sink_join_free(&m);
+}
+
+void sink_received(struct farm *f, const struct farm_peer *worker, uint64_t batch, uint64_t flags)
+{
+    struct arrival arrival = {.session = worker->session, .batch = batch};
+    struct stored_note m = {
+        .epoch = f->epoch, .flags = flags, .received = &arrival, .received_count = 1};
+    struct buf to = peer_message(f, f->sink, KIND_STORED);
+    stored_note_put(&to, &m);
+    peer_send(f, f->sink, &to);
 }
 
 void sink_note_full(struct farm *f, const char *stored, bool order_full)
@@ -124,7 +135,8 @@ void worker_join(struct farm *f, struct farm_peer *p, uint64_t job, const char *
     struct worker_join m = {
         .peer = {.instance = p->instance, .name = bytes_of("worker"), .host = bytes_of("here")},
         .slots = p->slots,
-        .flags = p->flags};
+        .flags = p->flags,
+        .features = f->receipts ? FEATURE_RECEIPTS : 0};
     struct seqset set = {0};
     ranges_of(running, &set);
     ranges_of(kept, &m.kept);
@@ -162,7 +174,8 @@ void worker_credit(struct farm *f, struct farm_peer *p, uint64_t tasks, uint64_t
 {
     struct credit m = {.tasks = p->got_tasks + tasks,
                        .size_bytes = p->got_bytes + size_bytes,
-                       .reserve = p->got_tasks + reserve};
+                       .reserve = p->got_tasks + reserve,
+                       .received_batch = p->lane_arrived};
     struct credit *g = &p->granted;
     f->input_begins_late = false;
     g->tasks = m.tasks > g->tasks ? m.tasks : g->tasks;

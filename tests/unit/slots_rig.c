@@ -125,6 +125,7 @@ static void say_message(struct rig *r, struct block *block)
     if (head.kind == KIND_HEARTBEAT) {
         struct heartbeat m = {0};
         cr_assert_eq(heartbeat_take(body, &m), ERR_NONE);
+        r->stuck_ms = m.results_stuck_ms;
         if (r->show_beats) {
             buf_put_text(&r->said, m.running.count ? "BEAT " : "BEAT");
             put_set(&r->said, &m.running);

@@ -24,6 +24,7 @@ struct rig {
     struct buf said;
     bool show_beats;
     bool show_credit;
+    uint64_t stuck_ms;     /* as the last heartbeat said */
     struct credit credit;  /* as told last */
     size_t credits;        /* how often */
     size_t messages;       /* on control */
@@ -62,6 +63,7 @@ void v_end(struct rig *r);
 void v_released(struct rig *r, uint64_t first, uint64_t last);
 void v_cancel(struct rig *r, uint64_t seq, uint64_t batch);
 void v_sink(struct rig *r, uint64_t epoch, const char *endpoint);
+void v_received(struct rig *r, uint64_t batch, uint64_t offset, uint64_t flags);
 void v_stop(struct rig *r, uint64_t reason);
 
 void x_ends(struct rig *r, unsigned slot, uint64_t seq, enum result_status status,

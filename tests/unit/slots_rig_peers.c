@@ -127,6 +127,13 @@ void v_sink(struct rig *r, uint64_t epoch, const char *endpoint)
     v_says(r, KIND_SINK, &body);
 }
 
+void v_received(struct rig *r, uint64_t batch, uint64_t offset, uint64_t flags)
+{
+    struct buf body = {0};
+    received_put(&body, &(struct received){batch, offset, flags});
+    v_says(r, KIND_RECEIVED, &body);
+}
+
 void v_stop(struct rig *r, uint64_t reason)
 {
     struct buf body = {0};

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "sink/collector.h"
+#include "sink/collector_state.h"
 
 /* Tests of the collector as stories: the ventilator (v_...) and workers (w_...) say something, time
  * passes, and story_expect compares what the collector answered, in words such as
@@ -23,6 +23,7 @@ struct story {
     uint64_t written;    /* as told to the collector */
     bool shows_origins;  /* of notes */
     bool holds;          /* the output takes no more */
+    bool tells_arrivals; /* else nothing is said of what only arrived */
     struct buf accepted; /* "1 2f 3h ": what accept was given */
     struct buf said;
     struct why why; /* of EXIT */
@@ -108,6 +109,10 @@ static inline void put_stored(struct buf *to, struct bytes body, bool show_origi
     buf_put_text(to, m.flags & STORED_ORDER_FULL ? " full" : "");
     buf_put_text(to, m.flags & STORED_UNREAD ? " unread" : "");
     buf_put_text(to, m.flags & STORED_NO_ROOM ? " no room" : "");
+    buf_put_text(to, m.flags & STORED_NOT_READING ? " not reading" : "");
+    for (size_t i = 0; i < m.received_count; i++)
+        buf_printf(to, " got=%" PRIu64 ":%" PRIu64 "+%" PRIu64, m.received[i].session,
+                   m.received[i].batch, m.received[i].offset);
     for (size_t i = 0; show_origins && i < m.origin_count; i++) {
         buf_printf(to, " from=%" PRIu64 ":", m.origins[i].session);
         put_ranges(to, &m.origins[i].tasks);
@@ -199,6 +204,7 @@ static inline const char *story_turn(struct story *s)
     if (!s->holds)
         s->written = s->put;
     collector_reached(s->c, s->written);
+    s->c->intake.senders.has_arrivals &= s->tells_arrivals;
     collector_turn(s->c, s->now_ns);
     buf_clear(&s->said);
     while (collector_next_action(s->c, &action))

@@ -353,7 +353,7 @@ Test(collector_intake, a_piece_for_which_the_disk_has_no_room_waits)
     cr_assert(strstr(why.text, "room"));
     setrlimit(RLIMIT_FSIZE, &before);
     story_pass(&s, 1000);
-    story_expect(&s, "HEARTBEAT; STORED ");
+    story_expect(&s, "HEARTBEAT; STORED  got=20:0+100004");
     story_pass(&s, 10);
     story_expect(&s, "STORED 5");
     cr_assert(collector_wants_results(s.c, 0));

@@ -52,7 +52,7 @@ Test(large, a_large_task_is_sent_out_of_its_block_and_not_copied)
                             .err = bytes_of("error")};
     result_put(&expected, &result);
     struct output out = {.bytes = result.out, .fd = -1}, err = {.bytes = result.err, .fd = -1};
-    cr_assert(large_fits(&result, &out, &err));
+    cr_assert(large_fits(&result, &out, &err, RESULT_INLINE_MAX));
     large_put(&l, &result, &out, &err, block);
     cr_assert_lt(l.size_bytes, 1000);
     large_put(&l, &result, &out, &err, NULL);
