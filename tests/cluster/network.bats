@@ -235,3 +235,45 @@ silent() { says ventilator.err "worker $1 on"; }
   (($(grep -c ESTAB killed) >= 3))
   complete
 }
+
+# dead PORT CHAIN: two workers of two slots and 120 tasks of 0.1 s; in mid-run all packets of that port of
+# worker one's are dropped on the hub, for ever, one way. The job ends with the other worker, and each
+# result is there once.
+dead() {
+  seq 120 >tasks
+  start_reading tasks ventilator ip netns exec hub zfarm-ventilator --bind 'tcp://*:5556' --insecure
+  start sink ip netns exec hub zfarm-sink --connect tcp://127.0.0.1:5556 --bind 'tcp://*:5558' --insecure
+  local host
+  for host in one two; do
+    start "$host" ip netns exec "$host" zfarm-worker --connect "tcp://$hub:5556" --insecure \
+      --name "$host" -j2 --shell 'sleep 0.1; echo {}'
+  done
+  wait_for 30 lines_reach sink.out 30
+  if [[ $2 == INPUT ]]; then
+    rule hub -A INPUT -p tcp -s 10.77.0.2 --dport "$1" -j DROP
+  else
+    rule hub -A OUTPUT -p tcp -d 10.77.0.2 --sport "$1" -j DROP
+  fi
+  ends sink 40 0 # 5 s of work for two slots, and 15 s; the rest is for a machine that is busy
+  ends ventilator 10 0
+  ends two 10 0
+  rule hub -F
+  one_each sink.out 120
+}
+
+@test "results of a worker are dropped for ever on their way to the sink: they are made elsewhere" {
+  dead 5558 INPUT
+  says one.err "no result has arrived at the sink"
+  says ventilator.err "worker one on"
+  says ventilator.err "what it has finished is run elsewhere"
+}
+
+@test "what the sink's host says on a results connection is dropped for ever: likewise" {
+  dead 5558 OUTPUT
+  says ventilator.err "what it has finished is run elsewhere"
+}
+
+@test "what goes down a lane is dropped for ever: the lane is closed, its tasks go elsewhere" {
+  dead 5557 OUTPUT
+  says ventilator.err "nothing that was sent down its lane has arrived there"
+}
