@@ -98,12 +98,11 @@ Test(command_start, a_script_without_an_interpreter_line_is_run_by_sh)
     farm_close(&farm);
 }
 
-Test(command_start, a_program_that_goes_away_returns_the_task_and_is_broken)
+Test(command_start, a_program_that_goes_away_before_anything_ran_returns_the_task_and_is_broken)
 {
     char directory[64];
     char *path = program_in(directory, "program", "#!/bin/sh\n");
     OPEN_FARM(farm, false, WORDS(path));
-    expect_status(farm_run(&farm, "x"), RESULT_OK, 0);
     unlink(path);
     rmdir(directory);
     farm_run(&farm, "x");
@@ -112,6 +111,19 @@ Test(command_start, a_program_that_goes_away_returns_the_task_and_is_broken)
     cr_expect(strstr(farm.why.text, path) && strstr(farm.why.text, "No such file"));
     uint64_t since_ns;
     cr_expect_eq(farm.executor->class->running(farm.executor, 0, &since_ns), 0);
+    farm_close(&farm);
+}
+
+Test(command_start, a_program_that_goes_away_after_it_ran_fails_its_tasks)
+{
+    char directory[64];
+    char *path = program_in(directory, "program", "#!/bin/sh\n");
+    OPEN_FARM(farm, false, WORDS(path));
+    expect_status(farm_run(&farm, "x"), RESULT_OK, 0);
+    unlink(path);
+    rmdir(directory);
+    expect_status(farm_run(&farm, "x"), RESULT_EXITED, 127);
+    cr_expect_eq(farm.broken, 0);
     farm_close(&farm);
 }
 

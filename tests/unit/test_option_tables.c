@@ -42,7 +42,8 @@ int cli_main(const struct option_table *table, void *settings, int argc, char **
 
 static const char *sample_of(const struct option_row *row, char *room)
 {
-    static const char *const words[] = {"never", "1", "0", "n", "lr", "a"};
+    static const char *const words[] = {
+        "never", "1", "0", "n", "lr", "a", "0123456789abcdef0123456789abcdef"};
     static uint64_t scratch[256];
     struct why why;
     switch (row->kind) {
