@@ -1,12 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "common/clock.h"
-#include "common/xalloc.h"
 #include "ventilator/dispatcher_state.h"
+#include "ventilator/sentences.h"
 
 /* What each unfinished task waits for, in sentences: the answer to WHY, whose foremost sentence is
  * the stall line (docs/protocol.md, 12). */
@@ -20,82 +15,13 @@ enum {
 /* Within that time the answer is the same one. */
 #define SAME_ANSWER_NS (100 * NS_PER_MS)
 
-/* Sentences with their tasks. The items own their sentences. */
-struct list {
-    struct because_item *items;
-    size_t count;
-    size_t capacity;
-};
-
 struct reasons {
-    struct list job;     /* what holds up all of it; the foremost first */
-    struct list workers; /* that lack something */
-    struct list running; /* tasks that are known to run */
-    struct list waiting; /* all others */
-    struct list input;   /* one */
+    struct sentences job;     /* what holds up all of it; the foremost first */
+    struct sentences workers; /* that lack something */
+    struct sentences running; /* tasks that are known to run */
+    struct sentences waiting; /* all others */
+    struct sentences input;   /* one */
 };
-
-/* ---- lists ---- */
-
-static void list_grow(struct list *list)
-{
-    if (list->count < list->capacity)
-        return;
-    list->capacity = list->capacity ? list->capacity * 2 : 16;
-    list->items = xrealloc(list->items, list->capacity * sizeof *list->items);
-}
-
-static void list_add(struct list *list, const struct seqset *tasks, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-/* `tasks` may be NULL: none. */
-static void list_add(struct list *list, const struct seqset *tasks, const char *format, ...)
-{
-    struct why why;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(why.text, sizeof why.text, format, args);
-    va_end(args);
-    list_grow(list);
-    struct because_item *item = &list->items[list->count++];
-    *item = (struct because_item){.sentence = bytes_of(xstrdup(why.text))};
-    if (!tasks)
-        return;
-    for (size_t i = 0; i < tasks->count && i < BECAUSE_RANGES_MAX; i++)
-        seqset_add(&item->tasks, tasks->ranges[i].first, tasks->ranges[i].last);
-    item->more = tasks->members - item->tasks.members;
-}
-
-static void list_free(struct list *list)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        free((void *)list->items[i].sentence.data);
-        seqset_free(&list->items[i].tasks);
-    }
-    free(list->items);
-}
-
-static void list_move(struct list *to, struct list *from)
-{
-    for (size_t i = 0; i < from->count; i++) {
-        list_grow(to);
-        to->items[to->count++] = from->items[i];
-    }
-    from->count = 0;
-}
-
-static int by_first_task(const void *a, const void *b)
-{
-    uint64_t first = seqset_min(&((const struct because_item *)a)->tasks);
-    uint64_t other = seqset_min(&((const struct because_item *)b)->tasks);
-    return (first > other) - (first < other);
-}
-
-static void list_sort(struct list *list)
-{
-    if (list->count)
-        qsort(list->items, list->count, sizeof *list->items, by_first_task);
-}
 
 /* ---- words ---- */
 
@@ -185,16 +111,16 @@ static struct why queueing(const struct dispatcher *d, uint64_t now_ns)
     return why;
 }
 
-static void add_queue(const struct dispatcher *d, uint64_t now_ns, struct list *groups)
+static void add_queue(const struct dispatcher *d, uint64_t now_ns, struct sentences *groups)
 {
     struct why why = queueing(d, now_ns);
     if (seqset_empty(&d->queue))
         return;
     if (d->handed_at_ns)
-        list_add(groups, &d->queue, "queued; %s; tasks were handed out %.1f s ago", why.text,
-                 seconds(d->handed_at_ns, now_ns));
+        sentences_add(groups, &d->queue, "queued; %s; tasks were handed out %.1f s ago", why.text,
+                      seconds(d->handed_at_ns, now_ns));
     else
-        list_add(groups, &d->queue, "queued; %s", why.text);
+        sentences_add(groups, &d->queue, "queued; %s", why.text);
 }
 
 /* Who is kept free for the next task that must be alone. */
@@ -216,7 +142,7 @@ static const struct story *story_of(const struct dispatcher *d, uint64_t seq)
     return entry_story(ledger_find(&d->ledger, seq), seq);
 }
 
-static void add_lonely(const struct dispatcher *d, struct list *groups)
+static void add_lonely(const struct dispatcher *d, struct sentences *groups)
 {
     static const char *const reasons[] = {"it was interrupted again and again",
                                           "one worker died with it", "two workers died with it"};
@@ -227,24 +153,24 @@ static void add_lonely(const struct dispatcher *d, struct list *groups)
     struct why why = keeping_free(d);
     for (size_t i = 0; i < LOSSES_MAX; i++) {
         if (!seqset_empty(&by_losses[i]))
-            list_add(groups, &by_losses[i],
-                     "waiting for a worker that it can have for itself (%s): %s", reasons[i],
-                     why.text);
+            sentences_add(groups, &by_losses[i],
+                          "waiting for a worker that it can have for itself (%s): %s", reasons[i],
+                          why.text);
         seqset_free(&by_losses[i]);
     }
 }
 
-static void add_delayed(const struct dispatcher *d, uint64_t now_ns, struct list *groups)
+static void add_delayed(const struct dispatcher *d, uint64_t now_ns, struct sentences *groups)
 {
     if (d->delayed.count)
-        list_add(
+        sentences_add(
             groups, &d->delayed.tasks,
             "failed and waiting for the next try (--retry-delay), the first of them for %.1f s "
             "more",
             seconds(now_ns, delays_next_ns(&d->delayed)));
 }
 
-static void add_doomed(const struct dispatcher *d, uint64_t now_ns, struct list *groups)
+static void add_doomed(const struct dispatcher *d, uint64_t now_ns, struct sentences *groups)
 {
     uint64_t last_ns = 0;
     struct range r;
@@ -252,12 +178,12 @@ static void add_doomed(const struct dispatcher *d, uint64_t now_ns, struct list 
         if (story_of(d, r.first)->judge_at_ns > last_ns)
             last_ns = story_of(d, r.first)->judge_at_ns;
     if (!seqset_empty(&d->doomed))
-        list_add(groups, &d->doomed,
-                 "three workers died with it: lost in %.1f s, unless one of them comes back",
-                 seconds(now_ns, last_ns));
+        sentences_add(groups, &d->doomed,
+                      "three workers died with it: lost in %.1f s, unless one of them comes back",
+                      seconds(now_ns, last_ns));
 }
 
-static void add_judged(const struct dispatcher *d, uint64_t now_ns, struct list *groups)
+static void add_judged(const struct dispatcher *d, uint64_t now_ns, struct sentences *groups)
 {
     struct seqset died = {0}, interrupted = {0}, large = {0};
     struct range r;
@@ -268,13 +194,15 @@ static void add_judged(const struct dispatcher *d, uint64_t now_ns, struct list 
                    r.first, r.first);
     struct why why = storing(d, now_ns);
     if (!seqset_empty(&died))
-        list_add(groups, &died, "lost, since three workers died with it; not stored yet: %s",
-                 why.text);
+        sentences_add(groups, &died, "lost, since three workers died with it; not stored yet: %s",
+                      why.text);
     if (!seqset_empty(&interrupted))
-        list_add(groups, &interrupted,
-                 "lost, since it was interrupted again and again; not stored yet: %s", why.text);
+        sentences_add(groups, &interrupted,
+                      "lost, since it was interrupted again and again; not stored yet: %s",
+                      why.text);
     if (!seqset_empty(&large))
-        list_add(groups, &large, "failed, longer than --task-max; not stored yet: %s", why.text);
+        sentences_add(groups, &large, "failed, longer than --task-max; not stored yet: %s",
+                      why.text);
     seqset_free(&died);
     seqset_free(&interrupted);
     seqset_free(&large);
@@ -309,16 +237,16 @@ static void take_second(const struct dispatcher *d, const struct session *s, str
 }
 
 static void add_stint(const struct session *s, const struct seqset *tasks, const char *how,
-                      double for_s, struct list *groups)
+                      double for_s, struct sentences *groups)
 {
     if (!seqset_empty(tasks))
-        list_add(groups, tasks, "running %son %s for %.1f s", how, session_whereabouts(s).text,
-                 for_s);
+        sentences_add(groups, tasks, "running %son %s for %.1f s", how, session_whereabouts(s).text,
+                      for_s);
 }
 
 /* What runs and does not get on by itself has a sentence of its own, and is no more one of `tasks`. */
 static void take_hindered(const struct session *s, struct seqset *tasks, double for_s,
-                          struct list *groups)
+                          struct sentences *groups)
 {
     struct seqset some = {0};
     struct range r;
@@ -328,7 +256,7 @@ static void take_hindered(const struct session *s, struct seqset *tasks, double 
             continue;
         seqset_clear(&some);
         seqset_add(&some, seq, seq);
-        list_add(
+        sentences_add(
             groups, &some,
             "its process on %s has ended, and its output is still held %s; it began %.1f s ago",
             session_whereabouts(s).text, s->held[i].by, for_s);
@@ -339,15 +267,15 @@ static void take_hindered(const struct session *s, struct seqset *tasks, double 
             if (seqset_remove(tasks, seq, seq))
                 seqset_add(&some, seq, seq);
     if (!seqset_empty(&some))
-        list_add(groups, &some,
-                 "running on %s for %.1f s: its process is stopped (kill -CONT lets it go on)",
-                 session_whereabouts(s).text, for_s);
+        sentences_add(groups, &some,
+                      "running on %s for %.1f s: its process is stopped (kill -CONT lets it go on)",
+                      session_whereabouts(s).text, for_s);
     seqset_free(&some);
 }
 
 /* Adds what runs to `running`. */
 static void add_stints(const struct dispatcher *d, const struct session *s, uint64_t now_ns,
-                       struct list *groups, struct seqset *running)
+                       struct sentences *groups, struct seqset *running)
 {
     struct seqset tasks = {0}, second = {0};
     uint64_t first_ns = NEVER, last_ns = 0;
@@ -369,8 +297,9 @@ static void add_stints(const struct dispatcher *d, const struct session *s, uint
         add_stint(s, &second, "a second time, ", seconds(stint->since_ns, now_ns), groups);
     }
     if (!each && !seqset_empty(running))
-        list_add(groups, running, "running on %s for %.1f to %.1f s", session_whereabouts(s).text,
-                 seconds(last_ns, now_ns), seconds(first_ns, now_ns));
+        sentences_add(groups, running, "running on %s for %.1f to %.1f s",
+                      session_whereabouts(s).text, seconds(last_ns, now_ns),
+                      seconds(first_ns, now_ns));
     seqset_free(&tasks);
     seqset_free(&second);
 }
@@ -378,39 +307,42 @@ static void add_stints(const struct dispatcher *d, const struct session *s, uint
 /* Those that the worker has and of which it has said nothing. */
 static void add_begun_or_not(const struct dispatcher *d, const struct session *s,
                              const struct seqset *tasks, uint64_t running, uint64_t now_ns,
-                             struct list *groups)
+                             struct sentences *groups)
 {
     struct whereabouts at = session_whereabouts(s);
     uint64_t silence_ns = liveness_lane_silence_ns(d, s, now_ns);
     if (s->joins_anew)
-        list_add(groups, tasks, "at %s, which is to join again and say what it has", at.text);
+        sentences_add(groups, tasks, "at %s, which is to join again and say what it has", at.text);
     else if (silence_ns)
-        list_add(groups, tasks,
-                 "at %s, whose lane has taken nothing for %.1f s: it is closed when that lasts, "
-                 "and what "
-                 "has not arrived goes elsewhere",
-                 at.text, (double)silence_ns / (double)NS_PER_S);
+        sentences_add(
+            groups, tasks,
+            "at %s, whose lane has taken nothing for %.1f s: it is closed when that lasts, "
+            "and what "
+            "has not arrived goes elsewhere",
+            at.text, (double)silence_ns / (double)NS_PER_S);
     else if (s->ended)
-        list_add(groups, tasks, "at %s, which finishes what it has begun and gives back the rest",
-                 at.text);
+        sentences_add(groups, tasks,
+                      "at %s, which finishes what it has begun and gives back the rest", at.text);
     else if (running >= s->slots)
-        list_add(groups, tasks,
-                 "at %s, behind what runs there: its %llu slot%s busy; who has a free one gets it",
-                 at.text, (unsigned long long)s->slots, s->slots == 1 ? " is" : "s are");
+        sentences_add(
+            groups, tasks,
+            "at %s, behind what runs there: its %llu slot%s busy; who has a free one gets it",
+            at.text, (unsigned long long)s->slots, s->slots == 1 ? " is" : "s are");
     else
-        list_add(groups, tasks, "at %s, begun within the last second or about to be", at.text);
+        sentences_add(groups, tasks, "at %s, begun within the last second or about to be", at.text);
 }
 
 /* The task that is on its way there in pieces, and no more one of `tasks`. */
-static void add_transfer(const struct session *s, struct seqset *tasks, struct list *groups)
+static void add_transfer(const struct session *s, struct seqset *tasks, struct sentences *groups)
 {
     const struct transfer *t = &s->transfer;
     struct seqset task = {0};
     if (!t->block || !seqset_remove(tasks, t->run.first, t->run.first))
         return;
     seqset_add(&task, t->run.first, t->run.first);
-    list_add(groups, &task, "on its way to %s: %.1f of %.1f MB are sent",
-             session_whereabouts(s).text, (double)t->offset / 1e6, (double)t->record.size / 1e6);
+    sentences_add(groups, &task, "on its way to %s: %.1f of %.1f MB are sent",
+                  session_whereabouts(s).text, (double)t->offset / 1e6,
+                  (double)t->record.size / 1e6);
     seqset_free(&task);
 }
 
@@ -420,14 +352,14 @@ static void add_session(const struct dispatcher *d, const struct session *s, uin
     struct seqset rest = {0}, running = {0};
     add_stints(d, s, now_ns, &r->running, &running);
     if (!seqset_empty(&s->finished) && s->stuck_ms)
-        list_add(&r->waiting, &s->finished,
-                 "result made by %s, which has not reached the sink for %.1f s: it is run "
-                 "elsewhere when "
-                 "that lasts",
-                 session_whereabouts(s).text, (double)s->stuck_ms / 1e3);
+        sentences_add(&r->waiting, &s->finished,
+                      "result made by %s, which has not reached the sink for %.1f s: it is run "
+                      "elsewhere when "
+                      "that lasts",
+                      session_whereabouts(s).text, (double)s->stuck_ms / 1e3);
     else if (!seqset_empty(&s->finished))
-        list_add(&r->waiting, &s->finished, "result made by %s, not stored yet: %s",
-                 session_whereabouts(s).text, storing(d, now_ns).text);
+        sentences_add(&r->waiting, &s->finished, "result made by %s, not stored yet: %s",
+                      session_whereabouts(s).text, storing(d, now_ns).text);
     seqset_copy(&rest, &s->out);
     seqset_remove_all(&rest, &s->finished);
     seqset_remove_all(&rest, &running);
@@ -440,55 +372,59 @@ static void add_session(const struct dispatcher *d, const struct session *s, uin
 
 /* ---- what the whole job lacks ---- */
 
-static void add_sink(const struct dispatcher *d, uint64_t now_ns, struct list *job)
+static void add_sink(const struct dispatcher *d, uint64_t now_ns, struct sentences *job)
 {
     double left_s = seconds(now_ns, d->sink.absent_since_ns + d->options.give_up_ns);
     if (d->sink.instance == 0)
-        list_add(job, NULL, "no sink has joined yet%s%s; given up in %.0f s",
-                 d->endpoint ? ": start one with: zfarm-sink --connect " : "",
-                 d->endpoint ? d->endpoint : "", left_s);
+        sentences_add(job, NULL, "no sink has joined yet%s%s; given up in %.0f s",
+                      d->endpoint ? ": start one with: zfarm-sink --connect " : "",
+                      d->endpoint ? d->endpoint : "", left_s);
     else if (!d->sink.connection)
-        list_add(job, NULL, "the sink is gone for %.1f s; it is waited for, given up in %.0f s",
-                 seconds(d->sink.absent_since_ns, now_ns), left_s);
+        sentences_add(job, NULL,
+                      "the sink is gone for %.1f s; it is waited for, given up in %.0f s",
+                      seconds(d->sink.absent_since_ns, now_ns), left_s);
     else if (is_sink_silent(d, now_ns))
-        list_add(job, NULL, "the sink has been silent for %.1f s: is it stopped, or its disk hung?",
-                 seconds(d->sink.heard_at_ns, now_ns));
+        sentences_add(job, NULL,
+                      "the sink has been silent for %.1f s: is it stopped, or its disk hung?",
+                      seconds(d->sink.heard_at_ns, now_ns));
     else if (!d->sink.ready)
-        list_add(job, NULL, "the sink has joined, and is to say what it has stored");
+        sentences_add(job, NULL, "the sink has joined, and is to say what it has stored");
     if (d->sink.has_no_room)
-        list_add(job, NULL,
-                 "the sink cannot write what it gets: it says why, and tries again each second");
+        sentences_add(
+            job, NULL,
+            "the sink cannot write what it gets: it says why, and tries again each second");
     if (d->sink.is_unread)
-        list_add(job, NULL, "the sink's output is not being read: it goes on when its reader does");
+        sentences_add(job, NULL,
+                      "the sink's output is not being read: it goes on when its reader does");
 }
 
-static void add_audit(const struct dispatcher *d, struct list *job)
+static void add_audit(const struct dispatcher *d, struct sentences *job)
 {
     if (d->sink.ready && audit_reads(d))
-        list_add(job, NULL,
-                 "the input is read again and compared with what is stored: %llu tasks so far",
-                 (unsigned long long)d->ledger.read);
+        sentences_add(job, NULL,
+                      "the input is read again and compared with what is stored: %llu tasks so far",
+                      (unsigned long long)d->ledger.read);
 }
 
 /* Where the task is that -k waits for: the lowest that is not stored. */
-static void add_order(const struct dispatcher *d, const struct reasons *r, struct list *job)
+static void add_order(const struct dispatcher *d, const struct reasons *r, struct sentences *job)
 {
     struct range lowest;
     if (!d->sink.order_full || !seqset_next_gap(&d->ledger.stored, 1, UINT64_MAX - 1, &lowest))
         return;
-    const struct list *lists[] = {&r->running, &r->waiting};
+    const struct sentences *lists[] = {&r->running, &r->waiting};
     for (size_t i = 0; i < 2; i++)
         for (size_t j = 0; j < lists[i]->count; j++) {
             const struct because_item *item = &lists[i]->items[j];
             if (!seqset_has(&item->tasks, lowest.first))
                 continue;
-            list_add(job, NULL, "the order window (-k) is full: it waits for task %llu: %.*s",
-                     (unsigned long long)lowest.first, (int)item->sentence.size,
-                     (const char *)item->sentence.data);
+            sentences_add(job, NULL, "the order window (-k) is full: it waits for task %llu: %.*s",
+                          (unsigned long long)lowest.first, (int)item->sentence.size,
+                          (const char *)item->sentence.data);
             return;
         }
-    list_add(job, NULL, "the order window (-k) is full: it waits for task %llu",
-             (unsigned long long)lowest.first);
+    sentences_add(job, NULL, "the order window (-k) is full: it waits for task %llu",
+                  (unsigned long long)lowest.first);
 }
 
 static void add_job(const struct dispatcher *d, uint64_t now_ns, struct reasons *r)
@@ -496,86 +432,90 @@ static void add_job(const struct dispatcher *d, uint64_t now_ns, struct reasons 
     add_sink(d, now_ns, &r->job);
     add_audit(d, &r->job);
     if (d->done_sent)
-        list_add(&r->job, NULL, "all is stored: the sink is to write it out and close the job");
+        sentences_add(&r->job, NULL,
+                      "all is stored: the sink is to write it out and close the job");
     else if (d->session_count == 0 && d->waiting_count == 0)
-        list_add(&r->job, NULL, "%s%s%s",
-                 d->workers_seen ? "all workers are gone" : "no worker has joined yet",
-                 d->endpoint ? ": start one with: zfarm-worker --connect " : "",
-                 d->endpoint ? d->endpoint : "");
+        sentences_add(&r->job, NULL, "%s%s%s",
+                      d->workers_seen ? "all workers are gone" : "no worker has joined yet",
+                      d->endpoint ? ": start one with: zfarm-worker --connect " : "",
+                      d->endpoint ? d->endpoint : "");
     else if (d->waiting_count)
-        list_add(&r->job, NULL, "%zu worker%s joined, and wait%s to be taken in", d->waiting_count,
-                 d->waiting_count == 1 ? " has" : "s have", d->waiting_count == 1 ? "s" : "");
+        sentences_add(&r->job, NULL, "%zu worker%s joined, and wait%s to be taken in",
+                      d->waiting_count, d->waiting_count == 1 ? " has" : "s have",
+                      d->waiting_count == 1 ? "s" : "");
     add_order(d, r, &r->job);
 }
 
-static void add_input(const struct dispatcher *d, struct list *input)
+static void add_input(const struct dispatcher *d, struct sentences *input)
 {
     unsigned long long unstored = d->ledger.read - d->ledger.stored.members;
     if (d->stopping)
-        list_add(input, NULL, "input: not read on, the job is being stopped (%s)",
-                 d->stop_why.text);
+        sentences_add(input, NULL, "input: not read on, the job is being stopped (%s)",
+                      d->stop_why.text);
     else if (d->input_ended)
-        list_add(input, NULL, "input: read to its end");
+        sentences_add(input, NULL, "input: read to its end");
     else if (!d->sink.ready)
-        list_add(input, NULL, "input: read when a sink is there");
+        sentences_add(input, NULL, "input: read when a sink is there");
     else if (d->sink.order_full)
-        list_add(input, NULL, "input: read on when the order window has room");
+        sentences_add(input, NULL, "input: read on when the order window has room");
     else if (dispatcher_is_full(d))
-        list_add(input, NULL,
-                 "input: read on when something is stored: %llu tasks of %zu bytes are not "
-                 "(--queue-max)",
-                 unstored, d->ledger.bytes);
+        sentences_add(input, NULL,
+                      "input: read on when something is stored: %llu tasks of %zu bytes are not "
+                      "(--queue-max)",
+                      unstored, d->ledger.bytes);
     else if (d->dry || d->asked)
-        list_add(input, NULL, "input: waits for more of %s, which is not at its end", d->input);
+        sentences_add(input, NULL, "input: waits for more of %s, which is not at its end",
+                      d->input);
     else
-        list_add(input, NULL, "input: read on when a worker asks for more tasks");
+        sentences_add(input, NULL, "input: read on when a worker asks for more tasks");
 }
 
 /* ---- what a worker lacks ---- */
 
 static void add_worker(const struct dispatcher *d, const struct session *s, uint64_t now_ns,
-                       struct list *workers)
+                       struct sentences *workers)
 {
     struct whereabouts at = session_whereabouts(s);
     uint64_t limit_ns = d->options.limit_ns;
     bool is_new = now_ns < s->joined_at_ns + LACKING_AFTER_NS;
     if (s->senseless)
-        list_add(workers, NULL, "worker %s: %llu of its messages made no sense; the last: %s",
-                 at.text, (unsigned long long)s->senseless, s->senseless_why);
+        sentences_add(workers, NULL, "worker %s: %llu of its messages made no sense; the last: %s",
+                      at.text, (unsigned long long)s->senseless, s->senseless_why);
     if (s->half_closed_at_ns != NEVER)
-        list_add(workers, NULL,
-                 "worker %s: its %s connection is closed for %.1f s; its tasks go to others in "
-                 "%.1f s, unless it joins again",
-                 at.text, s->connection ? "lane's" : "control",
-                 seconds(s->half_closed_at_ns, now_ns),
-                 seconds(now_ns, s->half_closed_at_ns + limit_ns));
+        sentences_add(
+            workers, NULL,
+            "worker %s: its %s connection is closed for %.1f s; its tasks go to others in "
+            "%.1f s, unless it joins again",
+            at.text, s->connection ? "lane's" : "control", seconds(s->half_closed_at_ns, now_ns),
+            seconds(now_ns, s->half_closed_at_ns + limit_ns));
     else if (now_ns > s->heard_at_ns + 2 * d->options.heartbeat_ns)
-        list_add(workers, NULL,
-                 "worker %s: silent for %.1f s; its tasks go to others in %.1f s, unless it speaks",
-                 at.text, seconds(s->heard_at_ns, now_ns),
-                 seconds(now_ns, s->heard_at_ns + limit_ns));
+        sentences_add(
+            workers, NULL,
+            "worker %s: silent for %.1f s; its tasks go to others in %.1f s, unless it speaks",
+            at.text, seconds(s->heard_at_ns, now_ns), seconds(now_ns, s->heard_at_ns + limit_ns));
     else if (s->leaving)
-        list_add(workers, NULL, "worker %s: is leaving, and gets no more tasks", at.text);
+        sentences_add(workers, NULL, "worker %s: is leaving, and gets no more tasks", at.text);
     else if (!s->lane_claimed && !is_new)
-        list_add(workers, NULL,
-                 "worker %s: joined %.1f s ago and has not reached its lane, %s%s: can it connect "
-                 "there?",
-                 at.text, seconds(s->joined_at_ns, now_ns),
-                 d->lanes[0] >= '0' && d->lanes[0] <= '9' ? "port " : "", d->lanes);
+        sentences_add(
+            workers, NULL,
+            "worker %s: joined %.1f s ago and has not reached its lane, %s%s: can it connect "
+            "there?",
+            at.text, seconds(s->joined_at_ns, now_ns),
+            d->lanes[0] >= '0' && d->lanes[0] <= '9' ? "port " : "", d->lanes);
     else if (s->stuck_ms)
-        list_add(
+        sentences_add(
             workers, NULL,
             "worker %s: nothing of its results has reached the sink, %s%s, for %.1f s; it gets no "
             "tasks until something does: can it connect there?",
             at.text, d->sink.results[0] >= '0' && d->sink.results[0] <= '9' ? "port " : "",
             d->sink.results, (double)s->stuck_ms / 1e3);
     else if (!s->granted.tasks && !s->granted.reserve && !is_new)
-        list_add(workers, NULL,
-                 "worker %s: joined %.1f s ago and takes nothing before it has reached the sink, "
-                 "%s%s: can it connect there?",
-                 at.text, seconds(s->joined_at_ns, now_ns),
-                 d->sink.results[0] >= '0' && d->sink.results[0] <= '9' ? "port " : "",
-                 d->sink.results);
+        sentences_add(
+            workers, NULL,
+            "worker %s: joined %.1f s ago and takes nothing before it has reached the sink, "
+            "%s%s: can it connect there?",
+            at.text, seconds(s->joined_at_ns, now_ns),
+            d->sink.results[0] >= '0' && d->sink.results[0] <= '9' ? "port " : "", d->sink.results);
 }
 
 /* ---- all of it ---- */
@@ -591,19 +531,19 @@ static void collect(const struct dispatcher *d, uint64_t now_ns, struct reasons 
         add_session(d, d->sessions[i], now_ns, r);
         add_worker(d, d->sessions[i], now_ns, &r->workers);
     }
-    list_sort(&r->running);
-    list_sort(&r->waiting);
+    sentences_sort(&r->running);
+    sentences_sort(&r->waiting);
     add_job(d, now_ns, r);
     add_input(d, &r->input);
 }
 
 static void reasons_free(struct reasons *r)
 {
-    list_free(&r->job);
-    list_free(&r->workers);
-    list_free(&r->running);
-    list_free(&r->waiting);
-    list_free(&r->input);
+    sentences_free(&r->job);
+    sentences_free(&r->workers);
+    sentences_free(&r->running);
+    sentences_free(&r->waiting);
+    sentences_free(&r->input);
 }
 
 bool dispatcher_waits_for(const struct dispatcher *d, uint64_t now_ns, struct why *why)
@@ -612,7 +552,7 @@ bool dispatcher_waits_for(const struct dispatcher *d, uint64_t now_ns, struct wh
     if (d->closed || d->exited)
         return false;
     collect(d, now_ns, &r);
-    const struct list *by_weight[] = {&r.job, &r.running, &r.workers, &r.waiting, &r.input};
+    const struct sentences *by_weight[] = {&r.job, &r.running, &r.workers, &r.waiting, &r.input};
     size_t at = 0;
     while (by_weight[at]->count == 0)
         at++;
@@ -629,48 +569,35 @@ bool dispatcher_waits_for(const struct dispatcher *d, uint64_t now_ns, struct wh
     return true;
 }
 
-static void add_head(const struct dispatcher *d, uint64_t now_ns, struct list *head)
+static void add_head(const struct dispatcher *d, uint64_t now_ns, struct sentences *head)
 {
     if (d->closed)
-        list_add(head, NULL, "the job is over, the workers are told");
-    list_add(head, NULL, "%llu task%s read, %llu stored, %llu not; nothing has moved for %.1f s",
-             (unsigned long long)d->ledger.read, plural(d->ledger.read),
-             (unsigned long long)d->ledger.stored.members,
-             (unsigned long long)(d->ledger.read - d->ledger.stored.members),
-             seconds(d->moved_at_ns, now_ns));
-}
-
-/* What is more than an answer holds is counted in its last sentence. */
-static void cut(struct list *all)
-{
-    size_t gone = 0;
-    while (all->count > BECAUSE_ITEMS_MAX - 1) {
-        struct because_item *last = &all->items[--all->count];
-        free((void *)last->sentence.data);
-        seqset_free(&last->tasks);
-        gone++;
-    }
-    if (gone)
-        list_add(all, NULL, "%zu groups more, behind these, are not shown", gone);
+        sentences_add(head, NULL, "the job is over, the workers are told");
+    sentences_add(head, NULL,
+                  "%llu task%s read, %llu stored, %llu not; nothing has moved for %.1f s",
+                  (unsigned long long)d->ledger.read, plural(d->ledger.read),
+                  (unsigned long long)d->ledger.stored.members,
+                  (unsigned long long)(d->ledger.read - d->ledger.stored.members),
+                  seconds(d->moved_at_ns, now_ns));
 }
 
 static struct block *make_answer(const struct dispatcher *d, uint64_t now_ns)
 {
     struct reasons r = {0};
-    struct list all = {0};
+    struct sentences all = {0};
     struct buf to = {0};
     collect(d, now_ns, &r);
     add_head(d, now_ns, &all);
-    list_move(&all, &r.input);
-    list_move(&all, &r.job);
-    list_move(&all, &r.workers);
-    list_move(&r.waiting, &r.running);
-    list_sort(&r.waiting);
-    list_move(&all, &r.waiting);
-    cut(&all);
+    sentences_move(&all, &r.input);
+    sentences_move(&all, &r.job);
+    sentences_move(&all, &r.workers);
+    sentences_move(&r.waiting, &r.running);
+    sentences_sort(&r.waiting);
+    sentences_move(&all, &r.waiting);
+    sentences_cut(&all, BECAUSE_ITEMS_MAX);
     wire_begin(&to, KIND_BECAUSE, dispatcher_head(d, KIND_BECAUSE, 0));
     because_put(&to, &(struct because){all.items, all.count});
-    list_free(&all);
+    sentences_free(&all);
     reasons_free(&r);
     return block_new(&to);
 }

@@ -29,7 +29,7 @@
  *     protests.c     messages that make no sense
  *     promises.c     results that were not asked for, and results that do not come
  *     losses.c       workers that died, and what is charged to the tasks that they had
- *     because.c      what each unfinished task waits for; the stall line
+ *     because.c      what each unfinished task waits for; the stall line (sentences.c: a list of such)
  */
 
 /* What was charged when a session ended, in case its worker comes back. */

@@ -5,15 +5,16 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/shortage.h"
+#include "worker/coprocess_death.h"
+#include "worker/coprocess_lines.h"
 #include "worker/environment.h"
 
-enum { START_TRIES = 3, LINES_MAX = 1 << 16 };
+enum { START_TRIES = 3 };
 
 static const uint64_t restart_first_ns = 100 * NS_PER_MS, restart_max_ns = 5 * NS_PER_S;
 static const uint64_t ahead_ns = 2 * NS_PER_MS; /* so much work is written ahead */
@@ -107,36 +108,6 @@ static void kill_child(struct coprocess_shared *shared, struct coprocess_slot *s
                now_ns);
 }
 
-/* What its death means to the task that it was at. */
-static void judge(struct coprocess_slot *slot, int status, struct outcome *outcome)
-{
-    static const char silent[] =
-        "zfarm: the coprocess ended with status 0 before it had answered this task\n";
-    static const char closed[] =
-        "zfarm: the coprocess closed its output in the middle of this task\n";
-    const char *words = "";
-    outcome->own_end = !slot->killed;
-    if (slot->killed == COPROCESS_TIMEOUT) {
-        outcome->status = RESULT_TIMED_OUT;
-    } else if (slot->killed == COPROCESS_TOO_LARGE) {
-        outcome->status = RESULT_OUTPUT_TOO_LARGE;
-        outcome->out = capture_take(&slot->answer);
-    } else if (slot->killed == COPROCESS_CLOSED) {
-        outcome->status = RESULT_EXITED;
-        outcome->code = 255;
-        words = closed;
-    } else if (WIFSIGNALED(status)) {
-        outcome->status = RESULT_SIGNALED;
-        outcome->code = (unsigned)WTERMSIG(status);
-    } else {
-        outcome->status = RESULT_EXITED;
-        outcome->code = WEXITSTATUS(status) ? (unsigned)WEXITSTATUS(status) : 255;
-        words = WEXITSTATUS(status) ? "" : silent;
-    }
-    struct bytes err = bytes_of(words);
-    outcome->err = (struct output){.bytes = err, .fd = -1, .size = err.size};
-}
-
 static uint64_t wall_us(uint64_t then_ns, uint64_t now_ns)
 {
     return clock_realtime_us() - (now_ns - then_ns) / NS_PER_US;
@@ -151,26 +122,8 @@ static void charge(struct coprocess_slot *slot, int status, uint64_t now_ns)
     struct outcome outcome = {.start_us = wall_us(slot->since_ns, now_ns),
                               .duration_ns = now_ns - slot->since_ns,
                               .out = {.fd = -1}};
-    judge(slot, status, &outcome);
+    coprocess_death_of_task(slot, status, &outcome);
     slot_batch_finish(&slot->batch, &outcome);
-}
-
-static void say_how_it_ended(const struct coprocess_shared *shared, struct coprocess_slot *slot,
-                             int status)
-{
-    static const char words[] = "before it had answered a task; it has to write one line for each "
-                                "that it reads, and to flush it";
-    if (slot->killed == COPROCESS_UNASKED)
-        fail(&slot->why, ERR_INVALID,
-             "%s wrote a line that nobody had asked for: it has to write exactly one for each that "
-             "it reads; answers of the tasks before may be those of others",
-             shared->path);
-    else if (WIFSIGNALED(status))
-        fail(&slot->why, ERR_IO, "%s was ended by signal %d %s", shared->path, WTERMSIG(status),
-             words);
-    else
-        fail(&slot->why, ERR_IO, "%s ended with status %d %s", shared->path, WEXITSTATUS(status),
-             words);
 }
 
 /* ---- starting one ---- */
@@ -302,16 +255,6 @@ static uint64_t window(const struct coprocess_slot *slot)
     return most ? most : 1;
 }
 
-/* The room of one that was large is given back. */
-static void clear_lines(struct coprocess_slot *slot)
-{
-    slot->lines_at = 0;
-    if (slot->lines.capacity > 2 * LINES_MAX)
-        buf_free(&slot->lines);
-    else
-        buf_clear(&slot->lines);
-}
-
 static void flush(struct coprocess_shared *shared, struct coprocess_slot *slot, uint64_t now_ns)
 {
     ssize_t written = 0;
@@ -323,14 +266,14 @@ static void flush(struct coprocess_shared *shared, struct coprocess_slot *slot, 
         slot->wrote = true;
     }
     if (slot->lines_at == slot->lines.size) {
-        clear_lines(slot);
+        coprocess_lines_clear(slot);
     } else if (slot->lines_at > slot->lines.size / 2) { /* each byte is moved once, as a rule */
         buf_drop_front(&slot->lines, slot->lines_at);
         slot->lines_at = 0;
     }
     if (written < 0 &&
         errno != EAGAIN) { /* it reads no more, and may yet answer what it has read */
-        clear_lines(slot);
+        coprocess_lines_clear(slot);
         if (!slot->wrote)
             slot->given = slot->batch.done;
         note_closed(shared, slot, now_ns);
@@ -341,49 +284,17 @@ static void flush(struct coprocess_shared *shared, struct coprocess_slot *slot, 
     slot->waits = waits;
 }
 
-static void finish_bad(const struct coprocess_shared *shared, struct coprocess_slot *slot)
-{
-    struct bytes words = bytes_of(
-        shared->end ? "zfarm: a line for the coprocess cannot be made of this task: it has "
-                      "more than one; see -0\n"
-                    : "zfarm: a record for the coprocess cannot be made of this task: it "
-                      "holds a NUL byte\n");
-    struct outcome outcome = {.status = RESULT_BAD_TASK,
-                              .start_us = clock_realtime_us(),
-                              .out = {.fd = -1},
-                              .err = {.bytes = words, .fd = -1, .size = words.size}};
-    slot_batch_finish(&slot->batch, &outcome);
-}
-
-/* Makes the next task's line. Returns false when there can be none. */
-static bool put_line(const struct coprocess_shared *shared, struct coprocess_slot *slot)
-{
-    struct task task;
-    size_t at = slot->lines.size;
-    uint64_t seq = slot->batch.assignment.first + slot->given;
-    bool good = !task_take(&slot->rest, &task);
-    if (good)
-        task_join(task, &slot->lines);
-    size_t size = slot->lines.size - at;
-    good = good && !(size && memchr(slot->lines.data + at, shared->end, size)) &&
-           !slot_batch_is_cancelled(&slot->batch, seq);
-    if (good)
-        buf_put_byte(&slot->lines, shared->end);
-    else
-        slot->lines.size = at;
-    return good;
-}
-
 /* Gives the child as many lines as it may have. One that cannot be given ends when its turn comes. */
 static void feed(struct coprocess_shared *shared, struct coprocess_slot *slot, uint64_t now_ns)
 {
     struct slot_batch *batch = &slot->batch;
     uint64_t most = window(slot);
     while (slot->closed_ns == NEVER && batch->assigned && slot->given < batch->assignment.count &&
-           slot->given - batch->done < most && slot->lines.size - slot->lines_at < LINES_MAX) {
+           slot->given - batch->done < most &&
+           slot->lines.size - slot->lines_at < COPROCESS_LINES_MAX) {
         struct bytes before = slot->rest;
         bool idle = slot->given == batch->done;
-        if (put_line(shared, slot)) {
+        if (coprocess_lines_put(shared, slot)) {
             if (idle) {
                 slot->since_ns = now_ns;
                 slot->wrote = false;
@@ -391,7 +302,7 @@ static void feed(struct coprocess_shared *shared, struct coprocess_slot *slot, u
             slot->given++;
         } else if (idle) {
             slot->given++;
-            finish_bad(shared, slot);
+            coprocess_lines_refuse(shared, slot);
         } else {
             slot->rest = before;
             break;
@@ -450,17 +361,6 @@ static void keep(struct coprocess_shared *shared, struct coprocess_slot *slot, s
         kill_child(shared, slot, COPROCESS_TOO_LARGE, now_ns);
 }
 
-static size_t count_lines(struct bytes bytes, uint8_t end)
-{
-    size_t count = 0;
-    const uint8_t *at = bytes.data, *last = bytes.data + bytes.size;
-    while (at < last && (at = memchr(at, end, (size_t)(last - at)))) {
-        count++;
-        at++;
-    }
-    return count;
-}
-
 /* One answer has come whole: this is its last part, with what ended it. */
 static void take_answer(struct coprocess_shared *shared, struct coprocess_slot *slot,
                         struct bytes part, struct took took, uint64_t now_ns)
@@ -482,7 +382,7 @@ static void take_lines(struct coprocess_shared *shared, struct coprocess_slot *s
                        uint64_t now_ns)
 {
     uint8_t *at = shared->chunk, *last = at + size;
-    size_t count = count_lines((struct bytes){at, size}, shared->end);
+    size_t count = coprocess_lines_count((struct bytes){at, size}, shared->end);
     uint64_t each_ns = count ? (now_ns - slot->since_ns) / count : 0;
     struct took took = {wall_us(now_ns - each_ns, now_ns), each_ns};
     for (uint8_t *end; at < last && (end = memchr(at, shared->end, (size_t)(last - at)));) {
@@ -561,7 +461,7 @@ static void bury(struct coprocess_shared *shared, struct coprocess_slot *slot, u
         child_let_go(&slot->process, slot->out);
         slot->out = -1;
     }
-    say_how_it_ended(shared, slot, slot->status);
+    coprocess_death_in_words(slot, shared->path, slot->status, &slot->why);
     charge(slot, slot->status, now_ns);
     capture_reset(&slot->answer);
     slot_batch_return(&slot->batch);
@@ -642,7 +542,7 @@ void coprocess_slot_exited(struct coprocess_shared *shared, struct coprocess_slo
     bool watched = slot->state == COPROCESS_UP && slot->closed_ns == NEVER;
     child_exited(&slot->process, now_ns); /* of what it captures itself nothing is left */
     close_fd(&slot->in);
-    clear_lines(slot);
+    coprocess_lines_clear(slot);
     slot->waits = false;
     slot->status = status;
     slot->state = COPROCESS_LINGERS;
