@@ -14,7 +14,8 @@ both() {
   ((theirs == ours)) || { echo "parallel ended with $theirs, zfarm with $ours: $*"; return 1; }
 }
 
-begin() { printf "$@" >input; }
+# begin TEXT: writes TEXT, with the escapes of printf, as the file `input`.
+begin() { printf %b "$1" >input; }
 
 @test "columns and --trim" {
   begin 'baz \t quux\n'
@@ -29,7 +30,7 @@ begin() { printf "$@" >input; }
 }
 
 @test "columns that are not there, and empty ones" {
-  begin 'a%%b\na%%%%c\n%%\n'
+  begin 'a%b\na%%c\n%\n'
   both -k --colsep % printf '"[%s]\n"' '{1}' '{2}' '{3}'
   both -k --colsep % echo 'x{3}y' '{-1}'
   both -k -n 2 'printf "[%%s]" {1} {2}; echo'

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MPL-2.0
 # What runs out: descriptors, processes, standard ones that are closed; programs that come and go.
-# shellcheck disable=SC2016 # the quoted variables are the tasks' own
+# shellcheck disable=SC2016,SC2154 # the quoted variables are the tasks' own; bats sets stderr and stderr_lines
 load helpers
 load farm
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MPL-2.0
 # ^Z: zfarm run stops, its tasks are stopped, nothing is handed out and nothing drawn; CONT, as of fg, and all goes on.
-# shellcheck disable=SC2016 # the quoted variables are the tasks' own
+# shellcheck disable=SC2016,SC2154 # the quoted variables are the tasks' own; helpers.bash sets pid_of
 load helpers
 
 # state_of PID: the letter of its state, T: stopped.

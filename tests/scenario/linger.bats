@@ -44,7 +44,7 @@ lines() { seq -f 'line-%g' "$1"; }
   same out numbers
 }
 
-@test "what is written after the linger is lost, and its writer lives; it is said once a task, and with --linger 0 too" {
+@test "what is written after the linger is lost, its writer lives, and it is said once a task; --linger 0 too" {
   zfarm run --linger 0.2 --shell '(sleep 1; echo x; echo x; echo {} >>f) & echo on' ::: a b >out 2>err
   same out <(echo on; echo on)
   (($(grep -c 'its output was cut: when --linger was over, process [0-9]* of the task still held it' err) == 2))

@@ -19,6 +19,9 @@ preempted_farm() {
   wait_for 10 lines_reach begun 2
 }
 
+# alters_task COMMAND: it does that first.
+alters_task() { task="$1; $task"; }
+
 signal_tasks() { xargs kill -s "$1" <pids; }
 
 # others_run_them SUMMARY: another worker comes, and the job ends well.
@@ -73,7 +76,7 @@ tasks_first() {
 }
 
 @test "a task that handles its TERM and ends with 143 runs elsewhere" {
-  task="trap 'exit 143' TERM; $task"
+  alters_task "trap 'exit 143' TERM"
   worker_first TERM
 }
 
@@ -133,7 +136,7 @@ tasks_are_gone() { ! xargs kill -0 <pids 2>/dev/null; }
 }
 
 @test "with --grace also what heeds no TERM is gone in time" {
-  task="trap '' TERM; $task"
+  alters_task "trap '' TERM"
   preempted_farm --grace 0.3 --kill-after 100
   send TERM one
   ends one 5 0
