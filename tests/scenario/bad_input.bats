@@ -94,7 +94,7 @@ farm() {
   # The address sanitizer reserves terabytes.
   is_sanitized || ulimit -v 1048576
   farm 60 1 --output-max 1M --shell 'head -c 1G /dev/zero' ::: 1
-  says run.err "task 1 failed: it wrote more than --output-max"
+  says run.err "task 1 failed: its output is larger than --output-max"
   (($(stat -c %s run.out) <= 1048576))
 }
 
@@ -240,23 +240,23 @@ needs_stranger() { [[ -x ${ZFARM_STRANGER:-} ]] || skip "ZFARM_STRANGER names no
   job_with wrong_sockets
 }
 
-# A JOIN as version 2 might have it: kind 1, version 2, and who knows what behind.
-version_two() {
+# A JOIN as version 3 might have it: kind 1, version 3, and who knows what behind.
+version_three() {
   local p
   needs_stranger
   for ((p = port; p < port + 3; p++)); do
-    "$ZFARM_STRANGER" dealer "tcp://127.0.0.1:$p" "0102$(printf '%048d' 7)ffff" >"$p.answers" 3>&-
-    "$ZFARM_STRANGER" push "tcp://127.0.0.1:$p" "0102$(printf '%048d' 7)ffff" 3>&-
+    "$ZFARM_STRANGER" dealer "tcp://127.0.0.1:$p" "0103$(printf '%048d' 7)ffff" >"$p.answers" 3>&-
+    "$ZFARM_STRANGER" push "tcp://127.0.0.1:$p" "0103$(printf '%048d' 7)ffff" 3>&-
   done
-  # REFUSE of version 1 with reason 1, and a sentence that names both versions.
-  grep -qE '^1501' "$port.answers"
+  # REFUSE of version 2 with reason 1, and a sentence that names both versions.
+  grep -qE '^1502' "$port.answers"
   sed 's/../\\x&/g; q' "$port.answers" | xargs -0 printf |
-    grep -aq 'speaks version 1 of the protocol.*version 2'
-  says ventilator.err "refused a peer of another protocol version=2"
+    grep -aq 'speaks version 2 of the protocol.*version 3'
+  says ventilator.err "refused a peer of another protocol version=3"
 }
 
 @test "a JOIN of another protocol version is refused with words, and does not disturb a job" {
-  job_with version_two
+  job_with version_three
 }
 
 random_bytes() {

@@ -63,8 +63,8 @@ works_or_says() {
   cp "$(type -P echo)" tool
   start writer bash -c 'exec 7>>tool; sleep 0.4'
   wait_for 5 bash -c '! ./tool 2>/dev/null'
-  run -0 zfarm run -j1 -- ./tool {} ::: a
-  [[ ${lines[-1]} == a || ${lines[0]} == a ]]
+  run -0 --separate-stderr zfarm run -j1 -- ./tool {} ::: a
+  [[ $output == a ]]
 }
 
 @test "a COMMAND that goes away in the middle fails the tasks that need it" {

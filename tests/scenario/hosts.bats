@@ -265,17 +265,25 @@ log_grows() {
   mkfifo held go
   start feeder bash -c 'exec >held; seq 60; read -r <go'
   start run zfarm run --ssh ./ssh --host alpha:1 -a held -- sh -c 'echo {} >>begun; sleep 0.1; echo {}'
-  local round
+  local round killed
   for round in 1 2; do
     wait_for 20 lines_reach begun $((round * 10))
-    kill -s KILL "$(worker_of_host)"
-    wait_for 10 says_times run.err 'alpha: its worker was killed by signal 9; another one is started' "$round"
+    killed=$(worker_of_host)
+    kill -s KILL "$killed"
+    wait_for 20 another_worker_than "$killed"
   done
+  says run.err 'alpha: its worker was killed by signal 9; another one is started'
   wait_for 30 lines_reach run.out 60
   echo >go
   ends run 20 0
   one_each run.out 60
   nothing_left alpha
+}
+
+another_worker_than() {
+  local worker
+  worker=$(worker_of_host)
+  [[ -n $worker && $worker != "$1" ]]
 }
 
 # worker_of_host: the zfarm-worker below the run's host.

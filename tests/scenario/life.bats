@@ -134,7 +134,7 @@ load farm
   echo before >out
   start sink zfarm-sink --connect "$control" --bind "$results" -o out --joblog log --bar
   worker one -j1 -- echo
-  wait_for 10 lines_reach out 200
+  wait_for 30 lines_reach out 200
   cp out out.of.first
   cp log log.of.first
   run -255 --separate-stderr timeout 20 zfarm-sink --connect "$control" --bind "${results%:*}:$(free_ports 1)" \
