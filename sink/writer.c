@@ -66,13 +66,24 @@ enum error writer_begin(struct writer *w, struct why *why)
     return ERR_NONE;
 }
 
+/* A write behind the end of a file that was cut short would leave zeros where the results were. */
+static enum error writer_check_size(const struct writer *w, struct why *why)
+{
+    struct stat here;
+    if (!w->plain || w->old || fstat(w->fd, &here) ||
+        (uint64_t)here.st_size >= w->base + w->written)
+        return ERR_NONE;
+    return cut_short(w, why);
+}
+
 enum error writer_check(const struct writer *w, struct why *why)
 {
     struct stat here, there;
     if (!w->plain || w->old || fstat(w->fd, &here))
         return ERR_NONE;
-    if ((uint64_t)here.st_size < w->base + w->written)
-        return cut_short(w, why);
+    enum error error = writer_check_size(w, why);
+    if (error)
+        return error;
     if (!w->owns_fd)
         return ERR_NONE; /* it may never have had a name */
     if (stat(w->name, &there) == 0 && there.st_ino == here.st_ino && there.st_dev == here.st_dev)
@@ -229,6 +240,8 @@ enum error writer_flush(struct writer *w, struct why *why)
     uint64_t enough = w->written + TURN_MAX;
     w->blocked = w->tired = false;
     enum error error = writer_pending(w) ? writer_begin(w, why) : ERR_NONE;
+    if (!error && writer_pending(w))
+        error = writer_check_size(w, why);
     if (error)
         return error;
     while (writer_pending(w)) {

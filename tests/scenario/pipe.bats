@@ -63,7 +63,8 @@ load farm
   ends farm 30 0
   same farm.out <(seq 3)
   (($(tail -n +2 log | wc -l) >= 3))
-  start again zfarm run --pipe -k --block 2 --retries 2 --timeout 20 --store s.db -a in --shell 'exit 9'
+  start again zfarm run --pipe -k --block 2 --retries 2 --timeout 20 --store s.db -a in --other-command \
+    --shell 'exit 9'
   ends again 30 0
   start same zfarm verify --pipe --block 2 s.db in
   ends same 20 0

@@ -49,7 +49,7 @@ programs_are_gone() {
   wait_for 10 lines_reach log 3
   [[ -s kept/input && ! -e kept/end ]]
   echo >go
-  ends farm 20 0
+  ends farm 60 0
   ran_once 2000
   same out <(seq 2000)
   [[ ! -e kept ]]
@@ -82,12 +82,12 @@ programs_are_gone() {
   same kept/input <(seq 100; printf 10)
   for file in /dev/null empty; do
     : >empty
-    run_from "$file" 'echo {}'
+    run_from "$file" --other-command 'echo {}'
     ends farm 20 255
     says farm.err 'input cut off after task 100: the spool kept has no end'
   done
   from_pipe feeder 'seq 50; read -r <go; seq 51 300'
-  run_from pipe 'echo {}'
+  run_from pipe --other-command 'echo {}'
   wait_for 10 has_child farm zfarm-sink
   echo >go
   ends farm 20 0
@@ -117,7 +117,7 @@ programs_are_gone() {
   wait_for 10 test -e kept/end
   wait_for 10 lines_reach log 20
   farm_is_killed
-  run_from /dev/null 'echo {}'
+  run_from /dev/null --other-command 'echo {}'
   ends farm 20 0
   complete 200
   [[ ! -e kept ]]
@@ -129,7 +129,7 @@ programs_are_gone() {
   send INT farm
   ends farm 10 255
   [[ -e kept/end ]]
-  run_from /dev/null '[ {} != 7 ]'
+  run_from /dev/null --other-command '[ {} != 7 ]'
   ends farm 20 1
   ran_once 100
   complete 100
@@ -149,14 +149,14 @@ a_spool() {
   a_spool 300
   cp -r kept whole
   rm kept/end
-  run_from /dev/null :
+  run_from /dev/null --other-command :
   ends farm 20 255
   says farm.err 'input cut off after task 300'
   for damage in 'truncate -s -5 kept/input' 'echo 301 >>kept/input' 'sed -i s/77/78/ kept/input' ': >kept/end'; do
     rm -r kept
     cp -r whole kept
     eval "$damage"
-    run_from /dev/null :
+    run_from /dev/null --other-command :
     ends farm 20 255
     says farm.err 'the spool kept is damaged'
   done

@@ -17,7 +17,7 @@ verify() {
 a_store() {
   seq "$1" >tasks
   start farm zfarm run -k -o out --store farm.db --shell 'echo {}' :::: tasks
-  ends farm 20 0
+  ends farm 90 0
 }
 
 delete() { sqlite3 farm.db "DELETE FROM task_result WHERE seq IN ($1)"; }
@@ -67,7 +67,7 @@ delete() { sqlite3 farm.db "DELETE FROM task_result WHERE seq IN ($1)"; }
   verify 1 --missing farm.db tasks
   cp verify.out rest
   (($(wc -l <rest) == 200 - results))
-  start farm zfarm run --store farm.db --shell : :::: tasks
+  start farm zfarm run --store farm.db --other-command --shell : :::: tasks
   ends farm 20 0
   verify 0 farm.db tasks
   says verify.out 'closed: yes'
