@@ -172,6 +172,7 @@ void model_forget(struct model *model, uint64_t seq)
     struct truth *t = &model->truths[seq];
     model->ok -= t->status == RESULT_OK;
     model->lost -= t->status == RESULT_LOST;
+    model->innocent -= t->status == RESULT_LOST && task_of(model, seq)->nature != NATURE_POISON;
     model->failed -= t->status != RESULT_OK && t->status != RESULT_LOST;
     t->finals = 0;
     seqset_remove(&model->stored, seq, seq);
