@@ -150,6 +150,27 @@ static enum error take_tagged(const uint8_t **at, const uint8_t *end, struct res
     return fields_end(&f) ? ERR_MALFORMED : ERR_NONE;
 }
 
+/* What most results have none of: it is kept out of the way of those. */
+__attribute__((noinline)) static enum error take_extras(const uint8_t **at, const uint8_t *end,
+                                                        unsigned flags, struct result *r)
+{
+    if (flags & FLAG_STATUS) {
+        enum error error = take_status(at, end, r);
+        if (error)
+            return error;
+    }
+    if ((flags & FLAG_TIMES) &&
+        (!varint_take(at, end, &r->start_us) || !varint_take(at, end, &r->duration_ns)))
+        return ERR_TRUNCATED;
+    if ((flags & FLAG_TASK) && !take_sized(at, end, &r->task))
+        return ERR_TRUNCATED;
+    if ((flags & FLAG_COMMAND) && !take_sized(at, end, &r->command))
+        return ERR_TRUNCATED;
+    if (r->has_hash && (!take_u64(at, end, &r->hash.high) || !take_u64(at, end, &r->hash.low)))
+        return ERR_TRUNCATED;
+    return flags & FLAG_TAGGED ? take_tagged(at, end, r) : ERR_NONE;
+}
+
 enum error result_take(struct bytes *records, struct result *r)
 {
     if (records->size == 0)
@@ -163,24 +184,12 @@ enum error result_take(struct bytes *records, struct result *r)
     r->cut = false;
     r->task = r->command = r->err = (struct bytes){0};
     r->has_hash = flags & FLAG_HASH;
-    if (flags & FLAG_STATUS) {
-        enum error error = take_status(&at, end, r);
+    if (flags & ~(unsigned)(FLAG_FINAL | FLAG_ERR)) {
+        const uint8_t *behind = at;
+        enum error error = take_extras(&behind, end, flags, r);
         if (error)
             return error;
-    }
-    if ((flags & FLAG_TIMES) &&
-        (!varint_take(&at, end, &r->start_us) || !varint_take(&at, end, &r->duration_ns)))
-        return ERR_TRUNCATED;
-    if ((flags & FLAG_TASK) && !take_sized(&at, end, &r->task))
-        return ERR_TRUNCATED;
-    if ((flags & FLAG_COMMAND) && !take_sized(&at, end, &r->command))
-        return ERR_TRUNCATED;
-    if (r->has_hash && (!take_u64(&at, end, &r->hash.high) || !take_u64(&at, end, &r->hash.low)))
-        return ERR_TRUNCATED;
-    if (flags & FLAG_TAGGED) {
-        enum error error = take_tagged(&at, end, r);
-        if (error)
-            return error;
+        at = behind;
     }
     uint64_t out_size, err_size = 0;
     if (!varint_take(&at, end, &out_size) ||

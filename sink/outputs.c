@@ -39,12 +39,9 @@ static void put_try(void *context, const struct result *r)
     jsonl_put_try(to, r);
 }
 
-static void format(struct outputs *o, const struct result *r, struct buf *out, struct buf *err)
+__attribute__((noinline)) static void format_jsonl(struct outputs *o, const struct result *r,
+                                                   struct buf *out, struct buf *err)
 {
-    if (o->options.format == FORMAT_TEXT) {
-        text_put(&o->text, r, out, err);
-        return;
-    }
     buf_clear(&o->scratch_tries);
     if (o->store)
         store_read_attempts(o->store, r, put_try, &o->scratch_tries);
@@ -52,6 +49,14 @@ static void format(struct outputs *o, const struct result *r, struct buf *out, s
         tries_take(&o->tries, r->seq, &o->scratch_tries);
     jsonl_put(out, r, buf_bytes(&o->scratch_tries));
     text_put_reason(&o->text, r, err);
+}
+
+static void format(struct outputs *o, const struct result *r, struct buf *out, struct buf *err)
+{
+    if (o->options.format == FORMAT_TEXT)
+        text_put(&o->text, r, out, err);
+    else
+        format_jsonl(o, r, out, err);
 }
 
 static void print(void *context, const struct result *r)

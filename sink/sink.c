@@ -151,17 +151,23 @@ static bool decide(void *context, const struct zap_request *request)
 
 /* ---- results and outputs ---- */
 
-static void accept(void *context, const struct result *result)
+/* The command of the one that halts the job, in the end. */
+__attribute__((noinline)) static void note_last(struct sink *s, const struct result *result)
 {
-    struct sink *s = context;
-    outputs_accept(&s->outputs, result);
-    if (s->options->halt.when == HALT_NEVER || !result->final ||
-        collector_halt(s->collector)->when != HALT_NEVER)
+    if (!result->final || collector_halt(s->collector)->when != HALT_NEVER)
         return;
-    buf_clear(&s->last_command); /* of the one that halts the job, in the end */
+    buf_clear(&s->last_command);
     buf_put(&s->last_command, result->command.data,
             result->command.size < COMMAND_SHOWN ? result->command.size : COMMAND_SHOWN);
     s->last_ok = result->status == RESULT_OK;
+}
+
+static void accept(void *context, const struct result *result)
+{
+    struct sink *s = context;
+    if (s->options->halt.when != HALT_NEVER)
+        note_last(s, result);
+    outputs_accept(&s->outputs, result);
 }
 
 static bool wants_results(struct sink *s)

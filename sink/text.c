@@ -52,13 +52,16 @@ void text_put(struct text *text, const struct result *r, struct buf *out, struct
 
 void text_put_end(struct text *text, const struct result *r, struct buf *err)
 {
-    if ((has_reason(r) || r->cut) && r->err.size && r->err.data[r->err.size - 1] != '\n')
+    if (!has_reason(r) && !r->cut)
+        return;
+    if (r->err.size && r->err.data[r->err.size - 1] != '\n')
         buf_put_byte(err, '\n'); /* the reason is a line of its own */
     text_put_reason(text, r, err);
 }
 
 /* It is no failure, so it is told of besides. */
-static void text_put_cut(struct text *text, const struct result *r, struct buf *err)
+__attribute__((noinline)) static void text_put_cut(struct text *text, const struct result *r,
+                                                   struct buf *err)
 {
     text->cuts++;
     if (text->cuts == TEXT_REASONS_MAX + 1)
@@ -74,12 +77,9 @@ static void text_put_cut(struct text *text, const struct result *r, struct buf *
         buf_put_text(err, "a process that it had left running still held it\n");
 }
 
-void text_put_reason(struct text *text, const struct result *r, struct buf *err)
+__attribute__((noinline)) static void put_failure(struct text *text, const struct result *r,
+                                                  struct buf *err)
 {
-    if (r->cut)
-        text_put_cut(text, r, err);
-    if (!has_reason(r))
-        return;
     text->reasons++;
     if (text->reasons == TEXT_REASONS_MAX + 1)
         buf_put_text(err, "zfarm: more tasks failed; from here on they are only counted\n");
@@ -93,6 +93,14 @@ void text_put_reason(struct text *text, const struct result *r, struct buf *err)
         buf_printf(err, "it was ended by signal %u\n", r->code);
     else
         buf_printf(err, "%s\n", result_status_meaning(r->status));
+}
+
+void text_put_reason(struct text *text, const struct result *r, struct buf *err)
+{
+    if (r->cut)
+        text_put_cut(text, r, err);
+    if (has_reason(r))
+        put_failure(text, r, err);
 }
 
 uint64_t text_reasons_hidden(const struct text *text)
