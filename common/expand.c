@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/quote.h"
+#include "common/quoting.h"
 #include "common/xalloc.h"
 
 enum piece_kind {
@@ -175,6 +176,27 @@ static void compile(struct expand *expand, const char *const *words, size_t coun
     expand->is_unquoted = names_program(expand);
 }
 
+static bool is_of_task(const struct piece *piece)
+{
+    return piece->kind == PIECE_ALL || piece->kind == PIECE_ONE;
+}
+
+/* Whether what a task puts in would stand in quotes of COMMAND's own: quoted once more it would be bare. */
+static bool is_quoted_already(const struct expand *expand)
+{
+    struct quoting quoting = {0};
+    for (size_t i = 0; i < expand->piece_count; i++) {
+        const struct piece *piece = &expand->pieces[i];
+        if (is_of_task(piece) && quoting_is_quoted(&quoting))
+            return true;
+        for (size_t j = 0; piece->kind == PIECE_LITERAL && j < piece->size; j++)
+            quoting_feed(&quoting, (char)expand->literals.data[piece->from + j]);
+        if (piece->kind != PIECE_LITERAL)
+            quoting_feed(&quoting, piece->kind == PIECE_BREAK ? ' ' : 'x');
+    }
+    return false;
+}
+
 /* {= perl =} of GNU parallel, in one word or several, also with a number: {2= perl =}. */
 static bool has_perl(const char *const *words, size_t count)
 {
@@ -212,6 +234,14 @@ enum error expand_new(struct expand **result, unsigned mode, const char *const *
     struct expand *expand = xcalloc(1, sizeof *expand);
     expand->mode = mode;
     compile(expand, words, count, replacement);
+    if (mode == EXPAND_SHELL && !expand->is_unquoted && is_quoted_already(expand)) {
+        expand_free(&expand);
+        return fail(why, ERR_INVALID,
+                    "%s is quoted already: what a task puts into a --shell COMMAND is one quoted "
+                    "word, so take the "
+                    "quotes around it away",
+                    replacement ? replacement : "{}");
+    }
     *result = expand;
     return ERR_NONE;
 }

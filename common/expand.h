@@ -28,7 +28,8 @@ enum expand_mode {
 };
 
 /* `mode` is of enum expand_mode; `replacement` is -I's, NULL for {}. Nothing is kept of the arguments.
- * ERR_INVALID with words: an empty replacement, {= perl =}, or no words where they are needed. */
+ * ERR_INVALID with words: an empty replacement, {= perl =}, no words where they are needed, or with a shell
+ * a replacement within quotes of COMMAND. */
 enum error expand_new(struct expand **expand, unsigned mode, const char *const *words, size_t count,
                       const char *replacement, struct why *why);
 void expand_free(struct expand **expand); /* takes NULL */

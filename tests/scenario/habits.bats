@@ -177,3 +177,12 @@ halted() {
     same <(halted -j1 --halt soon,success=1 --shell 'echo {} >>begun; exit {}' ::: 1 0 1 1) <(echo 2)
   done
 }
+
+@test "a replacement within quotes of a --shell COMMAND is refused before anything runs" {
+  run -255 --separate-stderr zfarm run --shell 'echo "{}" >>ran' ::: a b
+  [[ -z $output && ! -e ran ]]
+  [[ $stderr == *'{} is quoted already'* ]]
+  ((${#stderr_lines[@]} == 1))
+  run -0 --separate-stderr zfarm run -k --shell 'echo "$(basename {})"' ::: 'x/$(id)'
+  [[ $output == '$(id)' ]]
+}

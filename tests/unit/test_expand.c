@@ -273,6 +273,42 @@ Test(expand, tells_whether_each_task_names_its_program)
     expand_free(&varying);
 }
 
+static enum error shell_takes(const char *line, struct why *why)
+{
+    struct expand *expand = NULL;
+    enum error error = expand_new(&expand, EXPAND_SHELL, &line, 1, NULL, why);
+    expand_free(&expand);
+    return error;
+}
+
+Test(expand, a_replacement_in_quotes_of_a_shell_command_is_refused)
+{
+    static const char *const refused[] = {
+        "wc -c <\"{}\"",        "echo '{}'",           "echo a \"b {/.} c\"",   "echo \\\\'{}'",
+        "echo \"$(ls '{1}')\"", "x=$(echo \"{}\"); :", "sh -c \"echo $x {2}\"",
+    };
+    static const char *const taken[] = {
+        "wc -c <{}",
+        "echo 'a' {} \"b\"",
+        "echo \\' {} \\\"",
+        "echo \"$(wc -c <{})\"",
+        "echo \"`ls {}`\"",
+        "echo \"{#} {%}\" {}",
+        "# don't\necho {}",
+        "echo $(case a in a) ls {};; esac)",
+        "\"{}\"",
+        "cat <<E\nit's {}\nE\n",
+        "echo a#' ' {} # it's",
+    };
+    struct why why;
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        cr_expect_eq(shell_takes(refused[i], &why), ERR_INVALID, "%s", refused[i]);
+        cr_expect(strstr(why.text, "{} is quoted already"));
+    }
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        cr_expect_eq(shell_takes(taken[i], &why), ERR_NONE, "%s: %s", taken[i], why.text);
+}
+
 Test(expand, refuses_an_empty_replacement_and_an_empty_command)
 {
     struct expand *expand = NULL;
