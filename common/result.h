@@ -15,8 +15,7 @@
     X(RESULT_LOST, 5, "lost",                                                                      \
       "its workers died with it, or it was interrupted, as often as is allowed")                   \
     X(RESULT_TASK_TOO_LARGE, 6, "task-too-large", "the task is longer than --task-max")            \
-    X(RESULT_BAD_TASK, 7, "bad-task",                                                              \
-      "no command can be made of it: it has a NUL byte, or an argument too long for the system")
+    X(RESULT_BAD_TASK, 7, "bad-task", "no command can be made of it: its stderr says why")
 
 enum result_status {
 #define X(name, number, word, meaning) name = number,

@@ -19,6 +19,7 @@
 #include "worker/environment.h"
 #include "worker/guard.h"
 #include "worker/program.h"
+#include "worker/start_error.h"
 #include "worker/time_limit.h"
 
 static char shell_path[] = "/bin/sh";
@@ -129,17 +130,17 @@ static void could_not_start(struct command *command, struct slot *slot, const ch
     struct why why;
     if (error == E2BIG) {
         finish_unstarted(command, slot, RESULT_BAD_TASK, 0,
-                         "the task makes an argument list that is too long for this system");
+                         "the task makes an argument list that is too long for this system; --pipe "
+                         "gives a task to COMMAND on its standard input");
     } else if (shortage_cause(TRIED_START, error) == CAUSE_TASK &&
                !is_being_written(command, error) &&
                (!command->path || command->started || error == ETXTBSY)) {
         enum error kind = error == ENOENT ? ERR_NOT_FOUND : ERR_ACCESS;
-        fail(&why, kind, "cannot start %s: %s", program, strerror(error));
+        start_error_fail(&why, kind, program, error);
         finish_no_program(command, slot, kind, &why);
     } else {
         bool passes = error == ETXTBSY || shortage_cause(TRIED_START, error) == CAUSE_PASSES;
-        fail(&why, ERR_IO, "cannot start %s: %s%s", program, strerror(error),
-             shortage_advice(error));
+        start_error_fail(&why, ERR_IO, program, error);
         give_back(command, slot, passes, &why);
     }
 }
@@ -223,7 +224,8 @@ static void command_start(struct executor *executor, const struct assignment *as
     char *const *argv;
     if (!values_of(assignment, &values) || expand_argv(command->expand, &values, &argv)) {
         finish_unstarted(command, slot, RESULT_BAD_TASK, 0,
-                         "no command can be made of this task: an argument cannot hold a NUL byte");
+                         "no command can be made of this task: an argument cannot hold a NUL byte; "
+                         "-0 ends tasks with NUL, --pipe gives them on standard input");
         return;
     }
     if (command->path) {

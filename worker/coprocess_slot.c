@@ -13,6 +13,7 @@
 #include "worker/coprocess_death.h"
 #include "worker/coprocess_lines.h"
 #include "worker/environment.h"
+#include "worker/start_error.h"
 
 enum { START_TRIES = 3 };
 
@@ -188,8 +189,7 @@ void coprocess_slot_start_child(struct coprocess_shared *shared, struct coproces
     int error = spawn(shared, slot);
     slot->short_of = shortage_cause(TRIED_START, error) == CAUSE_PASSES;
     if (error) {
-        fail(&slot->why, ERR_IO, "cannot start %s: %s%s", shared->path, strerror(error),
-             shortage_advice(error));
+        start_error_fail(&slot->why, ERR_IO, shared->path, error);
         close_fd(&slot->in);
         close_fd(&slot->out);
         if (slot->short_of)

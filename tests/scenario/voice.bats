@@ -26,7 +26,7 @@ said() {
 @test "a line and a summary when it has begun" {
   printf '#!/nonexistent/shell\n' >script
   chmod +x script
-  said 2 255 './script' zfarm run -- ./script ::: a
+  said 2 255 './script: its first line asks for /nonexistent/shell' zfarm run -- ./script ::: a
 }
 
 @test "a line and a summary when the reader of the output is gone" {
