@@ -86,9 +86,9 @@ load farm
   task=$(<killed.log)
   send KILL killed
   ran_twice() { (($(grep -cx "$task" log) == 2)); }
-  wait_for 1 ran_twice
+  wait_for 5 ran_twice
   no_sleeper() { ! marked_processes | xargs -I% cat /proc/%/cmdline 2>/dev/null | grep -qa 'sleep.300'; }
-  wait_for 1 no_sleeper
+  wait_for 5 no_sleeper
   ends killed 5 137
   ends sink 60 0
   ends ventilator 30 0
