@@ -386,7 +386,7 @@ fake_farm() {
   mkfifo sink_is_there ventilator_is_gone
   printf '#!/bin/sh\necho $$ >pid\necho >&3\nread line <sink_is_there\nexit 3\n' >fake/zfarm-ventilator
   printf '#!/bin/sh\n(echo >&3) 2>/dev/null\nexec sleep 60\n' >fake/zfarm-worker
-  printf '#!/bin/sh\necho >sink_is_there\nread line <ventilator_is_gone\nkill -KILL $$\n' >fake/zfarm-sink
+  printf '#!/bin/sh\necho >&3\necho >sink_is_there\nread line <ventilator_is_gone\nkill -KILL $$\n' >fake/zfarm-sink
   chmod +x fake/*
 }
 
