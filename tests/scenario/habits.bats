@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MPL-2.0
 # What people expect who come from xargs and GNU parallel, and which option or variable counts.
-# shellcheck disable=SC2016 # the quoted variables are the tasks' own
+# shellcheck disable=SC2016,SC2154 # the quoted variables are the tasks' own
 load helpers
 
 @test "a variable gives way to its own option only" {
