@@ -32,7 +32,7 @@ farm() {
 
 # is_full WORDS: the sink waits for room, says so once in such words, and does not say that the job is done.
 is_full() {
-  wait_for 20 says sink.err "$1"
+  wait_for 60 says sink.err "$1"
   is_running sink
   is_running ventilator
   run ! grep -q 'tasks: ' sink.err

@@ -30,6 +30,7 @@ enum {
     KINDS_MAX = 64,
     MESSAGE_SIZE_MAX = 4096,
     LARGE = 2 << 20,
+    VERSION = 2,
     HEAD_SIZE = 26,
     GREETING_SIZE = 64,
     HEARD_MAX = 2048,
@@ -200,7 +201,7 @@ static size_t compose_large(struct hostile *h, const struct line *line)
     size_t size = HEAD_SIZE;
     bool is_join = below(h, 2);
     to[0] = is_join ? JOIN : FINISHED;
-    to[1] = 1;
+    to[1] = VERSION;
     address(h, line, to);
     put_u64(to + 2, chance(h));
     if (is_join) {
@@ -223,6 +224,8 @@ static size_t compose_large(struct hostile *h, const struct line *line)
         }
     }
     to[size++] = 0;
+    if (is_join)
+        to[size++] = 0; /* no tagged parts */
     return size;
 }
 
@@ -271,7 +274,7 @@ static void put_frame(struct hostile *h, struct line *line, const unsigned char 
 static void take_frame(struct hostile *h, struct line *line, const unsigned char *bytes,
                        size_t size)
 {
-    if (size < HEAD_SIZE || bytes[0] != WELCOME || bytes[1] != 1)
+    if (size < HEAD_SIZE || bytes[0] != WELCOME || bytes[1] != VERSION)
         return;
     h->job = u64_at(bytes + 2);
     h->incarnation = u64_at(bytes + 10);
