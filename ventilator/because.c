@@ -6,10 +6,7 @@
 /* What each unfinished task waits for, in sentences: the answer to WHY, whose foremost sentence is
  * the stall line (docs/protocol.md, 12). */
 
-enum {
-    STINTS_SHOWN = 8, /* of a worker that runs more, all are one group */
-    NAME_SHOWN = 60   /* bytes of a name that a peer made up */
-};
+enum { STINTS_SHOWN = 8 }; /* of a worker that runs more, all are one group */
 /* A worker that joined has its lane and its sink sooner than that. */
 #define LACKING_AFTER_NS (1 * NS_PER_S)
 /* Within that time the answer is the same one. */
