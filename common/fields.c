@@ -7,7 +7,8 @@
 
 struct fields fields_of(struct bytes body)
 {
-    return (struct fields){body.data, body.data + body.size, ERR_NONE};
+    /* No octets may have no address, and nothing is added to that. */
+    return (struct fields){body.data, body.size ? body.data + body.size : body.data, ERR_NONE};
 }
 
 void fields_fail(struct fields *f, enum error error)

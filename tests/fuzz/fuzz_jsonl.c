@@ -76,6 +76,20 @@ static void read_number(struct json *j)
     assert(digits && points <= 1 && (!zero || digits == 1));
 }
 
+/* The arguments of a task; those of one that cannot be decoded are none. */
+static void read_strings(struct json *j)
+{
+    expect(j, "[");
+    while (peek(j) != ']') {
+        read_string(j);
+        if (peek(j) == ',') {
+            j->at++;
+            assert(peek(j) == '"');
+        }
+    }
+    j->at++;
+}
+
 static void read_value(struct json *j)
 {
     switch (peek(j)) {
@@ -92,11 +106,7 @@ static void read_value(struct json *j)
         expect(j, "false");
         break;
     case '[':
-        do {
-            j->at++;
-            read_string(j);
-        } while (peek(j) == ',');
-        expect(j, "]");
+        read_strings(j);
         break;
     default:
         read_number(j);
