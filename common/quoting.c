@@ -5,7 +5,9 @@
 
 static char innermost_context(const struct quoting *q)
 {
-    return q->depth ? q->closes[q->depth - 1] : '\0';
+    if (q->depth == 0)
+        return '\0';
+    return q->closes[q->depth - 1];
 }
 
 static void open_context(struct quoting *q, char closes)
