@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "common/shortage.h"
+
 /* A name that was used before fails silently while its old owner still closes, so it is random. */
 static void make_name(char *name, size_t size)
 {
@@ -33,10 +35,8 @@ enum error net_events_open(void **events, void *socket, int kinds, struct why *w
     if (*events)
         zsys_close(*events, NULL, 0);
     *events = NULL;
-    return fail(
-        why, ERR_LIMIT,
-        "cannot watch a socket's connections: %s; raise the limit of open files (ulimit -n)",
-        zmq_strerror(error));
+    return fail(why, ERR_LIMIT, "cannot watch a socket's connections: %s%s", zmq_strerror(error),
+                shortage_advice(error));
 }
 
 bool net_events_next(void *events, struct net_event *event)

@@ -12,6 +12,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/shortage.h"
+
 enum error listener_failed(const char *endpoint, int error, struct why *why)
 {
     switch (error) {
@@ -35,7 +37,8 @@ enum error listener_failed(const char *endpoint, int error, struct why *why)
             "it has); tcp://*:PORT takes all of them",
             endpoint);
     default:
-        return fail(why, ERR_IO, "cannot listen at %s: %s", endpoint, strerror(error));
+        return fail(why, shortage_error(TRIED_SOCKET, error), "cannot listen at %s: %s%s", endpoint,
+                    strerror(error), shortage_advice(error));
     }
 }
 

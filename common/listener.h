@@ -14,7 +14,7 @@ struct listener {
     char path[ENDPOINT_PATH_MAX + 1]; /* of a unix socket, removed by listener_close; "" for tcp */
 };
 
-/* Fails with ERR_INVALID, ERR_IN_USE, ERR_ACCESS, ERR_NOT_FOUND or ERR_IO. The host may be `*`, an
+/* Fails with ERR_INVALID, ERR_IN_USE, ERR_ACCESS, ERR_NOT_FOUND, ERR_LIMIT or ERR_IO. The host may be `*`, an
  * address or a name, which is looked up (that may block). A unix socket that nobody listens on any
  * more is replaced. */
 enum error listener_open(struct listener *listener, const char *endpoint, struct why *why);

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "common/listener.h"
+#include "common/shortage.h"
 #include "common/xalloc.h"
 
 enum {
@@ -131,9 +132,8 @@ enum error net_open(void **socket, enum net_role role, struct why *why)
     const struct rules *rules = &rules_of[role];
     *socket = zsys_socket(rules->type, NULL, 0);
     if (!*socket)
-        return fail(why, ERR_LIMIT,
-                    "cannot make one more socket: %s; raise the limit of open files (ulimit -n)",
-                    zmq_strerror(errno));
+        return fail(why, ERR_LIMIT, "cannot make one more socket: %s%s", zmq_strerror(errno),
+                    shortage_advice(errno));
     set_option(*socket, ZMQ_LINGER,
                0); /* said here because czmq's defaults can be set from outside */
     set_option(*socket, ZMQ_SNDHWM, HWM);
@@ -229,7 +229,9 @@ enum error net_connect(void *socket, const char *text, struct why *why)
     endpoint_format(&endpoint, address);
     set_option(socket, ZMQ_IPV6, connects_ipv6(&endpoint));
     if (zmq_connect(socket, address) != 0)
-        return fail(why, ERR_INVALID, "cannot connect to %s: %s", text, zmq_strerror(errno));
+        return fail(
+            why, shortage_cause(TRIED_SOCKET, errno) == CAUSE_PASSES ? ERR_LIMIT : ERR_INVALID,
+            "cannot connect to %s: %s%s", text, zmq_strerror(errno), shortage_advice(errno));
     return ERR_NONE;
 }
 

@@ -28,7 +28,7 @@ static const struct {
     {EADDRNOTAVAIL, {CAUSE_FOR_EVER, CAUSE_PASSES, CAUSE_FOR_EVER}},
     {ENOSPC, {CAUSE_FOR_EVER, CAUSE_FOR_EVER, CAUSE_PASSES}},
     {EDQUOT, {CAUSE_FOR_EVER, CAUSE_FOR_EVER, CAUSE_PASSES}},
-    {ETXTBSY, {CAUSE_TASK, CAUSE_FOR_EVER, CAUSE_TASK}},
+    {ETXTBSY, {CAUSE_TASK, CAUSE_FOR_EVER, CAUSE_FOR_EVER}},
     {E2BIG, {CAUSE_TASK, CAUSE_FOR_EVER, CAUSE_FOR_EVER}},
     {ENOENT, {CAUSE_TASK, CAUSE_FOR_EVER, CAUSE_FOR_EVER}},
     {EACCES, {CAUSE_TASK, CAUSE_FOR_EVER, CAUSE_FOR_EVER}},
@@ -39,7 +39,7 @@ static const struct {
     {ENAMETOOLONG, {CAUSE_TASK, CAUSE_FOR_EVER, CAUSE_FOR_EVER}},
     {ENOEXEC, {CAUSE_TASK, CAUSE_FOR_EVER, CAUSE_FOR_EVER}},
     {ELIBBAD, {CAUSE_TASK, CAUSE_FOR_EVER, CAUSE_FOR_EVER}},
-    {EIO, {CAUSE_TASK, CAUSE_FOR_EVER, CAUSE_FOR_EVER}},
+    {EIO, {CAUSE_TASK, CAUSE_FOR_EVER, CAUSE_PASSES}},
     {EFBIG, {CAUSE_TASK, CAUSE_FOR_EVER, CAUSE_TASK}},
 };
 
@@ -49,6 +49,13 @@ enum cause shortage_cause(enum tried tried, int number)
         if (rows[i].number == number)
             return rows[i].causes[tried];
     return CAUSE_FOR_EVER;
+}
+
+enum error shortage_error(enum tried tried, int number)
+{
+    if (shortage_cause(tried, number) == CAUSE_FOR_EVER)
+        return ERR_IO;
+    return tried == TRIED_FILE ? ERR_DISK_FULL : ERR_LIMIT;
 }
 
 const char *shortage_advice(int number)

@@ -7,12 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/shortage.h"
 #include "common/xalloc.h"
-
-static enum error error_of_errno(void)
-{
-    return errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? ERR_DISK_FULL : ERR_IO;
-}
 
 /* For file systems that have no O_TMPFILE. */
 static int open_and_unlink(const char *dir)
@@ -30,10 +26,12 @@ enum error tempfile_open(const char *dir, int *fd, struct why *why)
     int made = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (made < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == EINVAL))
         made = open_and_unlink(dir);
-    if (made < 0)
-        return fail(why, error_of_errno(),
-                    "cannot make a temporary file in %s: %s; choose another place with --tmpdir",
-                    dir, strerror(errno));
+    if (made < 0) {
+        const char *advice = shortage_advice(errno);
+        return fail(why, shortage_error(TRIED_FILE, errno),
+                    "cannot make a temporary file in %s: %s%s", dir, strerror(errno),
+                    *advice ? advice : "; choose another place with --tmpdir");
+    }
     *fd = made;
     return ERR_NONE;
 }
@@ -45,8 +43,8 @@ enum error tempfile_write(int fd, struct bytes bytes, uint64_t offset, struct wh
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            return fail(why, error_of_errno(), "cannot write to a temporary file: %s",
-                        strerror(errno));
+            return fail(why, shortage_error(TRIED_FILE, errno),
+                        "cannot write to a temporary file: %s", strerror(errno));
         bytes.data += n;
         bytes.size -= (size_t)n;
         offset += (uint64_t)n;

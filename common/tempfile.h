@@ -10,8 +10,9 @@
  * disk and for nothing else. RLIMIT_FSIZE shows as ERR_DISK_FULL in a process that ignores SIGXFSZ.
  */
 
-/* Makes one in `dir` and sets `*fd`, which the caller closes. ERR_DISK_FULL, ERR_IO (no such
- * directory, no permission, no descriptors left): *fd is unchanged; `why` names the directory. */
+/* Makes one in `dir` and sets `*fd`, which the caller closes. ERR_DISK_FULL (no room on the disk, or no
+ * descriptors left: it may work later), ERR_IO (no such directory, no permission): *fd is unchanged;
+ * `why` names the directory. */
 enum error tempfile_open(const char *dir, int *fd, struct why *why);
 
 /* Writes all of `bytes` at `offset`. ERR_DISK_FULL, ERR_IO: some of it may be written; the same

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/shortage.h"
 #include "common/xalloc.h"
 
 enum {
@@ -209,19 +210,12 @@ static void advance(struct writer *w, size_t size)
 
 static enum error failed(const struct writer *w, struct why *why)
 {
-    switch (errno == EIO && !w->plain ? EPIPE : errno) { /* a terminal that hung up says EIO */
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-    case EIO:
-        return fail(why, ERR_DISK_FULL, "cannot write to %s: %s; nothing is lost, make room",
-                    w->name, strerror(errno));
-    case EPIPE:
-    case ECONNRESET:
+    bool hung_up = errno == EIO && !w->plain; /* as a terminal says it */
+    if (hung_up || errno == EPIPE || errno == ECONNRESET)
         return fail(why, ERR_CLOSED, "cannot write to %s: whoever read it is gone", w->name);
-    default:
-        return fail(why, ERR_IO, "cannot write to %s: %s", w->name, strerror(errno));
-    }
+    enum error error = shortage_error(TRIED_FILE, errno);
+    return fail(why, error, "cannot write to %s: %s%s", w->name, strerror(errno),
+                error == ERR_DISK_FULL ? "; nothing is lost, make room" : "");
 }
 
 /* What was written is moved out of the way when it is most of the buffer, so that a buffer that

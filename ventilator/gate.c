@@ -13,6 +13,7 @@
 #include "common/listener.h"
 #include "common/net.h"
 #include "common/private_dir.h"
+#include "common/shortage.h"
 #include "common/throttle.h"
 #include "common/xalloc.h"
 #include "ventilator/lane.h"
@@ -228,7 +229,9 @@ static void accept_lanes(struct gate *gate, uint64_t now_ns)
             open_lane(gate, fd, now_ns);
         else if (fd >= 0)
             close(fd);
-        else if (errno == EMFILE || errno == ENFILE)
+        else if (errno == EAGAIN)
+            return;
+        else if (shortage_cause(TRIED_SOCKET, errno) == CAUSE_PASSES)
             turn_away(gate);
         else if (errno != ECONNABORTED)
             return;

@@ -152,8 +152,7 @@ static enum error open_file(const struct command *command, size_t size, int *fd,
     *fd = memfd_create("zfarm-block", MFD_CLOEXEC);
     if (*fd >= 0)
         return ERR_NONE;
-    bool passes = shortage_cause(TRIED_FILE, errno) == CAUSE_PASSES;
-    return fail(why, passes ? ERR_LIMIT : ERR_IO, "cannot make a file in memory: %s%s",
+    return fail(why, shortage_error(TRIED_FILE, errno), "cannot make a file in memory: %s%s",
                 strerror(errno), shortage_advice(errno));
 }
 
@@ -197,7 +196,7 @@ static void start_program(struct command *command, struct slot *slot, const char
     if (command->options->pipe)
         unwritten = file_of(command, assignment, block, &spec.in, &why);
     if (unwritten) {
-        give_back(command, slot, unwritten == ERR_LIMIT || unwritten == ERR_DISK_FULL, &why);
+        give_back(command, slot, unwritten == ERR_DISK_FULL, &why);
         return;
     }
     int error = child_start(&slot->child, &spec);

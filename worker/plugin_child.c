@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "common/shortage.h"
+
 enum {
     CHUNK = 64 << 10,
     CHUNKS_PER_TURN = 16, /* of one child's large result, so that the others have their turn */
@@ -78,8 +80,8 @@ static int connect_child(struct plugin_child *child, int *area, int *link)
     return child->area ? 0 : errno;
 }
 
-enum error plugin_child_start(struct plugin_child *child, const char *program, char *const *argv,
-                              char *const *environment, struct why *why)
+int plugin_child_start(struct plugin_child *child, const char *program, char *const *argv,
+                       char *const *environment, struct why *why)
 {
     assert(child->link < 0);
     int area, link = -1;
@@ -103,9 +105,11 @@ enum error plugin_child_start(struct plugin_child *child, const char *program, c
         close(area);
     }
     if (!error)
-        return ERR_NONE;
+        return 0;
     disconnect(child);
-    return fail(why, ERR_IO, "cannot start a process for the plugin: %s", strerror(error));
+    fail(why, ERR_IO, "cannot start a process for the plugin: %s%s", strerror(error),
+         shortage_advice(error));
+    return error;
 }
 
 void plugin_child_kill(struct plugin_child *child)

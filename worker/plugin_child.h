@@ -34,10 +34,10 @@ struct plugin_child {
 void plugin_child_init(struct plugin_child *child, struct children *children,
                        const struct capture_limits *limits);
 
-/* Starts a process and its link; none may be there. ERR_IO with words when there is none to be had.
- */
-enum error plugin_child_start(struct plugin_child *child, const char *program, char *const *argv,
-                              char *const *environment, struct why *why);
+/* Starts a process and its link; none may be there. Returns 0, or the errno and words when there is none to
+ * be had. */
+int plugin_child_start(struct plugin_child *child, const char *program, char *const *argv,
+                       char *const *environment, struct why *why);
 
 /* Kills the process, if any, with KILL: it is our own program and the plugin was promised nothing
  * else. The area can still be read; the process remains to be reaped. */

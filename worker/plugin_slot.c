@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 
 #include "common/clock.h"
+#include "common/shortage.h"
 #include "common/wire.h"
 #include "worker/environment.h"
 #include "worker/plugin_death.h"
@@ -13,7 +14,8 @@
 enum {
     LOOK_EVERY_MS = 50,
     START_TRIES = 3,
-    RESTART_AFTER_MS = 100 /* doubled each time */
+    RESTART_AFTER_MS = 100, /* doubled each time */
+    ROOM_AGAIN_MS = 1000
 };
 
 void plugin_slot_init(struct plugin_shared *shared, struct plugin_slot *slot, unsigned number)
@@ -50,6 +52,23 @@ static void count_failure(struct plugin_shared *shared, struct plugin_slot *slot
         give_up(shared, slot);
 }
 
+static void give_back_for_now(struct plugin_shared *shared, struct plugin_slot *slot)
+{
+    if (!slot->batch.assigned)
+        return;
+    slot_batch_return(&slot->batch);
+    if (shared->events.held_up)
+        shared->events.held_up(shared->events.context, slot->why.text);
+}
+
+/* Others may run meanwhile: it is no failure of the plugin. */
+static void wait_for_room(struct plugin_shared *shared, struct plugin_slot *slot, uint64_t now_ns)
+{
+    slot->state = SLOT_DOWN;
+    slot->look_ns = now_ns + ROOM_AGAIN_MS * NS_PER_MS;
+    give_back_for_now(shared, slot);
+}
+
 void plugin_slot_start_child(struct plugin_shared *shared, struct plugin_slot *slot,
                              uint64_t now_ns)
 {
@@ -59,9 +78,14 @@ void plugin_slot_start_child(struct plugin_shared *shared, struct plugin_slot *s
     slot->killed = KILL_NONE;
     slot->ended_any = false;
     slot->why.text[0] = 0;
-    enum error error = plugin_child_start(
-        &slot->child, shared->program, shared->argv,
-        environment_for_slot(shared->environment, slot->batch.slot + 1), &slot->why);
+    int error = plugin_child_start(&slot->child, shared->program, shared->argv,
+                                   environment_for_slot(shared->environment, slot->batch.slot + 1),
+                                   &slot->why);
+    slot->short_of = shortage_cause(TRIED_START, error) == CAUSE_PASSES;
+    if (slot->short_of) {
+        wait_for_room(shared, slot, now_ns);
+        return;
+    }
     if (error) {
         count_failure(shared, slot, now_ns);
         return;
@@ -390,6 +414,8 @@ void plugin_slot_assign(struct plugin_shared *shared, struct plugin_slot *slot,
         send_batch(shared, slot, now_ns);
     else if (slot->state == SLOT_BROKEN)
         slot_batch_return(&slot->batch);
+    else if (slot->state == SLOT_DOWN && slot->short_of)
+        give_back_for_now(shared, slot);
 }
 
 void plugin_slot_cancel(struct plugin_slot *slot, uint64_t seq, uint64_t now_ns)

@@ -59,6 +59,7 @@ struct plugin_slot {
     uint64_t killed_for; /* the task that the reason is about */
     unsigned failures;   /* deaths in a row of a child that had not ended a task */
     bool ended_any;      /* this child has ended a task */
+    bool short_of;       /* something that it needs to be started, and that others have now */
     uint64_t
         put_off_for; /* the task that it was at when it was held last, and for how long in all */
     uint64_t put_off_ns;
@@ -69,7 +70,8 @@ struct plugin_slot {
 /* `number` is from 0. `shared` must outlive the slot, which must not move. */
 void plugin_slot_init(struct plugin_shared *shared, struct plugin_slot *slot, unsigned number);
 void plugin_slot_free(struct plugin_slot *slot); /* kills; the process remains to be reaped */
-/* The slot must be down. When that fails it is tried again as if the child had died. */
+/* The slot must be down. When that fails it is tried again: as if the child had died, or when others may have
+ * ended, if it is short of something. */
 void plugin_slot_start_child(struct plugin_shared *shared, struct plugin_slot *slot,
                              uint64_t now_ns);
 /* Takes one report of the child. False when there is none. */

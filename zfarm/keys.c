@@ -13,6 +13,7 @@
 #include "common/keys.h"
 #include "common/log.h"
 #include "common/private_dir.h"
+#include "common/shortage.h"
 #include "common/shown.h"
 #include "common/xalloc.h"
 
@@ -45,7 +46,7 @@ struct member {
 
 static enum error cannot(const char *verb, const char *path, struct why *why)
 {
-    return fail(why, errno == ENOSPC ? ERR_DISK_FULL : ERR_IO, "cannot %s %s: %s", verb, path,
+    return fail(why, shortage_error(TRIED_FILE, errno), "cannot %s %s: %s", verb, path,
                 strerror(errno));
 }
 

@@ -14,6 +14,7 @@
 #include <xxhash.h>
 
 #include "common/log.h"
+#include "common/shortage.h"
 #include "common/stall.h"
 #include "common/tempfile.h"
 #include "common/xalloc.h"
@@ -51,9 +52,9 @@ struct input_spool {
 static enum error disk_failed(const struct input_spool *s, const char *what, struct why *why)
 {
     int number = errno;
-    bool full = number == ENOSPC || number == EDQUOT || number == EFBIG;
-    return fail(why, full ? ERR_DISK_FULL : ERR_IO, "cannot %s the spool %s: %s%s", what, s->dir,
-                strerror(number), full ? "; nothing is lost, make room" : "");
+    enum error error = shortage_error(TRIED_FILE, number);
+    return fail(why, error, "cannot %s the spool %s: %s%s", what, s->dir, strerror(number),
+                error == ERR_DISK_FULL ? "; nothing is lost, make room" : "");
 }
 
 /* Exactly `size` bytes of DIR/input. */

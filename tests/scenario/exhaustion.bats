@@ -4,20 +4,7 @@
 # shellcheck disable=SC2016,SC2154 # the quoted variables are the tasks' own; bats sets stderr and stderr_lines
 load helpers
 load farm
-
-one_line() { [[ $(grep -c . "$1") == 1 ]] || { cat "$1"; return 1; }; }
-
-# with_limit OPTION VALUE COMMAND...
-with_limit() { (ulimit "$1" "$2" && shift 2 && exec "$@"); }
-
-# works_or_says STATUS COUNT: either all of the COUNT results are there, or one sentence and 255.
-works_or_says() {
-  if (($1 == 0)); then
-    one_each out "$2"
-  else
-    (($1 == 255)) && one_line err && [[ ! -s out ]]
-  fi
-}
+load limits
 
 @test "with too few descriptors zfarm run says so in one sentence, at the start" {
   run -255 --separate-stderr with_limit -n 20 zfarm run -j1 --shell true ::: a
@@ -25,28 +12,17 @@ works_or_says() {
 }
 
 @test "with few descriptors fewer tasks run at a time, and that is said once" {
-  local n status
+  local n
   for n in 18 40 48 56 64 100 128; do
-    echo "--- $n"
-    status=0
-    with_limit -n "$n" timeout 60 zfarm run -j60 --shell 'sleep 0.01; echo {}' :::: <(seq 60) >out 2>err || status=$?
-    works_or_says "$status" 60
-    ((n < 64)) || ((status == 0))
-    ((status)) || [[ $(grep -c 'at a time and not 60' err) == 1 ]]
+    with_few_files "$n"
   done
 }
 
 @test "a user who may have few processes has fewer tasks at a time, or one sentence" {
   ((UID == 0)) || skip "only root can become a user who has no process yet"
-  local u status
-  chmod 777 .
-  for u in 20 30 45 60; do
-    echo "--- $u"
-    status=0
-    seq 40 >in && chmod 644 in
-    timeout 60 setpriv --reuid 64321 --regid 64321 --clear-groups \
-      bash -c 'ulimit -u "$1" && exec zfarm run -j40 -a in --shell "sleep 0.05; echo {}"' - "$u" >out 2>err || status=$?
-    works_or_says "$status" 40
+  local n
+  for n in 20 30 45 60; do
+    with_few_processes "$n"
   done
 }
 

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -40,6 +41,39 @@ Test(plugin_trouble, crashes_one_after_the_other_do_not_break_it)
     }
     assert_works(f);
     cr_assert_eq(f->broken[0], 0);
+    finish(f);
+}
+
+static void limit_descriptors(rlim_t most)
+{
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = most;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+Test(plugin_trouble, a_process_that_cannot_be_had_for_a_while_does_not_break_it)
+{
+    struct fixture *f = launched(NULL);
+    struct rlimit before;
+    getrlimit(RLIMIT_NOFILE, &before);
+    int next = dup(0);
+    close(next);
+    limit_descriptors((rlim_t)next);
+    run(f, 1, "abort");
+    assert_finished(&f->ends[0], 1, RESULT_SIGNALED, SIGABRT);
+    for (unsigned i = 0; i < 4; i++) { /* more than it is tried when a plugin dies */
+        run(f, 2, "echo");
+        assert_end(&f->ends[0], RETURNED, 2, 1);
+        turn(f);
+    }
+    cr_assert_eq(f->broken[0], 0, "%s", f->broken);
+    limit_descriptors(before.rlim_cur);
+    do {
+        turn(f);
+        run(f, 2, "echo");
+    } while (f->ends[0].how == RETURNED);
+    assert_works(f);
     finish(f);
 }
 

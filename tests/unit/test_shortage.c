@@ -22,6 +22,18 @@ Test(shortage, an_error_passes_or_is_the_tasks_or_is_for_ever_by_what_was_tried)
     cr_assert_eq(shortage_cause(TRIED_SOCKET, EPROTONOSUPPORT), CAUSE_FOR_EVER);
 }
 
+Test(shortage, an_errno_becomes_the_error_that_says_whether_another_try_may_do)
+{
+    cr_assert_eq(shortage_error(TRIED_FILE, ENOSPC), ERR_DISK_FULL);
+    cr_assert_eq(shortage_error(TRIED_FILE, EFBIG), ERR_DISK_FULL);
+    cr_assert_eq(shortage_error(TRIED_FILE, EMFILE), ERR_DISK_FULL);
+    cr_assert_eq(shortage_error(TRIED_FILE, EIO), ERR_DISK_FULL);
+    cr_assert_eq(shortage_error(TRIED_FILE, EACCES), ERR_IO);
+    cr_assert_eq(shortage_error(TRIED_SOCKET, EMFILE), ERR_LIMIT);
+    cr_assert_eq(shortage_error(TRIED_SOCKET, EINVAL), ERR_IO);
+    cr_assert_eq(shortage_error(TRIED_START, EAGAIN), ERR_LIMIT);
+}
+
 Test(shortage, closed_standard_descriptors_become_the_null_device)
 {
     close(STDIN_FILENO);
