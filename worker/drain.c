@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "worker/drain.h"
 
-#include <signal.h>
-#include <spawn.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +9,7 @@
 #include <unistd.h>
 
 #include "common/xalloc.h"
-#include "worker/environment.h"
+#include "worker/helper_process.h"
 
 struct drain {
     const char *program;
@@ -28,37 +26,14 @@ struct drain *drain_new(const char *program)
     return drain;
 }
 
-/* Its environment has no mark, so that the guard does not take it for a task's process, and nothing but
- * KILL ends it. */
-static int drain_spawn(struct drain *drain, int end)
-{
-    posix_spawnattr_t attributes;
-    posix_spawn_file_actions_t actions;
-    sigset_t all;
-    sigfillset(&all);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setsigmask(&attributes, &all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
-    posix_spawn_file_actions_init(&actions);
-    int error = posix_spawn_file_actions_adddup2(&actions, end, 0);
-    char name[] = "zfarm-drain", flag[] = DRAIN_FLAG;
-    char *argv[] = {name, flag, NULL};
-    struct environment *environment = environment_new("drain", NULL);
-    if (!error)
-        error = posix_spawn(&drain->pid, drain->program, &actions, &attributes, argv,
-                            environment_for_slot(environment, 0));
-    environment_free(&environment);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-    return error;
-}
-
 static bool drain_start(struct drain *drain)
 {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))
         return false;
-    int error = drain_spawn(drain, ends[1]);
+    char name[] = "zfarm-drain", flag[] = DRAIN_FLAG;
+    char *argv[] = {name, flag, NULL};
+    int error = helper_process_start(drain->program, argv, "drain", ends[1], &drain->pid);
     close(ends[1]);
     if (error) {
         drain->pid = 0;

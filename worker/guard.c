@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +14,8 @@
 #include "common/bytes.h"
 #include "common/xalloc.h"
 #include "worker/drain.h"
-#include "worker/environment.h"
 #include "worker/guard_order.h"
+#include "worker/helper_process.h"
 
 enum { MARK_SIZE = sizeof "ZFARM_MARK=" + 32 };
 
@@ -28,31 +26,6 @@ struct guard {
     char mark[MARK_SIZE];
     struct buf orders; /* guard_order: collected, or not taken by the pipe yet */
 };
-
-/* Nothing but KILL ends the guard, from its first instant on. Its environment is empty, so that it
- * is not taken for a task's process. */
-static int spawn(struct guard *guard, const char *program, int reader)
-{
-    posix_spawnattr_t attributes;
-    posix_spawn_file_actions_t actions;
-    sigset_t all;
-    sigfillset(&all);
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setsigmask(&attributes, &all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK);
-    posix_spawn_file_actions_init(&actions);
-    int error = posix_spawn_file_actions_adddup2(&actions, reader, 0);
-    char name[] = "zfarm-guard", flag[] = GUARD_FLAG;
-    char *argv[] = {name, flag, guard->mark, NULL};
-    struct environment *environment = environment_new("guard", NULL);
-    if (!error)
-        error = posix_spawn(&guard->pid, program, &actions, &attributes, argv,
-                            environment_for_slot(environment, 0));
-    environment_free(&environment);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-    return error;
-}
 
 enum error guard_new(struct guard **result, const char *program, struct why *why)
 {
@@ -65,7 +38,9 @@ enum error guard_new(struct guard **result, const char *program, struct why *why
     if (!error) {
         snprintf(guard->mark, MARK_SIZE, "ZFARM_MARK=%016" PRIx64 "%016" PRIx64, random[0],
                  random[1]);
-        error = spawn(guard, program, ends[0]);
+        char name[] = "zfarm-guard", flag[] = GUARD_FLAG;
+        char *argv[] = {name, flag, guard->mark, NULL};
+        error = helper_process_start(program, argv, "guard", ends[0], &guard->pid);
     }
     if (ends[0] >= 0)
         close(ends[0]);

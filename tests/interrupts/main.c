@@ -139,6 +139,19 @@ static bool nobody_left(uint64_t until_us)
     return false;
 }
 
+/* Says who is left, and in which call of the kernel each of them is. */
+static void show_left(void)
+{
+    char *command =
+        xasprintf("for p in $(cat /proc/%d/task/*/children); do tr '\\0' ' ' </proc/$p/cmdline; "
+                  "echo \"(pid $p, $(cat /proc/$p/wchan), $(tail -n 1 /proc/$p/stack)\"; "
+                  "ls -l /proc/$p/fd; done",
+                  getpid());
+    if (system(command))
+        warnx("%s failed", command);
+    free(command);
+}
+
 /* ---- judging ---- */
 
 /* Which tasks the output has: false if one is there twice, or cut. */
@@ -282,7 +295,7 @@ static bool run(const struct settings *s, uint64_t number, uint64_t whole_us, ui
     close(f.marks_fd);
     char *said = xstrdup(f.marks);
     if (!nobody_left(now_us() + s->limit_s * 1000000) && !wrong)
-        wrong = "something of it was left behind";
+        wrong = "something of it was left behind", show_left();
     bool was_cut = !wrong && !(WIFEXITED(f.status) && WEXITSTATUS(f.status) == 0);
     if (was_cut && (wrong = go_on(&f, s)))
         kill_all(&f);

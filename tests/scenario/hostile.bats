@@ -96,14 +96,15 @@ storm() {
 calm_and_storm() {
   local done_before
   farm
-  wait_for 30 lines_reach sink.out 500
+  wait_for 120 lines_reach sink.out 500
   note_peaks calm
   ends_well
   farm
   done_before=$(wc -l <sink.out)
   storm "$@"
-  # The job went on meanwhile: as fast as its tasks came, or nearly.
-  (($(wc -l <sink.out) - done_before > messages * 20 / a_second))
+  # The job went on meanwhile, and does now.
+  (($(wc -l <sink.out) > done_before))
+  wait_for 60 lines_reach sink.out $(($(wc -l <sink.out) + 100))
   note_peaks stormy
   ends_well
   peaks_are_near

@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -361,8 +362,20 @@ static enum manner some_manner(struct hostile *h)
     return plain[below(h, sizeof plain / sizeof *plain)];
 }
 
+/* A farm that has much to do may answer late: a WELCOME is worth a moment, until one has said the job. */
+static void hear_out(struct hostile *h, struct line *line)
+{
+    enum { A_MOMENT_MS = 300 };
+    struct pollfd answer = {.fd = line->fd, .events = POLLIN};
+    if (h->job || line->fd < 0 || line->port != CONTROL || line->manner != SPEAKS)
+        return;
+    if (poll(&answer, 1, A_MOMENT_MS) > 0)
+        hear(h, line);
+}
+
 static void open_line(struct hostile *h, struct line *line)
 {
+    hear_out(h, line);
     shut(line);
     line->port = (enum port)below(h, PORTS);
     line->manner = some_manner(h);

@@ -38,7 +38,7 @@ is_sound() {
   done
   ends farm 60 0
   ((least > 0))
-  start again zfarm run -j2 --store 6.db --shell 'echo {} >>log.again' :::: tasks
+  start again zfarm run -j2 --store 6.db --other-command --shell 'echo {} >>log.again' :::: tasks
   before=$(stored 6.db)
   ends again 60 0
   same <(stored 6.db) <(echo 1500)
