@@ -27,6 +27,9 @@ enum {
     RECONNECT_MS = 100,
     RECONNECT_MAX_MS = 2000,
     KEEPALIVE_S = 60,
+    KEEPALIVE_AGAIN_S =
+        10, /* where nobody is judged by heartbeats, a dead machine is found so: after 2 min */
+    KEEPALIVE_TIMES = 6,
     BACKLOG = 4096,      /* the kernel cuts it to its own limit */
     HWM = 1000,          /* messages; where the table says nothing else */
     CONTROL_RCVHWM = 8,  /* of a peer: more stays with it, since each may hold a receive buffer */
@@ -47,7 +50,7 @@ struct option {
 struct rules {
     int type;
     int64_t message_max;
-    struct option options[8]; /* ends with name 0 */
+    struct option options[9]; /* ends with name 0 */
 };
 
 /* No heartbeats, no TCP_MAXRT: both cut off a reader that merely pauses, and lose what was queued.
@@ -58,7 +61,11 @@ static const struct rules rules_of[] = {
                             {{ZMQ_ROUTER_MANDATORY, 1},
                              {ZMQ_SNDHWM, CONTROL_SNDHWM},
                              {ZMQ_RCVHWM, CONTROL_RCVHWM},
-                             {ZMQ_BACKLOG, BACKLOG}}},
+                             {ZMQ_BACKLOG, BACKLOG},
+                             {ZMQ_TCP_KEEPALIVE, 1},
+                             {ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_S},
+                             {ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_AGAIN_S},
+                             {ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_TIMES}}},
     [NET_CONTROL_CLIENT] = {ZMQ_DEALER,
                             NET_MESSAGE_MAX,
                             {{ZMQ_SNDHWM, CONTROL_SNDHWM},

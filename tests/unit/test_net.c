@@ -232,3 +232,18 @@ Test(net, a_server_that_speaks_something_else_is_refused)
     link_close(&link, dealer);
     net_close(&dealer, 0);
 }
+
+/* No heartbeat of ours ends the connection of a silent sink. */
+Test(net, a_machine_that_is_gone_without_a_word_is_noticed_at_the_ventilators_control)
+{
+    void *socket;
+    struct why why;
+    int on = 0, again_s = 0;
+    size_t size = sizeof on;
+    cr_assert_eq(net_open(&socket, NET_CONTROL_SERVER, &why), ERR_NONE, "%s", why.text);
+    cr_assert_eq(zmq_getsockopt(socket, ZMQ_TCP_KEEPALIVE, &on, &size), 0);
+    cr_assert_eq(on, 1);
+    cr_assert_eq(zmq_getsockopt(socket, ZMQ_TCP_KEEPALIVE_INTVL, &again_s, &size), 0);
+    cr_assert_leq(again_s, 10);
+    net_close(&socket, 0);
+}
