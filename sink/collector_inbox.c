@@ -196,10 +196,12 @@ static enum error take_admitted(struct collector *c, struct bytes body)
     return ERR_NONE;
 }
 
-static enum error take_heartbeat(struct bytes body)
+static enum error take_heartbeat(struct collector *c, struct bytes body, uint64_t now_ns)
 {
     struct heartbeat m = {0};
     enum error error = heartbeat_take(body, &m);
+    if (!error)
+        membership_answered(&c->membership, now_ns);
     heartbeat_free(&m);
     return error;
 }
@@ -219,7 +221,7 @@ static enum error take_joining(struct collector *c, const struct frame_head *hea
     case KIND_REFUSE:
         return take_refuse(c, body);
     case KIND_HEARTBEAT: /* wait */
-        return take_heartbeat(body);
+        return take_heartbeat(c, body, now_ns);
     default:
         return ERR_KIND;
     }
@@ -233,7 +235,7 @@ static enum error take_joined(struct collector *c, const struct frame_head *head
         return ERR_INVALID;
     switch ((unsigned)head->kind) {
     case KIND_HEARTBEAT:
-        return take_heartbeat(body);
+        return take_heartbeat(c, body, now_ns);
     case KIND_VERDICT:
         return intake_verdict(&c->intake, head, body);
     case KIND_STATUS:

@@ -5,6 +5,10 @@
 
 static const uint64_t period_max_ms = 3600 * 1000; /* of heartbeat and limit */
 
+/* Who is heard and does not hear says what it has to say for ever: it answers no heartbeat. One that is
+ * late with its answers, and says other things meanwhile, has twice the time. */
+static const uint64_t unanswered_limits = 2;
+
 void membership_init(struct membership *m, uint64_t give_up_ns, uint64_t seed, uint64_t now_ns)
 {
     *m = (struct membership){.state = AWAY,
@@ -20,7 +24,7 @@ void membership_init(struct membership *m, uint64_t give_up_ns, uint64_t seed, u
 void membership_up(struct membership *m, uint64_t now_ns)
 {
     m->state = JOINING;
-    m->heard_ns = now_ns;
+    m->heard_ns = m->answer_ns = now_ns;
     m->refused = false;
 }
 
@@ -42,6 +46,11 @@ void membership_heard(struct membership *m, uint64_t now_ns)
     m->present_ns = now_ns;
 }
 
+void membership_answered(struct membership *m, uint64_t now_ns)
+{
+    m->answer_ns = now_ns;
+}
+
 enum error membership_welcome(struct membership *m, const struct frame_head *head,
                               const struct sink_welcome *welcome, uint64_t now_ns)
 {
@@ -57,6 +66,7 @@ enum error membership_welcome(struct membership *m, const struct frame_head *hea
     m->heartbeat_ns = welcome->heartbeat_ms * NS_PER_MS;
     m->limit_ns = welcome->limit_ms * NS_PER_MS;
     m->beat_ns = now_ns + m->heartbeat_ns;
+    m->answer_ns = now_ns;
     backoff_reset(&m->backoff);
     if (head->incarnation > m->incarnation_max)
         m->incarnation_max = head->incarnation;
@@ -65,10 +75,17 @@ enum error membership_welcome(struct membership *m, const struct frame_head *hea
 
 void membership_slept(struct membership *m, uint64_t slept_ns, uint64_t now_ns)
 {
-    m->heard_ns = now_ns;
+    m->heard_ns = m->answer_ns = now_ns;
     m->present_ns += slept_ns;
     if (m->present_ns > now_ns)
         m->present_ns = now_ns;
+}
+
+static uint64_t silent_from(const struct membership *m)
+{
+    uint64_t silent_ns = m->heard_ns + m->limit_ns;
+    uint64_t unanswered_ns = m->answer_ns + unanswered_limits * m->limit_ns;
+    return m->state == JOINED && unanswered_ns < silent_ns ? unanswered_ns : silent_ns;
 }
 
 enum membership_due membership_turn(struct membership *m, uint64_t now_ns)
@@ -82,7 +99,7 @@ enum membership_due membership_turn(struct membership *m, uint64_t now_ns)
         m->heard_ns = now_ns;
         return DUE_OPEN;
     }
-    if (now_ns >= m->heard_ns + m->limit_ns) {
+    if (now_ns >= silent_from(m)) {
         membership_leave(m, now_ns);
         return DUE_SILENT;
     }
@@ -102,6 +119,6 @@ uint64_t membership_deadline(const struct membership *m)
     uint64_t give_up = m->present_ns + m->give_up_ns;
     if (m->state == AWAY)
         return earlier(give_up, m->open_ns);
-    uint64_t silent = earlier(give_up, m->heard_ns + m->limit_ns);
+    uint64_t silent = earlier(give_up, silent_from(m));
     return m->state == JOINED ? earlier(silent, m->beat_ns) : silent;
 }

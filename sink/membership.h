@@ -18,8 +18,8 @@ enum membership_state { AWAY, CONNECTING, JOINING, JOINED };
 
 enum membership_due {
     DUE_NOTHING,
-    DUE_OPEN,      /* open the connection; the state is CONNECTING */
-    DUE_SILENT,    /* close it: nothing was heard for the limit; the state is AWAY */
+    DUE_OPEN,   /* open the connection; the state is CONNECTING */
+    DUE_SILENT, /* close it: nothing was heard for the limit, or no heartbeat answered; now AWAY */
     DUE_HEARTBEAT, /* send one */
     DUE_GIVE_UP    /* nothing was heard for give_up */
 };
@@ -35,6 +35,7 @@ struct membership {
     uint64_t limit_ns;
     uint64_t give_up_ns;
     uint64_t heard_ns;   /* since when the connection is silent */
+    uint64_t answer_ns;  /* when a heartbeat was answered last, or since when one could be */
     uint64_t present_ns; /* when the ventilator was heard last, on any connection */
     bool refused;        /* the last attempt to connect found nobody, at once */
     uint64_t open_ns;    /* AWAY: when to try again */
@@ -49,6 +50,8 @@ void membership_down(struct membership *m, uint64_t now_ns);
 /* It is given up by the caller, who closes it. */
 void membership_leave(struct membership *m, uint64_t now_ns);
 void membership_heard(struct membership *m, uint64_t now_ns);
+/* A HEARTBEAT has come: what was said here was heard there. */
+void membership_answered(struct membership *m, uint64_t now_ns);
 /* ERR_MALFORMED: a field has no sense. */
 enum error membership_welcome(struct membership *m, const struct frame_head *head,
                               const struct sink_welcome *welcome, uint64_t now_ns);

@@ -499,6 +499,11 @@ static void add_worker(const struct dispatcher *d, const struct session *s, uint
             "there?",
             at.text, seconds(s->joined_at_ns, now_ns),
             d->lanes[0] >= '0' && d->lanes[0] <= '9' ? "port " : "", d->lanes);
+    else if (s->rests_until_ns > now_ns)
+        sentences_add(workers, NULL,
+                      "worker %s: what is sent down its lane does not arrive, again and again: it "
+                      "gets tasks again in %.1f s",
+                      at.text, seconds(now_ns, s->rests_until_ns));
     else if (s->stuck_ms)
         sentences_add(
             workers, NULL,

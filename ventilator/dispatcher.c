@@ -70,6 +70,7 @@ void dispatcher_destroy(struct dispatcher **dispatcher)
     delays_free(&d->delayed);
     seqset_free(&d->doomed);
     seqset_free(&d->judged);
+    seqset_free(&d->sink.taken);
     buf_free(&d->room);
     free(d->actions);
     free(d->lanes);
@@ -437,6 +438,7 @@ static void forgive(struct dispatcher *d, uint64_t late_ns, uint64_t now_ns)
         struct session *s = d->sessions[i];
         postpone(&s->heard_at_ns, late_ns, now_ns);
         postpone(&s->lane_moved_at_ns, late_ns, now_ns);
+        postpone(&s->ended_at_ns, late_ns, now_ns);
         if (s->half_closed_at_ns != NEVER)
             postpone(&s->half_closed_at_ns, late_ns, now_ns);
     }

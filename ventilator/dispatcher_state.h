@@ -70,6 +70,7 @@ struct sinkside {
     bool is_holding;     /* takes no results at present */
     bool tells_receipts; /* FEATURE_RECEIPTS */
     uint64_t ready_at_ns;
+    struct seqset taken; /* tasks of which it has a result, from whomever, and has not stored it */
     bool is_volatile;
     uint64_t opening; /* of its store */
     uint64_t heard_at_ns;
@@ -311,6 +312,7 @@ void liveness_go_on(struct session *s, const struct session *before);
 /* The most bytes of tasks in one frame, where `usual` is that for others. `s` may be NULL. */
 size_t liveness_frame_max(const struct session *s, size_t usual);
 /* For how long nothing has arrived on its lane though something is under way; 0: all is well. */
+bool liveness_lane_is_busy(const struct session *s); /* something that was sent has not arrived */
 uint64_t liveness_lane_silence_ns(const struct dispatcher *d, const struct session *s,
                                   uint64_t now_ns);
 

@@ -106,7 +106,7 @@ uint64_t handout_waiting(const struct dispatcher *d)
 static bool is_open(const struct session *s)
 {
     return s->lane && s->connection && !s->ended && !s->leaving && !s->alone && !s->stuck_ms &&
-           !s->joins_anew;
+           !s->joins_anew && !s->rests_until_ns;
 }
 
 /* One on which everything fails, while others succeed, gets one task at a time: so many failures in a row,

@@ -20,6 +20,8 @@
 enum {
     CAREFUL_BYTES = 16 << 10, /* of a frame where one was closed for silence */
     LASTS_LIMITS = 3,         /* so many times the limit without a result: run elsewhere */
+    LANE_LIMITS_MAX =
+        4, /* so many times the limit a lane may be silent on which nothing has moved */
 };
 
 static uint64_t lesser(uint64_t a, uint64_t b)
@@ -36,6 +38,8 @@ void liveness_go_on(struct session *s, const struct session *before)
 {
     s->is_careful = before->is_careful;
     s->lane_limit_ns = before->lane_limit_ns;
+    s->lane_rest_ns = before->lane_rest_ns;
+    s->rests_until_ns = before->rests_until_ns;
     s->stuck_ms = before->stuck_ms;
 }
 
@@ -67,6 +71,7 @@ static bool is_under_way(const struct session *s)
 static void note_movement(struct session *s, uint64_t now_ns)
 {
     uint64_t took_ns = now_ns - s->lane_moved_at_ns;
+    s->lane_rest_ns -= s->lane_rest_ns / 8;
     s->lane_limit_ns -= s->lane_limit_ns / 8;
     if (s->lane_limit_ns && s->lane_limit_ns < 2 * took_ns)
         s->lane_limit_ns = 2 * took_ns;
@@ -83,6 +88,11 @@ void liveness_lane(struct session *s, const struct credit *m, uint64_t now_ns)
     if (m->received_offset > arrived->offset)
         arrived->offset = m->received_offset;
     note_movement(s, now_ns);
+}
+
+bool liveness_lane_is_busy(const struct session *s)
+{
+    return is_under_way(s);
 }
 
 uint64_t liveness_lane_silence_ns(const struct dispatcher *d, const struct session *s,
@@ -104,6 +114,17 @@ static void demand_join(struct dispatcher *d, struct session *s, enum again_reas
     dispatcher_send(d, s->connection, &to);
 }
 
+/* What goes down such a lane is held up each time until it is closed. So after the second time in a row there
+ * is a pause, and it grows: what was lost there goes elsewhere, though this worker idles. */
+static void give_rest(struct dispatcher *d, struct session *s, uint64_t now_ns)
+{
+    uint64_t usual_ns = d->options.limit_ns;
+    if (s->lane_rest_ns >= usual_ns)
+        s->rests_until_ns = now_ns + s->lane_rest_ns;
+    s->lane_rest_ns = lesser(2 * (s->lane_rest_ns > usual_ns ? s->lane_rest_ns : usual_ns),
+                             d->options.give_up_ns);
+}
+
 static void close_lane(struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
     char sentence[160], line[200];
@@ -115,7 +136,10 @@ static void close_lane(struct dispatcher *d, struct session *s, uint64_t now_ns)
              silent_s);
     snprintf(line, sizeof line, "is there, but %s", sentence);
     say_of(d, s, line, session_unfinished(s), now_ns);
-    s->lane_limit_ns = lesser(2 * lane_limit(d, s), d->options.give_up_ns);
+    uint64_t most_ns = lesser(LANE_LIMITS_MAX * d->options.limit_ns, d->options.give_up_ns);
+    if (lane_limit(d, s) < most_ns)
+        s->lane_limit_ns = lesser(2 * lane_limit(d, s), most_ns);
+    give_rest(d, s, now_ns);
     s->is_careful = true;
     demand_join(d, s, AGAIN_SILENT_LANE, sentence);
     workers_close_lane(d, s, now_ns);
@@ -205,6 +229,8 @@ void liveness_heartbeat(struct dispatcher *d, struct session *s, const struct he
                         uint64_t now_ns)
 {
     uint64_t stuck_ms = m->results_stuck_ms < UINT32_MAX ? m->results_stuck_ms : UINT32_MAX;
+    if (now_ns >= s->rests_until_ns)
+        s->rests_until_ns = 0;
     if (s->joins_anew)
         return;
     /* Whom no sink reads has nobody to reach. */

@@ -31,14 +31,10 @@ static void say_strange(struct dispatcher *d, struct session *s, uint64_t tasks,
 static void judge_origin(struct dispatcher *d, struct session *s, const struct seqset *tasks)
 {
     struct seqset strange = {0};
-    struct range own;
     for (size_t i = 0; i < tasks->count; i++) {
         uint64_t first = tasks->ranges[i].first, last = tasks->ranges[i].last;
         if (seqset_count_in(&s->out, first, last) < last - first + 1)
             seqset_add(&strange, first, last);
-        for (uint64_t at = first; at <= last && seqset_next(&s->out, at, last, &own);
-             at = own.last + 1)
-            seqset_add(&s->taken, own.first, own.last);
     }
     if (!seqset_empty(&strange)) {
         seqset_remove_all(&strange, &s->out);
@@ -49,10 +45,24 @@ static void judge_origin(struct dispatcher *d, struct session *s, const struct s
     seqset_free(&strange);
 }
 
+/* Whoever else has a result of these has promised nothing more: the sink drops it. */
+static void note_taken(struct dispatcher *d, const struct seqset *tasks)
+{
+    struct range open;
+    for (size_t i = 0; i < tasks->count; i++) {
+        uint64_t first = tasks->ranges[i].first, last = tasks->ranges[i].last;
+        last = last < d->ledger.read ? last : d->ledger.read;
+        for (uint64_t at = first; at <= last && seqset_next_gap(&d->ledger.stored, at, last, &open);
+             at = open.last + 1)
+            seqset_add(&d->sink.taken, open.first, open.last);
+    }
+}
+
 void promises_note(struct dispatcher *d, const struct stored_note *m, uint64_t now_ns)
 {
     for (size_t i = 0; i < m->origin_count; i++) {
         struct session *s = index_get(&d->by_id, m->origins[i].session);
+        note_taken(d, &m->origins[i].tasks);
         if (!s)
             continue; /* it is over: what it had is not known any more */
         judge_origin(d, s, &m->origins[i].tasks);
@@ -70,12 +80,12 @@ void promises_note(struct dispatcher *d, const struct stored_note *m, uint64_t n
 /* ---- what was finished, and never came ---- */
 
 /* Reported as finished, and neither stored nor taken by the sink. */
-static void open_promises(const struct session *s, struct seqset *open)
+static void open_promises(const struct dispatcher *d, const struct session *s, struct seqset *open)
 {
     if (seqset_empty(&s->finished))
         return;
     seqset_copy(open, &s->finished);
-    seqset_remove_all(open, &s->taken);
+    seqset_remove_all(open, &d->sink.taken);
 }
 
 static bool sink_takes_results(const struct dispatcher *d, uint64_t now_ns)
@@ -111,7 +121,7 @@ bool promises_heartbeat(struct dispatcher *d, struct session *s, const struct he
     char more[THROTTLE_WORDS_SIZE];
     struct seqset open = {0};
     bool ends = false;
-    open_promises(s, &open);
+    open_promises(d, s, &open);
     /* A worker that says that nothing gets through does what it can about it. */
     if (seqset_empty(&open) || m->results_stuck_ms || d->settled || !sink_takes_results(d, now_ns))
         s->promise_kept_ns = now_ns;

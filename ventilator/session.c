@@ -45,7 +45,6 @@ void session_free(struct session *s)
         block_release(&s->transfer.sent[i]);
     seqset_free(&s->out);
     seqset_free(&s->finished);
-    seqset_free(&s->taken);
     seqset_free(&s->had);
     seqset_free(&s->release);
     buf_free(&s->cancel);
@@ -183,7 +182,6 @@ void session_forget(struct session *s, uint64_t first, uint64_t last)
 {
     seqset_remove(&s->out, first, last);
     seqset_remove(&s->finished, first, last);
-    seqset_remove(&s->taken, first, last);
     if (s->alone >= first && s->alone <= last)
         s->alone = 0;
     if (s->transfer.block && s->transfer.run.first >= first && s->transfer.run.first <= last)

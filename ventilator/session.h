@@ -77,7 +77,6 @@ struct session {
     struct transfer transfer;
     struct seqset out;
     struct seqset finished;
-    struct seqset taken;  /* of `out`: the sink has taken its result */
     struct seqset had;    /* taken back from it, and it may still have the result */
     struct stint *stints; /* what runs for more than a second, by its last heartbeat */
     size_t stint_count;
@@ -93,7 +92,8 @@ struct session {
     size_t order_capacity;
     uint64_t order_last; /* the highest number that was ever in it */
 
-    bool ended;     /* END was sent down the lane: no more tasks */
+    bool ended; /* END was sent down the lane: no more tasks */
+    uint64_t ended_at_ns;
     bool leaving;   /* it said LEAVE */
     bool used;      /* it got a task */
     uint64_t alone; /* a task that runs alone here; 0: none */
@@ -117,6 +117,8 @@ struct session {
     struct reach lane_arrived; /* of that, as its CREDIT says */
     uint64_t lane_moved_at_ns; /* that grew, or nothing was under way */
     uint64_t lane_limit_ns;    /* for so long it may not; 0: the usual limit */
+    uint64_t lane_rest_ns;     /* so long it gets nothing when its lane is closed the next time */
+    uint64_t rests_until_ns;   /* it gets nothing before; 0: it does not rest */
     bool is_careful;           /* its lane was closed for silence: it gets small frames */
     struct reach arrived;      /* of its results, as the sink says */
     struct received told;      /* of that, to the worker */

@@ -120,6 +120,7 @@ static void adopt(struct dispatcher *d, const struct origin *from, struct frame_
     }
     if (d->sink.instance != join->peer.instance) {
         d->sink.epoch = ++d->last_epoch;
+        seqset_clear(&d->sink.taken);
         d->sink.known_session = 0;
     }
     d->sink.connection = from->connection;
@@ -240,6 +241,7 @@ static void store_range(struct dispatcher *d, uint64_t first, uint64_t last)
 {
     handout_unqueue(d, first, last);
     seqset_remove(&d->judged, first, last);
+    seqset_remove(&d->sink.taken, first, last);
     while (first <= last) {
         struct entry *entry = ledger_next(&d->ledger, first, last);
         if (!entry)

@@ -170,7 +170,52 @@ void workers_lane_end(struct dispatcher *d, struct session *s)
     number_put(&m, s->batch);
     dispatcher_send_lane(d, s->lane, block_new(&m));
     s->ended = true;
+    s->ended_at_ns = d->turned_at_ns;
     handout_note(d, s);
+}
+
+/* The part of `named` that the session has and has not finished. */
+static void still_open(const struct session *s, const struct seqset *named, struct seqset *open)
+{
+    struct range r;
+    for (size_t i = 0; i < named->count; i++)
+        for (uint64_t at = named->ranges[i].first;
+             at <= named->ranges[i].last && seqset_next(&s->out, at, named->ranges[i].last, &r);
+             at = r.last + 1)
+            seqset_add(open, r.first, r.last);
+    seqset_remove_all(open, &s->finished);
+}
+
+/* After END a worker begins nothing: what it has runs, and is named after a second, or it has told what became
+ * of it. Where nothing runs and nothing is told, nothing is to come. */
+static bool withholds(const struct dispatcher *d, const struct session *s,
+                      const struct seqset *running, uint64_t now_ns)
+{
+    uint64_t since_ns = s->ended_at_ns > s->pace_from_ns ? s->ended_at_ns : s->pace_from_ns;
+    if (!s->ended || s->joins_anew || liveness_lane_is_busy(s) || session_unfinished(s) == 0 ||
+        now_ns <= since_ns + d->options.limit_ns)
+        return false;
+    struct seqset named = {0};
+    still_open(s, running, &named);
+    bool are_none = seqset_empty(&named);
+    seqset_free(&named);
+    return are_none;
+}
+
+static void end_withholding(struct dispatcher *d, struct session *s, uint64_t now_ns)
+{
+    char more[THROTTLE_WORDS_SIZE];
+    struct again m = {s->id, AGAIN_UNANSWERED,
+                      bytes_of("it did not give back what it has not begun, within the limit "
+                               "after END: join again")};
+    if (throttle_line(&d->silence_lines, SILENCE_LINES_A_MINUTE, now_ns))
+        dispatcher_say(d,
+                       "worker %s on %s does not give back what it has not begun (END), its tasks "
+                       "go to others tasks=%llu%s",
+                       s->name, s->host, (unsigned long long)s->out.members,
+                       throttle_words(&d->silence_lines, more));
+    dispatcher_again(d, s->connection, &m);
+    workers_end(d, s, false, now_ns);
 }
 
 /* Returns whether the session is over. */
@@ -190,7 +235,11 @@ static bool heartbeat(struct dispatcher *d, struct session *s, struct bytes body
         wire_begin(&to, KIND_HEARTBEAT, dispatcher_head(d, KIND_HEARTBEAT, s->id));
         heartbeat_put(&to, &answer);
         dispatcher_send(d, s->connection, &to);
-        is_over = promises_heartbeat(d, s, &m, now_ns);
+        is_over = withholds(d, s, &m.running, now_ns);
+        if (is_over)
+            end_withholding(d, s, now_ns);
+        else
+            is_over = promises_heartbeat(d, s, &m, now_ns);
     }
     heartbeat_free(&m);
     return is_over;
@@ -212,18 +261,6 @@ static void credit(struct dispatcher *d, struct session *s, struct bytes body, u
     if (m.reserve > s->granted.reserve)
         s->granted.reserve = m.reserve;
     liveness_lane(s, &m, now_ns);
-}
-
-/* The part of `named` that the session has and has not finished. */
-static void still_open(const struct session *s, const struct seqset *named, struct seqset *open)
-{
-    struct range r;
-    for (size_t i = 0; i < named->count; i++)
-        for (uint64_t at = named->ranges[i].first;
-             at <= named->ranges[i].last && seqset_next(&s->out, at, named->ranges[i].last, &r);
-             at = r.last + 1)
-            seqset_add(open, r.first, r.last);
-    seqset_remove_all(open, &s->finished);
 }
 
 /* So many tasks are reported done, or failed. */

@@ -214,6 +214,18 @@ void large_restart(struct large *l)
     l->offset = 0;
 }
 
+void large_report(struct large *l, struct seqset *finished, uint64_t *not_ok)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        struct large_result *r = &l->results[i];
+        if (!r->final || r->reported)
+            continue;
+        r->reported = true;
+        if (seqset_add(finished, r->seq, r->seq))
+            *not_ok += !r->ok;
+    }
+}
+
 uint64_t large_release(struct large *l, const struct seqset *tasks)
 {
     uint64_t freed = 0;

@@ -15,6 +15,7 @@ struct large_result {
     uint32_t tries;
     bool final;
     bool ok;
+    bool reported;       /* by large_report */
     struct buf head;     /* of the record: all but the output, and but the task if `block` has it */
     struct block *block; /* NULL: the task is in the head */
     struct bytes task;
@@ -64,6 +65,8 @@ void large_put(struct large *l, const struct result *result, const struct output
 enum error large_piece(struct large *l, struct frame_head head, struct bytes worker,
                        struct block **piece, struct large_sent *sent, struct why *why);
 void large_restart(struct large *l); /* all of them again, from their first byte */
+/* Adds the final results that it has not added before, and how many of them are not ok. */
+void large_report(struct large *l, struct seqset *finished, uint64_t *not_ok);
 /* Returns how many results that frees. */
 uint64_t large_release(struct large *l, const struct seqset *tasks);
 

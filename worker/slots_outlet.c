@@ -40,7 +40,7 @@ static void begin_anew(struct slots *s, uint64_t now_ns)
     struct outlet *o = &s->outlet;
     o->down_ns = now_ns;
     o->stuck_ns = NEVER;
-    o->limit_ns = 0;
+    o->limit_ns = o->usual_ns = 0;
     o->told = o->is_careful = false;
     o->batch = o->offset = o->sent_offset = o->probe = 0;
     s->kept.batch_max = BATCH_BYTES_MAX;
@@ -151,10 +151,22 @@ static bool waits_for_receipt(const struct slots *s)
            is_under_way(s);
 }
 
+/* That the connection is given up later each time is for the connection: what is kept here is missed
+ * elsewhere as soon as ever. */
+static bool is_overdue(const struct slots *s, uint64_t now_ns)
+{
+    uint64_t usual_ns = s->outlet.usual_ns;
+    return waits_for_receipt(s) &&
+           now_ns >=
+               s->outlet.moved_ns + (usual_ns > s->link.limit_ns ? usual_ns : s->link.limit_ns);
+}
+
 uint64_t outlet_stuck_ms(const struct slots *s, uint64_t now_ns)
 {
     const struct outlet *o = &s->outlet;
     uint64_t since_ns = o->stuck_ns;
+    if (since_ns == NEVER && is_overdue(s, now_ns))
+        since_ns = o->moved_ns;
     if (since_ns == NEVER && o->epoch && o->state != OUTLET_UP &&
         now_ns >= o->down_ns + s->link.limit_ns)
         since_ns = o->down_ns;
@@ -170,6 +182,9 @@ static void note_movement(struct slots *s, uint64_t now_ns)
     o->limit_ns -= o->limit_ns / 8;
     if (o->limit_ns && o->limit_ns < 2 * took_ns)
         o->limit_ns = 2 * took_ns;
+    o->usual_ns -= o->usual_ns / 8;
+    if (o->usual_ns < 2 * took_ns)
+        o->usual_ns = 2 * took_ns;
     if (o->stuck_ns != NEVER) {
         fail(&why, ERR_NONE, "results arrive at the sink at %s again", o->endpoint);
         actions_say(&s->actions, &why);
@@ -270,9 +285,19 @@ void outlet_send(struct slots *s, uint64_t now_ns)
     send_probe(s);
 }
 
+/* A large result is reported when all of it is sent. But one that cannot be is needed elsewhere, and when
+ * the lane has ended the ventilator must know what of its tasks is begun. */
+static void report_what_stays(struct slots *s, uint64_t now_ns)
+{
+    if (s->large.count && slots_link_in_session(s) &&
+        (s->link.lane_ended || outlet_stuck_ms(s, now_ns)))
+        large_report(&s->large, &s->report.finished, &s->report.not_ok);
+}
+
 void outlet_turn(struct slots *s, uint64_t now_ns)
 {
     struct outlet *o = &s->outlet;
+    report_what_stays(s, now_ns);
     if (o->state == OUTLET_OPENING && now_ns - o->since_ns >= LIMIT_NS)
         fall(s, now_ns);
     judge(s, now_ns);

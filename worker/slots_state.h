@@ -101,6 +101,7 @@ struct outlet {
     uint64_t probe;       /* the empty batch that was sent last; 0: none */
     uint64_t moved_ns;    /* when something last arrived there, or nothing was under way */
     uint64_t limit_ns;    /* for so long nothing may arrive; 0: the usual limit */
+    uint64_t usual_ns;    /* twice what has lately been the longest time without movement */
     uint64_t
         stuck_ns; /* since when nothing has, since the connection was given up for that; else NEVER */
     bool is_careful; /* one was given up for that: frames are small */

@@ -92,6 +92,23 @@ Test(collector, a_silent_ventilator_is_left_after_the_limit_and_joined_again)
     story_end(&s);
 }
 
+/* It is heard, and does not hear: what it says by itself goes on for ever, and nothing is stored. */
+Test(collector, a_ventilator_that_talks_and_answers_no_heartbeat_is_left_after_twice_the_limit)
+{
+    struct story s = {0};
+    story_join(&s);
+    uint64_t joined_ns = s.now_ns;
+    const char *said = "";
+    while (strcmp(said, "CLOSE") != 0 && s.now_ns < joined_ns + 60 * NS_PER_S) {
+        story_pass(&s, 250);
+        v_number(&s, KIND_ENDED, 4711);
+        said = story_turn(&s);
+    }
+    cr_assert_leq(s.now_ns - joined_ns, 6500 * NS_PER_MS);
+    cr_assert_geq(s.now_ns - joined_ns, 5500 * NS_PER_MS);
+    story_end(&s);
+}
+
 Test(collector, after_a_freeze_of_its_own_a_heartbeat_may_still_arrive)
 {
     struct story s = {0};

@@ -44,6 +44,56 @@ Test(dispatcher_receipts,
     farm_end(&f);
 }
 
+static uint64_t passed_until_closed(struct farm *f)
+{
+    uint64_t passed_ms = 0;
+    for (; f->d->sessions[0]->lane && passed_ms < 100000; passed_ms += 100)
+        farm_pass(f, 100);
+    return passed_ms;
+}
+
+static uint64_t passed_until_it_gets(struct farm *f, const struct farm_peer *w)
+{
+    uint64_t passed_ms = 0;
+    for (; !w->got_tasks && passed_ms < 100000; passed_ms += 100)
+        farm_pass(f, 100);
+    return passed_ms;
+}
+
+/* Joins anew, and claims its lane. */
+static void come_back(struct farm *f, struct farm_peer *w)
+{
+    w->granted = (struct credit){0};
+    w->got_tasks = w->got_bytes = 0;
+    seqset_clear(&w->has);
+    worker_join(f, w, JOB, "", "");
+    farm_settle(f);
+    worker_open_lane(f, w);
+    farm_settle(f);
+    worker_claim(f, w, w->token);
+    worker_credit(f, w, 1, 1000, 1);
+    farm_settle(f);
+}
+
+/* Its worker idles each time, and is the first to get what was lost there. */
+Test(dispatcher_receipts, a_lane_that_is_closed_again_and_again_gets_nothing_for_longer_each_time)
+{
+    static const uint64_t limits_ms[] = {3000, 6000, 12000, 12000};
+    static const uint64_t rests_ms[] = {0, 6000, 12000, 24000};
+    struct farm f = {.input = 1, .receipts = true};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_up(&f, 1, 1);
+    farm_settle(&f);
+    for (int i = 0; i < 4; i++) {
+        uint64_t passed_ms = passed_until_closed(&f);
+        cr_assert(passed_ms >= limits_ms[i] && passed_ms <= limits_ms[i] + 700, "%d", i);
+        come_back(&f, w);
+        passed_ms = passed_until_it_gets(&f, w);
+        cr_assert(passed_ms + 100 >= rests_ms[i] && passed_ms <= rests_ms[i] + 700, "%d", i);
+    }
+    farm_end(&f);
+}
+
 Test(dispatcher_receipts, a_lane_that_moves_stays_and_so_does_one_of_a_worker_that_tells_nothing)
 {
     struct farm f = {.input = 9, .receipts = true};

@@ -243,6 +243,31 @@ Test(protests, who_never_answers_recall_loses_its_session_after_the_limit_and_it
     farm_end(&f);
 }
 
+Test(protests, who_gives_nothing_back_at_the_end_of_its_lane_loses_its_session_after_the_limit)
+{
+    struct farm f = {.input = 2};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_up(&f, 1, 2);
+    farm_expect(&f, w, "TASKS 1: 1-2#1 last");
+    dispatcher_stop(f.d, "interrupted by a signal", f.now_ns);
+    farm_expect(&f, w, "END 1");
+    w->silent = true;
+    for (int i = 0; i < 20; i++) { /* it runs one */
+        worker_runs(&f, w, "1");
+        farm_pass(&f, 400);
+    }
+    cr_assert_eq(dispatcher_counts(f.d).workers, 1);
+    w->silent = false;
+    worker_finished(&f, w, "1", 0);
+    farm_pass(&f, 2900);
+    cr_assert_eq(dispatcher_counts(f.d).workers, 1);
+    farm_pass(&f, 700);
+    cr_assert_eq(dispatcher_counts(f.d).workers, 0);
+    farm_expect_said(&f, "does not give back what it has not begun (END), its tasks go to others "
+                         "tasks=2");
+    farm_end(&f);
+}
+
 Test(protests, who_answers_recall_with_nothing_has_answered)
 {
     struct farm f = {.input = 10};
@@ -337,6 +362,21 @@ Test(protests, results_that_are_taken_and_not_stored_are_waited_for)
     sink_took(&f, w->session, "1-2", "", STORED_ORDER_FULL);
     farm_pass(&f, 100000);
     farm_expect(&f, w, "");
+    farm_end(&f);
+}
+
+/* The sink drops the second result of a task, and says of whom it has the first. */
+Test(protests, a_result_that_came_second_is_waited_for_like_the_first)
+{
+    struct farm f = {.input = 1};
+    farm_begin(&f, 1);
+    struct farm_peer *a = worker_up(&f, 1, 1);
+    farm_expect(&f, a, "TASKS 1: 1#1 last");
+    worker_finished(&f, a, "1", 0);
+    sink_took(&f, 4711, "1", "", 0);
+    farm_pass(&f, 100000);
+    farm_expect(&f, a, "");
+    cr_assert_eq(f.d->sessions[0]->strange, 0);
     farm_end(&f);
 }
 

@@ -132,6 +132,49 @@ Test(slots_receipts,
     cr_assert_gt(r.credits, credits);
 }
 
+/* It is reported when its last piece is sent, which may never be. */
+Test(slots_receipts, a_large_result_that_cannot_be_sent_is_reported_all_the_same)
+{
+    static char output[50001];
+    memset(output, 'x', sizeof output - 1);
+    rig_start(&r);
+    rig_join(&r);
+    v_tasks(&r, 1, 2, 0);
+    rig_turn(&r);
+    x_ok(&r, 0, 1);
+    rig_turn(&r);
+    v_received(&r, 0, 0, 0);
+    live(3400);
+    rig_forget(&r);
+    v_welcome(&r, (struct worker_welcome){0});
+    rig_turn(&r);
+    rig_forget(&r);
+    x_ends(&r, 1, 2, RESULT_OK, output);
+    rig_expect(&r, "FINISHED 2");
+    live(300);
+    rig_expect(&r, "");
+}
+
+Test(slots_receipts, what_is_overdue_is_told_before_a_doubled_limit_is_over)
+{
+    send_one();
+    live(3100);
+    rejoin();
+    live(6300);
+    rejoin();
+    live(100);
+    v_received(&r, 1, 0, 0);
+    v_tasks(&r, 2, 1, 0);
+    rig_turn(&r);
+    x_ok(&r, 0, 2);
+    live(600);
+    cr_assert_eq(r.stuck_ms, 0);
+    rig_forget(&r);
+    live(3500);
+    cr_assert_geq(r.stuck_ms, 3000);
+    rig_expect(&r, "");
+}
+
 Test(slots_receipts, what_was_too_large_for_a_slow_way_travels_in_small_pieces_after_that)
 {
     static char output[50001];
