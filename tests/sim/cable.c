@@ -61,19 +61,88 @@ static uint64_t latest(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+/* ---- stalls ---- */
+
+static struct way *way_of(const struct cable *c)
+{
+    return &c->ends[0].node->ways[c->kind];
+}
+
+static uint64_t stalled_until(const struct cable *c, uint64_t to)
+{
+    return latest(c->ends[to].hold_ns, way_of(c)->stalled_until_ns[to]);
+}
+
+/* Without acknowledgements of what has arrived nothing more is sent, before long. */
+static uint64_t held_until(const struct cable *c, uint64_t to)
+{
+    bool is_full = c->ends[to].unacknowledged >= CABLE_UNACKNOWLEDGED_MAX;
+    return latest(stalled_until(c, to), is_full ? stalled_until(c, 1 - to) : 0);
+}
+
+static void note_large(struct cable *c, uint64_t to)
+{
+    struct cable_end *end = &c->ends[to];
+    const struct way *way = way_of(c);
+    const struct block *block = end->coming[end->first].block;
+    if (block && way->large_max && block_bytes(block).size > way->large_max)
+        end->hold_ns = latest(end->hold_ns, way->large_until_ns);
+}
+
+/* The sender tries again more and more rarely: what was lost may come as late again as the stall was long. */
+static void hold_back(struct cable *c, uint64_t to, uint64_t until_ns)
+{
+    struct cable_end *end = &c->ends[to];
+    if (until_ns != NEVER && end->hold_ns < until_ns)
+        end->hold_ns = until_ns + rng_below(&c->sim->network, until_ns - c->sim->now_ns);
+}
+
+void cable_hold(struct cable *c, uint64_t until_ns)
+{
+    for (size_t i = 0; i < 2; i++)
+        c->ends[i].hold_ns = latest(c->ends[i].hold_ns, until_ns);
+}
+
+void cable_let_go(struct cable *c)
+{
+    for (size_t i = 0; i < 2; i++)
+        if (c->ends[i].hold_ns != NEVER && c->ends[i].hold_ns > c->sim->now_ns)
+            c->ends[i].hold_ns = c->sim->now_ns;
+}
+
+/* Does it again when nothing holds it up; returns false if that is now. */
+static bool put_off(struct cable *c, uint64_t to, uint64_t until_ns, agenda_function *again)
+{
+    if (until_ns <= c->sim->now_ns)
+        return false;
+    if (until_ns != NEVER)
+        agenda_add(&c->sim->agenda, until_ns, again, c, to);
+    return true;
+}
+
+static void note_arrival(struct cable *c, uint64_t to, const struct block *block)
+{
+    struct cable_end *end = &c->ends[to];
+    if (stalled_until(c, 1 - to) <= c->sim->now_ns)
+        end->unacknowledged = 0;
+    else if (block)
+        end->unacknowledged += block_bytes(block).size;
+}
+
 static void arrive(void *context, uint64_t to)
 {
     struct cable *c = context;
     struct cable_end *end = &c->ends[to];
     if (end->count == 0)
         return;
-    if (c->hold_ns > c->sim->now_ns) {
-        agenda_add(&c->sim->agenda, c->hold_ns, arrive, c, to);
+    note_large(c, to);
+    hold_back(c, to, held_until(c, to));
+    if (put_off(c, to, held_until(c, to), arrive))
         return;
-    }
     struct packet packet = end->coming[end->first++];
     if (--end->count == 0)
         end->first = 0;
+    note_arrival(c, to, packet.block);
     if (!end_lives(end)) {
         block_release(&packet.block);
     } else if (packet.block) {
@@ -90,7 +159,8 @@ static void push(struct cable *c, size_t to, struct block *block)
     uint64_t at_ns = latest(end->last_ns, c->sim->now_ns + delay_of(c->sim));
     if (block)
         at_ns += block_bytes(block).size * 8; /* a gigabit a second */
-    at_ns = latest(at_ns, c->hold_ns);
+    if (end->hold_ns != NEVER)
+        at_ns = latest(at_ns, end->hold_ns);
     end->last_ns = at_ns;
     if (end->first + end->count == end->capacity) {
         for (size_t i = 0; i < end->count; i++)
@@ -129,10 +199,21 @@ static void notice(void *context, uint64_t which)
     struct cable_end *end = &c->ends[which];
     if (!end_lives(end))
         return;
-    if (c->hold_ns > c->sim->now_ns) {
-        agenda_add(&c->sim->agenda, c->hold_ns, notice, c, which);
+    if (put_off(c, which, stalled_until(c, which), notice))
         return;
-    }
+    shut(end);
+    node_tell(end->node, (struct news){NEWS_CLOSED, c, NULL});
+}
+
+/* The ventilator does not judge a silent sink: when nobody is at the other end any more, and its word of that
+ * is lost, TCP notices, some time (keepalive; here sooner than in life). */
+#define KEEPALIVE_NS (9 * NS_PER_S)
+static void keepalive(void *context, uint64_t which)
+{
+    struct cable *c = context;
+    struct cable_end *end = &c->ends[which];
+    if (!end_lives(end))
+        return;
     shut(end);
     node_tell(end->node, (struct news){NEWS_CLOSED, c, NULL});
 }
@@ -145,9 +226,16 @@ void cable_close(struct cable *c, const struct node *who, bool abrupt)
     shut(&c->ends[me]);
     if (!c->made || c->cut || c->ends[1 - me].shut)
         return;
-    if (abrupt)
-        drop_behind(&c->ends[1 - me],
-                    c->sim->now_ns + rng_below(&c->sim->network, c->sim->plan.delay_max_ns));
+    if (c->ends[me].node->role == ROLE_NODE_SINK && held_until(c, 1 - me) == NEVER)
+        sim_at(c->sim, KEEPALIVE_NS, keepalive, c, 1 - me);
+    if (abrupt) {
+        uint64_t rest_ns = rng_below(&c->sim->network, c->sim->plan.delay_max_ns);
+        bool is_held = held_until(c, 1 - me) > c->sim->now_ns;
+        if (!is_held)
+            drop_behind(&c->ends[1 - me], c->sim->now_ns + rest_ns);
+        else if (rng_chance(&c->sim->network, 50))
+            drop_behind(&c->ends[1 - me], 0);
+    }
     push(c, 1 - me, NULL);
 }
 
@@ -181,7 +269,9 @@ static void establish(void *context, uint64_t unused)
     if (!end_lives(&c->ends[0]))
         return;
     bool barred = c->kind == CABLE_RESULTS && client->no_results_until_ns > c->sim->now_ns;
-    if (barred || !reachable(client, c->sim->now_ns) || !reachable(server, c->sim->now_ns)) {
+    bool stalled = latest(stalled_until(c, 0), stalled_until(c, 1)) > c->sim->now_ns;
+    if (barred || stalled || !reachable(client, c->sim->now_ns) ||
+        !reachable(server, c->sim->now_ns)) {
         sim_at(c->sim, rng_between(&c->sim->network, 20, 100) * NS_PER_MS, establish, c, 0);
         return;
     }
@@ -191,6 +281,7 @@ static void establish(void *context, uint64_t unused)
         return;
     }
     c->made = true;
+    client->connections[c->kind]++;
     c->ends[1].life = server->life;
     node_tell(client, (struct news){NEWS_UP, c, NULL});
     if (c->kind == CABLE_LANE)

@@ -4,8 +4,14 @@
 
 #include "tests/sim/node.h"
 
-/* A connection: in order each way, used once. End 0 made it, end 1 accepted it. */
-enum cable_kind { CABLE_CONTROL, CABLE_LANE, CABLE_RESULTS };
+/* A connection: in order each way, used once. End 0 made it, end 1 accepted it.
+ *
+ * A direction can stall, of one connection or of a node's whole way to a server (struct way): what is
+ * sent stays under way, in order, and arrives when the stall ends. As with TCP, the sender is not told;
+ * the other direction goes on for as much as may be unacknowledged; a connection that is closed
+ * abruptly in a stall loses what is under way, or delivers it late, by chance. Only the other side's
+ * heartbeats and receipts show a stall. */
+#define CABLE_UNACKNOWLEDGED_MAX ((size_t)14 << 10)
 
 struct packet {
     struct block *block; /* NULL: the sender has closed */
@@ -21,6 +27,8 @@ struct cable_end {
     size_t first;
     size_t count;
     size_t capacity;
+    uint64_t hold_ns;      /* nothing arrives here before; NEVER: nothing does any more */
+    size_t unacknowledged; /* bytes that have arrived here while the way back was stalled */
 };
 
 struct cable {
@@ -29,10 +37,9 @@ struct cable {
     enum cable_kind kind;
     bool made;
     bool cut;
-    bool claimed;     /* a lane that has an owner */
-    bool joining;     /* JOIN is not answered */
-    uint64_t hold_ns; /* nothing arrives before */
-    size_t unread;    /* results: sent and not read */
+    bool claimed;  /* a lane that has an owner */
+    bool joining;  /* JOIN is not answered */
+    size_t unread; /* results: sent and not read */
     struct cable_end ends[2];
 };
 
@@ -46,6 +53,9 @@ void cable_send(struct cable *cable, const struct node *from, struct block *bloc
 void cable_close(struct cable *cable, const struct node *who, bool abrupt);
 /* Breaks; each end notices so much later, NEVER: not at all. */
 void cable_cut(struct cable *cable, uint64_t client_ns, uint64_t server_ns);
+/* Nothing arrives at either end before; what is held already longer stays so. */
+void cable_hold(struct cable *cable, uint64_t until_ns);
+void cable_let_go(struct cable *cable); /* all that was to end some time */
 /* The process at that end is still there and has not closed it. */
 bool cable_end_lives(const struct cable *cable, const struct node *node);
 bool cable_is_live(const struct cable *cable);

@@ -2,6 +2,7 @@
 #include "tests/sim/fate.h"
 
 #include "tests/sim/err.h"
+#include "tests/sim/stall.h"
 
 enum fault {
     FAULT_CRASH,
@@ -27,6 +28,9 @@ enum fault {
     FAULT_EXODUS, /* all workers are killed and new ones come */
     FAULT_SLOW,
     FAULT_ERR, /* a worker errs */
+    FAULT_STALL_CONNECTION,
+    FAULT_STALL_WAY, /* whatever connection uses it */
+    FAULT_LOSE_LARGE,
     FAULT_CRASH_SINK,
     FAULT_CRASH_VENTILATOR,
     FAULT_CRASH_BOTH,
@@ -123,23 +127,26 @@ static void preempt(struct sim *sim, struct node *worker)
         sim_at(sim, some_ms(sim, 0, 3000), restart, fresh, 0);
 }
 
-static void add_worker(struct sim *sim)
+static bool add_worker(struct sim *sim)
 {
     struct node *fresh = sim_add_worker(sim, (unsigned)rng_between(&sim->fate, 1, 3));
     if (fresh)
         node_start(fresh);
+    return fresh;
 }
 
 /* ---- connections ---- */
 
-static struct cable *some_cable(struct sim *sim)
+/* Of the node, or of anybody: NULL. */
+static struct cable *some_cable(struct sim *sim, const struct node *of)
 {
     size_t live = 0;
     for (size_t i = 0; i < sim->cable_count; i++)
-        live += cable_is_live(sim->cables[i]);
+        live += cable_is_live(sim->cables[i]) && (!of || sim->cables[i]->ends[0].node == of);
     size_t which = rng_below(&sim->fate, live);
     for (size_t i = 0; i < sim->cable_count; i++)
-        if (cable_is_live(sim->cables[i]) && which-- == 0)
+        if (cable_is_live(sim->cables[i]) && (!of || sim->cables[i]->ends[0].node == of) &&
+            which-- == 0)
             return sim->cables[i];
     return NULL;
 }
@@ -153,21 +160,26 @@ static void cut_kinds(struct sim *sim, const struct node *node, unsigned kinds)
     }
 }
 
-/* Where no heartbeats are judged, only TCP notices a lost flow, some time: on results, and on the
- * sink's control. */
+/* The ventilator does not judge a silent sink: there TCP notices, some time. */
 static void half_open(struct sim *sim)
 {
-    struct cable *c = some_cable(sim);
+    struct cable *c = some_cable(sim, NULL);
     if (!c)
         return;
-    bool never =
-        c->kind != CABLE_RESULTS && c->ends[0].node != sim->sink && rng_chance(&sim->fate, 50);
-    uint64_t late_ns = never ? NEVER : some_ms(sim, 3000, 9000);
+    bool of_sink = c->ends[0].node == sim->sink;
+    uint64_t late_ns = !of_sink && rng_chance(&sim->fate, 50) ? NEVER : some_ms(sim, 3000, 9000);
     if (rng_chance(&sim->fate, 50))
         cable_cut(c, late_ns, some_ms(sim, 1, 30));
     else
         cable_cut(c, some_ms(sim, 1, 30), late_ns);
     sim_disturb(sim, 9 * NS_PER_S);
+}
+
+static void stall_some_connection(struct sim *sim, const struct node *of)
+{
+    struct cable *c = some_cable(sim, of);
+    if (c)
+        stall_connection(sim, c);
 }
 
 static void cut_now(void *context, uint64_t unused)
@@ -184,7 +196,7 @@ static void lose_results(struct sim *sim, const struct node *worker)
         struct cable *c = sim->cables[i];
         if (!cable_is_live(c) || c->ends[0].node != worker || c->kind != CABLE_RESULTS)
             continue;
-        c->hold_ns = sim->now_ns + 900 * NS_PER_MS;
+        cable_hold(c, sim->now_ns + 900 * NS_PER_MS);
         sim_at(sim, 600 * NS_PER_MS, cut_now, c, 0);
     }
 }
@@ -233,6 +245,9 @@ static const char *const names[FAULTS] = {
     [FAULT_EXODUS] = "exodus",
     [FAULT_SLOW] = "slow",
     [FAULT_ERR] = "err",
+    [FAULT_STALL_CONNECTION] = "stall-connection",
+    [FAULT_STALL_WAY] = "stall-way",
+    [FAULT_LOSE_LARGE] = "lose-large",
     [FAULT_CRASH_SINK] = "crash-sink",
     [FAULT_CRASH_VENTILATOR] = "crash-ventilator",
     [FAULT_CRASH_BOTH] = "crash-both",
@@ -247,14 +262,36 @@ static const enum fault choices[] = {
     FAULT_DARK_WORKER,   FAULT_DARK_SINK,     FAULT_DRAIN,       FAULT_DARK_VENTILATOR,
     FAULT_ABORT,         FAULT_BREAK,         FAULT_NO_RESULTS,  FAULT_JOIN,
     FAULT_EXODUS,        FAULT_SLOW,          FAULT_PREEMPT,     FAULT_PREEMPT,
-    FAULT_ERR,           FAULT_ERR,
+    FAULT_ERR,           FAULT_ERR,           FAULT_STALL_WAY,   FAULT_STALL_CONNECTION,
+    FAULT_LOSE_LARGE,
 };
 
 static enum fault choose(struct sim *sim)
 {
+    if (sim->plan.one_stall)
+        return (enum fault)rng_between(&sim->fate, FAULT_STALL_CONNECTION, FAULT_LOSE_LARGE);
     if (sim->plan.has_store && rng_chance(&sim->fate, sim->plan.server_faults))
         return (enum fault)rng_between(&sim->fate, FAULT_CRASH_SINK, FAULT_CRASH_BOTH);
     return choices[rng_below(&sim->fate, sizeof choices / sizeof *choices)];
+}
+
+static enum cable_kind some_kind(struct sim *sim)
+{
+    return (enum cable_kind)rng_below(&sim->fate, CABLE_KINDS);
+}
+
+/* Of the sink there is one, so nothing of it may stall for ever. */
+static void stall(struct sim *sim, enum fault fault, struct node *worker)
+{
+    bool of_sink = !sim->plan.one_stall && rng_chance(&sim->fate, 10);
+    struct node *node = of_sink ? sim->sink : worker;
+    enum cable_kind kind = of_sink ? CABLE_CONTROL : some_kind(sim);
+    if (fault == FAULT_STALL_WAY)
+        stall_way(sim, node, kind, !of_sink);
+    else if (fault == FAULT_LOSE_LARGE)
+        stall_large(sim, node, kind, !of_sink);
+    else
+        stall_some_connection(sim, sim->plan.one_stall ? worker : NULL);
 }
 
 static void process_fault(struct sim *sim, enum fault fault, struct node *worker)
@@ -287,7 +324,7 @@ static void process_fault(struct sim *sim, enum fault fault, struct node *worker
 
 static void network_fault(struct sim *sim, enum fault fault, struct node *worker)
 {
-    struct cable *c = fault == FAULT_CUT ? some_cable(sim) : NULL;
+    struct cable *c = fault == FAULT_CUT ? some_cable(sim, NULL) : NULL;
     if (c)
         cable_cut(c, some_ms(sim, 1, 30), some_ms(sim, 1, 30));
     else if (fault == FAULT_HALF)
@@ -310,6 +347,8 @@ static void network_fault(struct sim *sim, enum fault fault, struct node *worker
         node_darken(sim->ventilator, some_ms(sim, 1000, 8000));
     else if (fault == FAULT_ERR)
         err(sim, worker);
+    else if (fault >= FAULT_STALL_CONNECTION && fault <= FAULT_LOSE_LARGE)
+        stall(sim, fault, worker);
     else if (fault == FAULT_SLOW)
         sim->slow_until_ns = sim->now_ns + some_ms(sim, 500, 4000);
 }
@@ -319,29 +358,35 @@ static void strike(void *context, uint64_t unused)
     (void)unused;
     struct sim *sim = context;
     enum fault fault = choose(sim);
-    struct node *worker = some_worker(sim);
+    struct node *worker = sim->plan.one_stall ? sim->workers[0] : some_worker(sim);
     if (sim->healed_ns)
         return;
     sim_trace(sim, NULL, "*** %s (%s)", names[fault], worker->name);
     sim->model.disturbed = true;
     sim_disturb(sim, fault == FAULT_SLOW ? 4 * NS_PER_S : 0);
+    if (sim->plan.one_stall)
+        sim_stalls(sim, worker);
     process_fault(sim, fault, worker);
     network_fault(sim, fault, worker);
 }
 
+/* What stalls for ever does so behind the healing too, as long as another worker is there. */
 static void heal(void *context, uint64_t unused)
 {
     (void)unused;
     struct sim *sim = context;
+    unsigned count = sim->worker_count;
     sim_trace(sim, NULL, "*** all is well from now on");
     sim->healed_ns = sim->now_ns;
     sim->slow_until_ns = 0;
     node_thaw(sim->ventilator);
     node_thaw(sim->sink);
-    for (unsigned i = 0; i < sim->worker_count; i++)
+    for (unsigned i = 0; i < count; i++)
         node_thaw(sim->workers[i]);
-    if (!sim->ventilator->exited)
-        add_worker(sim);
+    bool others = sim->plan.one_stall || sim->ventilator->exited || add_worker(sim);
+    stall_end(sim->sink, true);
+    for (unsigned i = 0; i < count; i++)
+        stall_end(sim->workers[i], !others);
 }
 
 static void interrupt(void *context, uint64_t unused)

@@ -163,9 +163,8 @@ void node_darken(struct node *node, uint64_t for_ns)
     sim_trace(sim, node, "cannot be reached for %.3f s", (double)for_ns / 1e9);
     for (size_t i = 0; i < sim->cable_count; i++) {
         struct cable *c = sim->cables[i];
-        if ((c->ends[0].node == node || c->ends[1].node == node) &&
-            c->hold_ns < node->dark_until_ns)
-            c->hold_ns = node->dark_until_ns;
+        if (c->ends[0].node == node || c->ends[1].node == node)
+            cable_hold(c, node->dark_until_ns);
     }
 }
 
@@ -177,6 +176,5 @@ void node_thaw(struct node *node)
     if (node->dark_until_ns > sim->now_ns)
         node->dark_until_ns = sim->now_ns;
     for (size_t i = 0; i < sim->cable_count; i++)
-        if (sim->cables[i]->hold_ns > sim->now_ns)
-            sim->cables[i]->hold_ns = sim->now_ns;
+        cable_let_go(sim->cables[i]);
 }

@@ -7,6 +7,16 @@
 
 /* A place where a process runs: it can be started, frozen, thawed, killed and started again. What
  * reaches it waits in its inbox until its next turn, as in the poll loops of the real programs. */
+enum cable_kind { CABLE_CONTROL, CABLE_LANE, CABLE_RESULTS, CABLE_KINDS };
+
+/* A node's way to one of a server's ports, whatever connection uses it. */
+struct way {
+    uint64_t
+        stalled_until_ns[2]; /* towards the node that connects, and away from it; NEVER: for ever */
+    size_t large_max; /* a message that is larger stalls what follows it, too; 0: none does */
+    uint64_t large_until_ns;
+};
+
 enum role { ROLE_NODE_VENTILATOR, ROLE_NODE_SINK, ROLE_NODE_WORKER };
 
 enum news_kind { NEWS_UP, NEWS_CLOSED, NEWS_OPENED, NEWS_MESSAGE };
@@ -39,7 +49,9 @@ struct node {
     uint64_t frozen_until_ns;
     uint64_t dark_until_ns;       /* nothing gets in or out */
     uint64_t no_results_until_ns; /* cannot make a connection to the sink before */
-    uint64_t errs_until_ns;       /* it is a worker that errs, in this way (err.h) */
+    struct way ways[CABLE_KINDS];
+    unsigned connections[CABLE_KINDS]; /* that it has made, in all its lives */
+    uint64_t errs_until_ns;            /* it is a worker that errs, in this way (err.h) */
     unsigned err;
     uint64_t runs;          /* that it has begun; of a worker */
     uint64_t idle_runs;     /* how many these were when it began to idle */

@@ -182,6 +182,43 @@ static void make_pieces(struct plan *plan, struct rng *rng)
     }
 }
 
+/* So it is known when the others must be through (sim_stalls). */
+static void make_one_stall(struct plan *plan, struct rng *rng)
+{
+    plan->one_stall = true;
+    for (size_t i = 0; i < plan->task_count; i++)
+        if (plan->tasks[i].nature != NATURE_BAD)
+            plan->tasks[i].nature = NATURE_GOOD;
+    plan->retries = 1;
+    plan->retry_delay_ns = 0;
+    plan->queue_max_bytes = plan->kept_max_bytes = plan->window_max_bytes = 16 << 20;
+    plan->output_a_turn = plan->output_pauses = 0;
+    plan->order_max = 0;
+    plan->stops_ns = 0;
+    plan->halt = (struct halt_rule){0};
+    plan->faults = 1;
+    if (plan->worker_count > 1)
+        return;
+    plan->worker_count = 2;
+    plan->workers = xrealloc(plan->workers, 2 * sizeof *plan->workers);
+    plan->workers[1] = plan->workers[0];
+    plan->workers[1].slots = (unsigned)rng_between(rng, 1, 3);
+}
+
+/* Nothing goes wrong, but whoever reads the output pauses: `| less`, a full disk. */
+static void make_deaf(struct plan *plan, struct rng *rng)
+{
+    plan->faults = 0;
+    plan->stops_ns = 0;
+    plan->halt = (struct halt_rule){0};
+    plan->deaf_from_ns =
+        rng_below(rng, plan->work_ns / plan->worker_count + plan->input_ends_ns + 1);
+    plan->deaf_until_ns = plan->deaf_from_ns + rng_between(rng, 1 * NS_PER_S, 60 * NS_PER_S);
+    plan->order_max = 0; /* else a spool takes it */
+    if (rng_chance(rng, 70))
+        plan->window_max_bytes = rng_between(rng, 50, 1000);
+}
+
 void plan_make(struct plan *plan, uint64_t seed)
 {
     struct rng rng;
@@ -195,6 +232,11 @@ void plan_make(struct plan *plan, uint64_t seed)
     make_faults(plan, &rng);
     plan->hedge = rng_chance(&rng, 30);
     make_pieces(plan, &rng);
+    uint64_t quiet = rng_below(&rng, 100);
+    if (quiet < 10)
+        make_one_stall(plan, &rng);
+    else if (quiet < 15)
+        make_deaf(plan, &rng);
 }
 
 void plan_make_peace(struct plan *plan, const struct plan_peace *peace)

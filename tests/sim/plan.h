@@ -66,6 +66,9 @@ struct plan {
     bool has_store;         /* sink and ventilator may be killed, and go on */
     unsigned server_faults; /* percent of the faults, with a store, that kill sink or ventilator */
     bool mixed_inbox;       /* workers see news of different connections in order of arrival */
+    bool one_stall;         /* the only fault is a stall, of the first worker */
+    uint64_t deaf_from_ns;  /* the output takes nothing then, and all else is well */
+    uint64_t deaf_until_ns;
     unsigned faults;
     uint64_t faults_until_ns;
     struct halt_rule halt; /* --halt */

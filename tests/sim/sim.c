@@ -71,6 +71,47 @@ struct node *sim_add_worker(struct sim *sim, unsigned slots)
     return worker;
 }
 
+/* ---- G5: one that stalls does not hold up the others ---- */
+
+/* What a worker has is run elsewhere within that time, and nothing else takes longer than the work. */
+#define STALL_NS (15 * NS_PER_S)
+
+void sim_stalls(struct sim *sim, const struct node *worker)
+{
+    const struct plan *plan = &sim->plan;
+    uint64_t left_ns = 0, longest_ns = 0, begins_ns = plan->input_ends_ns, slots = 0;
+    for (size_t i = 0; i < plan->task_count; i++) {
+        uint64_t duration_ns = plan->tasks[i].duration_ns;
+        left_ns += sim->model.truths[i + 1].finals ? 0 : duration_ns;
+        longest_ns = duration_ns > longest_ns ? duration_ns : longest_ns;
+    }
+    for (unsigned i = 0; i < plan->worker_count; i++) {
+        slots += i == worker->index ? 0 : plan->workers[i].slots;
+        if (plan->workers[i].starts_ns > begins_ns)
+            begins_ns = plan->workers[i].starts_ns;
+    }
+    begins_ns += sim->began_ns + 3 * NS_PER_S; /* whoever came before the ventilator tries again */
+    sim->due_ns = (begins_ns > sim->now_ns ? begins_ns : sim->now_ns) + STALL_NS + left_ns / slots +
+                  longest_ns;
+}
+
+static void judge_stall(struct sim *sim)
+{
+    if (sim->due_ns && sim->now_ns > sim->due_ns && !sim->ventilator->exited)
+        sim_violation(sim, "G5: a stalled connection holds up the job");
+}
+
+/* ---- G6: where nothing is wrong, each connection is made once ---- */
+
+static void check_connections(struct sim *sim)
+{
+    for (unsigned i = 0; i < sim->worker_count; i++)
+        for (unsigned kind = 0; kind < CABLE_KINDS; kind++)
+            if (sim->workers[i]->connections[kind] > 1)
+                sim_violation(sim, "G6: %s has made a connection %u times, and none was broken",
+                              sim->workers[i]->name, sim->workers[i]->connections[kind]);
+}
+
 /* ---- G3: nobody idles while work waits elsewhere ---- */
 
 static bool work_elsewhere(struct sim *sim, unsigned idler, const uint64_t *unstarted)
@@ -123,6 +164,7 @@ static void watch(void *context, uint64_t unused)
         judge_idling(sim, i, calm && !held_back && idles[i] && work_elsewhere(sim, i, unstarted));
     for (unsigned i = 0; i < sim->worker_count; i++)
         judge_keeping(sim, sim->workers[i], calm);
+    judge_stall(sim);
     free(unstarted);
     free(idles);
     if (!sim->ventilator->exited)
@@ -189,7 +231,7 @@ static uint64_t time_limit(const struct sim *sim)
     const struct plan *plan = &sim->plan;
     bool done = sim->ventilator->exited && sim->sink->exited;
     return (sim->healed_ns ? sim->healed_ns : sim->now_ns) + PEACE_NS + (done ? GIVE_UP_NS : 0) +
-           plan->work_ns * (plan->retries + 2) + plan->input_ends_ns +
+           plan->work_ns * (plan->retries + 2) + plan->input_ends_ns + plan->deaf_until_ns +
            plan->task_count * ((plan->retry_delay_ns << plan->retries) + plan->delay_max_ns);
 }
 
@@ -233,6 +275,8 @@ static void check_end(struct sim *sim)
     const char *wrong = sim->interrupted ? NULL : model_end(&sim->model);
     if (wrong)
         sim_violation(sim, "G1: %s", wrong);
+    if (!sim->model.disturbed && !sim->interrupted)
+        check_connections(sim);
     check_statuses(sim);
 }
 

@@ -39,6 +39,7 @@ struct sim {
     uint64_t healed_ns;     /* from when on nothing goes wrong any more; 0: not yet */
     uint64_t disturbed_ns;  /* when something last was wrong */
     uint64_t slow_until_ns; /* the network is */
+    uint64_t due_ns;        /* by when the job must have ended; 0: by the limit for all runs */
     bool interrupted;       /* or halted, or ended for what the store has lost */
     bool store_forgot;      /* its last commits are lost with the power */
     bool store_noticed;     /* and the ventilator has ended the job for it */
@@ -74,6 +75,8 @@ void sim_trace(const struct sim *sim, const struct node *who, const char *format
     __attribute__((format(printf, 3, 4)));
 /* Something is wrong until so much later: no judging of who idles. */
 void sim_disturb(struct sim *sim, uint64_t for_ns);
+/* With the others' slots the job must be through so soon. */
+void sim_stalls(struct sim *sim, const struct node *worker);
 /* Nothing has been wrong for longer than it takes to get over it. */
 bool sim_is_calm(const struct sim *sim);
 /* A worker process more; NULL if there are too many. */

@@ -315,6 +315,9 @@ static void note_stored(struct sink_node *s)
 static bool pauses(struct sink_node *s)
 {
     struct sim *sim = s->node.sim;
+    uint64_t deaf_until_ns = sim->began_ns + sim->plan.deaf_until_ns;
+    if (sim->now_ns >= sim->began_ns + sim->plan.deaf_from_ns && sim->now_ns < deaf_until_ns)
+        s->paused_until_ns = deaf_until_ns;
     if (s->paused_until_ns <= sim->now_ns && s->given > s->written && !sim->healed_ns &&
         rng_chance(&sim->fate, sim->plan.output_pauses))
         s->paused_until_ns = sim->now_ns + rng_below(&sim->fate, 2 * NS_PER_S);
@@ -332,6 +335,9 @@ static void write_output(struct sink_node *s)
         s->written +=
             plan->output_a_turn && plan->output_a_turn < left ? plan->output_a_turn : left;
     note_stored(s);
+    bool is_blocked = s->given > s->written && s->paused_until_ns > s->node.sim->now_ns;
+    collector_set_output(s->core, is_blocked ? OUTPUT_BLOCKED : OUTPUT_FLOWS, s->written,
+                         s->node.sim->now_ns);
     collector_mark(s->core, s->given);
     collector_reached(s->core, s->written);
     if (plan->order_max) {

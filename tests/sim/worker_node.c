@@ -4,6 +4,7 @@
 
 #include "common/xalloc.h"
 #include "tests/sim/err.h"
+#include "tests/sim/stall.h"
 #include "tests/sim/fake_executor.h"
 #include "worker/slots_state.h"
 
@@ -311,7 +312,7 @@ bool worker_node_idles(struct node *node, uint64_t *unstarted)
 {
     const struct slots *s = of(node)->core;
     *unstarted = 0;
-    if (!node->up)
+    if (!node->up || stall_is_for_ever(node))
         return false;
     bool waits_alone = backlog_alone(&s->backlog) && fake_is_dying(&of(node)->executor);
     *unstarted = waits_alone ? 0 : s->backlog.tasks;
@@ -342,7 +343,7 @@ uint64_t worker_node_leak(struct node *node)
     const struct slots *s = of(node)->core;
     const struct seqset *kept = &s->kept.tasks;
     struct range r;
-    for (size_t i = 0; i < kept->count; i++)
+    for (size_t i = 0; i < kept->count && !stall_is_for_ever(node); i++)
         if (seqset_next(&node->sim->tap.told, kept->ranges[i].first, kept->ranges[i].last, &r))
             return r.first;
     return 0;
