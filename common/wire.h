@@ -69,6 +69,7 @@ enum {
     X(KIND_ADMITTED, 35)                                                                           \
     X(KIND_RECEIVED, 36)                                                                           \
     X(KIND_HANDED, 37)                                                                             \
+    X(KIND_STRANGE, 39)                                                                            \
     X(KIND_HELLO, 40)                                                                              \
     X(KIND_TASKS, 41)                                                                              \
     X(KIND_PIECE, 42)                                                                              \
@@ -127,7 +128,8 @@ enum worker_join_flag { WORKER_LEAVING = 1 };
 
 /* What a peer does beyond this version, as JOIN tells. */
 enum feature {
-    FEATURE_RECEIPTS = 1 /* it tells what has arrived: a worker on its lane, the sink of results */
+    FEATURE_RECEIPTS = 1, /* it tells what has arrived: a worker on its lane, the sink of results */
+    FEATURE_HANDED = 2    /* a sink takes results as HANDED says; in WELCOME: HANDED is said */
 };
 
 struct worker_join {
@@ -432,6 +434,7 @@ void cancel_put(struct buf *to, const struct cancel *m);
 enum error cancel_take(struct bytes body, struct cancel *m);
 void cancel_free(struct cancel *m);
 
+/* RELEASED; and STRANGE: tasks whose result was taken from a session that never had them. */
 struct released {
     struct seqset tasks;
 };

@@ -108,7 +108,7 @@ void collector_control_message(struct collector *c, struct bytes message, uint64
         c->counts.dropped_messages++;
 }
 
-static enum error take_results(struct collector *c, struct bytes message)
+static enum error take_results(struct collector *c, struct bytes message, uint64_t now_ns)
 {
     struct frame_head head;
     struct bytes body;
@@ -118,15 +118,15 @@ static enum error take_results(struct collector *c, struct bytes message)
     if (head.job != c->options.job)
         return ERR_INVALID;
     if (head.kind == KIND_RESULTS)
-        return intake_results(&c->intake, &head, body);
-    return head.kind == KIND_PIECE ? intake_piece(&c->intake, message) : ERR_KIND;
+        return intake_results(&c->intake, message, now_ns);
+    return head.kind == KIND_PIECE ? intake_piece(&c->intake, message, now_ns) : ERR_KIND;
 }
 
 bool collector_results_message(struct collector *c, struct bytes message, uint64_t now_ns)
 {
     if (c->gone)
         return false;
-    enum error error = take_results(c, message);
+    enum error error = take_results(c, message, now_ns);
     if (error) {
         c->counts.dropped_messages++;
         collector_say_protest(c, message, error, now_ns);
@@ -287,6 +287,8 @@ void collector_turn(struct collector *c, uint64_t now_ns)
     turn_ending(c, now_ns);
     if (!c->gone)
         turn_membership(c, now_ns);
+    if (!c->gone && now_ns >= collector_ask_due(c))
+        collector_say_heartbeat(c, now_ns);
     if (!c->gone && c->halting.fired.when && !c->halt_told && c->membership.state == JOINED)
         collector_say_halt(c);
     bool has_news = collector_has_news(c) && now_ns >= c->noted_ns + note_interval_ns;
@@ -313,6 +315,7 @@ uint64_t collector_deadline(const struct collector *c)
         deadline = earlier(deadline, c->retried_ns + retry_interval_ns);
     if (c->held_ns != NEVER && !c->is_held)
         deadline = earlier(deadline, c->held_ns + held_after_ns);
+    deadline = earlier(deadline, collector_ask_due(c));
     deadline = earlier(deadline, collector_origins_due(c));
     return earlier(deadline, collector_arrivals_due(c));
 }
@@ -326,7 +329,8 @@ bool collector_next_action(struct collector *c, struct collector_action *action)
 
 bool collector_wants_results(const struct collector *c, uint64_t unstored_bytes)
 {
-    return unstored_bytes < c->options.window_max_bytes && c->intake.stalled_count == 0;
+    return unstored_bytes < c->options.window_max_bytes && c->intake.stalled_count == 0 &&
+           !intake_waits_enough(&c->intake);
 }
 
 const struct collector_counts *collector_counts(const struct collector *c)

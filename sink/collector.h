@@ -53,6 +53,7 @@ struct collector_options {
     uint64_t give_up_ns;
     uint64_t random_seed;
     struct halt_rule halt; /* when the job ends early */
+    bool strict_results;   /* only those of tasks that their worker was handed are taken */
     void *context;
     /* A result that counts (final, the first of its task), or the history of a try that failed (not
      * final). Its slices are valid during the call. */
@@ -60,6 +61,8 @@ struct collector_options {
     /* With a store: commits that the job is open, in this life of the ventilator, before the sink says
      * that it is ready. False: not possible now; the ventilator will welcome it again. */
     bool (*begin_life)(void *context, uint64_t incarnation);
+    /* With a store: the results of these tasks were taken from workers that were never handed them. */
+    void (*strange)(void *context, const struct seqset *tasks);
     /* With a store: the hashes of stored tasks from `from` on, at most HASHES_MAX; returns how many. */
     size_t (*hashes)(void *context, uint64_t from, struct hashed_task to[static HASHES_MAX]);
 };
@@ -89,6 +92,8 @@ struct collector_counts {
     uint64_t ok, failed, lost;
     uint64_t not_run;
     uint64_t doubled; /* late results that were dropped */
+    uint64_t
+        strange; /* results that were not taken, since their worker was never handed the task */
     uint64_t workers; /* that took part */
     bool input_cut;   /* the input was not read to its end */
     uint64_t dropped_messages;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <inttypes.h>
 
+#include "common/clock.h"
 #include "sink/collector_state.h"
 
 enum { LACKING_MAX = 5 }; /* DONEs in a row that name what the sink never got */
@@ -22,6 +23,15 @@ static enum error take_welcome(struct collector *c, const struct frame_head *hea
     if (error)
         return error;
     c->was_closed = false;
+    if (c->intake.is_strict && !(welcome.features & FEATURE_HANDED)) {
+        struct why why;
+        fail(&why, ERR_INVALID,
+             "--strict-results needs a ventilator that says which worker was handed what, and this "
+             "one does "
+             "not: use programs of one release, or leave it out");
+        collector_exit(c, 255, &why);
+        return ERR_NONE;
+    }
     if (is_another && c->options.is_volatile) {
         struct why why;
         fail(&why, ERR_INVALID,
@@ -35,6 +45,10 @@ static enum error take_welcome(struct collector *c, const struct frame_head *hea
         c->intake.closed = false;
     }
     senders_drop_before(&c->intake.senders, head->incarnation);
+    if (is_another)
+        handed_forget(&c->intake.handed);
+    c->intake.incarnation = head->incarnation;
+    c->asked_ns = 0;
     senders_untell(&c->intake.senders);
     c->arrivals_ns = now_ns;
     seqset_copy(&c->intake.news, &c->intake.stored);
@@ -128,12 +142,47 @@ static enum error take_status(struct collector *c, struct bytes body)
     return ERR_NONE;
 }
 
-static enum error take_ended(struct collector *c, struct bytes body)
+/* What the session (0: each) had been handed before that is known. */
+static void judge(struct collector *c, uint64_t session, uint64_t before_ns, uint64_t now_ns)
+{
+    struct session_tasks strange;
+    while (intake_judge(&c->intake, session, before_ns, &strange)) {
+        if (!seqset_empty(&strange.tasks))
+            collector_say_strange(c, &strange, now_ns);
+        session_tasks_free(&strange);
+    }
+}
+
+static enum error take_ended(struct collector *c, struct bytes body, uint64_t now_ns)
 {
     uint64_t session;
     enum error error = number_take(body, &session);
-    if (!error)
-        senders_end(&c->intake.senders, c->membership.incarnation, session);
+    if (error)
+        return error;
+    senders_end(&c->intake.senders, c->membership.incarnation, session);
+    if (session)
+        judge(c, session, NEVER, now_ns);
+    handed_end(&c->intake.handed, session, &c->intake.accepted);
+    return ERR_NONE;
+}
+
+static enum error take_handed(struct collector *c, struct bytes body)
+{
+    struct session_tasks m = {0};
+    enum error error = session_tasks_take(body, &m);
+    if (!error && c->intake.is_strict)
+        intake_handed(&c->intake, &m);
+    session_tasks_free(&m);
+    return error;
+}
+
+static enum error take_strange(struct collector *c, struct bytes body)
+{
+    struct released m = {0};
+    enum error error = released_take(body, &m);
+    if (!error && c->options.strange)
+        c->options.strange(c->options.context, &m.tasks);
+    released_free(&m);
     return error;
 }
 
@@ -196,12 +245,15 @@ static enum error take_admitted(struct collector *c, struct bytes body)
     return ERR_NONE;
 }
 
+/* With a session, it answers one of ours. */
 static enum error take_heartbeat(struct collector *c, struct bytes body, uint64_t now_ns)
 {
     struct heartbeat m = {0};
     enum error error = heartbeat_take(body, &m);
     if (!error)
         membership_answered(&c->membership, now_ns);
+    if (!error && c->membership.state == JOINED)
+        judge(c, 0, m.clock_ns, now_ns);
     heartbeat_free(&m);
     return error;
 }
@@ -243,7 +295,11 @@ static enum error take_joined(struct collector *c, const struct frame_head *head
     case KIND_DONE:
         return take_done(c, body, now_ns);
     case KIND_ENDED:
-        return take_ended(c, body);
+        return take_ended(c, body, now_ns);
+    case KIND_HANDED:
+        return take_handed(c, body);
+    case KIND_STRANGE:
+        return take_strange(c, body);
     case KIND_CHECK:
         return take_check(c, body);
     case KIND_HALT:

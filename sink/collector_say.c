@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/clock.h"
@@ -32,7 +33,8 @@ void collector_say_join(struct collector *c)
                           .results = bytes_of(c->options.results),
                           .wants = c->options.wants,
                           .opening = c->opening,
-                          .features = FEATURE_RECEIPTS};
+                          .features =
+                              FEATURE_RECEIPTS | (c->intake.is_strict ? FEATURE_HANDED : 0)};
     if (c->ending.phase == ENDING_CLOSED || c->was_closed) {
         m.flags |= SINK_CLOSED;
         m.total = c->ending.total;
@@ -47,10 +49,24 @@ void collector_say_join(struct collector *c)
     send(c, &message);
 }
 
+static bool may_protest(struct collector *c, uint64_t now_ns)
+{
+    enum { AT_ONCE = 20 };
+    return c->membership.state == JOINED &&
+           throttle_take(&c->protests, AT_ONCE, NS_PER_S / AT_ONCE, now_ns);
+}
+
+static void say_protest(struct collector *c, const struct protest *m)
+{
+    struct buf message = {0};
+    begin(c, &message, KIND_PROTEST);
+    protest_put(&message, m);
+    send(c, &message);
+}
+
 void collector_say_protest(struct collector *c, struct bytes results, enum error error,
                            uint64_t now_ns)
 {
-    enum { AT_ONCE = 20 };
     struct frame_head head;
     struct bytes body;
     bool is_frame = frame_take(results, &head, &body) == ERR_NONE;
@@ -63,19 +79,38 @@ void collector_say_protest(struct collector *c, struct bytes results, enum error
         m.offset = 2;
         m.sentence = bytes_of("the results are of another job");
     }
-    if (c->membership.state != JOINED ||
-        !throttle_take(&c->protests, AT_ONCE, NS_PER_S / AT_ONCE, now_ns))
-        return;
-    struct buf message = {0};
-    begin(c, &message, KIND_PROTEST);
-    protest_put(&message, &m);
-    send(c, &message);
+    if (may_protest(c, now_ns))
+        say_protest(c, &m);
+}
+
+void collector_say_strange(struct collector *c, const struct session_tasks *strange,
+                           uint64_t now_ns)
+{
+    char sentence[120];
+    snprintf(sentence, sizeof sentence,
+             "results of tasks that this session was never handed, first of task %" PRIu64,
+             seqset_min(&strange->tasks));
+    struct protest m = {strange->session, KIND_RESULTS, FRAME_HEAD_SIZE, bytes_of(sentence)};
+    c->counts.strange += strange->tasks.members;
+    if (may_protest(c, now_ns))
+        say_protest(c, &m);
+}
+
+uint64_t collector_ask_due(const struct collector *c)
+{
+    static const uint64_t interval_ns = 10 * NS_PER_MS;
+    const struct handed *h = &c->intake.handed;
+    if (c->membership.state != JOINED || !h->early_count || c->asked_ns > h->early_ns)
+        return NEVER; /* nothing waits that the last one does not answer for */
+    uint64_t after_ns = h->early_ns + 1;
+    return c->asked_ns + interval_ns > after_ns ? c->asked_ns + interval_ns : after_ns;
 }
 
 void collector_say_heartbeat(struct collector *c, uint64_t now_ns)
 {
     struct heartbeat m = {.clock_ns = now_ns};
     struct buf message = {0};
+    c->asked_ns = now_ns;
     begin(c, &message, KIND_HEARTBEAT);
     heartbeat_put(&message, &m);
     send(c, &message);

@@ -37,6 +37,7 @@ struct collector {
     bool is_held;           /* for held_after_ns */
     uint64_t arrivals_ns;   /* when a note last said what has arrived */
     uint64_t flags_told;    /* enum stored_flag: what the last note said */
+    uint64_t asked_ns;      /* when the last heartbeat was sent; 0: none in this session */
     unsigned lacking;       /* DONEs in a row that named what never came */
     struct throttle protests;
     uint64_t noted_ns;   /* when the last note was sent */
@@ -59,12 +60,17 @@ void collector_say_closed(struct collector *c);
 /* A message of results makes no sense: the ventilator is told, which tells its worker. */
 void collector_say_protest(struct collector *c, struct bytes message, enum error error,
                            uint64_t now_ns);
+/* Results of the session were not taken, since it was never handed these tasks. */
+void collector_say_strange(struct collector *c, const struct session_tasks *strange,
+                           uint64_t now_ns);
 void collector_say_hashes(struct collector *c, uint64_t from);
 /* What the intake has as news, and the gaps; an empty note if there is nothing. */
 void collector_say_stored(struct collector *c, uint64_t now_ns);
 bool collector_has_news(const struct collector *c);
 /* When a note is to say what was taken from whom, though nothing of it is stored; NEVER: nothing was. */
 uint64_t collector_origins_due(const struct collector *c);
+/* When a heartbeat is to be sent for those results that wait to be named, besides the usual ones; NEVER: none is. */
+uint64_t collector_ask_due(const struct collector *c);
 /* When a note is to say what has arrived since the last one; NEVER: nothing has. */
 uint64_t collector_arrivals_due(const struct collector *c);
 

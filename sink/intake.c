@@ -14,7 +14,9 @@ void intake_init(struct intake *in, const struct collector_options *options,
                           .accept = options->accept,
                           .counts = counts,
                           .halting = halting,
-                          .tmpdir = options->tmpdir ? options->tmpdir : "/tmp"};
+                          .tmpdir = options->tmpdir ? options->tmpdir : "/tmp",
+                          .is_strict = options->strict_results,
+                          .early_max_bytes = options->window_max_bytes};
     in->marks = xcalloc(INTAKE_MARKS_MAX, sizeof *in->marks);
 }
 
@@ -27,6 +29,7 @@ void intake_free(struct intake *in)
         block_release(&in->stalled[i]);
     free(in->stalled);
     senders_free(&in->senders);
+    handed_free(&in->handed);
     seqset_free(&in->accepted);
     seqset_free(&in->fresh);
     seqset_free(&in->stored);
@@ -109,6 +112,33 @@ static bool is_over(const struct intake *in, uint64_t seq)
     return in->closed || seqset_has(&in->accepted, seq);
 }
 
+static bool was_handed(const struct intake *in, const struct frame_head *head, uint64_t first,
+                       uint64_t last)
+{
+    const struct handed_session *s =
+        head->incarnation == in->incarnation ? handed_find(&in->handed, head->session) : NULL;
+    return s && seqset_count_in(&s->tasks, first, last) == last - first + 1;
+}
+
+/* Whether nothing of first..last has to wait for the ventilator to name it. */
+static bool is_named(const struct intake *in, const struct frame_head *head, uint64_t first,
+                     uint64_t last)
+{
+    if (!in->is_strict || was_handed(in, head, first, last))
+        return true;
+    for (uint64_t seq = first; seq <= last; seq++)
+        if (!is_over(in, seq) && !was_handed(in, head, seq, seq))
+            return false;
+    return true;
+}
+
+static void wait(struct intake *in, const struct frame_head *head, struct bytes message,
+                 bool is_new, uint64_t now_ns)
+{
+    struct early early = {block_copy(message), *head, now_ns, is_new};
+    handed_wait(&in->handed, &early);
+}
+
 /* A result that comes too late. Its worker may free it when the one that counts is stored; if that
  * is still to come, it will be news then. */
 static void drop_late(struct intake *in, uint64_t seq)
@@ -135,9 +165,10 @@ static enum error check_runs(struct bytes runs)
 }
 
 /* A run that check_runs has seen. Most have nothing in common with what was accepted before, and
- * then their tasks are not looked up one by one. */
+ * then their tasks are not looked up one by one. With `strange`, what its session was not handed is not taken,
+ * but put there. */
 static void take_run(struct intake *in, const struct frame_head *head, struct result_run run,
-                     struct bytes worker, bool is_new)
+                     struct bytes worker, bool is_new, struct seqset *strange)
 {
     uint64_t last = run.first + run.count - 1;
     bool overlaps = in->closed || seqset_count_in(&in->accepted, run.first, last);
@@ -148,6 +179,10 @@ static void take_run(struct intake *in, const struct frame_head *head, struct re
         if (overlaps && is_over(in, r.seq)) {
             if (r.final)
                 drop_late(in, r.seq);
+            continue;
+        }
+        if (strange && !was_handed(in, head, r.seq, r.seq)) {
+            seqset_add(strange, r.seq, r.seq);
             continue;
         }
         if (r.final || is_new) /* what is history comes again with its batch */
@@ -164,22 +199,42 @@ static void take_run(struct intake *in, const struct frame_head *head, struct re
         add_finals_of(in, head, finals.first, finals.last);
 }
 
-enum error intake_results(struct intake *in, const struct frame_head *head, struct bytes body)
+static bool are_named(const struct intake *in, const struct frame_head *head, struct bytes runs)
 {
+    struct result_run run;
+    while (in->is_strict && runs.size && !result_run_take(&runs, &run))
+        if (!is_named(in, head, run.first, run.first + run.count - 1))
+            return false;
+    return true;
+}
+
+static void take_runs(struct intake *in, const struct frame_head *head, struct bytes runs,
+                      struct bytes worker, bool is_new, struct seqset *strange)
+{
+    struct result_run run;
+    while (runs.size && !result_run_take(&runs, &run))
+        take_run(in, head, run, worker, is_new, strange);
+}
+
+enum error intake_results(struct intake *in, struct bytes message, uint64_t now_ns)
+{
+    struct frame_head head;
     struct results_head m;
-    struct bytes runs;
-    enum error error = results_take(body, &m, &runs);
+    struct bytes body, runs;
+    enum error error = frame_take(message, &head, &body);
+    if (!error)
+        error = results_take(body, &m, &runs);
     if (!error && (m.batch == 0 || m.batch == UINT64_MAX))
         error = ERR_MALFORMED;
     if (!error)
         error = check_runs(runs);
     if (error)
         return error;
-    bool is_new =
-        senders_add_batch(&in->senders, head->incarnation, head->session, m.batch, m.floor);
-    struct result_run run;
-    while (runs.size && !result_run_take(&runs, &run))
-        take_run(in, head, run, m.worker, is_new);
+    bool is_new = senders_add_batch(&in->senders, head.incarnation, head.session, m.batch, m.floor);
+    if (are_named(in, &head, runs))
+        take_runs(in, &head, runs, m.worker, is_new, NULL);
+    else
+        wait(in, &head, message, is_new, now_ns);
     return ERR_NONE;
 }
 
@@ -308,12 +363,26 @@ static void stall(struct intake *in, struct bytes message)
     in->stalled[in->stalled_count++] = block_copy(message);
 }
 
-enum error intake_piece(struct intake *in, struct bytes message)
+static enum error take_or_stall(struct intake *in, struct bytes message)
 {
     enum error error = in->stalled_count ? ERR_DISK_FULL : take_piece(in, message);
     if (!is_no_room(error))
         return error;
     stall(in, message);
+    return ERR_NONE;
+}
+
+enum error intake_piece(struct intake *in, struct bytes message, uint64_t now_ns)
+{
+    struct frame_head head;
+    struct bytes body;
+    struct piece m;
+    enum error error = frame_take(message, &head, &body);
+    if (!error)
+        error = piece_take(body, &m);
+    if (error || is_named(in, &head, m.seq, m.seq))
+        return error ? error : take_or_stall(in, message);
+    wait(in, &head, message, false, now_ns);
     return ERR_NONE;
 }
 
@@ -330,6 +399,82 @@ void intake_retry(struct intake *in)
     in->stalled_count -= done;
     for (size_t i = 0; i < in->stalled_count; i++)
         in->stalled[i] = in->stalled[i + done];
+}
+
+/* ---- what was handed to whom ---- */
+
+/* What it was made of was looked at when it came. */
+static void take_early(struct intake *in, const struct early *early, struct seqset *strange)
+{
+    struct results_head m;
+    struct piece piece;
+    struct bytes message = block_bytes(early->message), body, runs;
+    struct frame_head head;
+    frame_take(message, &head, &body);
+    if (head.kind == KIND_RESULTS && !results_take(body, &m, &runs)) {
+        take_runs(in, &head, runs, m.worker, early->is_new, strange);
+    } else if (head.kind == KIND_PIECE && !piece_take(body, &piece)) {
+        if (is_named(in, &head, piece.seq, piece.seq))
+            in->counts->dropped_messages += take_or_stall(in, message) != ERR_NONE;
+        else
+            seqset_add(strange, piece.seq, piece.seq);
+    }
+}
+
+static bool is_early_named(const struct intake *in, const struct early *early)
+{
+    struct results_head m;
+    struct piece piece;
+    struct bytes body, runs;
+    struct frame_head head;
+    frame_take(block_bytes(early->message), &head, &body);
+    if (head.kind == KIND_RESULTS)
+        return !results_take(body, &m, &runs) && are_named(in, &head, runs);
+    return !piece_take(body, &piece) && is_named(in, &head, piece.seq, piece.seq);
+}
+
+void intake_handed(struct intake *in, const struct session_tasks *m)
+{
+    struct seqset none = {0};
+    handed_add(&in->handed, m, &in->accepted);
+    for (size_t i = 0; i < in->handed.early_count;) {
+        const struct early *next = &in->handed.early[i];
+        if (next->head.session != m->session || !is_early_named(in, next)) {
+            i++;
+            continue;
+        }
+        struct early early = handed_take(&in->handed, i);
+        take_early(in, &early, &none);
+        block_release(&early.message);
+    }
+    seqset_free(&none);
+}
+
+bool intake_judge(struct intake *in, uint64_t session, uint64_t before_ns,
+                  struct session_tasks *strange)
+{
+    const struct handed *h = &in->handed;
+    size_t i = 0;
+    while (i < h->early_count &&
+           ((session && h->early[i].head.session != session) || h->early[i].came_ns >= before_ns))
+        i++;
+    if (i == h->early_count)
+        return false;
+    struct early early = handed_take(&in->handed, i);
+    *strange = (struct session_tasks){.session = early.head.session};
+    take_early(in, &early, &strange->tasks);
+    block_release(&early.message);
+    /* A worker of an earlier life, or of a session that is over, sends again what it keeps. */
+    const struct handed_session *of = handed_find(h, early.head.session);
+    if (early.head.incarnation != in->incarnation || (of && of->ended))
+        seqset_clear(&strange->tasks);
+    return true;
+}
+
+bool intake_waits_enough(const struct intake *in)
+{
+    return in->handed.early_count >= HANDED_EARLY_MAX ||
+           in->handed.early_bytes >= in->early_max_bytes;
 }
 
 /* ---- verdicts ---- */

@@ -4,6 +4,7 @@
 
 #include "sink/collector.h"
 #include "sink/halting.h"
+#include "sink/handed.h"
 #include "sink/senders.h"
 
 /* Which results the collector takes in, and which of them are stored.
@@ -31,6 +32,10 @@ struct intake {
     struct halting *halting; /* told of each final result that counts */
     const char *tmpdir;
     struct senders senders;
+    bool is_strict;       /* only results of tasks that their session was handed are taken */
+    struct handed handed; /* if so */
+    uint64_t incarnation; /* of the ventilator, whose sessions those are */
+    size_t early_max_bytes;
     struct seqset accepted; /* with a final result; stored ones too */
     struct seqset fresh;    /* accepted since the last mark */
     struct seqset stored;
@@ -53,14 +58,22 @@ void intake_init(struct intake *in, const struct collector_options *options,
 void intake_free(struct intake *in);
 
 /* Each returns ERR_NONE, or an error if the message is to be dropped and counted; then nothing of
- * it was accepted. */
-enum error intake_results(struct intake *in, const struct frame_head *head, struct bytes body);
+ * it was accepted. Of results they take the whole message, since it may have to wait. */
+enum error intake_results(struct intake *in, struct bytes message, uint64_t now_ns);
+enum error intake_piece(struct intake *in, struct bytes message, uint64_t now_ns);
 enum error intake_verdict(struct intake *in, const struct frame_head *head, struct bytes body);
-/* Takes the whole message, since it is kept when there is no room for its piece. */
-enum error intake_piece(struct intake *in, struct bytes message);
 /* Which octet of a message of results is where it stops making sense. */
 size_t intake_fault(struct bytes message);
 void intake_retry(struct intake *in);
+
+/* HANDED: what waited for it is taken. */
+void intake_handed(struct intake *in, const struct session_tasks *m);
+/* What the session was handed (0: all of them) is known as it was at `before_ns`: takes out the next message of it
+ * that has come before and waits, and takes of it what is named. The rest, which is dropped, is in `strange` if its
+ * sender can be called to account for it; the caller frees that. Returns false if no such message waits. */
+bool intake_judge(struct intake *in, uint64_t session, uint64_t before_ns,
+                  struct session_tasks *strange);
+bool intake_waits_enough(const struct intake *in); /* no more results can wait */
 
 void intake_mark(struct intake *in, uint64_t position_bytes);
 void intake_reached(struct intake *in, uint64_t position_bytes);

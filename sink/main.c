@@ -47,6 +47,8 @@ static const struct option_row rows[] = {
      .max = INT64_MAX},
     {"durability", NULL, OPTION_CHOICE, AT(durability), "normal|full", .help = NULL,
      .choices = "normal|full"},
+    {"strict-results", NULL, OPTION_FLAG, AT(sink.strict_results),
+     .help = "take no result of a task that its worker never had"},
     {"halt", NULL, OPTION_PARSED, AT(sink.halt), "WHEN,WHY",
      .help = "end early: now,fail=1; soon,done=10%; never", .parse = halt_rule_parse},
     {"bar", NULL, OPTION_SET, AT(sink.bar), .help = "show progress (--no-bar: never)", .number = 1},

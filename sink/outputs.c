@@ -521,6 +521,12 @@ bool outputs_note_command(struct outputs *o, struct hash hash)
     return !hash_equal(before, none);
 }
 
+void outputs_mark_strange(struct outputs *o, const struct seqset *tasks)
+{
+    if (o->store && o->begun)
+        store_set_strange(o->store, tasks);
+}
+
 bool outputs_store_failed(const struct outputs *o)
 {
     return o->store_failed;

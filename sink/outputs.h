@@ -119,6 +119,8 @@ enum error outputs_begin_life(struct outputs *o, uint64_t incarnation);
 size_t outputs_hashes(struct outputs *o, uint64_t from, struct hashed_task to[static HASHES_MAX]);
 /* The hash of what the workers run. True: it is not what they ran when the store was last written. */
 bool outputs_note_command(struct outputs *o, struct hash hash);
+/* The results of these tasks are of workers that were never handed the task: the store, if there is one, says so. */
+void outputs_mark_strange(struct outputs *o, const struct seqset *tasks);
 bool outputs_store_failed(const struct outputs *o); /* for good: nothing more can be stored */
 /* The job is over and outputs_empty: says so in the store, if there is one. ERR_DISK_FULL: again each
  * second. */

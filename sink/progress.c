@@ -8,6 +8,16 @@
 
 #include "common/clock.h"
 
+struct progress_numbers progress_numbers_of(const struct collector_counts *c)
+{
+    return (struct progress_numbers){.total = c->status.total,
+                                     .done = c->ok + c->failed + c->lost,
+                                     .failed = c->failed + c->lost,
+                                     .running = c->status.out,
+                                     .queued = c->status.queued,
+                                     .workers = (unsigned)c->status.workers};
+}
+
 static const uint64_t redraw_ns = NS_PER_S / 5;
 
 static void put_time_left(struct buf *to, double seconds)

@@ -3,6 +3,7 @@
 #define ZFARM_SINK_PROGRESS_H
 
 #include "common/bytes.h"
+#include "sink/collector.h"
 #include "sink/estimate.h"
 
 /* The line that tells on a terminal how far the job is. The shell gives the numbers and the time,
@@ -15,6 +16,8 @@ struct progress_numbers {
     uint64_t queued;
     unsigned workers;
 };
+
+struct progress_numbers progress_numbers_of(const struct collector_counts *c);
 
 struct progress {
     int fd; /* the terminal, or -1: nothing is drawn */

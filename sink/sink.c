@@ -299,6 +299,12 @@ static bool begin_life(void *context, uint64_t incarnation)
     return outputs_begin_life(&s->outputs, incarnation) == ERR_NONE;
 }
 
+static void mark_strange(void *context, const struct seqset *tasks)
+{
+    struct sink *s = context;
+    outputs_mark_strange(&s->outputs, tasks);
+}
+
 static size_t hashes(void *context, uint64_t from, struct hashed_task to[static HASHES_MAX])
 {
     struct sink *s = context;
@@ -366,17 +372,6 @@ static void take_signals(struct sink *s, uint64_t now_ns)
 
 /* ---- telling ---- */
 
-static struct progress_numbers numbers(const struct sink *s)
-{
-    const struct collector_counts *c = collector_counts(s->collector);
-    return (struct progress_numbers){.total = c->status.total,
-                                     .done = c->ok + c->failed + c->lost,
-                                     .failed = c->failed + c->lost,
-                                     .running = c->status.out,
-                                     .queued = c->status.queued,
-                                     .workers = (unsigned)c->status.workers};
-}
-
 static void say_halt(struct sink *s)
 {
     const struct halt *halt = collector_halt(s->collector);
@@ -416,7 +411,7 @@ static void tell(struct sink *s, uint64_t now_ns)
     else if (due && collector_waits_for(s->collector, now_ns, &why))
         log_line("waiting: %s", s->rebuff.said ? s->rebuff.why.text : why.text);
     say_halt(s);
-    struct progress_numbers n = numbers(s);
+    struct progress_numbers n = progress_numbers_of(collector_counts(s->collector));
     progress_draw(&s->progress, &n, now_ns);
 }
 
@@ -461,6 +456,7 @@ static void sum_up(struct sink *s)
                               .workers = (unsigned)c->workers,
                               .elapsed_ns = clock_now_ns() - s->began_ns,
                               .stopped_early = c->input_cut,
+                              .not_taken = c->strange,
                               .halted_by = collector_halt(s->collector)->seq};
     struct buf line = {0};
     progress_clear(&s->progress);
@@ -579,9 +575,11 @@ static void make_collector(struct sink *s)
                                         .give_up_ns = s->options->give_up_ns,
                                         .random_seed = random_u64(),
                                         .halt = s->options->halt,
+                                        .strict_results = s->options->strict_results,
                                         .context = s,
                                         .accept = accept,
                                         .begin_life = has_store ? begin_life : NULL,
+                                        .strange = has_store ? mark_strange : NULL,
                                         .hashes = has_store ? hashes : NULL};
     s->collector = collector_new(&options, s->began_ns);
 }

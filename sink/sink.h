@@ -12,7 +12,8 @@ struct sink_options {
     const char *advertise; /* host that workers are told; NULL: what `bind` says */
     uint64_t give_up_ns;
     struct halt_rule halt;
-    const char *keys; /* directory of its keys; NULL: none */
+    bool strict_results; /* only of tasks that their worker was handed */
+    const char *keys;    /* directory of its keys; NULL: none */
     bool insecure;
     unsigned bar;    /* 0: when stderr is a terminal; 1: yes; 2: no */
     bool quiet;      /* no summary, no hints, and no bar that nobody has asked for */

@@ -57,6 +57,11 @@ void store_put(struct store *s, const struct result *result)
     buf_free(&err);
 }
 
+void store_set_strange(struct store *s, const struct seqset *tasks)
+{
+    seqset_add_all(&s->strange, tasks);
+}
+
 size_t store_pending_bytes(const struct store *s)
 {
     return s->pending.size;
@@ -102,7 +107,8 @@ void store_finish(struct store *s, const struct store_closing *closing)
 
 bool store_is_dirty(const struct store *s)
 {
-    return s->pending.size || s->files_changed || s->reopens || s->command_changed || s->finishes;
+    return s->pending.size || !seqset_empty(&s->strange) || s->files_changed || s->reopens ||
+           s->command_changed || s->finishes;
 }
 
 /* ---- rows ---- */
@@ -244,6 +250,18 @@ static enum error insert_pending(struct store *s, struct why *why)
     return error;
 }
 
+static enum error mark_strange(struct store *s, struct why *why)
+{
+    sqlite3_stmt *row = s->statements[SET_STRANGE];
+    enum error error = ERR_NONE;
+    for (size_t i = 0; i < s->strange.count && !error; i++) {
+        sqlite3_bind_int64(row, 1, (int64_t)s->strange.ranges[i].first);
+        sqlite3_bind_int64(row, 2, (int64_t)s->strange.ranges[i].last);
+        error = step(s, SET_STRANGE, why);
+    }
+    return error;
+}
+
 static enum error write_files(struct store *s, struct why *why)
 {
     sqlite3_stmt *row = s->statements[PUT_FILE];
@@ -321,6 +339,7 @@ static enum error commit(struct store *s, struct why *why)
         return error;
     error = s->reopens ? open_again(s, why) : ERR_NONE;
     error = error ? error : insert_pending(s, why);
+    error = error ? error : mark_strange(s, why);
     error = error ? error : write_files(s, why);
     error = error ? error : write_job(s, why);
     error = error ? error : step(s, COMMIT, why);
@@ -344,6 +363,7 @@ enum error store_commit(struct store *s, struct why *why)
     if (error)
         return error;
     buf_clear(&s->pending);
+    seqset_clear(&s->strange);
     s->retries = s->retries && !s->reopens;
     s->files_changed = s->command_changed = s->finishes = s->reopens = false;
     return ERR_NONE;

@@ -84,6 +84,8 @@ void store_close(struct store **store);
 /* A final result, or a try that was not final; it is copied. The results need STORE_WANTS. Of an
  * output above OUTPUT_IN_MEMORY_MAX it says only how large it was. */
 void store_put(struct store *store, const struct result *result);
+/* The results of these tasks, which it was given, are of workers that were never handed the task. */
+void store_set_strange(struct store *store, const struct seqset *tasks);
 size_t store_pending_bytes(const struct store *store);
 void store_set_file(struct store *store, const struct store_file *file);
 /* What was committed of it; false if there is nothing. */

@@ -25,6 +25,7 @@ static const char *const texts[STATEMENTS] = {
         "INSERT INTO task_attempt (seq, attempt, incarnation, status, exit, signal, worker, start, "
         "seconds, stdout, stderr, cut) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     [PUT_FILE] = "INSERT OR REPLACE INTO file (name, length, next) VALUES (?, ?, ?)",
+    [SET_STRANGE] = "UPDATE task_result SET strange = 1 WHERE seq BETWEEN ? AND ?",
     [GET_FILE] = "SELECT length, next FROM file WHERE name = ?",
     [SET_LIFE] = "UPDATE job SET incarnation = ?",
     [REOPEN] = "UPDATE job SET closed = NULL, total = NULL",
@@ -453,6 +454,7 @@ void store_close(struct store **store)
     if (s->lock >= 0)
         close(s->lock);
     buf_free(&s->pending);
+    seqset_free(&s->strange);
     free(s->before_executor);
     free(s->before_text);
     free(s->path);

@@ -17,6 +17,7 @@ enum statement {
     PUT_RESULT,
     PUT_ATTEMPT,
     PUT_FILE,
+    SET_STRANGE,
     GET_FILE,
     SET_LIFE,
     REOPEN,
@@ -33,7 +34,8 @@ struct store {
     int lock; /* a descriptor of the file: closed after SQLite's, or its own locks would go with it */
     sqlite3 *db;
     sqlite3_stmt *statements[STATEMENTS];
-    struct buf pending; /* struct pending_result and what belongs to it, one behind the other */
+    struct seqset strange; /* results that are to be marked so */
+    struct buf pending;    /* struct pending_result and what belongs to it, one behind the other */
     struct store_file files[STORE_FILES_MAX];
     size_t file_count;
     bool files_changed;

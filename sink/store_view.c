@@ -87,6 +87,19 @@ static enum error read_job(struct store *s, struct store_job *job, struct why *w
     return found ? ERR_NONE : store_is_damaged(s, "it has no job in it", why);
 }
 
+/* A store of an older schema does not know of them. */
+static void read_strange(struct store *s, struct store_job *job)
+{
+    sqlite3_stmt *row = NULL;
+    static const char text[] = "SELECT count(*), min(seq) FROM result WHERE strange";
+    if (sqlite3_prepare_v2(s->db, text, -1, &row, NULL) == SQLITE_OK &&
+        sqlite3_step(row) == SQLITE_ROW) {
+        job->strange = (uint64_t)sqlite3_column_int64(row, 0);
+        job->strange_first = (uint64_t)sqlite3_column_int64(row, 1);
+    }
+    sqlite3_finalize(row);
+}
+
 enum error store_view_open(struct store_view **view, const char *path, struct store_job *job,
                            struct why *why)
 {
@@ -98,6 +111,8 @@ enum error store_view_open(struct store_view **view, const char *path, struct st
     error = error ? error : check_schema(s, why);
     error = error ? error : store_check_pages(s, "integrity_check", why);
     error = error ? error : read_job(s, job, why);
+    if (!error)
+        read_strange(s, job);
     static const char text[] = "SELECT seq, status, hash, exit, signal, attempts, worker, task, "
                                "record, start, seconds, stdout, stderr FROM result ORDER BY seq";
     if (!error && sqlite3_prepare_v2(s->db, text, -1, &v->rows, NULL))

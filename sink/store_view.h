@@ -9,12 +9,14 @@
 struct store_view;
 
 struct store_job {
-    bool in_use;      /* a sink has it open */
-    bool closed;      /* it came to its end, and may have been stopped: */
-    uint64_t not_run; /* tasks that were read and not run */
-    bool input_cut;   /* the input was not read to its end */
-    uint64_t total;   /* of a closed job: the tasks that were read */
-    uint64_t doubled; /* results of a task that had one; dropped */
+    bool in_use;            /* a sink has it open */
+    bool closed;            /* it came to its end, and may have been stopped: */
+    uint64_t not_run;       /* tasks that were read and not run */
+    bool input_cut;         /* the input was not read to its end */
+    uint64_t total;         /* of a closed job: the tasks that were read */
+    uint64_t doubled;       /* results of a task that had one; dropped */
+    uint64_t strange;       /* results of workers that were never handed the task, */
+    uint64_t strange_first; /* and the first such task */
 };
 
 /* A final result, without what the task wrote. Its slices are valid until the next one. */

@@ -15,6 +15,7 @@ struct summary {
     uint64_t missing;        /* without a verdict: 0 unless zfarm is wrong */
     uint64_t written_twice;  /* likewise; not late results that were dropped */
     uint64_t reasons_hidden; /* failures whose reason was not printed (text.h) */
+    uint64_t not_taken;      /* results, since their worker was never handed the task */
     unsigned workers;        /* that took part */
     uint64_t elapsed_ns;
     bool stopped_early; /* the input was not read to its end */
@@ -27,7 +28,7 @@ struct summary {
  *
  * The rate is of what was done now. Behind "lost" come ", D not run", ", M missing", ", D double" and "; S of
  * them from the store" when they are not 0; at the end
- * "; halted by task N", "; input not read to its end" and "; N reasons not shown". */
+ * "; N results not taken", "; halted by task N", "; input not read to its end" and "; N reasons not shown". */
 void summary_put(struct buf *to, const struct summary *summary);
 
 /* Something is missing or double, which it never is unless zfarm is wrong. */

@@ -581,6 +581,13 @@ static void add_head(const struct dispatcher *d, uint64_t now_ns, struct sentenc
                   (unsigned long long)d->ledger.stored.members,
                   (unsigned long long)(d->ledger.read - d->ledger.stored.members),
                   seconds(d->moved_at_ns, now_ns));
+    if (d->strange.tasks)
+        sentences_add(head, NULL,
+                      "%llu result%s taken from workers that were never handed the task, the "
+                      "first of task %llu from worker %s; --strict-results takes none",
+                      (unsigned long long)d->strange.tasks,
+                      d->strange.tasks == 1 ? " was" : "s were",
+                      (unsigned long long)d->strange.first, d->strange.worker.text);
 }
 
 static struct block *make_answer(const struct dispatcher *d, uint64_t now_ns)

@@ -65,6 +65,7 @@ void dispatcher_destroy(struct dispatcher **dispatcher)
     ledger_free(&d->ledger);
     audit_free(&d->audit);
     seqset_free(&d->transfers);
+    seqset_free(&d->handed);
     seqset_free(&d->queue);
     seqset_free(&d->lonely);
     delays_free(&d->delayed);
@@ -554,6 +555,7 @@ void dispatcher_turn(struct dispatcher *d, uint64_t now_ns)
     handout_turn(d, now_ns);
     transfer_turn(d, now_ns);
     flush(d, now_ns);
+    handed_tell(d);
     comfort_waiting(d, now_ns);
     sinkside_turn(d, now_ns);
 }

@@ -28,6 +28,7 @@
  *     audit.c        a job that is taken up again: its input against what is stored
  *     protests.c     messages that make no sense
  *     promises.c     results that were not asked for, and results that do not come
+ *     handed.c       who was handed what, for a sink that wants to know
  *     losses.c       workers that died, and what is charged to the tasks that they had
  *     because.c      what each unfinished task waits for; the stall line (sentences.c: a list of such)
  */
@@ -69,6 +70,7 @@ struct sinkside {
     bool is_pausing;     /* takes no results, or cannot write them */
     bool is_holding;     /* takes no results at present */
     bool tells_receipts; /* FEATURE_RECEIPTS */
+    bool wants_handed;   /* FEATURE_HANDED */
     uint64_t ready_at_ns;
     struct seqset taken; /* tasks of which it has a result, from whomever, and has not stored it */
     bool is_volatile;
@@ -80,6 +82,13 @@ struct sinkside {
     struct throttle protests;         /* to it */
     unsigned astray;                  /* messages in a row that were not of its session */
     char results[ENDPOINT_TEXT_SIZE]; /* what workers are told: an endpoint, or a port */
+};
+
+/* Results that the sink has taken, of tasks that their session was never handed. */
+struct strangeness {
+    uint64_t tasks;            /* how many */
+    uint64_t first;            /* the first of them, */
+    struct whereabouts worker; /* and whose it was */
 };
 
 struct dispatcher {
@@ -109,6 +118,7 @@ struct dispatcher {
     struct throttle strange_lines;   /* about peers of another version */
     struct throttle silence_lines;   /* about workers that are silent */
     struct throttle senseless_lines; /* about messages that make no sense */
+    struct strangeness strange;
     struct waiting_join *waiting;
     size_t waiting_count;
     size_t waiting_bytes;
@@ -140,6 +150,7 @@ struct dispatcher {
     struct buf room;         /* the batch that is being filled */
     struct session *target;  /* whom it is for */
     struct seqset transfers; /* sessions to which something is on its way in pieces */
+    struct seqset handed;    /* sessions that have `handed` */
     bool asked;              /* tasks were asked for */
     bool dry;                /* and there were none */
     uint64_t dry_from_ns;    /* since when */
@@ -282,11 +293,20 @@ void promises_note(struct dispatcher *d, const struct stored_note *m, uint64_t n
 bool promises_heartbeat(struct dispatcher *d, struct session *s, const struct heartbeat *m,
                         uint64_t now_ns);
 
+/* handed.c */
+/* A sink has joined: from now on it is told who is handed what, if it wants to know; first all at once. */
+void handed_begin(struct dispatcher *d);
+/* Such a sink is told what it has not been told yet. Whatever it is told after that, it knows who had been handed
+ * what before. */
+void handed_tell(struct dispatcher *d);
+
 /* protests.c */
 enum { SENSELESS_LINES_A_MINUTE = 10 };
 /* A message of the worker makes no sense, from that octet of it on: it is told, and people are. */
 void protests_worker(struct dispatcher *d, struct session *s, unsigned kind, size_t offset,
                      enum error error);
+/* The sink has taken results of tasks that the session was never handed. */
+void protests_strange(struct dispatcher *d, struct session *s, const struct seqset *tasks);
 void protests_sink(struct dispatcher *d, unsigned kind, size_t offset, enum error error);
 /* Whoever's message it is that is not even a frame. */
 void protests_frame(struct dispatcher *d, uint64_t connection, struct bytes message,

@@ -191,6 +191,8 @@ void handout_note(struct dispatcher *d, struct session *s)
         s->noted.wants_from_ns = d->turned_at_ns;
     s->noted.gives = gives;
     s->noted.wants = wants;
+    if (!seqset_empty(&s->handed))
+        seqset_add(&d->handed, s->id, s->id);
     s->load = load_of(d, s);
     note_rank(d, s);
     note_success(d, s, s->used && s->fails_in_a_row == 0);

@@ -125,6 +125,7 @@ static void take_in(struct dispatcher *d, const struct origin *from, struct fram
     t.session->key = from->key;
     t.session->leaving = join->flags & WORKER_LEAVING;
     t.session->tells_receipts = join->features & FEATURE_RECEIPTS;
+    t.session->notes_handed = d->sink.wants_handed;
     d->executor = join->executor;
     if (head.job == d->job) { /* else WELCOME's job says that it may forget all */
         adopt_running(d, &t, &join->running);

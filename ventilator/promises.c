@@ -14,19 +14,6 @@ enum {
 
 /* ---- what was never handed out ---- */
 
-static void say_strange(struct dispatcher *d, struct session *s, uint64_t tasks, uint64_t first)
-{
-    char more[THROTTLE_WORDS_SIZE];
-    s->strange += tasks;
-    if (throttle_line(&d->senseless_lines, SENSELESS_LINES_A_MINUTE, d->turned_at_ns))
-        dispatcher_say(
-            d,
-            "worker %s has sent results of tasks that it was never handed, and the sink has taken "
-            "them: %llu, first of task %llu%s",
-            session_whereabouts(s).text, (unsigned long long)tasks, (unsigned long long)first,
-            throttle_words(&d->senseless_lines, more));
-}
-
 /* What it has, or had before it was taken back, it may have done. */
 static void judge_origin(struct dispatcher *d, struct session *s, const struct seqset *tasks)
 {
@@ -41,7 +28,7 @@ static void judge_origin(struct dispatcher *d, struct session *s, const struct s
         seqset_remove_all(&strange, &s->had);
     }
     if (!seqset_empty(&strange))
-        say_strange(d, s, strange.members, seqset_min(&strange));
+        protests_strange(d, s, &strange);
     seqset_free(&strange);
 }
 

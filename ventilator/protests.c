@@ -66,6 +66,37 @@ void protests_worker(struct dispatcher *d, struct session *s, unsigned kind, siz
     protest_to_worker(d, s, &m);
 }
 
+/* The sink is told too: it has a store, perhaps, in which that can be seen for ever. */
+static void tell_sink_strange(struct dispatcher *d, const struct seqset *tasks)
+{
+    struct released m = {*tasks};
+    struct buf to = {0};
+    wire_begin(&to, KIND_STRANGE, dispatcher_head(d, KIND_STRANGE, d->sink.session));
+    released_put(&to, &m);
+    dispatcher_send(d, d->sink.connection, &to);
+}
+
+void protests_strange(struct dispatcher *d, struct session *s, const struct seqset *tasks)
+{
+    char sentence[100], more[THROTTLE_WORDS_SIZE];
+    unsigned long long count = tasks->members, first = seqset_min(tasks);
+    if (!d->strange.tasks)
+        d->strange = (struct strangeness){.first = first, .worker = session_whereabouts(s)};
+    d->strange.tasks += count;
+    snprintf(sentence, sizeof sentence,
+             "results of tasks that this session was never handed, first of task %llu", first);
+    struct protest m = {0, KIND_RESULTS, FRAME_HEAD_SIZE, bytes_of(sentence)};
+    if (s->connection && throttle_take(&s->protests, PROTESTS_AT_ONCE, NS_PER_S, d->turned_at_ns))
+        send_protest(d, s->connection, s->id, &m);
+    tell_sink_strange(d, tasks);
+    if (may_say(d))
+        dispatcher_say(
+            d,
+            "worker %s has sent results of tasks that it was never handed, and the sink has taken "
+            "them: %llu, first of task %llu; --strict-results takes none%s",
+            session_whereabouts(s).text, count, first, throttle_words(&d->senseless_lines, more));
+}
+
 void protests_sink(struct dispatcher *d, unsigned kind, size_t offset, enum error error)
 {
     char more[THROTTLE_WORDS_SIZE];

@@ -46,6 +46,7 @@ void session_free(struct session *s)
     seqset_free(&s->out);
     seqset_free(&s->finished);
     seqset_free(&s->had);
+    seqset_free(&s->handed);
     seqset_free(&s->release);
     buf_free(&s->cancel);
     free(s->order);
@@ -125,9 +126,16 @@ static void append_order(struct session *s, uint64_t first, uint64_t last)
     insert_order(s, s->order_count, (struct range){first, last});
 }
 
-void session_sent(struct session *s, uint64_t first, uint64_t last, size_t size_bytes)
+static void note_handed(struct session *s, uint64_t first, uint64_t last)
 {
     seqset_add(&s->out, first, last);
+    if (s->notes_handed)
+        seqset_add(&s->handed, first, last);
+}
+
+void session_sent(struct session *s, uint64_t first, uint64_t last, size_t size_bytes)
+{
+    note_handed(s, first, last);
     append_order(s, first, last);
     s->sent_tasks += last - first + 1;
     s->holds_fast = false;
@@ -143,7 +151,7 @@ void session_transfer(struct session *s, struct block *block, struct bytes recor
     t->record = record;
     t->run = *run;
     t->offset = 0;
-    seqset_add(&s->out, run->first, run->first);
+    note_handed(s, run->first, run->first);
     s->sent_tasks++;
     s->sent_bytes += task_pieces_credit(record.size);
     s->holds_fast = false;
@@ -171,7 +179,7 @@ static void cut_transfer(struct session *s)
 
 void session_has(struct session *s, uint64_t seq, bool finished)
 {
-    seqset_add(&s->out, seq, seq);
+    note_handed(s, seq, seq);
     if (finished)
         seqset_add(&s->finished, seq, seq);
     else
@@ -261,7 +269,6 @@ void session_runs_on(struct session *s, struct session *before)
     memcpy(s->senseless_why, before->senseless_why, sizeof s->senseless_why);
     s->protests = before->protests;
     s->astray = before->astray;
-    s->strange = before->strange;
     s->broken = before->broken;
 }
 

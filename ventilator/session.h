@@ -78,6 +78,8 @@ struct session {
     struct seqset out;
     struct seqset finished;
     struct seqset had;    /* taken back from it, and it may still have the result */
+    bool notes_handed;    /* the sink wants to know what it is handed: */
+    struct seqset handed; /* that, as far as the sink is not told yet */
     struct stint *stints; /* what runs for more than a second, by its last heartbeat */
     size_t stint_count;
     struct seqset stopped;  /* of these, their process is, by the same heartbeat */
@@ -104,7 +106,6 @@ struct session {
     bool holds_fast; /* it gave nothing back when it was last asked */
     uint64_t fails_in_a_row;
 
-    uint64_t strange;         /* results of tasks that it was never handed */
     uint64_t promise_kept_ns; /* a result of it came to the sink, or none was to */
     unsigned broken;          /* so often in a row, none did */
     uint64_t senseless;       /* messages that made no sense */

@@ -79,7 +79,8 @@ static void send_welcome(struct dispatcher *d)
     struct sink_welcome m = {.heartbeat_ms = d->options.heartbeat_ns / NS_PER_MS,
                              .limit_ms = d->options.limit_ns / NS_PER_MS,
                              .epoch = d->sink.epoch,
-                             .fingerprint = d->options.fingerprint};
+                             .fingerprint = d->options.fingerprint,
+                             .features = d->sink.wants_handed ? FEATURE_HANDED : 0};
     struct buf to = {0};
     wire_begin(&to, KIND_WELCOME, dispatcher_head(d, KIND_WELCOME, d->sink.session));
     sink_welcome_put(&to, &m);
@@ -110,6 +111,7 @@ static void adopt(struct dispatcher *d, const struct origin *from, struct frame_
     d->sink.is_volatile = join->flags & SINK_VOLATILE;
     d->sink.wants_total = join->flags & SINK_WANTS_TOTAL;
     d->sink.tells_receipts = join->features & FEATURE_RECEIPTS;
+    d->sink.wants_handed = join->features & FEATURE_HANDED;
     if (d->job != head.job) {
         workers_end_all(d, now_ns); /* their sessions are of a job that never was */
         d->job = head.job;
@@ -134,6 +136,7 @@ static void adopt(struct dispatcher *d, const struct origin *from, struct frame_
     d->sink.halt = join->halt;
     note_endpoint(d, join->results, from->address);
     send_welcome(d);
+    handed_begin(d);
     admission_tell_sink(d);
     tell_workers(d);
     dispatcher_moved(d, now_ns);
@@ -348,6 +351,7 @@ static void heartbeat(struct dispatcher *d, struct bytes body)
     if (error) {
         protests_sink(d, KIND_HEARTBEAT, FRAME_HEAD_SIZE, error);
     } else {
+        handed_tell(d); /* the answer says that all is said that was handed out before */
         struct heartbeat answer = {.clock_ns = m.clock_ns};
         struct buf to = {0};
         wire_begin(&to, KIND_HEARTBEAT, dispatcher_head(d, KIND_HEARTBEAT, d->sink.session));

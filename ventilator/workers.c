@@ -93,6 +93,7 @@ void workers_end(struct dispatcher *d, struct session *s, bool charge, uint64_t 
         losses_charge(d, s, now_ns);
     take_everything_back(d, s);
     forget_home(d, s);
+    handed_tell(d);
     remove_session(d, s);
     sinkside_session_ended(d, s->id);
     session_free(s);

@@ -116,8 +116,7 @@ static bool on_protest(struct slots *s, const struct frame_head *head, struct by
         return false;
     if (!throttle_line(&s->protest_lines, LINES_A_MINUTE, now_ns))
         return true;
-    fail(&why, ERR_NONE,
-         "a message of this worker made no sense and was dropped (%s, octet %llu: %.*s)%s",
+    fail(&why, ERR_NONE, "a message of this worker made no sense (%s, octet %llu: %.*s)%s",
          m.kind < 256 ? wire_kind_name((unsigned)m.kind) : "?", (unsigned long long)m.offset,
          (int)(m.sentence.size < 400 ? m.sentence.size : 400),
          m.sentence.size ? (const char *)m.sentence.data : "",

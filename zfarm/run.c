@@ -30,7 +30,7 @@ enum { VENTILATOR = 1, WORKER = 2, SINK = 4 };
 struct handed_on {
     bool keep_order, hedge;
     uint64_t retries, retry_delay, kill_after, linger, queue_max, spool_max;
-    bool other_command, quiet;
+    bool other_command, quiet, strict_results;
     const char *output, *joblog, *tmpdir;
     struct jobs jobs;
     unsigned durability, bar;
@@ -118,6 +118,8 @@ static const struct option_row rows[] = {
     {"halt", NULL, OPTION_PARSED, AT(on.halt), "WHEN,WHY",
      .help = "end early: now,fail=1; soon,done=10%; never", .parse = halt_rule_parse,
      .children = SINK},
+    {"strict-results", NULL, OPTION_FLAG, AT(on.strict_results),
+     .help = "take no result of a task that its worker never had", .children = SINK},
     {"ok-exit", NULL, OPTION_PARSED, AT(on.ok_exit), "LIST",
      .help = "exit statuses that are ok: 0,1 (0)", .parse = ok_exit_parse, .children = WORKER},
     {"dry-run", NULL, OPTION_FLAG, AT(dry_run), .help = "print the commands, run none"},

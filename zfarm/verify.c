@@ -267,6 +267,11 @@ static void tell(const struct audit *a, FILE *to)
         fprintf(to, " (late attempts dropped: %" PRIu64 ")", a->job.doubled);
     fputc('\n', to);
     tell_differing(a, to);
+    if (a->job.strange)
+        fprintf(to,
+                "strange: %" PRIu64 ", the first is task %" PRIu64
+                ": results of workers that were never handed the task\n",
+                a->job.strange, a->job.strange_first);
     if (a->beyond.tasks) {
         tell_count(to, "behind the end", a->beyond);
         fputc('\n', to);
@@ -276,6 +281,8 @@ static void tell(const struct audit *a, FILE *to)
     if (a->failures.count)
         fprintf(to, "; %" PRIu64 " %s failed", a->failures.count,
                 a->failures.count == 1 ? "task" : "tasks");
+    if (a->job.strange)
+        fputs("; not all of it was asked for", to);
     fputc('\n', to);
 }
 

@@ -5,6 +5,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "bench/stub/spoil.h"
 #include "common/clock.h"
 #include "common/connection.h"
 #include "common/log.h"
@@ -13,11 +14,12 @@
 #include "common/xalloc.h"
 #include "worker/slots.h"
 
-/* stub CONTROL WORKERS
+/* stub CONTROL WORKERS [ERR]
  *
  * Many workers in one process: each has the worker's own core, its own session and its own three connections, and
  * nothing that runs a task. Each task is answered at once with what it is. So what a farm of many workers costs the
- * ventilator and the sink can be measured on one machine. Ends with 0 when all have left as they should. */
+ * ventilator and the sink can be measured on one machine. Ends with 0 when all have left as they should. With ERR
+ * (spoil.h) they err in this way. */
 
 enum {
     SLOTS = 1,
@@ -46,6 +48,7 @@ struct member {
 
 struct stub {
     const char *control;
+    struct spoil spoil;
     struct signals signals;
     int epoll;
     struct member *members;
@@ -122,10 +125,20 @@ static void take_connection(struct stub *stub, struct member *m, enum which whic
     }
 }
 
+static void send(struct stub *stub, struct member *m, enum which which, struct block *message)
+{
+    struct block *sent = spoil_message(&stub->spoil, message);
+    if (sent)
+        connection_send(&m->connections[which], &sent);
+}
+
 /* ---- tasks ---- */
 
 static void answer(struct stub *stub, struct member *m)
 {
+    enum { HANGS_FROM = 200 };
+    if (stub->spoil.way == SPOIL_NO_RETURNED && m->todo.first > HANGS_FROM)
+        m->todo.count = 0; /* it runs for ever */
     struct bytes records = m->todo.records;
     struct buf line = {0};
     struct task task;
@@ -166,10 +179,10 @@ static void do_action(struct stub *stub, struct member *m, struct slots_action *
         shut(stub, m, RESULTS, 0);
         break;
     case SLOTS_SEND_CONTROL:
-        connection_send(&m->connections[CONTROL], &action->block);
+        send(stub, m, CONTROL, action->block);
         break;
     case SLOTS_SEND_RESULTS:
-        connection_send(&m->connections[RESULTS], &action->block);
+        send(stub, m, RESULTS, action->block);
         break;
     case SLOTS_START:
         m->todo = action->assignment; /* answered in the same turn, before the core's next */
@@ -335,12 +348,14 @@ static int run(struct stub *stub)
 int main(int argc, char **argv)
 {
     char *end = NULL;
-    unsigned long count = argc == 3 ? strtoul(argv[2], &end, 10) : 0;
-    if (count == 0 || *end) {
-        fprintf(stderr, "usage: stub CONTROL WORKERS\n");
+    unsigned long count = argc >= 3 ? strtoul(argv[2], &end, 10) : 0;
+    struct spoil spoil = {0};
+    if (count == 0 || *end || argc > 4 || (argc == 4 && !spoil_parse(argv[3], &spoil))) {
+        fprintf(stderr, "usage: stub CONTROL WORKERS [ERR]\n");
         return 255;
     }
     struct stub stub = {.control = argv[1],
+                        .spoil = spoil,
                         .count = count,
                         .left = count,
                         .members = xcalloc(count, sizeof *stub.members),

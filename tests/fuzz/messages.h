@@ -42,6 +42,7 @@ static const struct {
     {KIND_PROTEST, CODEC(protest)},
     {KIND_RECEIVED, CODEC(received)},
     {KIND_HANDED, CODEC(session_tasks)},
+    {KIND_STRANGE, CODEC(released)},
 };
 enum { MESSAGES = sizeof messages / sizeof *messages };
 

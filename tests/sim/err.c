@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "tests/sim/err.h"
 
+bool err_sink_is_strict(const struct sim *sim)
+{
+    return sim->seed % 3 == 1;
+}
+
 const char *err_name(enum err err)
 {
     static const char *const names[ERR_WAYS] = {[ERR_TRAILING_OCTET] = "trailing octet",
@@ -10,7 +15,8 @@ const char *err_name(enum err err)
                                                 [ERR_SOME_RESULTS] = "some results",
                                                 [ERR_NO_RETURNED] = "no RETURNED",
                                                 [ERR_OLD_INCARNATION] = "old incarnation",
-                                                [ERR_SENSELESS_JOIN] = "senseless JOIN"};
+                                                [ERR_SENSELESS_JOIN] = "senseless JOIN",
+                                                [ERR_STRANGE_RESULTS] = "strange results"};
     return names[err];
 }
 
@@ -35,6 +41,31 @@ static size_t first_task_at(struct bytes message)
     if (frame_take(message, &head, &body) || results_take(body, &results, &runs))
         return 0;
     return (size_t)(runs.data - message.data);
+}
+
+/* What it makes up is of a task that nobody has ever, or of a session that never was: a result that is made up in time
+ * for a task that the session is about to get cannot be told from one that it has run. */
+static struct block *add_strange(struct node *worker, struct block *block)
+{
+    enum { SESSION_AT = 18 };
+    struct sim *sim = worker->sim;
+    bool is_forged = rng_chance(&sim->network, 30);
+    uint64_t tasks = sim->plan.task_count;
+    uint64_t seq = is_forged && tasks ? rng_between(&sim->network, 1, tasks) : tasks + 1;
+    struct result r = {.final = true, .out = bytes_of("made up")};
+    struct buf copy = {0}, record = {0};
+    if (!err_sink_is_strict(sim))
+        return block;
+    buf_put_bytes(&copy, block_bytes(block));
+    result_put(&record, &r);
+    struct result_run run = {
+        .first = seq, .count = 1, .attempt = {1, 1}, .tries = 1, .records = buf_bytes(&record)};
+    result_run_put(&copy, &run);
+    buf_free(&record);
+    if (is_forged)
+        flip(&copy, SESSION_AT);
+    block_release(&block);
+    return block_new(&copy);
 }
 
 static struct block *spoil(struct block *block, enum err err)
@@ -77,6 +108,8 @@ struct block *err_spoil(struct node *worker, struct block *block)
                                                              : block;
     case ERR_SENSELESS_JOIN:
         return kind == KIND_JOIN ? spoil(block, (enum err)worker->err) : block;
+    case ERR_STRANGE_RESULTS:
+        return kind == KIND_RESULTS ? add_strange(worker, block) : block;
     case ERR_WAYS:
         break;
     }

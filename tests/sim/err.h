@@ -14,9 +14,12 @@ enum err {
     ERR_NO_RETURNED,     /* RECALL is not answered */
     ERR_OLD_INCARNATION, /* in the head of what is said on control */
     ERR_SENSELESS_JOIN,
+    ERR_STRANGE_RESULTS, /* of tasks that nobody was handed; where the sink is strict */
     ERR_WAYS
 };
 
+/* Whether the sink of this run takes only results of tasks that their worker was handed. */
+bool err_sink_is_strict(const struct sim *sim);
 const char *err_name(enum err err);
 /* Takes over the hold; returns what is sent instead, or NULL. */
 struct block *err_spoil(struct node *worker, struct block *block);

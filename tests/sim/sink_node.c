@@ -5,6 +5,7 @@
 #include "common/xalloc.h"
 #include "sink/collector_state.h"
 #include "tests/sim/cable.h"
+#include "tests/sim/err.h"
 #include "tests/sim/record.h"
 
 /* The sink's shell, with an output that may be slow or pause. */
@@ -182,6 +183,7 @@ static void start(struct node *node)
                                         .give_up_ns = 60 * NS_PER_S,
                                         .random_seed = rng_next(&sim->fate),
                                         .halt = sim->plan.halt,
+                                        .strict_results = err_sink_is_strict(sim),
                                         .context = s,
                                         .accept = accept,
                                         .begin_life = has_store ? begin_life : NULL,

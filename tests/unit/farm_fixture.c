@@ -73,12 +73,21 @@ static void hear_cancel(struct farm_peer *p, struct bytes body)
     cancel_free(&m);
 }
 
-static void hear_released(struct farm_peer *p, struct bytes body)
+static void hear_released(struct farm_peer *p, const char *word, struct bytes body)
 {
     struct released m = {0};
     cr_assert_eq(released_take(body, &m), ERR_NONE);
-    put_set(&p->heard, "RELEASED ", &m.tasks);
+    put_set(&p->heard, word, &m.tasks);
     released_free(&m);
+}
+
+static void hear_handed(struct farm_peer *p, struct bytes body)
+{
+    struct session_tasks m = {0};
+    cr_assert_eq(session_tasks_take(body, &m), ERR_NONE);
+    buf_printf(&p->heard, "HANDED %" PRIu64 ":", m.session);
+    put_set(&p->heard, "", &m.tasks);
+    session_tasks_free(&m);
 }
 
 static void hear_verdict(const struct farm *f, struct farm_peer *p, struct bytes body)
@@ -260,7 +269,11 @@ static void hear(struct farm *f, struct farm_peer *p, struct block *block)
     } else if (head.kind == KIND_CANCEL) {
         hear_cancel(p, body);
     } else if (head.kind == KIND_RELEASED) {
-        hear_released(p, body);
+        hear_released(p, "RELEASED ", body);
+    } else if (head.kind == KIND_STRANGE) {
+        hear_released(p, "STRANGE ", body);
+    } else if (head.kind == KIND_HANDED) {
+        hear_handed(p, body);
     } else if (head.kind == KIND_VERDICT) {
         hear_verdict(f, p, body);
     } else if (head.kind == KIND_HALT) {

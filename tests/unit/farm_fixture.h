@@ -49,6 +49,7 @@ struct farm {
     struct farm_peer peers[FARM_PEERS];
     struct farm_peer *sink;
     bool receipts; /* peers say in JOIN that they tell them */
+    bool strict;   /* the sink says in JOIN that it wants HANDED */
     uint64_t epoch;
     struct seqset stored;
 

@@ -58,7 +58,8 @@ void sink_join_opened(struct farm *f, struct farm_peer *p, uint64_t job, uint64_
                           .results = bytes_of("tcp://:5558"),
                           .wants = 1,
                           .opening = opening,
-                          .features = f->receipts ? FEATURE_RECEIPTS : 0};
+                          .features = (f->receipts ? FEATURE_RECEIPTS : 0) |
+                                      (f->strict ? FEATURE_HANDED : 0)};
     ranges_of(stored, &m.stored);
     p->job = job;
     struct buf to = peer_message(f, p, KIND_JOIN);

@@ -22,6 +22,7 @@ struct story {
     uint64_t put;        /* bytes of output: one for each result that was accepted */
     uint64_t written;    /* as told to the collector */
     bool shows_origins;  /* of notes */
+    bool says_handed;    /* the ventilator does */
     bool holds;          /* the output takes no more */
     bool tells_arrivals; /* else nothing is said of what only arrived */
     struct buf accepted; /* "1 2f 3h ": what accept was given */
@@ -45,6 +46,13 @@ static inline void story_accept(void *context, const struct result *r)
                                             : "x");
 }
 
+static inline void story_strange(void *context, const struct seqset *tasks)
+{
+    struct story *s = context;
+    buf_printf(&s->accepted, "strange %" PRIu64 "-%" PRIu64 " ", seqset_min(tasks),
+               seqset_max(tasks));
+}
+
 static inline void story_begin(struct story *s)
 {
     s->options = (struct collector_options){.peer = {.instance = 5, .pid = 1},
@@ -56,7 +64,9 @@ static inline void story_begin(struct story *s)
                                             .random_seed = 1,
                                             .context = s,
                                             .accept = story_accept,
-                                            .halt = s->options.halt};
+                                            .halt = s->options.halt,
+                                            .strict_results = s->options.strict_results,
+                                            .strange = story_strange};
     s->now_ns = HOUR_S * NS_PER_S;
     s->incarnation = 1000;
     s->c = collector_new(&s->options, s->now_ns);
@@ -259,6 +269,25 @@ static inline void v_again(struct story *s, uint64_t session)
     v_say(s, &message);
 }
 
+/* Of the tasks first..last. */
+static inline void v_handed(struct story *s, uint64_t session, uint64_t first, uint64_t last)
+{
+    struct session_tasks m = {.session = session};
+    struct buf message = v_begin(s, KIND_HANDED);
+    seqset_add(&m.tasks, first, last);
+    session_tasks_put(&message, &m);
+    session_tasks_free(&m);
+    v_say(s, &message);
+}
+
+/* The answer to the heartbeat of that time. */
+static inline void v_answers(struct story *s, uint64_t clock_ns)
+{
+    struct buf message = v_begin(s, KIND_HEARTBEAT);
+    heartbeat_put(&message, &(struct heartbeat){.clock_ns = clock_ns});
+    v_say(s, &message);
+}
+
 static inline void v_heartbeat(struct story *s)
 {
     struct buf message = v_begin(s, KIND_HEARTBEAT);
@@ -270,7 +299,10 @@ static inline void v_welcome(struct story *s, uint64_t session, uint64_t epoch)
 {
     s->session = session;
     struct buf message = v_begin(s, KIND_WELCOME);
-    struct sink_welcome m = {.heartbeat_ms = 500, .limit_ms = 3000, .epoch = epoch};
+    struct sink_welcome m = {.heartbeat_ms = 500,
+                             .limit_ms = 3000,
+                             .epoch = epoch,
+                             .features = s->says_handed ? FEATURE_HANDED : 0};
     sink_welcome_put(&message, &m);
     v_say(s, &message);
 }

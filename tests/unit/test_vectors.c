@@ -165,6 +165,7 @@ static void write_control(FILE *file)
     WRITE(KIND_ADMITTED, admitted, {&key, 1, 1});
     WRITE(KIND_RECEIVED, received, {5, 65536, RECEIVED_NOT_READING});
     WRITE(KIND_HANDED, session_tasks, {9, set});
+    WRITE(KIND_STRANGE, released, {set});
     WRITE(KIND_PIECE, piece, {bytes_of("w"), 6, {1000, 1}, 1, 0, 3, bytes_of("abc")});
 }
 

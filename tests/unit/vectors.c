@@ -180,6 +180,7 @@ static const struct {
     {KIND_ADMITTED, "admitted"},
     {KIND_RECEIVED, "received"},
     {KIND_HANDED, "session_tasks"},
+    {KIND_STRANGE, "released"},
     {KIND_PIECE, "piece"},
 };
 
