@@ -378,7 +378,7 @@ Test(protests, a_result_that_came_second_is_waited_for_like_the_first)
     sink_took(&f, 4711, "1", "", 0);
     farm_pass(&f, 100000);
     farm_expect(&f, a, "");
-    cr_assert_eq(f.d->sessions[0]->strange, 0);
+    cr_assert_eq(f.d->strange.tasks, 0);
     farm_end(&f);
 }
 
