@@ -481,7 +481,11 @@ void verdict_put(struct buf *to, const struct verdict *m);
 enum error verdict_take(struct bytes body, struct verdict *m);
 void verdict_free(struct verdict *m);
 
-enum status_flag { STATUS_INPUT_ENDED = 1 };
+enum status_flag {
+    STATUS_INPUT_ENDED = 1,
+    STATUS_INPUT_CRLF = 2, /* its first line ends with CR LF: the CR is part of the task */
+    STATUS_INPUT_BOM = 4   /* it begins with a byte-order mark, which is part of the first task */
+};
 
 struct status {
     uint64_t total; /* 0: not known */
@@ -491,6 +495,7 @@ struct status {
     uint64_t flags;
     uint64_t workers;
     struct hash executor; /* of the worker that joined last; zero: none has */
+    uint64_t slots;       /* of all workers; 0: not known, or none */
 };
 void status_put(struct buf *to, const struct status *m);
 enum error status_take(struct bytes body, struct status *m);

@@ -308,12 +308,17 @@ void verdict_free(struct verdict *m)
     *m = (struct verdict){0};
 }
 
+enum { STATUS_SLOTS = 1, STATUS_TAGS };
+
 void status_put(struct buf *to, const struct status *m)
 {
+    struct tagged t = {0};
     const uint64_t numbers[] = {m->total, m->read, m->queued, m->out, m->flags, m->workers};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         varint_put(to, numbers[i]);
     hash_put(to, m->executor);
+    tagged_add_number(&t, STATUS_SLOTS, m->slots);
+    tagged_put(to, &t);
 }
 
 enum error status_take(struct bytes body, struct status *m)
@@ -323,6 +328,9 @@ enum error status_take(struct bytes body, struct status *m)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         *numbers[i] = fields_number(&r);
     m->executor = fields_hash(&r);
+    struct bytes tags[STATUS_TAGS] = {{0}};
+    fields_tags(&r, tags, STATUS_TAGS);
+    m->slots = fields_tag_number(&r, tags[STATUS_SLOTS]);
     return fields_end(&r);
 }
 

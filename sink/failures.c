@@ -45,3 +45,21 @@ uint64_t failures_put(struct buf *to, const struct failures *f, size_t most)
         buf_printf(to, ", and %" PRIu64 " more", more);
     return more;
 }
+
+void failures_put_line(struct buf *to, const struct failures *f, const char *store,
+                       const char *joblog)
+{
+    enum { SHOWN = 5 };
+    if (!f->count)
+        return;
+    buf_put_text(to, "failed: ");
+    if (failures_put(to, f, SHOWN)) {
+        if (store)
+            buf_printf(to, "; zfarm failed %s has all", store);
+        else if (joblog)
+            buf_printf(to, "; %s has all", joblog);
+        else
+            buf_put_text(to, "; --joblog FILE or --store FILE.db has all");
+    }
+    buf_put_byte(to, '\n');
+}

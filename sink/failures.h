@@ -26,5 +26,9 @@ void failures_note(struct failures *f, uint64_t seq, enum result_status status, 
 void failure_put_way(struct buf *to, enum result_status status, unsigned code);
 /* Appends the first `most` of them: "task 2 (exit 3), task 4 (exit 4), and 6 more"; returns how many more. */
 uint64_t failures_put(struct buf *to, const struct failures *f, size_t most);
+/* Appends a whole line about the first of them, and where all are; nothing if there are none. `store` and `joblog`
+ * are names of files, or NULL. */
+void failures_put_line(struct buf *to, const struct failures *f, const char *store,
+                       const char *joblog);
 
 #endif

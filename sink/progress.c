@@ -14,6 +14,7 @@ struct progress_numbers progress_numbers_of(const struct collector_counts *c)
                                      .done = c->ok + c->failed + c->lost,
                                      .failed = c->failed + c->lost,
                                      .running = c->status.out,
+                                     .slots = c->status.slots,
                                      .queued = c->status.queued,
                                      .workers = (unsigned)c->status.workers};
 }
@@ -77,7 +78,7 @@ void progress_draw(struct progress *p, const struct progress_numbers *numbers, u
     if (p->fd < 0 || now_ns < progress_due_ns(p))
         return;
     p->drawn_ns = now_ns;
-    estimate_note(&p->estimate, numbers->done, numbers->running, now_ns);
+    estimate_note(&p->estimate, numbers->done, numbers->running, numbers->slots, now_ns);
     struct buf line = {0};
     buf_put_text(&line, PROGRESS_CLEAR_SEQUENCE);
     progress_put(&line, numbers, &p->estimate, now_ns, columns_of(p->fd));

@@ -13,6 +13,7 @@ struct progress_numbers {
     uint64_t done;  /* with a final result, failed ones too */
     uint64_t failed;
     uint64_t running;
+    uint64_t slots; /* of the workers; 0: not known */
     uint64_t queued;
     unsigned workers;
 };

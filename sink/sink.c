@@ -23,6 +23,7 @@
 #include "common/stall.h"
 #include "common/zap.h"
 #include "sink/collector.h"
+#include "sink/input_hint.h"
 #include "sink/progress.h"
 #include "sink/summary.h"
 
@@ -75,6 +76,7 @@ struct sink {
     bool flushing;        /* the collector waits for everything to be written */
     bool cut;             /* a consumer gone or a signal: the status is 255 */
     bool halt_said;
+    struct input_hint input_hint;
     bool stall_said; /* why large results are not taken now */
     struct buf
         last_command; /* with --halt: of the last final result, before the rule was fulfilled */
@@ -372,6 +374,14 @@ static void take_signals(struct sink *s, uint64_t now_ns)
 
 /* ---- telling ---- */
 
+static void hint_at_input(struct sink *s)
+{
+    const struct collector_counts *c = collector_counts(s->collector);
+    struct why why;
+    if (!s->options->quiet && input_hint_due(&s->input_hint, &c->status, c->failed, &why))
+        log_line("%s", why.text);
+}
+
 static void say_halt(struct sink *s)
 {
     const struct halt *halt = collector_halt(s->collector);
@@ -411,6 +421,7 @@ static void tell(struct sink *s, uint64_t now_ns)
     else if (due && collector_waits_for(s->collector, now_ns, &why))
         log_line("waiting: %s", s->rebuff.said ? s->rebuff.why.text : why.text);
     say_halt(s);
+    hint_at_input(s);
     struct progress_numbers n = progress_numbers_of(collector_counts(s->collector));
     progress_draw(&s->progress, &n, now_ns);
 }
@@ -419,25 +430,6 @@ static void tell(struct sink *s, uint64_t now_ns)
 static bool has_summary(const struct sink *s)
 {
     return !s->options->quiet && (outputs_has_begun(&s->outputs) || s->status != 255);
-}
-
-/* Which tasks failed: the first of them, and where all are. */
-static void put_failures(const struct sink *s, struct buf *to)
-{
-    enum { SHOWN = 5 };
-    const struct outputs_options *o = &s->options->outputs;
-    if (!s->outputs.failures.count)
-        return;
-    buf_put_text(to, "failed: ");
-    if (failures_put(to, &s->outputs.failures, SHOWN)) {
-        if (o->store)
-            buf_printf(to, "; zfarm failed %s has all", o->store);
-        else if (o->joblog)
-            buf_printf(to, "; %s has all", o->joblog);
-        else
-            buf_put_text(to, "; --joblog FILE or --store FILE.db has all");
-    }
-    buf_put_byte(to, '\n');
 }
 
 static void sum_up(struct sink *s)
@@ -460,8 +452,10 @@ static void sum_up(struct sink *s)
                               .halted_by = collector_halt(s->collector)->seq};
     struct buf line = {0};
     progress_clear(&s->progress);
+    hint_at_input(s);
     if (has_summary(s)) {
-        put_failures(s, &line);
+        failures_put_line(&line, &s->outputs.failures, s->options->outputs.store,
+                          s->options->outputs.joblog);
         summary_put(&line, &summary);
         ssize_t ignored = write(STDERR_FILENO, line.data, line.size);
         (void)ignored;

@@ -4,6 +4,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#define PROGRAM "zfarm: " /* what a line of ours begins with */
+enum { PROGRAM_SIZE = sizeof PROGRAM - 1 };
+
 static void put_tag(struct buf *to, const struct result *r)
 {
     struct bytes records = r->task;
@@ -38,14 +41,22 @@ static bool has_reason(const struct result *r)
     return r->status != RESULT_OK && r->status != RESULT_EXITED;
 }
 
+/* The ventilator's words about a task that never ran: they are the reason, and no output. */
+static bool err_is_reason(const struct result *r)
+{
+    return r->status == RESULT_TASK_TOO_LARGE && r->err.size > PROGRAM_SIZE &&
+           memcmp(r->err.data, PROGRAM, PROGRAM_SIZE) == 0 && r->err.data[r->err.size - 1] == '\n';
+}
+
 void text_put(struct text *text, const struct result *r, struct buf *out, struct buf *err)
 {
+    struct bytes err_bytes = err_is_reason(r) ? (struct bytes){0} : r->err;
     if (text->tag) {
         put_tagged(out, r, r->out);
-        put_tagged(err, r, r->err);
+        put_tagged(err, r, err_bytes);
     } else {
         buf_put_bytes(out, r->out);
-        buf_put_bytes(err, r->err);
+        buf_put_bytes(err, err_bytes);
     }
     text_put_end(text, r, err);
 }
@@ -87,7 +98,9 @@ __attribute__((noinline)) static void put_failure(struct text *text, const struc
         return;
     const char *signal = r->status == RESULT_SIGNALED ? sigabbrev_np((int)r->code) : NULL;
     buf_printf(err, "zfarm: task %" PRIu64 " failed: ", r->seq);
-    if (signal)
+    if (err_is_reason(r))
+        buf_put(err, r->err.data + PROGRAM_SIZE, r->err.size - PROGRAM_SIZE);
+    else if (signal)
         buf_printf(err, "it was ended by SIG%s\n", signal);
     else if (r->status == RESULT_SIGNALED)
         buf_printf(err, "it was ended by signal %u\n", r->code);

@@ -2,6 +2,7 @@
 #include "ventilator/audit.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/splitmix.h"
@@ -190,7 +191,10 @@ void audit_take_too_large(struct dispatcher *d, uint64_t now_ns)
         struct block *none = NULL;
         sinkside_judge(d, ledger_append(&d->ledger, 1, &none, 0)->first);
     } else if (is_known(stored_hash(&d->audit, seq))) {
-        differs(d, seq, (struct task){false, bytes_of("longer than --task-max")});
+        char text[64];
+        snprintf(text, sizeof text, "longer than --task-max, which is %llu bytes",
+                 (unsigned long long)d->options.task_max_bytes);
+        differs(d, seq, (struct task){false, bytes_of(text)});
     } else {
         pass_stored(d, seq, seq);
     }

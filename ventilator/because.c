@@ -198,8 +198,9 @@ static void add_judged(const struct dispatcher *d, uint64_t now_ns, struct sente
                       "lost, since it was interrupted again and again; not stored yet: %s",
                       why.text);
     if (!seqset_empty(&large))
-        sentences_add(groups, &large, "failed, longer than --task-max; not stored yet: %s",
-                      why.text);
+        sentences_add(groups, &large,
+                      "failed, longer than --task-max (%llu bytes); not stored yet: %s",
+                      (unsigned long long)d->options.task_max_bytes, why.text);
     seqset_free(&died);
     seqset_free(&interrupted);
     seqset_free(&large);

@@ -386,6 +386,11 @@ void dispatcher_add_too_large(struct dispatcher *d, uint64_t now_ns)
     dispatcher_moved(d, now_ns);
 }
 
+void dispatcher_input_looks(struct dispatcher *d, uint64_t looks)
+{
+    d->input_looks = looks;
+}
+
 void dispatcher_input_ended(struct dispatcher *d, uint64_t now_ns)
 {
     d->asked = false;

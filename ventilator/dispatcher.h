@@ -32,6 +32,7 @@ struct dispatcher_options {
     bool hedge;               /* what runs long is run a second time where a slot idles */
     uint64_t random_seed;     /* of the delays' jitter, and of a life's distance to the last */
     uint64_t queue_max_bytes; /* of tasks that are not stored */
+    uint64_t task_max_bytes;  /* --task-max, for sentences; the source enforces it */
     size_t task_inline_max;   /* a larger record goes in pieces; 0: TASK_INLINE_MAX */
     size_t task_piece_max;    /* 0: TASK_PIECE_MAX */
     uint64_t heartbeat_ns;    /* 500 ms */
@@ -104,6 +105,8 @@ void dispatcher_add_tasks(struct dispatcher *d, size_t tasks,
                           uint64_t now_ns); /* what is in the room */
 void dispatcher_add_too_large(struct dispatcher *d,
                               uint64_t now_ns); /* one task, failed for that */
+/* What is known of how the input begins: STATUS_INPUT_CRLF, STATUS_INPUT_BOM; the sink is told. */
+void dispatcher_input_looks(struct dispatcher *d, uint64_t looks);
 void dispatcher_input_ended(struct dispatcher *d, uint64_t now_ns);
 /* The input cannot be read on: like an interruption, and the job ends with 255. */
 void dispatcher_input_failed(struct dispatcher *d, const char *why, uint64_t now_ns);

@@ -157,6 +157,7 @@ struct dispatcher {
     uint64_t hedge_again_ns; /* not before, tasks to be run twice are looked for */
     bool turn_wanted;        /* the input told something that the next turn acts on */
     bool input_ended;
+    uint64_t input_looks; /* enum status_flag */
     bool stopping;
     bool failed;         /* the job ends with 255 */
     uint64_t held_ns;    /* since when it is held; 0: it is not */

@@ -287,6 +287,14 @@ static void note_gaps(struct dispatcher *d, const struct stored_note *m)
     }
 }
 
+static uint64_t slots_of_all(const struct dispatcher *d)
+{
+    uint64_t slots = 0;
+    for (size_t i = 0; i < d->session_count; i++)
+        slots += d->sessions[i]->slots;
+    return slots;
+}
+
 void sinkside_tell_status(struct dispatcher *d)
 {
     if (!d->sink.ready)
@@ -294,9 +302,10 @@ void sinkside_tell_status(struct dispatcher *d)
     struct status m = {.total = d->input_ended ? d->ledger.read : d->options.total,
                        .read = d->ledger.read,
                        .queued = handout_waiting(d),
-                       .flags = d->input_ended ? STATUS_INPUT_ENDED : 0,
+                       .flags = d->input_looks | (d->input_ended ? STATUS_INPUT_ENDED : 0),
                        .workers = d->session_count,
-                       .executor = d->executor};
+                       .executor = d->executor,
+                       .slots = slots_of_all(d)};
     m.out = d->ledger.read - d->ledger.stored.members - m.queued;
     struct buf to = {0};
     wire_begin(&to, KIND_STATUS, dispatcher_head(d, KIND_STATUS, d->sink.session));
@@ -439,6 +448,16 @@ static struct verdict_item judgement(struct dispatcher *d, uint64_t seq)
         .task = transfer_is_needed(d, NULL, record.size) ? (struct bytes){0} : record};
 }
 
+/* What the sink tells people besides the status. */
+static void put_words(const struct dispatcher *d, const struct verdict_item *item, struct buf *to)
+{
+    if (item->status == RESULT_TASK_TOO_LARGE)
+        buf_printf(to, "the task is longer than --task-max, which is %llu bytes",
+                   (unsigned long long)d->options.task_max_bytes);
+    else
+        losses_put_words(d, item->first, to);
+}
+
 /* As many as fit a frame, from d->verdicts_from on; returns false if there are none. */
 static bool send_some_verdicts(struct dispatcher *d)
 {
@@ -450,10 +469,10 @@ static bool send_some_verdicts(struct dispatcher *d)
     struct range r;
     while (m.count < MOST && seqset_next(&d->judged, d->verdicts_from, UINT64_MAX - 1, &r)) {
         struct verdict_item item = judgement(d, r.first);
-        if (m.count && size_bytes + item.task.size > FRAME_MAX / 2)
+        if (m.count && size_bytes + words.size + item.task.size > FRAME_MAX / 2)
             break;
         size_bytes += item.task.size;
-        losses_put_words(d, r.first, &words);
+        put_words(d, &item, &words);
         words_end[m.count] = words.size;
         items[m.count++] = item;
         d->verdicts_from = r.first + 1;

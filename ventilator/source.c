@@ -36,6 +36,8 @@ struct source {
     uint64_t total;
     const char *name;
     struct hash fingerprint;
+    bool looked; /* at how it begins */
+    struct source_looks looks;
 };
 
 size_t source_task_max(uint64_t given, uint64_t block)
@@ -146,6 +148,17 @@ void source_close(struct source **source)
     free(s);
 }
 
+static void look_at_beginning(struct source *s, struct bytes value)
+{
+    static const uint8_t bom[] = {0xef, 0xbb, 0xbf};
+    const uint8_t *newline = value.size ? memchr(value.data, '\n', value.size) : NULL;
+    size_t line = newline ? (size_t)(newline - value.data) : value.size;
+    s->looked = true;
+    s->looks.crlf = s->looks.crlf || (line && value.data[line - 1] == '\r');
+    s->looks.bom =
+        s->looks.bom || (value.size >= sizeof bom && !memcmp(value.data, bom, sizeof bom));
+}
+
 static enum source_state too_large(struct source *s, uint64_t size)
 {
     s->too_large_size = size;
@@ -191,6 +204,8 @@ static enum source_state take_lines(struct source *s, struct buf *records, size_
         if (state != READER_VALUE)
             return state_of(state);
         bool fits = line.size <= s->task_max;
+        if (!s->looked && fits)
+            look_at_beginning(s, line);
         if (fits && s->trim != TRIM_NONE)
             line = trim_take(line, s->trim);
         if (*tasks && (!fits || records->size - start + VARINT_SIZE_MAX + line.size > bytes_max))
@@ -221,9 +236,12 @@ static void pending_add(struct pending *p, struct bytes arg, size_t task_max)
 
 static void pending_add_row(struct source *s, const struct bytes *row)
 {
+    bool looked = s->looked;
     for (size_t i = 0; i < combine_width(s->combine); i++) {
         struct bytes column;
         size_t at = 0;
+        if (!looked && row[i].size <= s->task_max)
+            look_at_beginning(s, row[i]);
         if (row[i].size > s->task_max) /* it is not held */
             pending_add(&s->pending, row[i], s->task_max);
         else if (!s->has_colsep)
@@ -309,6 +327,11 @@ enum source_state source_take(struct source *source, struct buf *records, size_t
                                   ? take_lines(source, records, tasks_max, bytes_max, tasks, why)
                                   : take_rows(source, records, tasks_max, bytes_max, tasks, why);
     return *tasks ? SOURCE_TOOK : state;
+}
+
+struct source_looks source_looks(const struct source *source)
+{
+    return source->looks;
 }
 
 int source_fd(const struct source *source)

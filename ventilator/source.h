@@ -52,6 +52,13 @@ void source_close(struct source **source); /* sets *source to NULL; takes NULL *
  * and what was read before is valid. After SOURCE_END and SOURCE_FAILED it stays at that. */
 enum source_state source_take(struct source *source, struct buf *records, size_t tasks_max,
                               size_t bytes_max, size_t *tasks, struct why *why);
+/* How the input begins, as soon as its first row or block was taken. It is passed on byte for byte; but a program
+ * that the tasks are for may stumble over it. */
+struct source_looks {
+    bool crlf; /* the first line ends with CR LF */
+    bool bom;  /* with a byte-order mark */
+};
+struct source_looks source_looks(const struct source *source);
 /* What SOURCE_WAIT waits for. */
 int source_fd(const struct source *source);
 uint64_t source_too_large_size(const struct source *source);

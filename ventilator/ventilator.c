@@ -175,6 +175,13 @@ static void take_lanes(struct ventilator *v, uint64_t now_ns)
             dispatcher_lane_closed(v->dispatcher, event.lane, now_ns);
 }
 
+static void tell_looks(struct ventilator *v)
+{
+    struct source_looks looks = source_looks(v->source);
+    dispatcher_input_looks(v->dispatcher, (looks.crlf ? STATUS_INPUT_CRLF : 0) |
+                                              (looks.bom ? STATUS_INPUT_BOM : 0));
+}
+
 /* Returns false when the source has nothing to give now. */
 static bool take_tasks(struct ventilator *v, size_t tasks_max, size_t bytes_max, uint64_t now_ns)
 {
@@ -183,6 +190,7 @@ static bool take_tasks(struct ventilator *v, size_t tasks_max, size_t bytes_max,
     switch (source_take(v->source, dispatcher_room(v->dispatcher), tasks_max, bytes_max, &tasks,
                         &why)) {
     case SOURCE_TOOK:
+        tell_looks(v);
         dispatcher_add_tasks(v->dispatcher, tasks, now_ns);
         return true;
     case SOURCE_TOO_LARGE:
@@ -395,6 +403,7 @@ static void make_dispatcher(struct ventilator *v, size_t workers)
                                          .hedge = v->options->hedge,
                                          .random_seed = random_u64(),
                                          .queue_max_bytes = v->options->queue_max_bytes,
+                                         .task_max_bytes = v->options->source.task_max,
                                          .heartbeat_ns = v->options->heartbeat_ns,
                                          .limit_ns = v->options->heartbeat_ns * 6,
                                          .give_up_ns = v->options->give_up_ns,

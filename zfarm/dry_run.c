@@ -8,6 +8,7 @@
 
 struct printing {
     struct expand *expand;
+    size_t task_max;
     struct buf line;
 };
 
@@ -16,7 +17,8 @@ static enum error print_task(void *context, uint64_t seq, const struct task *tas
     struct printing *p = context;
     (void)why;
     if (!task) {
-        log_line("task %llu is longer than --task-max", (unsigned long long)seq);
+        log_line("task %llu is longer than --task-max, which is %zu bytes", (unsigned long long)seq,
+                 p->task_max);
         return ERR_NONE;
     }
     struct expand_values values = {.task = *task, .seq = seq, .slot = 1};
@@ -33,7 +35,7 @@ static enum error print_task(void *context, uint64_t seq, const struct task *tas
 int dry_run(const struct source_options *source, enum expand_mode mode, char *const *words,
             size_t word_count, const char *replacement)
 {
-    struct printing p = {0};
+    struct printing p = {.task_max = source->task_max};
     struct why why;
     enum error error =
         expand_new(&p.expand, mode, (const char *const *)words, word_count, replacement, &why);

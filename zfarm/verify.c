@@ -63,6 +63,7 @@ struct count {
 struct audit {
     const struct settings *settings;
     bool has_input;
+    size_t task_max;
     struct store_job job;
     struct store_view *view;
     struct store_row row; /* the next that is not compared */
@@ -99,8 +100,9 @@ static enum error next_row(struct audit *a, struct why *why)
 static void print_missing(const struct audit *a, uint64_t seq, const struct task *task)
 {
     if (!task) {
-        log_line("task %" PRIu64 " has no result and is not printed: it is longer than --task-max",
-                 seq);
+        log_line("task %" PRIu64 " has no result and is not printed: it is longer than --task-max, "
+                 "which is %zu bytes",
+                 seq, a->task_max);
         return;
     }
     char end = a->settings->null ? '\0' : '\n';
@@ -125,7 +127,7 @@ static void compare(struct audit *a, uint64_t seq, const struct task *task)
         if (task)
             task_join(*task, &a->shown);
         else
-            buf_put_text(&a->shown, "longer than --task-max");
+            buf_printf(&a->shown, "longer than --task-max, which is %zu bytes", a->task_max);
     }
     count(&a->differing, seq, 1);
 }
@@ -290,7 +292,9 @@ static void tell(const struct audit *a, FILE *to)
 
 static int verify(const struct settings *s, const char *path, const struct inputs *inputs)
 {
-    struct audit a = {.settings = s, .has_input = inputs->count > 0};
+    struct audit a = {.settings = s,
+                      .has_input = inputs->count > 0,
+                      .task_max = source_task_max(s->task_max_bytes, s->block)};
     struct source_options source = {.inputs = inputs,
                                     .null = s->null,
                                     .values = s->values,
@@ -300,7 +304,7 @@ static int verify(const struct settings *s, const char *path, const struct input
                                     .block = s->block,
                                     .recend = s->recend,
                                     .recstart = s->recstart,
-                                    .task_max = source_task_max(s->task_max_bytes, s->block)};
+                                    .task_max = a.task_max};
     struct why why;
     enum error error = store_view_open(&a.view, path, &a.job, &why);
     error = error ? error : walk(&a, &source, &why);

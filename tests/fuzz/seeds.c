@@ -145,7 +145,7 @@ static void save_messages(const char *directory)
     SAVE(KIND_SINK, sink_news, {7, bytes_of("tcp://h:1"), {{1}}, 3});
     SAVE(KIND_STOP, stop, {STOP_INTERRUPTED, 5});
     SAVE(KIND_VERDICT, verdict, {&judged, 1});
-    SAVE(KIND_STATUS, status, {9, 8, 1, 2, 1, 2, {3, 4}});
+    SAVE(KIND_STATUS, status, {9, 8, 1, 2, 1, 2, {3, 4}, 6});
     SAVE(KIND_DONE, done, {9, set, 1, 2});
     SAVE(KIND_BECAUSE, because, {&reason, 1});
     SAVE(KIND_ADMITTED, admitted, {&admitted_key, 1, 1});

@@ -61,7 +61,23 @@ farm() {
   { echo a; printf '%02000d\n' 0; echo b; } >in
   farm 20 1 -k --task-max 1000 -- echo
   same run.out <(printf 'a\nb\n')
-  says run.err "task 2 failed: the task is longer than --task-max"
+  says run.err "task 2 failed: the task is longer than --task-max, which is 1000 bytes"
+  farm 20 0 --task-max 1000 --dry-run -- echo
+  says run.err "task 2 is longer than --task-max, which is 1000 bytes"
+}
+
+@test "CR LF and a byte-order mark are passed on, and one hint is given when a task fails" {
+  printf '\357\273\277a\r\nb\r\n' >in
+  farm 20 0 -k -- printf '%s\n'
+  same run.out in
+  run ! grep -q hint run.err
+  farm 20 2 -k -- ls
+  (($(grep -c 'hint: the input begins with a byte-order mark and has lines that end with CR LF' run.err) == 1))
+  farm 20 2 --quiet -- ls
+  run ! grep -q hint run.err
+  printf 'a\nb\r\n' >in
+  farm 20 2 -k -- ls
+  run ! grep -q hint run.err
 }
 
 @test "a command that is not found is told once, not for each task" {

@@ -12,7 +12,8 @@ with_limit() { (ulimit "$1" "$2" && shift 2 && exec "$@"); }
 # once, or there is one sentence and 255.
 works_or_says() {
   if (($1 == 0)); then
-    one_each out "$2" && (($(grep -c . err) <= 2)) || { cat err; return 1; }
+    (($(grep -c . err) <= 2)) || { cat err; return 1; }
+    one_each out "$2"
   else
     (($1 == 255)) && one_line err && [[ ! -s out ]]
   fi

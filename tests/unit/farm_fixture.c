@@ -98,7 +98,7 @@ static void hear_verdict(const struct farm *f, struct farm_peer *p, struct bytes
     for (size_t i = 0; i < m.count; i++) {
         buf_printf(&p->heard, " %" PRIu64 "%s", m.items[i].first,
                    m.items[i].status == RESULT_LOST ? " lost" : " too large");
-        if (m.items[i].workers.size)
+        if (m.items[i].status == RESULT_LOST && m.items[i].workers.size)
             buf_printf(&p->heard, " (%.*s)", (int)m.items[i].workers.size,
                        (const char *)m.items[i].workers.data);
         bool has_bytes = m.items[i].status == RESULT_LOST &&
@@ -456,6 +456,7 @@ struct dispatcher_options farm_options(unsigned retries)
     return (struct dispatcher_options){.incarnation = INCARNATION,
                                        .retries = retries,
                                        .queue_max_bytes = 16 << 20,
+                                       .task_max_bytes = 1000,
                                        .heartbeat_ns = 500 * NS_PER_MS,
                                        .limit_ns = 3 * NS_PER_S,
                                        .give_up_ns = 60 * NS_PER_S,

@@ -402,7 +402,7 @@ Test(because, a_task_that_is_too_large_waits_for_the_sink)
     seqset_add(&f.too_large, 1, 1);
     worker_up(&f, 1, 1);
     farm_settle(&f);
-    EXPECT(&f, "1+0: failed, longer than --task-max; not stored yet: ");
+    EXPECT(&f, "1+0: failed, longer than --task-max (1000 bytes); not stored yet: ");
     farm_end(&f);
 }
 

@@ -19,6 +19,23 @@ struct recording {
     double longest_s; /* run */
 };
 
+static uint64_t one_second(unsigned seq)
+{
+    (void)seq;
+    return 1000;
+}
+
+static uint64_t twenty_seconds(unsigned seq)
+{
+    (void)seq;
+    return 20000;
+}
+
+static uint64_t unequal(unsigned seq)
+{
+    return 200 + seq * 7919u % 20 * 200;
+}
+
 static int compare(const void *a, const void *b)
 {
     const uint64_t *one = a, *other = b;
@@ -40,6 +57,19 @@ static void play(const struct recording *r, uint64_t *ends_ms)
     qsort(ends_ms, r->tasks, sizeof *ends_ms, compare);
 }
 
+/* From the first completion on: what has not begun cannot have ended sooner. Unequal tasks may have been the
+ * short ones so far. */
+static void check_possible(const struct recording *r, const struct estimate *e, unsigned done,
+                           uint64_t ms)
+{
+    unsigned left = r->tasks - done;
+    double run_s = r->longest_s * (r->run_ms == unequal ? 0.25 : 0.9);
+    double least_s = left > r->slots ? (left - r->slots) * run_s / r->slots : 0;
+    double left_s = estimate_left_s(e, left, ms * NS_PER_MS);
+    cr_assert(left_s < 0 || left_s >= least_s, "%u done at %lu ms: %.1f s left, possible are %.1f",
+              done, (unsigned long)ms, left_s, least_s);
+}
+
 static void check(const struct recording *r)
 {
     uint64_t *ends_ms = malloc(r->tasks * sizeof *ends_ms);
@@ -50,7 +80,10 @@ static void check(const struct recording *r)
     for (uint64_t ms = STEP_MS; ms < last_ms; ms += STEP_MS) {
         while (done < r->tasks && ends_ms[done] <= ms)
             done++;
-        estimate_note(&e, done, ms >= r->delay_ms ? r->slots : 0, ms * NS_PER_MS);
+        estimate_note(&e, done, ms >= r->delay_ms ? r->slots : 0, r->slots, ms * NS_PER_MS);
+        if (!done)
+            continue;
+        check_possible(r, &e, done, ms);
         if (done < r->fair)
             continue;
         double left_s = estimate_left_s(&e, r->tasks - done, ms * NS_PER_MS);
@@ -61,23 +94,6 @@ static void check(const struct recording *r)
                   true_s);
     }
     free(ends_ms);
-}
-
-static uint64_t one_second(unsigned seq)
-{
-    (void)seq;
-    return 1000;
-}
-
-static uint64_t twenty_seconds(unsigned seq)
-{
-    (void)seq;
-    return 20000;
-}
-
-static uint64_t unequal(unsigned seq)
-{
-    return 200 + seq * 7919u % 20 * 200;
 }
 
 Test(estimate, of_equal_tasks_it_is_right_after_some_rounds)
@@ -100,13 +116,43 @@ Test(estimate, a_delay_before_the_first_task_is_no_run_time)
 Test(estimate, what_was_done_before_does_not_count)
 {
     struct estimate e = {0};
-    estimate_note(&e, 5000, 0, NS_PER_S);
-    estimate_note(&e, 5000, 2, 2 * NS_PER_S);
+    estimate_note(&e, 5000, 0, 2, NS_PER_S);
+    estimate_note(&e, 5000, 2, 2, 2 * NS_PER_S);
     cr_assert_eq(estimate_per_second(&e), 0);
     cr_assert_lt(estimate_left_s(&e, 10, 2 * NS_PER_S), 0);
-    estimate_note(&e, 5002, 2, 3 * NS_PER_S);
+    estimate_note(&e, 5002, 2, 2, 3 * NS_PER_S);
     cr_assert_float_eq(estimate_per_second(&e), 2, 0.01);
-    estimate_note(&e, 5002, 2, 4 * NS_PER_S);
+    estimate_note(&e, 5002, 2, 2, 4 * NS_PER_S);
     cr_assert_float_eq(estimate_per_second(&e), 2, 0.01, "nothing is known between completions");
     cr_assert_float_eq(estimate_left_s(&e, 8, 4 * NS_PER_S), 3, 0.01);
+}
+
+Test(estimate, fewer_slots_take_longer_at_once)
+{
+    struct estimate e = {0};
+    for (unsigned s = 0; s <= 10; s++)
+        estimate_note(&e, 8 * s, 8, 8, (100 + s) * NS_PER_S);
+    cr_assert_float_eq(estimate_left_s(&e, 100, 110 * NS_PER_S), 12.5, 0.1);
+    estimate_note(&e, 80, 2, 2, 110 * NS_PER_S);
+    cr_assert_float_eq(estimate_left_s(&e, 100, 110 * NS_PER_S), 49, 0.1, "98 that have not begun");
+}
+
+Test(estimate, a_long_task_does_not_make_the_end_seem_near)
+{
+    struct estimate e = {0};
+    for (unsigned s = 0; s <= 10; s++)
+        estimate_note(&e, 2 * s, 2, 2, (100 + s) * NS_PER_S);
+    estimate_note(&e, 20, 2, 2, 170 * NS_PER_S);
+    cr_assert_float_eq(estimate_left_s(&e, 40, 170 * NS_PER_S), 19, 0.1, "38 that have not begun");
+    cr_assert_eq(estimate_left_s(&e, 2, 170 * NS_PER_S), 0);
+}
+
+Test(estimate, a_task_that_ends_before_it_is_known_to_run_has_run_since_the_look_before)
+{
+    struct estimate e = {0};
+    estimate_note(&e, 5, 0, 0, NS_PER_S);
+    estimate_note(&e, 6, 0, 0, 2 * NS_PER_S);
+    cr_assert_float_eq(estimate_per_second(&e), 1, 0.01);
+    estimate_note(&e, 7, 1, 1, 3 * NS_PER_S);
+    cr_assert_float_eq(estimate_per_second(&e), 1, 0.01);
 }

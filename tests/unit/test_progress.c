@@ -20,8 +20,8 @@ static void expect(struct progress_numbers n, double per_second, unsigned column
     enum { SECONDS = 1000 };
     struct buf got = {0};
     struct estimate e = {0};
-    estimate_note(&e, 0, 1, NS_PER_S);
-    estimate_note(&e, (uint64_t)(per_second * SECONDS), 1, (SECONDS + 1) * NS_PER_S);
+    estimate_note(&e, 0, 1, 1, NS_PER_S);
+    estimate_note(&e, (uint64_t)(per_second * SECONDS), 1, 1, (SECONDS + 1) * NS_PER_S);
     progress_put(&got, &n, &e, (SECONDS + 1) * NS_PER_S, columns);
     cr_assert(bytes_equal(buf_bytes(&got), bytes_of(line)), "%.*s", (int)got.size,
               (char *)got.data);

@@ -108,6 +108,18 @@ Test(text, a_failure_with_a_reason_has_one_line_on_stderr)
     cr_assert_eq(text.reasons, 4);
 }
 
+Test(text, what_the_ventilator_says_of_a_task_that_is_too_large_is_the_reason)
+{
+    struct text text = {.tag = true};
+    struct result r = wrote("", "zfarm: the task is longer than --task-max, which is 9 bytes\n");
+    r.status = RESULT_TASK_TOO_LARGE;
+    expect(&text, r, NULL, "",
+           "zfarm: task 7 failed: the task is longer than --task-max, which is 9 bytes\n");
+    r = wrote("", "");
+    r.status = RESULT_TASK_TOO_LARGE;
+    expect(&text, r, NULL, "", "zfarm: task 7 failed: the task is longer than --task-max\n");
+}
+
 Test(text, many_reasons_are_only_counted)
 {
     struct text text = {0};

@@ -159,7 +159,7 @@ static void write_control(FILE *file)
     WRITE(KIND_SINK, sink_news, {7, bytes_of("tcp://h:5558"), {{1, 2, 3}}, 3});
     WRITE(KIND_STOP, stop, {STOP_INTERRUPTED, 5});
     WRITE(KIND_VERDICT, verdict, {&judged, 1});
-    WRITE(KIND_STATUS, status, {9, 8, 1, 2, 1, 2, {3, 4}});
+    WRITE(KIND_STATUS, status, {9, 8, 1, 2, 1, 2, {3, 4}, 6});
     WRITE(KIND_DONE, done, {9, set, 1, 2});
     WRITE(KIND_BECAUSE, because, {&reason, 1});
     WRITE(KIND_ADMITTED, admitted, {&key, 1, 1});

@@ -131,7 +131,7 @@ FIELDS(verdict_item, FIELD(FIELD_STATUS, verdict_item, status),
 FIELDS(verdict, LIST(verdict, items, count, verdict_item, verdict_item_fields));
 FIELDS(status, NUMBER(status, total), NUMBER(status, read), NUMBER(status, queued),
        NUMBER(status, out), NUMBER(status, flags), NUMBER(status, workers),
-       FIELD(FIELD_HASH, status, executor));
+       FIELD(FIELD_HASH, status, executor), NUMBER(status, slots));
 FIELDS(done, NUMBER(done, total), FIELD(FIELD_RANGES, done, not_run), NUMBER(done, flags),
        NUMBER(done, workers));
 FIELDS(piece, FIELD(FIELD_OCTETS, piece, worker), FIELD(FIELD_SEQ, piece, seq),
