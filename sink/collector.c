@@ -15,6 +15,17 @@ static const uint64_t unread_after_ns = NS_PER_S; /* so long a reader may take n
 static const uint64_t held_after_ns = 100 * NS_PER_MS; /* so long no results are read */
 static const uint64_t retry_interval_ns = NS_PER_S;
 
+/* How the job ended: should no ventilator go on with it, that is how it still ends. */
+static void remember_end(struct collector *c, const struct collector_past *past)
+{
+    struct range gap;
+    c->counts.input_cut = past->input_cut;
+    for (uint64_t at = 1; at <= past->total && seqset_next_gap(past->stored, at, past->total, &gap);
+         at = gap.last + 1)
+        seqset_add(&c->ending.not_run, gap.first, gap.last);
+    c->counts.not_run = c->ending.not_run.members;
+}
+
 static void remember(struct collector *c, const struct collector_past *past)
 {
     seqset_copy(&c->intake.accepted, past->stored);
@@ -26,6 +37,8 @@ static void remember(struct collector *c, const struct collector_past *past)
     c->counts.doubled = past->doubled;
     c->was_closed = past->closed;
     c->ending.total = past->total;
+    if (past->closed)
+        remember_end(c, past);
     c->opening = past->opening;
 }
 
@@ -204,10 +217,13 @@ void collector_stop(struct collector *c, uint64_t now_ns)
 static void give_up(struct collector *c)
 {
     struct why why;
-    fail(&why, ERR_CLOSED, "no ventilator%s%s for %" PRIu64 " s, so the job was given up",
+    bool was_cut = c->was_closed && (c->counts.input_cut || c->counts.not_run);
+    fail(&why, ERR_CLOSED, "no ventilator%s%s for %" PRIu64 " s, %s",
          c->options.connect ? " at " : "", c->options.connect ? c->options.connect : "",
-         c->options.give_up_ns / NS_PER_S);
-    if (c->ending.phase == ENDING_CLOSED || c->was_closed)
+         c->options.give_up_ns / NS_PER_S,
+         was_cut ? "and the job of the store was stopped before its end: with one it goes on"
+                 : "so the job was given up");
+    if (c->ending.phase == ENDING_CLOSED || (c->was_closed && !was_cut))
         collector_exit_by_counts(c);
     else
         collector_exit(c, 255, &why);

@@ -35,6 +35,7 @@ struct collector_past {
     uint64_t incarnation; /* highest life of the ventilator */
     bool closed;
     uint64_t total;   /* of a closed job */
+    bool input_cut;   /* likewise: its input was not read to its end */
     uint64_t opening; /* how often the store has been opened, now included */
     uint64_t ok, failed, lost, doubled;
 };

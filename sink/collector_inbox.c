@@ -6,6 +6,13 @@
 
 enum { LACKING_MAX = 5 }; /* DONEs in a row that name what the sink never got */
 
+static void forget_end(struct collector *c)
+{
+    c->was_closed = c->counts.input_cut = false;
+    c->counts.not_run = 0;
+    seqset_clear(&c->ending.not_run);
+}
+
 static enum error take_welcome(struct collector *c, const struct frame_head *head,
                                struct bytes body, uint64_t now_ns)
 {
@@ -22,7 +29,8 @@ static enum error take_welcome(struct collector *c, const struct frame_head *hea
         error = membership_welcome(m, head, &welcome, now_ns);
     if (error)
         return error;
-    c->was_closed = false;
+    if (c->was_closed) /* the job goes on: how it ended is to be seen */
+        forget_end(c);
     if (c->intake.is_strict && !(welcome.features & FEATURE_HANDED)) {
         struct why why;
         fail(&why, ERR_INVALID,

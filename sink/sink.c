@@ -547,6 +547,7 @@ static void make_collector(struct sink *s)
                                   .incarnation = p->incarnation,
                                   .closed = p->closed,
                                   .total = p->total,
+                                  .input_cut = p->input_cut,
                                   .opening = p->opening,
                                   .ok = p->ok,
                                   .failed = p->failed,

@@ -48,6 +48,7 @@ struct store_past {
     uint64_t incarnation; /* highest life of the ventilator */
     bool closed;
     uint64_t total;              /* of a closed job */
+    bool input_cut;              /* likewise: its input was not read to its end */
     uint64_t opening;            /* how often it has been opened, now included */
     struct store_command before; /* texts are the store's */
     uint64_t ok, failed, lost, doubled;

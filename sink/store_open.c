@@ -250,7 +250,7 @@ static enum error read_job(struct store *s, struct store_past *past, struct why 
     sqlite3_stmt *row = NULL;
     static const char text[] =
         "SELECT job, incarnation, closed IS NOT NULL, total, doubled, opened, "
-        "round, executor, command, command_hash FROM job";
+        "round, executor, command, command_hash, input_cut FROM job";
     if (sqlite3_prepare_v2(s->db, text, -1, &row, NULL))
         return store_failure(s, why);
     bool found = sqlite3_step(row) == SQLITE_ROW;
@@ -259,6 +259,7 @@ static enum error read_job(struct store *s, struct store_past *past, struct why 
         past->incarnation = (uint64_t)sqlite3_column_int64(row, 1);
         past->closed = sqlite3_column_int(row, 2);
         past->total = (uint64_t)sqlite3_column_int64(row, 3);
+        past->input_cut = sqlite3_column_int(row, 10);
         past->doubled = (uint64_t)sqlite3_column_int64(row, 4);
         past->opening = (uint64_t)sqlite3_column_int64(row, 5) + 1;
         s->retries = begins_round(&s->options, (uint64_t)sqlite3_column_int64(row, 6));

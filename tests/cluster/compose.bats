@@ -289,6 +289,59 @@ all_results() { same "$expected" <(jq -j .stdout "${1:-sink.out}"); }
   audited
 }
 
+@test "docker restart of the sink in the middle: the job goes on, all results, none twice" {
+  slow_job
+  results_in_file
+  compose up -d --scale worker=2
+  results=results/out
+  wait_for 60 lines_reach "$results" 10
+  docker restart --time 15 "$(the_one sink)" >restarted.out
+  wait_for 60 lines_reach "$results" $(($(wc -l <"$results") + 20))
+  let_go
+  over 0
+  all_results "$results"
+  audited
+}
+
+@test "docker stop of a worker in the middle: its tasks run elsewhere, none has failed, and it stops at once" {
+  export FARM_TASKS='seq 40' ZFARM_JOBS=2 ZFARM_GRACE=2 ZFARM_FORMAT=jsonl
+  export FARM_COMMAND='until [ -e go ]; do sleep 0.1; done; echo {}'
+  compose up -d --scale worker=2
+  follow_sink
+  both_run() {
+    docker exec "$(the_one ventilator)" zfarm why --connect tcp://127.0.0.1:5556 --keys /keys/health >why.out
+    (($(grep -c 'running on' why.out) == 2))
+  }
+  wait_for 60 both_run
+  worker=$(containers worker | head -n 1)
+  began=$SECONDS
+  docker stop --time 30 "$worker" >stopped.out
+  ((SECONDS - began < 15))
+  (($(state "$worker" ExitCode) == 0))
+  let_go
+  sink_ends 0
+  same <(seq 40) <(jq -j .stdout sink.out)
+  says sink.err "40 tasks: 40 ok, 0 failed, 0 lost"
+}
+
+@test "docker stop of the ventilator in the middle stops the job, which goes on later" {
+  slow_job
+  results_in_file
+  compose up -d --scale worker=2
+  wait_for 60 lines_reach results/out 10
+  docker stop --time 30 "$(the_one ventilator)" >stopped.out
+  (($(state "$(the_one ventilator)" ExitCode) == 0))
+  told() { docker logs "$(the_one sink)" 2>&1 | grep -q 'the job was interrupted'; }
+  wait_for 30 told
+  compose stop
+  compose up -d --scale worker=2
+  wait_for 60 lines_reach results/out $(($(wc -l <results/out) + 4))
+  let_go
+  over 0
+  all_results results/out
+  audited
+}
+
 @test "worker, sink and ventilator are cut off in the middle and come back: all results, none twice" {
   slow_job
   results_in_file

@@ -306,6 +306,44 @@ meaning() {
   complete 600
 }
 
+@test "a sink that is stopped and started again goes on if the ventilator is, too; else it ends with words, not with 0" {
+  farm_places
+  seq 200 >tasks
+  ventilator_of_tasks() { start ventilator zfarm-ventilator --bind "$control" -a tasks; }
+  ventilator_of_tasks
+  sink -k -o out --store farm.db
+  worker one -j2 --shell 'echo {} >>log; sleep 0.05; echo {}'
+  wait_for 20 lines_reach log 20
+  send TERM sink
+  for name in sink ventilator one; do ends "$name" 20 255; done
+  says ventilator.err 'the sink was asked to stop'
+  says one.err 'was interrupted'
+  sink -k -o out --store farm.db --give-up 2
+  ends sink 20 255
+  says sink.err 'for 2 s, and the job of the store was stopped before its end: with one it goes on'
+  sink -k -o out --store farm.db
+  ventilator_of_tasks
+  worker one -j2 --shell 'echo {} >>log; echo {}'
+  for name in sink ventilator one; do ends "$name" 30 0; done
+  same out tasks
+  ran_once {1..200}
+  complete 200
+}
+
+@test "without a store a sink that is stopped ends the job, and the next one ends with words, not with 0" {
+  farm_places
+  seq 200 >tasks
+  ventilator tasks
+  sink
+  worker one -j2 --shell 'echo {} >>log; sleep 0.05; echo {}'
+  wait_for 20 lines_reach log 20
+  send TERM sink
+  for name in sink ventilator one; do ends "$name" 20 255; done
+  sink --give-up 2
+  ends sink 20 255
+  says sink.err 'no ventilator'
+}
+
 @test "a torn output is cut back to what is stored, and completed" {
   seq 100 >tasks
   start farm zfarm run -j2 -o out --joblog log.txt --store farm.db --shell 'echo {} >>log; sleep 0.02; echo {}' \

@@ -387,3 +387,44 @@ Test(collector_end, it_says_what_it_waits_for)
     story_turn(&s);
     story_end(&s);
 }
+
+/* A sink with a store whose job was closed, and no ventilator that would go on with it. */
+static struct story alone_with(const struct collector_past *past)
+{
+    struct story s = {0};
+    story_begin(&s);
+    collector_destroy(&s.c);
+    s.options.past = past;
+    s.options.is_volatile = false;
+    s.c = collector_new(&s.options, s.now_ns);
+    story_turn(&s);
+    for (int i = 0; i < 1000 && !s.c->gone; i++) {
+        collector_control_down(s.c, s.now_ns);
+        s.now_ns = collector_deadline(s.c);
+        story_turn(&s);
+    }
+    return s;
+}
+
+Test(collector_end, a_job_that_was_stopped_is_not_called_complete_when_nobody_goes_on_with_it)
+{
+    struct seqset stored = {0};
+    seqset_add(&stored, 1, 3);
+    struct collector_past past = {
+        .stored = &stored, .ok = 3, .closed = true, .total = 3, .input_cut = true, .opening = 2};
+    struct story s = alone_with(&past);
+    cr_assert(strstr((const char *)s.said.data, "EXIT 255"), "%s", (const char *)s.said.data);
+    cr_assert(strstr(s.why.text, "was stopped before its end"), "%s", s.why.text);
+    story_end(&s);
+    past.input_cut = false;
+    past.total = 5;
+    s = alone_with(&past);
+    cr_assert(strstr((const char *)s.said.data, "EXIT 255"), "%s", (const char *)s.said.data);
+    cr_assert(strstr(s.why.text, "was stopped before its end"), "%s", s.why.text);
+    story_end(&s);
+    past.total = 3;
+    s = alone_with(&past);
+    cr_assert(strstr((const char *)s.said.data, "EXIT 0"), "%s", (const char *)s.said.data);
+    story_end(&s);
+    seqset_free(&stored);
+}
