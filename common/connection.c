@@ -80,7 +80,11 @@ enum connection_event connection_turn(struct connection *c)
         c->told_up = true;
         return CONNECTION_UP;
     }
-    return c->link.failed || c->link.refusal || c->overflowed ? CONNECTION_DOWN : CONNECTION_SAME;
+    if (c->link.failed || c->link.refusal || c->overflowed)
+        return CONNECTION_DOWN;
+    bool is_news = c->link.accepted && !c->told_accepted && !c->told_up;
+    c->told_accepted |= is_news;
+    return is_news ? CONNECTION_ACCEPTED : CONNECTION_SAME;
 }
 
 struct block *connection_receive(struct connection *c)

@@ -11,7 +11,7 @@
  * which tells when it is up and when it is over, and an outbox, so that no send blocks.
  * Zero-initialised is closed; embed it by value. The owner, once a turn:
  *
- *     event = connection_turn (c);            UP: tell the core
+ *     event = connection_turn (c);            ACCEPTED, UP: tell the core
  *     while ((message = connection_receive (c))) ...
  *     event DOWN: connection_close (c, 0); tell the core
  *     connection_flush (c);
@@ -24,11 +24,12 @@ struct connection {
     bool full; /* took no more at the last flush: its descriptor tells when there may be room */
     struct link link;
     struct outbox outbox;
-    bool told_up;
+    bool told_accepted, told_up;
     bool overflowed;
 };
 
-enum connection_event { CONNECTION_SAME, CONNECTION_UP, CONNECTION_DOWN };
+/* ACCEPTED: the system has a connection, the handshake is still to come. */
+enum connection_event { CONNECTION_SAME, CONNECTION_ACCEPTED, CONNECTION_UP, CONNECTION_DOWN };
 
 /* With whose keys, and to whom: the caller's own and the server's public one. NULL stands for none. */
 struct connection_keys {
@@ -46,7 +47,7 @@ bool connection_refused(const struct connection *c, const char *endpoint,
 /* Takes a closed one. What was sent and has not left is still delivered during `linger_ms`. */
 void connection_close(struct connection *c, int linger_ms);
 
-/* What happened to it. DOWN is told after UP, in a call of its own, and again until it is closed;
+/* What happened to it. ACCEPTED is left out if UP follows at once. DOWN is told after UP, in a call of its own, and again until it is closed;
  * what was received before can still be read. */
 enum connection_event connection_turn(struct connection *c);
 /* NULL: nothing there, or closed. Also to be called where nobody sends: see poller.h. */

@@ -14,7 +14,8 @@ enum {
 enum error link_open(struct link *link, void *socket, struct why *why)
 {
     *link = (struct link){0};
-    return net_events_open(&link->events, socket, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | REFUSED | ENDED,
+    return net_events_open(&link->events, socket,
+                           ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | REFUSED | ENDED,
                            why);
 }
 
@@ -29,7 +30,9 @@ void link_turn(struct link *link)
 {
     struct net_event event;
     while (net_events_next(link->events, &event)) {
-        if (event.kind == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
+        if (event.kind == ZMQ_EVENT_CONNECTED) {
+            link->accepted = true;
+        } else if (event.kind == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
             link->up = true;
             link->made++;
             link->refusal = REFUSAL_NONE;
@@ -39,7 +42,7 @@ void link_turn(struct link *link)
             /* What the peer said last may be lost when it closes. */
             if (event.kind == ZMQ_EVENT_DISCONNECTED && !link->up && !link->refusal)
                 link->refusal = REFUSAL_SILENT;
-            link->up = false;
+            link->up = link->accepted = false;
             link->failed++;
         }
     }

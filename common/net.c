@@ -22,8 +22,8 @@
 
 enum {
     SOCKETS_MIN = 1024,
-    SOCKETS_MAX = 65535, /* ZMQ_SOCKET_LIMIT of every build */
-    HANDSHAKE_MS = 3000,
+    SOCKETS_MAX = 65535,  /* ZMQ_SOCKET_LIMIT of every build */
+    HANDSHAKE_MS = 30000, /* whoever connects is less patient, unless it knows that all are slow */
     RECONNECT_MS = 100,
     RECONNECT_MAX_MS = 2000,
     KEEPALIVE_S = 60,

@@ -98,11 +98,22 @@ void collector_rejoin(struct collector *c, uint64_t now_ns)
 
 /* ---- what happened ---- */
 
+uint64_t collector_late_ns(const struct collector *c, uint64_t now_ns)
+{
+    return now_ns > c->due_ns ? now_ns - c->due_ns : 0;
+}
+
+void collector_control_accepted(struct collector *c, uint64_t now_ns)
+{
+    if (!c->gone && c->membership.state == CONNECTING)
+        membership_accepted(&c->membership, collector_late_ns(c, now_ns), now_ns);
+}
+
 void collector_control_up(struct collector *c, uint64_t now_ns)
 {
     if (c->gone || c->membership.state != CONNECTING)
         return;
-    membership_up(&c->membership, now_ns);
+    membership_up(&c->membership, collector_late_ns(c, now_ns), now_ns);
     collector_say_join(c);
 }
 
@@ -289,8 +300,9 @@ void collector_turn(struct collector *c, uint64_t now_ns)
 {
     if (c->gone)
         return;
-    if (now_ns >= c->due_ns && now_ns - c->due_ns >= slept_min_ns)
-        membership_slept(&c->membership, now_ns - c->due_ns, now_ns);
+    uint64_t late_ns = collector_late_ns(c, now_ns);
+    if (late_ns >= slept_min_ns)
+        membership_slept(&c->membership, late_ns, now_ns);
     if (c->intake.stalled_count && now_ns - c->retried_ns >= retry_interval_ns) {
         intake_retry(&c->intake);
         c->retried_ns = now_ns;

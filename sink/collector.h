@@ -104,6 +104,8 @@ struct collector_counts {
 struct collector *collector_new(const struct collector_options *options, uint64_t now_ns);
 void collector_destroy(struct collector **c); /* takes NULL */
 
+void collector_control_accepted(struct collector *c,
+                                uint64_t now_ns); /* its handshake is to come */
 void collector_control_up(struct collector *c, uint64_t now_ns);
 void collector_control_down(struct collector *c, uint64_t now_ns);
 void collector_control_message(struct collector *c, struct bytes message, uint64_t now_ns);

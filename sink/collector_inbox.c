@@ -345,7 +345,7 @@ enum error collector_take(struct collector *c, struct bytes message, uint64_t no
     }
     if (error)
         return error;
-    membership_heard(&c->membership, now_ns);
+    membership_heard(&c->membership, collector_late_ns(c, now_ns), now_ns);
     if (c->membership.state == JOINING)
         return take_joining(c, &head, body, now_ns);
     return take_joined(c, &head, body, now_ns);

@@ -74,6 +74,8 @@ uint64_t collector_ask_due(const struct collector *c);
 /* When a note is to say what has arrived since the last one; NEVER: nothing has. */
 uint64_t collector_arrivals_due(const struct collector *c);
 
+/* By how much this turn is late. */
+uint64_t collector_late_ns(const struct collector *c, uint64_t now_ns);
 /* Closes the connection and makes a new one after the back-off. */
 void collector_rejoin(struct collector *c, uint64_t now_ns);
 void collector_exit(struct collector *c, int status, const struct why *why);

@@ -21,8 +21,24 @@ void membership_init(struct membership *m, uint64_t give_up_ns, uint64_t seed, u
     backoff_init(&m->backoff, seed);
 }
 
-void membership_up(struct membership *m, uint64_t now_ns)
+/* An answer has come. */
+static void note_answer(struct membership *m, uint64_t own_ns, uint64_t now_ns)
 {
+    uint64_t due_ns = m->heard_ns + (m->state == JOINED ? m->heartbeat_ns : 0);
+    if (now_ns > due_ns)
+        patience_late(&m->patience, now_ns - due_ns, own_ns);
+}
+
+void membership_accepted(struct membership *m, uint64_t own_ns, uint64_t now_ns)
+{
+    note_answer(m, own_ns, now_ns);
+    m->accepted = true;
+    m->heard_ns = now_ns;
+}
+
+void membership_up(struct membership *m, uint64_t own_ns, uint64_t now_ns)
+{
+    note_answer(m, own_ns, now_ns);
     m->state = JOINING;
     m->heard_ns = m->answer_ns = now_ns;
     m->refused = false;
@@ -40,8 +56,9 @@ void membership_leave(struct membership *m, uint64_t now_ns)
     m->open_ns = now_ns + backoff_next(&m->backoff);
 }
 
-void membership_heard(struct membership *m, uint64_t now_ns)
+void membership_heard(struct membership *m, uint64_t own_ns, uint64_t now_ns)
 {
+    note_answer(m, own_ns, now_ns);
     m->heard_ns = now_ns;
     m->present_ns = now_ns;
 }
@@ -49,6 +66,10 @@ void membership_heard(struct membership *m, uint64_t now_ns)
 void membership_answered(struct membership *m, uint64_t now_ns)
 {
     m->answer_ns = now_ns;
+    if (m->state != JOINED)
+        return;
+    patience_answered(&m->patience);
+    patience_fade(&m->patience);
 }
 
 enum error membership_welcome(struct membership *m, const struct frame_head *head,
@@ -81,10 +102,18 @@ void membership_slept(struct membership *m, uint64_t slept_ns, uint64_t now_ns)
         m->present_ns = now_ns;
 }
 
+/* Somebody is there, who has not answered yet. */
+static bool is_trying(const struct membership *m)
+{
+    return m->state == JOINING || (m->state == CONNECTING && m->accepted);
+}
+
 static uint64_t silent_from(const struct membership *m)
 {
-    uint64_t silent_ns = m->heard_ns + m->limit_ns;
-    uint64_t unanswered_ns = m->answer_ns + unanswered_limits * m->limit_ns;
+    uint64_t limit_ns = is_trying(m) ? patience_attempt(&m->patience, m->limit_ns)
+                                     : patience_limit(&m->patience, m->limit_ns);
+    uint64_t silent_ns = m->heard_ns + limit_ns;
+    uint64_t unanswered_ns = m->answer_ns + unanswered_limits * limit_ns;
     return m->state == JOINED && unanswered_ns < silent_ns ? unanswered_ns : silent_ns;
 }
 
@@ -96,10 +125,13 @@ enum membership_due membership_turn(struct membership *m, uint64_t now_ns)
         if (now_ns < m->open_ns)
             return DUE_NOTHING;
         m->state = CONNECTING;
+        m->accepted = false;
         m->heard_ns = now_ns;
         return DUE_OPEN;
     }
     if (now_ns >= silent_from(m)) {
+        if (is_trying(m))
+            patience_in_vain(&m->patience, m->limit_ns);
         membership_leave(m, now_ns);
         return DUE_SILENT;
     }

@@ -3,6 +3,7 @@
 #define ZFARM_MEMBERSHIP_H
 
 #include "common/backoff.h"
+#include "common/patience.h"
 #include "common/wire.h"
 
 /* The sink's place in the farm: its connection to the ventilator, whether it is welcome there, when
@@ -33,6 +34,8 @@ struct membership {
     uint64_t incarnation_max;
     uint64_t heartbeat_ns;
     uint64_t limit_ns;
+    struct patience patience;
+    bool accepted; /* CONNECTING: somebody is there */
     uint64_t give_up_ns;
     uint64_t heard_ns;   /* since when the connection is silent */
     uint64_t answer_ns;  /* when a heartbeat was answered last, or since when one could be */
@@ -44,12 +47,14 @@ struct membership {
 };
 
 void membership_init(struct membership *m, uint64_t give_up_ns, uint64_t seed, uint64_t now_ns);
-void membership_up(struct membership *m, uint64_t now_ns);
+/* These have come; this process was late by `own_ns` itself. */
+void membership_accepted(struct membership *m, uint64_t own_ns, uint64_t now_ns);
+void membership_up(struct membership *m, uint64_t own_ns, uint64_t now_ns);
 /* The connection ended, or could not be made. */
 void membership_down(struct membership *m, uint64_t now_ns);
 /* It is given up by the caller, who closes it. */
 void membership_leave(struct membership *m, uint64_t now_ns);
-void membership_heard(struct membership *m, uint64_t now_ns);
+void membership_heard(struct membership *m, uint64_t own_ns, uint64_t now_ns);
 /* A HEARTBEAT has come: what was said here was heard there. */
 void membership_answered(struct membership *m, uint64_t now_ns);
 /* ERR_MALFORMED: a field has no sense. */

@@ -116,6 +116,8 @@ static void take_control(struct sink *s, uint64_t now_ns)
 {
     enum connection_event event = connection_turn(&s->control);
     say_rebuff(s, event);
+    if (event == CONNECTION_ACCEPTED)
+        collector_control_accepted(s->collector, now_ns);
     if (event == CONNECTION_UP)
         collector_control_up(s->collector, now_ns);
     struct block *message;

@@ -474,7 +474,7 @@ static void add_worker(const struct dispatcher *d, const struct session *s, uint
                        struct sentences *workers)
 {
     struct whereabouts at = session_whereabouts(s);
-    uint64_t limit_ns = d->options.limit_ns;
+    uint64_t limit_ns = liveness_limit(d, s);
     bool is_new = now_ns < s->joined_at_ns + LACKING_AFTER_NS;
     if (s->senseless)
         sentences_add(workers, NULL, "worker %s: %llu of its messages made no sense; the last: %s",

@@ -458,15 +458,20 @@ static void forgive(struct dispatcher *d, uint64_t late_ns, uint64_t now_ns)
     postpone(&d->sink.absent_since_ns, late_ns, now_ns);
 }
 
+uint64_t dispatcher_late_ns(const struct dispatcher *d, uint64_t now_ns)
+{
+    uint64_t due_ns = d->turned_at_ns + d->options.heartbeat_ns;
+    return now_ns > due_ns ? now_ns - due_ns : 0;
+}
+
 /* A turn that comes much later than it was due means that this process stood still, not that
  * everybody else was silent: all that is measured since the last turn starts from now. */
 static void forgive_own_lateness(struct dispatcher *d, uint64_t now_ns)
 {
-    uint64_t due_ns = d->turned_at_ns + d->options.heartbeat_ns;
+    uint64_t late_ns = dispatcher_late_ns(d, now_ns);
     d->turned_at_ns = now_ns;
-    if (now_ns <= due_ns + d->options.heartbeat_ns)
-        return;
-    forgive(d, now_ns - due_ns, now_ns);
+    if (late_ns > d->options.heartbeat_ns)
+        forgive(d, late_ns, now_ns);
 }
 
 void dispatcher_hold(struct dispatcher *d, uint64_t now_ns)

@@ -76,6 +76,7 @@ struct sinkside {
     bool is_volatile;
     uint64_t opening; /* of its store */
     uint64_t heard_at_ns;
+    struct patience patience;
     uint64_t absent_since_ns;
     uint64_t wants;
     struct halt_rule halt;            /* for workers */
@@ -112,7 +113,8 @@ struct dispatcher {
     struct index opened; /* lane -> struct opened_lane *, until it is claimed or closed */
     struct index opened_by_token;
     TAILQ_HEAD(, session) to_flush;
-    uint64_t silent_from_ns; /* before, no session can be found to be silent */
+    uint64_t silent_from_ns;  /* before, no session can be found to be silent */
+    struct patience patience; /* with all of them: how late this process and they are */
     struct refusals refusals;
     struct throttle joins;           /* that are looked at */
     struct throttle strange_lines;   /* about peers of another version */
@@ -207,6 +209,8 @@ void dispatcher_exit(struct dispatcher *d, int status, const char *format, ...)
 void dispatcher_refuse(struct dispatcher *d, uint64_t connection, enum refuse_reason reason,
                        const char *sentence);
 void dispatcher_again(struct dispatcher *d, uint64_t connection, const struct again *m);
+/* By how much this turn is late. */
+uint64_t dispatcher_late_ns(const struct dispatcher *d, uint64_t now_ns);
 void dispatcher_moved(struct dispatcher *d, uint64_t now_ns);
 void dispatcher_begin_to_stop(struct dispatcher *d, uint64_t now_ns);
 bool dispatcher_is_over(const struct dispatcher *d);  /* nothing more is handed out */
@@ -324,6 +328,13 @@ void protests_astray(struct dispatcher *d, uint64_t connection, struct frame_hea
 /* What the worker's heartbeat says of its connections, and by it is judged: its lane may be closed. */
 void liveness_heartbeat(struct dispatcher *d, struct session *s, const struct heartbeat *m,
                         uint64_t now_ns);
+/* It has said something: how late it is. */
+void liveness_heard(const struct dispatcher *d, struct session *s, uint64_t now_ns);
+void liveness_sink_heard(struct dispatcher *d, uint64_t now_ns);
+/* Once a heartbeat: how late all are. */
+void liveness_look(struct dispatcher *d);
+/* How long the worker may be silent. */
+uint64_t liveness_limit(const struct dispatcher *d, const struct session *s);
 /* CREDIT says what has arrived on the lane. */
 void liveness_lane(struct session *s, const struct credit *m, uint64_t now_ns);
 /* The sink's note says what of its results has. */

@@ -23,7 +23,7 @@
  *     gate_turn (gate, now_ns);
  *     while (gate_next (gate, &event))  the lane is new, or gone
  */
-#define GATE_CLAIM_NS (5 * NS_PER_S)
+#define GATE_CLAIM_NS (30 * NS_PER_S)
 
 struct gate;
 

@@ -53,11 +53,56 @@ static void say_of(struct dispatcher *d, const struct session *s, const char *te
                        (unsigned long long)tasks, throttle_words(&d->silence_lines, more));
 }
 
+/* ---- control ---- */
+
+static void note_heard(const struct dispatcher *d, uint64_t *heard_at_ns, struct patience *p,
+                       uint64_t now_ns)
+{
+    uint64_t due_ns = *heard_at_ns + d->options.heartbeat_ns;
+    if (now_ns > due_ns)
+        patience_late(p, now_ns - due_ns, dispatcher_late_ns(d, now_ns));
+    *heard_at_ns = now_ns;
+}
+
+void liveness_heard(const struct dispatcher *d, struct session *s, uint64_t now_ns)
+{
+    note_heard(d, &s->heard_at_ns, &s->patience, now_ns);
+    s->speaks = true;
+}
+
+void liveness_sink_heard(struct dispatcher *d, uint64_t now_ns)
+{
+    note_heard(d, &d->sink.heard_at_ns, &d->sink.patience, now_ns);
+}
+
+/* One that is late says nothing of the others; if all are, it is the machine, or this process. */
+void liveness_look(struct dispatcher *d)
+{
+    uint64_t sum_ns = 0;
+    patience_fade(&d->patience);
+    patience_fade(&d->sink.patience);
+    for (size_t i = 0; i < d->session_count; i++)
+        sum_ns += d->sessions[i]->patience.late_ns;
+    if (d->session_count)
+        patience_late(&d->patience, sum_ns / d->session_count, 0);
+}
+
+/* One that has just come and has nothing yet can take its time: nobody waits for it. */
+uint64_t liveness_limit(const struct dispatcher *d, const struct session *s)
+{
+    uint64_t usual_ns = d->options.limit_ns;
+    uint64_t own_ns = patience_limit(&s->patience, usual_ns);
+    uint64_t all_ns = patience_limit(&d->patience, usual_ns);
+    if (!s->speaks && seqset_empty(&s->out))
+        return PATIENCE_MOST * usual_ns;
+    return own_ns > all_ns ? own_ns : all_ns;
+}
+
 /* ---- the lane ---- */
 
 static uint64_t lane_limit(const struct dispatcher *d, const struct session *s)
 {
-    uint64_t usual_ns = d->options.limit_ns;
+    uint64_t usual_ns = liveness_limit(d, s);
     return s->lane_limit_ns > usual_ns ? s->lane_limit_ns : usual_ns;
 }
 
@@ -73,7 +118,7 @@ static void note_movement(struct session *s, uint64_t now_ns)
     uint64_t took_ns = now_ns - s->lane_moved_at_ns;
     s->lane_rest_ns -= s->lane_rest_ns / 8;
     s->lane_limit_ns -= s->lane_limit_ns / 8;
-    if (s->lane_limit_ns && s->lane_limit_ns < 2 * took_ns)
+    if (s->lane_limit_ns < 2 * took_ns)
         s->lane_limit_ns = 2 * took_ns;
     s->lane_moved_at_ns = now_ns;
 }
@@ -164,10 +209,12 @@ void liveness_results(struct dispatcher *d, const struct stored_note *m)
     }
 }
 
-/* A sink that has just come, or that was not heard for a moment, proves nothing against a worker. */
+/* A sink that has just come, or that was not heard for a moment, or is late itself, proves nothing against a
+ * worker. */
 static bool sink_reads(const struct dispatcher *d, uint64_t now_ns)
 {
     return d->sink.ready && !d->sink.is_holding &&
+           d->sink.patience.late_ns <= d->options.heartbeat_ns &&
            now_ns <= d->sink.heard_at_ns + d->options.limit_ns / 2;
 }
 
@@ -204,7 +251,7 @@ static void strip(struct dispatcher *d, struct session *s, uint64_t now_ns)
 
 static void note_stuck(struct dispatcher *d, struct session *s, uint64_t stuck_ms, uint64_t now_ns)
 {
-    uint64_t lasts_ns = LASTS_LIMITS * d->options.limit_ns;
+    uint64_t lasts_ns = LASTS_LIMITS * liveness_limit(d, s);
     bool began = stuck_ms && !s->stuck_ms, ended = !stuck_ms && s->stuck_ms;
     s->stuck_ms = stuck_ms;
     char line[200];
@@ -228,6 +275,7 @@ static void note_stuck(struct dispatcher *d, struct session *s, uint64_t stuck_m
 void liveness_heartbeat(struct dispatcher *d, struct session *s, const struct heartbeat *m,
                         uint64_t now_ns)
 {
+    patience_fade(&s->patience);
     uint64_t stuck_ms = m->results_stuck_ms < UINT32_MAX ? m->results_stuck_ms : UINT32_MAX;
     if (now_ns >= s->rests_until_ns)
         s->rests_until_ns = 0;

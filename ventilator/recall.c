@@ -47,7 +47,7 @@ void recall_answered(struct session *s, uint64_t tasks, uint64_t now_ns)
 
 bool recall_is_overdue(const struct dispatcher *d, const struct session *s, uint64_t now_ns)
 {
-    return s->recalling && now_ns > s->recalled_at_ns + d->options.limit_ns;
+    return s->recalling && now_ns > s->recalled_at_ns + liveness_limit(d, s);
 }
 
 bool recall_may_ask(const struct session *s, uint64_t now_ns)

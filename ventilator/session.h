@@ -4,6 +4,7 @@
 
 #include <sys/queue.h>
 
+#include "common/patience.h"
 #include "common/throttle.h"
 #include "common/wire.h"
 
@@ -62,6 +63,8 @@ struct session {
     bool lane_claimed;          /* once */
     uint64_t half_closed_at_ns; /* one of the two is closed; NEVER if not */
     uint64_t heard_at_ns;
+    bool speaks; /* it has said something since its JOIN */
+    struct patience patience;
     uint64_t joined_at_ns;
 
     uint64_t instance;

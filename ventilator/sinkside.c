@@ -393,7 +393,7 @@ static void closed(struct dispatcher *d, struct bytes body, uint64_t now_ns)
 
 void sinkside_message(struct dispatcher *d, enum wire_kind kind, struct bytes body, uint64_t now_ns)
 {
-    d->sink.heard_at_ns = now_ns;
+    liveness_sink_heard(d, now_ns);
     d->sink.astray = 0;
     if (kind == KIND_HEARTBEAT)
         heartbeat(d, body);

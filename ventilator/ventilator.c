@@ -57,7 +57,7 @@ enum {
 };
 #define UNSENT_NS (10 * NS_PER_MS)
 #define BACKGROUND_NS (500 * NS_PER_MS)
-#define GUEST_NS (5 * NS_PER_S)
+#define GUEST_NS (30 * NS_PER_S) /* one may be slow; what is too many is closed at once */
 
 struct ventilator {
     const struct ventilator_options *options;

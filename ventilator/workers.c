@@ -384,7 +384,7 @@ static bool end_unanswering(struct dispatcher *d, struct session *s, uint64_t no
 void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kind,
                      struct bytes body, uint64_t now_ns)
 {
-    s->heard_at_ns = now_ns;
+    liveness_heard(d, s, now_ns);
     s->astray = 0;
     if (kind == KIND_HEARTBEAT) {
         if (end_unanswering(d, s, now_ns) || heartbeat(d, s, body, now_ns))
@@ -488,11 +488,15 @@ void workers_admitted_changed(struct dispatcher *d, uint64_t now_ns)
     }
 }
 
+/* Or since when it is not whole. */
+static uint64_t silent_since(const struct session *s)
+{
+    return s->half_closed_at_ns < s->heard_at_ns ? s->half_closed_at_ns : s->heard_at_ns;
+}
+
 static bool is_gone(const struct dispatcher *d, const struct session *s, uint64_t now_ns)
 {
-    uint64_t limit_ns = d->options.limit_ns;
-    return now_ns > s->heard_at_ns + limit_ns ||
-           (s->half_closed_at_ns != NEVER && now_ns > s->half_closed_at_ns + limit_ns);
+    return now_ns > silent_since(s) + liveness_limit(d, s);
 }
 
 static void say_silent(struct dispatcher *d, const struct session *s, uint64_t now_ns)
@@ -504,11 +508,12 @@ static void say_silent(struct dispatcher *d, const struct session *s, uint64_t n
                        throttle_words(&d->silence_lines, more));
 }
 
-/* Whoever is heard later, is closed later or comes later, is given up later than was found here: so the next
- * search can wait until then. */
+/* Whoever is heard later, is closed later or comes later, is given up later than was found here, until how late
+ * they are is looked at again: so the next search can wait until then. */
 static void end_silent(struct dispatcher *d, uint64_t now_ns)
 {
-    d->silent_from_ns = now_ns + d->options.limit_ns;
+    d->silent_from_ns = now_ns + d->options.heartbeat_ns;
+    liveness_look(d);
     for (size_t i = d->session_count; i-- > 0;) {
         struct session *s = d->sessions[i];
         if (is_gone(d, s, now_ns)) {
@@ -516,10 +521,9 @@ static void end_silent(struct dispatcher *d, uint64_t now_ns)
             workers_end(d, s, false, now_ns);
             continue;
         }
-        uint64_t since_ns =
-            s->half_closed_at_ns < s->heard_at_ns ? s->half_closed_at_ns : s->heard_at_ns;
-        if (since_ns + d->options.limit_ns < d->silent_from_ns)
-            d->silent_from_ns = since_ns + d->options.limit_ns;
+        uint64_t ends_ns = silent_since(s) + liveness_limit(d, s);
+        if (ends_ns < d->silent_from_ns)
+            d->silent_from_ns = ends_ns;
     }
 }
 

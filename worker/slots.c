@@ -52,8 +52,13 @@ void slots_destroy(struct slots **slots)
 static void return_if_unreachable(struct slots *s, uint64_t now_ns)
 {
     if (s->outlet.state != OUTLET_UP && s->backlog.tasks &&
-        now_ns >= s->outlet.down_ns + s->link.limit_ns)
+        now_ns >= s->outlet.down_ns + slots_link_limit(s))
         work_return(s, UINT64_MAX, RETURNED_LEAVING);
+}
+
+uint64_t slots_late_ns(const struct slots *s, uint64_t now_ns)
+{
+    return s->promised_ns < now_ns ? now_ns - s->promised_ns : 0;
 }
 
 void slots_hold(struct slots *s, bool hold)
@@ -67,7 +72,7 @@ void slots_turn(struct slots *s, uint64_t now_ns)
         return;
     /* A process that was frozen finds all deadlines passed and everybody's messages still unread:
      * it waits again for as long as it was away. */
-    uint64_t late_ns = s->promised_ns < now_ns ? now_ns - s->promised_ns : 0;
+    uint64_t late_ns = slots_late_ns(s, now_ns);
     if (late_ns > LATE_NS)
         slots_link_forgive(s, late_ns, now_ns);
     held_put_off(s, late_ns, now_ns);

@@ -80,11 +80,14 @@ void slots_destroy(struct slots **s); /* takes NULL */
 
 /* What happened. Messages that are malformed, unknown or of another session are dropped and
  * counted. */
+void slots_control_accepted(struct slots *s, uint64_t now_ns); /* its handshake is to come */
 void slots_control_up(struct slots *s, uint64_t now_ns);
 void slots_control_down(struct slots *s, uint64_t now_ns); /* or: could not be made */
 void slots_control_message(struct slots *s, struct bytes message, uint64_t now_ns);
+void slots_lane_accepted(struct slots *s);
 void slots_lane_down(struct slots *s, uint64_t now_ns);
 void slots_lane_message(struct slots *s, struct bytes message, uint64_t now_ns);
+void slots_results_accepted(struct slots *s, uint64_t now_ns);
 void slots_results_up(struct slots *s, uint64_t now_ns);
 void slots_results_down(struct slots *s, uint64_t now_ns);
 /* How much of what SEND_RESULTS gave is not sent yet: pieces of a large result are made only while

@@ -136,6 +136,9 @@ static bool on_heartbeat(struct slots *s, const struct frame_head *head, struct 
              m.clock_ns <= now_ns) {
         s->link.echo_ns = m.clock_ns;
         s->link.agains = 0;
+        patience_answered(&s->link.patience);
+        patience_fade(&s->link.patience);
+        slots_link_answered(s, now_ns - m.clock_ns, now_ns);
         meter_round_trip(&s->meter, now_ns - m.clock_ns, now_ns);
     }
     heartbeat_free(&m);

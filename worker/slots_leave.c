@@ -156,9 +156,11 @@ static void leave_when_done(struct slots *s, uint64_t now_ns)
 }
 
 /* A worker that waits for the next job has all the time. */
-static bool gives_up(const struct slots *s)
+static uint64_t gives_up_at(const struct slots *s)
 {
-    return !s->options.stay || s->leaving != STAYING;
+    bool does = (!s->options.stay || s->leaving != STAYING) &&
+                s->options.give_up_ns < NEVER - s->link.present_ns;
+    return does ? s->link.present_ns + s->options.give_up_ns : NEVER;
 }
 
 void leave_turn(struct slots *s, uint64_t now_ns)
@@ -167,20 +169,20 @@ void leave_turn(struct slots *s, uint64_t now_ns)
         leave_exit(s, s->stop_status, &s->stop_why);
     if (!s->gone && !s->stopping && s->leaving != STAYING)
         leave_when_done(s, now_ns);
-    if (!s->gone && gives_up(s) && now_ns >= s->link.present_ns + s->options.give_up_ns) {
+    if (!s->gone && now_ns >= gives_up_at(s) && !slots_link_is_trying(s)) {
         struct why why;
-        fail(&why, ERR_NONE,
-             "no ventilator has answered at %s for %llu s: start it, or check --connect",
-             s->options.connect, (unsigned long long)(s->options.give_up_ns / NS_PER_S));
+        fail(&why, ERR_NONE, "no ventilator has answered at %s for %llu s: %s", s->options.connect,
+             (unsigned long long)(s->options.give_up_ns / NS_PER_S),
+             s->link.accepted ? "somebody is there, another program or a ventilator with another "
+                                "key than ours is for; check --connect, and --keys"
+                              : "start it, or check --connect");
         leave_exit(s, 255, &why);
     }
 }
 
 uint64_t leave_deadline(const struct slots *s)
 {
-    uint64_t deadline = NEVER;
-    if (gives_up(s) && s->options.give_up_ns < NEVER - s->link.present_ns)
-        deadline = s->link.present_ns + s->options.give_up_ns;
+    uint64_t deadline = slots_link_is_trying(s) ? NEVER : gives_up_at(s);
     if (s->leaving == STAYING)
         return deadline;
     if (s->running.busy)

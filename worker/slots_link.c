@@ -106,11 +106,20 @@ void slots_link_rejoin(struct slots *s, uint64_t now_ns)
     join(s, now_ns);
 }
 
+void slots_control_accepted(struct slots *s, uint64_t now_ns)
+{
+    if (s->link.state != LINK_CONNECTING || s->gone)
+        return;
+    s->link.accepted = true;
+    s->link.heard_ns = now_ns;
+}
+
 void slots_control_up(struct slots *s, uint64_t now_ns)
 {
     if (s->link.state != LINK_CONNECTING || s->gone)
         return;
     s->link.heard_ns = now_ns;
+    slots_link_answered(s, now_ns - s->link.since_ns, now_ns);
     join(s, now_ns);
 }
 
@@ -119,6 +128,11 @@ void slots_control_down(struct slots *s, uint64_t now_ns)
     s->link.full = false;
     if (!s->gone)
         slots_link_leave(s, now_ns);
+}
+
+void slots_lane_accepted(struct slots *s)
+{
+    s->link.lane_accepted = true;
 }
 
 void slots_lane_down(struct slots *s, uint64_t now_ns)
@@ -164,10 +178,13 @@ void slots_link_welcome(struct slots *s, const struct frame_head *head,
     link->beat_ns = now_ns + link->heartbeat_ns;
     link->full = false;
     if (!link->waiting)
+        slots_link_answered(s, now_ns - link->since_ns, now_ns);
+    if (!link->waiting)
         meter_round_trip(&s->meter, now_ns - link->since_ns, now_ns);
     link->waiting = false;
     slots_link_endpoint(s, s->options.lanes, m->lanes, link->lane);
     actions_open(&s->actions, SLOTS_OPEN_LANE, link->lane);
+    link->lane_accepted = false;
     enter(s, LINK_WELCOMED, now_ns);
 }
 
@@ -176,6 +193,7 @@ void slots_link_claim(struct slots *s, const struct token *token, uint64_t now_n
     struct buf message = say_begin(s, KIND_CLAIM);
     token_put(&message, token);
     say(s, &message);
+    slots_link_answered(s, now_ns - s->link.since_ns, now_ns);
     backoff_reset(&s->link.backoff);
     enter(s, LINK_JOINED, now_ns);
 }
@@ -211,32 +229,66 @@ static void beat(struct slots *s, uint64_t now_ns)
     s->link.beat_ns = now_ns + s->link.heartbeat_ns;
 }
 
+void slots_link_answered(struct slots *s, uint64_t took_ns, uint64_t now_ns)
+{
+    patience_late(&s->link.patience, took_ns, slots_late_ns(s, now_ns));
+}
+
+uint64_t slots_link_limit(const struct slots *s)
+{
+    return patience_limit(&s->link.patience, s->link.limit_ns);
+}
+
+bool slots_link_is_trying(const struct slots *s)
+{
+    enum link_state state = s->link.state;
+    return state == LINK_JOINING || state == LINK_WELCOMED ||
+           (state == LINK_CONNECTING && s->link.accepted);
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Without its lane the worker gets no tasks, so nobody waits for it: who is there can take its time. */
+static uint64_t lane_ends(const struct slots *s)
+{
+    return s->link.since_ns + (s->link.lane_accepted
+                                   ? PATIENCE_MOST * LIMIT_NS
+                                   : patience_attempt(&s->link.patience, LIMIT_NS));
+}
+
 /* When the state that the link is in has lasted too long, if nothing comes. */
 static uint64_t patience_ends(const struct slots *s)
 {
     const struct link *link = &s->link;
+    uint64_t attempt_ns = patience_attempt(&link->patience, link->limit_ns);
     switch (link->state) {
     case LINK_AWAY:
         return NEVER;
     case LINK_CONNECTING:
-        return link->since_ns + link->limit_ns;
-    case LINK_WELCOMED:
-        if (link->since_ns + LIMIT_NS < link->heard_ns + link->limit_ns)
-            return link->since_ns + LIMIT_NS;
-        return link->heard_ns + link->limit_ns;
+        return link->accepted ? link->heard_ns + attempt_ns : link->since_ns + slots_link_limit(s);
     case LINK_JOINING:
+        return link->heard_ns + attempt_ns;
+    case LINK_WELCOMED:
+        return earlier(lane_ends(s), link->heard_ns + attempt_ns);
     case LINK_JOINED:
         break;
     }
-    return link->heard_ns + link->limit_ns;
+    return link->heard_ns + slots_link_limit(s);
 }
 
 void slots_link_turn(struct slots *s, uint64_t now_ns)
 {
-    if (now_ns >= patience_ends(s))
+    if (now_ns >= patience_ends(s)) {
+        if (slots_link_is_trying(s))
+            patience_in_vain(&s->link.patience, s->link.limit_ns);
         slots_link_leave(s, now_ns);
+    }
     if (s->link.state == LINK_AWAY && now_ns >= s->link.retry_ns && !s->stopping) {
         actions_open(&s->actions, SLOTS_OPEN_CONTROL, s->options.connect);
+        s->link.accepted = false;
         enter(s, LINK_CONNECTING, now_ns);
     }
     if (slots_link_in_session(s) && now_ns >= s->link.beat_ns)

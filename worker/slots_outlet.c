@@ -31,6 +31,7 @@ static void wait(struct slots *s, uint64_t until_ns, uint64_t now_ns)
 static void open_it(struct slots *s, uint64_t now_ns)
 {
     actions_open_results(&s->actions, s->outlet.endpoint, &s->outlet.sink);
+    s->outlet.accepted = false;
     enter(s, OUTLET_OPENING, now_ns);
 }
 
@@ -69,11 +70,20 @@ void outlet_aim(struct slots *s, uint64_t epoch, struct bytes endpoint, const st
         wait(s, now_ns, now_ns);
 }
 
+void slots_results_accepted(struct slots *s, uint64_t now_ns)
+{
+    if (s->gone || s->outlet.state != OUTLET_OPENING)
+        return;
+    s->outlet.accepted = true;
+    s->outlet.since_ns = now_ns;
+}
+
 void slots_results_up(struct slots *s, uint64_t now_ns)
 {
     if (s->gone || s->outlet.state != OUTLET_OPENING)
         return;
     backoff_reset(&s->outlet.backoff);
+    patience_answered(&s->outlet.patience);
     enter(s, OUTLET_UP, now_ns);
     outlet_send_again(s);
 }
@@ -133,7 +143,8 @@ void outlet_begin_session(struct slots *s, uint64_t now_ns)
 
 static uint64_t limit_of(const struct slots *s)
 {
-    return s->outlet.limit_ns > s->link.limit_ns ? s->outlet.limit_ns : s->link.limit_ns;
+    uint64_t usual_ns = slots_link_limit(s);
+    return s->outlet.limit_ns > usual_ns ? s->outlet.limit_ns : usual_ns;
 }
 
 static bool is_under_way(const struct slots *s)
@@ -155,10 +166,9 @@ static bool waits_for_receipt(const struct slots *s)
  * elsewhere as soon as ever. */
 static bool is_overdue(const struct slots *s, uint64_t now_ns)
 {
-    uint64_t usual_ns = s->outlet.usual_ns;
+    uint64_t usual_ns = s->outlet.usual_ns, limit_ns = slots_link_limit(s);
     return waits_for_receipt(s) &&
-           now_ns >=
-               s->outlet.moved_ns + (usual_ns > s->link.limit_ns ? usual_ns : s->link.limit_ns);
+           now_ns >= s->outlet.moved_ns + (usual_ns > limit_ns ? usual_ns : limit_ns);
 }
 
 uint64_t outlet_stuck_ms(const struct slots *s, uint64_t now_ns)
@@ -168,7 +178,7 @@ uint64_t outlet_stuck_ms(const struct slots *s, uint64_t now_ns)
     if (since_ns == NEVER && is_overdue(s, now_ns))
         since_ns = o->moved_ns;
     if (since_ns == NEVER && o->epoch && o->state != OUTLET_UP &&
-        now_ns >= o->down_ns + s->link.limit_ns)
+        now_ns >= o->down_ns + slots_link_limit(s))
         since_ns = o->down_ns;
     return since_ns == NEVER ? 0 : (now_ns - since_ns) / NS_PER_MS + 1;
 }
@@ -180,7 +190,7 @@ static void note_movement(struct slots *s, uint64_t now_ns)
     uint64_t took_ns = now_ns - o->moved_ns;
     struct why why;
     o->limit_ns -= o->limit_ns / 8;
-    if (o->limit_ns && o->limit_ns < 2 * took_ns)
+    if (o->limit_ns < 2 * took_ns)
         o->limit_ns = 2 * took_ns;
     o->usual_ns -= o->usual_ns / 8;
     if (o->usual_ns < 2 * took_ns)
@@ -294,12 +304,24 @@ static void report_what_stays(struct slots *s, uint64_t now_ns)
         large_report(&s->large, &s->report.finished, &s->report.not_ok);
 }
 
+/* Somebody who is there may be slow; where nobody is, another attempt is made soon. */
+static uint64_t opening_ends(const struct slots *s)
+{
+    const struct outlet *o = &s->outlet;
+    uint64_t usual_ns = patience_limit(&s->link.patience, LIMIT_NS);
+    uint64_t attempt_ns = patience_attempt(&o->patience, LIMIT_NS);
+    return o->since_ns + (o->accepted && attempt_ns > usual_ns ? attempt_ns : usual_ns);
+}
+
 void outlet_turn(struct slots *s, uint64_t now_ns)
 {
     struct outlet *o = &s->outlet;
     report_what_stays(s, now_ns);
-    if (o->state == OUTLET_OPENING && now_ns - o->since_ns >= LIMIT_NS)
+    if (o->state == OUTLET_OPENING && now_ns >= opening_ends(s)) {
+        if (o->accepted)
+            patience_in_vain(&o->patience, LIMIT_NS);
         fall(s, now_ns);
+    }
     judge(s, now_ns);
     if (o->state == OUTLET_WAITING && slots_link_in_session(s) && now_ns >= o->retry_ns)
         open_it(s, now_ns);
@@ -308,7 +330,7 @@ void outlet_turn(struct slots *s, uint64_t now_ns)
 uint64_t outlet_deadline(const struct slots *s)
 {
     if (s->outlet.state == OUTLET_OPENING)
-        return s->outlet.since_ns + LIMIT_NS;
+        return opening_ends(s);
     if (s->outlet.state == OUTLET_WAITING && slots_link_in_session(s))
         return s->outlet.retry_ns;
     if (waits_for_receipt(s))

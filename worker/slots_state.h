@@ -4,6 +4,7 @@
 
 #include "common/backoff.h"
 #include "common/clock.h"
+#include "common/patience.h"
 #include "common/pieces.h"
 #include "common/throttle.h"
 #include "worker/actions.h"
@@ -63,9 +64,12 @@ struct link {
     bool waiting; /* JOIN was answered by HEARTBEAT: there is no sink yet */
     bool full;    /* the last JOIN was refused: too many workers, or a job that is over */
     uint64_t heartbeat_ns;
-    uint64_t limit_ns;
-    uint64_t beat_ns; /* when the next heartbeat is due */
-    uint64_t echo_ns; /* the last that came back */
+    uint64_t limit_ns; /* of silence, as the ventilator tells */
+    struct patience patience;
+    bool accepted;      /* somebody was there at the last attempt */
+    bool lane_accepted; /* WELCOMED: the same on the lane */
+    uint64_t beat_ns;   /* when the next heartbeat is due */
+    uint64_t echo_ns;   /* the last that came back */
     char lane[ENDPOINT_MAX];
     uint64_t lane_batch;  /* last that came */
     bool lane_ended;      /* nothing more will come */
@@ -88,6 +92,8 @@ struct outlet {
     uint64_t since_ns; /* when the state was entered */
     uint64_t down_ns;  /* since when it has not been up */
     uint64_t retry_ns;
+    bool accepted;            /* OPENING: somebody is there */
+    struct patience patience; /* of attempts */
     struct backoff backoff;
     uint64_t wants;
     uint64_t pending_bytes; /* given to the shell and not sent */
@@ -196,6 +202,10 @@ struct slots {
     struct slots_counts counts;
 };
 
+/* slots.c */
+/* By how much this turn is late. */
+uint64_t slots_late_ns(const struct slots *s, uint64_t now_ns);
+
 /* slots_link.c */
 bool slots_link_in_session(const struct slots *s);
 /* The message is of the current session. */
@@ -215,6 +225,12 @@ void slots_link_claim(struct slots *s, const struct token *token, uint64_t now_n
  * bare port is one on the host by which the ventilator was reached. */
 void slots_link_endpoint(const struct slots *s, const char *instead, struct bytes told,
                          char to[static ENDPOINT_MAX]);
+/* An answer of the ventilator has taken so long. */
+void slots_link_answered(struct slots *s, uint64_t took_ns, uint64_t now_ns);
+/* How long the ventilator may be silent, which is as long as any answer may take. */
+uint64_t slots_link_limit(const struct slots *s);
+/* There is somebody whose answer is waited for, in this state. */
+bool slots_link_is_trying(const struct slots *s);
 void slots_link_turn(struct slots *s, uint64_t now_ns);
 void slots_link_forgive(struct slots *s, uint64_t late_ns, uint64_t now_ns);
 uint64_t slots_link_deadline(const struct slots *s);

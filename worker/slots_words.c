@@ -21,6 +21,11 @@ static void away(const struct slots *s, uint64_t now_ns, struct why *why)
         fail(why, ERR_NONE,
              "the ventilator at %s has no sink yet: start one with zfarm-sink --connect %s", at,
              at);
+    else if (s->link.accepted)
+        fail(why, ERR_NONE,
+             "somebody is there at %s, who has not answered yet: a ventilator that has much to do, "
+             "one with another key than ours is for, or another program; waited for %llu s",
+             at, tried);
     else
         fail(why, ERR_NONE,
              "no ventilator answers at %s: start it, or check --connect; tried for %llu s", at,

@@ -215,6 +215,8 @@ static void take_connections(struct worker *w)
 {
     enum connection_event event = connection_turn(&w->control);
     say_rebuff(w, &w->control_rebuff, event, &w->control, "the ventilator", w->options->connect);
+    if (event == CONNECTION_ACCEPTED)
+        slots_control_accepted(w->slots, w->now_ns);
     if (event == CONNECTION_UP)
         slots_control_up(w->slots, w->now_ns);
     take_messages(w, &w->control, slots_control_message);
@@ -223,6 +225,8 @@ static void take_connections(struct worker *w)
         slots_control_down(w->slots, w->now_ns);
     }
     event = connection_turn(&w->lane);
+    if (event == CONNECTION_ACCEPTED)
+        slots_lane_accepted(w->slots);
     take_messages(w, &w->lane, slots_lane_message);
     if (event == CONNECTION_DOWN) {
         connection_close(&w->lane, 0);
@@ -231,6 +235,8 @@ static void take_connections(struct worker *w)
     event = connection_turn(&w->results);
     say_rebuff(w, &w->results_rebuff, event, &w->results, "the sink", w->results_at);
     block_release(&(struct block *){connection_receive(&w->results)}); /* nobody sends there */
+    if (event == CONNECTION_ACCEPTED)
+        slots_results_accepted(w->slots, w->now_ns);
     if (event == CONNECTION_UP)
         slots_results_up(w->slots, w->now_ns);
     if (event == CONNECTION_DOWN) {

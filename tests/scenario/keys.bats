@@ -346,7 +346,7 @@ connections_are() { (($(connections_to "$1") == $2)); }
   ventilator /dev/null --keys other/ventilator
   keyed_worker alpha --give-up 2 -- echo
   ends alpha 20 255
-  says alpha.err "breaks off the handshake"
+  says alpha.err "a ventilator with another key"
   [[ ! -s ventilator.err ]]
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MPL-2.0
 # shellcheck disable=SC2154 # control and results are set in farm.bash
-# Many workers: the stub is all of them, each with its own session and connections.
+# Many workers: the stub is all of them, each with its own session and connections; or each is a program.
 
 load helpers
 load farm
@@ -45,6 +45,35 @@ many() { start many "$ZFARM_STUB" "$control" "$1"; }
   ends feeder 5 0
   one_each sink.out 300000
   says sink.err "300000 tasks: 300000 ok, 0 failed, 0 lost; "
+}
+
+# nobody_was_cut WORKER...: no connection was given up by whoever had it.
+nobody_was_cut() {
+  run ! grep -E 'is silent|is there, but|does not reach the sink|asked back' ventilator.err
+  run ! grep -E 'made anew|joined again|has answered' "${@/%/.err}"
+}
+
+# Starting so many takes the machine longer than the limit of silence, and all of them longer than that to be served.
+@test "two hundred programs start at once and work at once: none is cut, none gives up" {
+  local workers=(w{1..200}) name
+  farm_places
+  seq 2000 >tasks
+  held tasks
+  ventilator held
+  sink --bar
+  for name in "${workers[@]}"; do
+    worker "$name" -j1 --shell 'sleep 0.2; echo {}'
+  done
+  wait_for 400 workers_are 200
+  let_go
+  ends sink 200 0
+  ends ventilator 60 0
+  for name in "${workers[@]}"; do
+    ends "$name" 60 0
+  done
+  ends feeder 5 0
+  one_each sink.out 2000
+  nobody_was_cut "${workers[@]}"
 }
 
 @test "a worker more than --workers-max waits until one has left" {

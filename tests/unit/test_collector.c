@@ -109,6 +109,24 @@ Test(collector, a_ventilator_that_talks_and_answers_no_heartbeat_is_left_after_t
     story_end(&s);
 }
 
+Test(collector, a_ventilator_that_is_there_and_slow_gets_twice_as_long_each_time)
+{
+    struct story s = {0};
+    story_begin(&s);
+    story_expect(&s, "OPEN");
+    for (uint64_t wait_s = 3; wait_s <= 24; wait_s *= 2) {
+        collector_control_accepted(s.c, s.now_ns);
+        story_turn(&s);
+        uint64_t since_ns = s.now_ns;
+        const char *said = sleep_until_it_speaks(&s);
+        cr_assert_str_eq(said, "CLOSE");
+        cr_assert_eq(s.now_ns - since_ns, wait_s * NS_PER_S);
+        said = sleep_until_it_speaks(&s);
+        cr_assert_str_eq(said, "OPEN");
+    }
+    story_end(&s);
+}
+
 Test(collector, after_a_freeze_of_its_own_a_heartbeat_may_still_arrive)
 {
     struct story s = {0};

@@ -141,6 +141,25 @@ Test(dispatcher_receipts, what_the_sink_has_received_is_passed_on_with_a_heartbe
     farm_end(&f);
 }
 
+Test(dispatcher_receipts, a_sink_that_is_late_itself_proves_nothing_against_a_worker)
+{
+    struct farm f = {.input = 1, .receipts = true};
+    farm_begin(&f, 1);
+    struct farm_peer *w = quiet(&f, worker_up(&f, 1, 1));
+    farm_pass(&f, 500);
+    f.sink->silent = true;
+    farm_pass(&f, 1400);
+    quiet(&f, w);
+    f.sink->silent = false;
+    farm_pass(&f, 200);
+    farm_expect(&f, w, "RECEIVED 0 not reading");
+    w->lane_arrived = 1;
+    worker_credit(&f, w, 0, 1000, 0);
+    farm_pass(&f, 10000); /* it is as ever again */
+    farm_expect(&f, w, "RECEIVED 0");
+    farm_end(&f);
+}
+
 /* A worker that has finished task 1 and cannot reach the sink, and another one that idles. */
 static struct farm_peer *begin_stuck(struct farm *f, struct farm_peer **other)
 {

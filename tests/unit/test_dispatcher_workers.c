@@ -281,6 +281,63 @@ Test(dispatcher_workers, silence_ends_a_session_after_the_limit_and_is_not_charg
     farm_end(&f);
 }
 
+/* `late` of three workers let 1.5 s go by before each heartbeat; then the first is silent for ever. */
+static void be_late(struct farm *f, struct farm_peer *w[3], int late)
+{
+    farm_begin(f, 1);
+    for (int i = 0; i < 3; i++)
+        w[i] = worker_up(f, 1, 1);
+    for (int round = 0; round < 4; round++) {
+        for (int i = 0; i < late; i++)
+            w[i]->silent = true;
+        farm_pass(f, 1500);
+        for (int i = 0; i < late; i++)
+            w[i]->silent = false;
+        farm_pass(f, 100);
+    }
+    w[0]->silent = true;
+}
+
+Test(dispatcher_workers, where_all_are_late_silence_takes_longer_to_mean_anything)
+{
+    struct farm f = {.input = 3};
+    struct farm_peer *w[3];
+    be_late(&f, w, 3);
+    farm_pass(&f, 4000);
+    cr_assert_eq(dispatcher_counts(f.d).workers, 3);
+    farm_pass(&f, 6000);
+    cr_assert_eq(dispatcher_counts(f.d).workers, 2);
+    farm_end(&f);
+}
+
+Test(dispatcher_workers, one_that_is_late_gives_more_time_to_itself_and_not_to_others)
+{
+    struct farm f = {.input = 3};
+    struct farm_peer *w[3];
+    be_late(&f, w, 1);
+    w[1]->silent = true;
+    farm_pass(&f, 3000);
+    farm_pass(&f, 1300);
+    cr_assert_eq(dispatcher_counts(f.d).workers, 2);
+    farm_pass(&f, 6000);
+    cr_assert_eq(dispatcher_counts(f.d).workers, 1);
+    farm_end(&f);
+}
+
+Test(dispatcher_workers, who_has_come_and_has_no_task_may_take_ten_limits_to_say_something)
+{
+    struct farm f = {0};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_connect(&f, 1);
+    w->silent = true;
+    worker_join(&f, w, 0, "", "");
+    farm_pass(&f, 29000);
+    cr_assert_eq(dispatcher_counts(f.d).workers, 1);
+    farm_pass(&f, 1200);
+    cr_assert_eq(dispatcher_counts(f.d).workers, 0);
+    farm_end(&f);
+}
+
 Test(dispatcher_workers, an_own_freeze_is_nobodys_silence)
 {
     struct farm f = {.input = 2};

@@ -221,6 +221,7 @@ Test(net, a_server_that_speaks_something_else_is_refused)
     cr_assert_eq(listener_open(&listener, "tcp://127.0.0.1:*", NULL), ERR_NONE);
     snprintf(endpoint, sizeof endpoint, "tcp://127.0.0.1:%u", (unsigned)listener.port);
     void *dealer = open_socket(NET_CONTROL_CLIENT);
+    zmq_setsockopt(dealer, ZMQ_HANDSHAKE_IVL, &(int){300}, sizeof(int)); /* ms; usually far more */
     link_open(&link, dealer, NULL);
     net_connect(dealer, endpoint, NULL);
     eventually((fd = accept(listener.fd, NULL, NULL)) >= 0);

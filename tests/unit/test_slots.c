@@ -258,6 +258,102 @@ Test(slots, a_silent_ventilator_is_left_after_the_limit)
     rig_expect(&r, "lane- control-");
 }
 
+/* The answer to the heartbeat of `ns` ago. */
+static void v_answers(uint64_t ns)
+{
+    struct buf body = {0};
+    heartbeat_put(&body, &(struct heartbeat){.clock_ns = r.now_ns - ns});
+    v_says(&r, KIND_HEARTBEAT, &body);
+}
+
+Test(slots, a_ventilator_that_answers_late_may_be_silent_for_longer)
+{
+    rig_start(&r);
+    rig_join(&r);
+    rig_pass(&r, NS_PER_S);
+    v_answers(NS_PER_S);
+    rig_pass(&r, 6 * NS_PER_S);
+    rig_expect(&r, "");
+    for (int i = 0; i < 40; i++) {
+        v_answers(0);
+        rig_pass(&r, NS_PER_S / 2);
+    }
+    rig_pass(&r, 2400 * NS_PER_MS);
+    rig_expect(&r, "");
+    rig_pass(&r, 150 * NS_PER_MS);
+    rig_expect(&r, "lane- control-");
+}
+
+/* Whoever accepts and does not answer is waited for: 3 s, then twice as long each time. */
+Test(slots, somebody_who_is_there_and_slow_gets_twice_as_long_each_time)
+{
+    static const uint64_t waits[] = {3, 6, 12, 24, 30};
+    r.options.give_up_ns = 600 * NS_PER_S;
+    rig_start(&r);
+    rig_turn(&r);
+    for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) {
+        rig_forget(&r);
+        slots_control_accepted(r.s, r.now_ns);
+        rig_turn(&r);
+        rig_pass(&r, waits[i] * NS_PER_S - 100 * NS_PER_MS);
+        rig_expect(&r, "");
+        rig_pass(&r, 100 * NS_PER_MS);
+        rig_expect(&r, "control-");
+        r.now_ns = slots_deadline(r.s);
+        rig_expect(&r, "control+");
+    }
+}
+
+Test(slots, where_nobody_accepts_another_attempt_is_made_after_the_limit_each_time)
+{
+    rig_start(&r);
+    rig_turn(&r);
+    for (int i = 0; i < 5; i++) {
+        rig_forget(&r);
+        rig_pass(&r, 2900 * NS_PER_MS);
+        rig_expect(&r, "");
+        rig_pass(&r, 110 * NS_PER_MS);
+        rig_expect(&r, "control-");
+        r.now_ns = slots_deadline(r.s);
+        rig_expect(&r, "control+");
+    }
+}
+
+Test(slots, nobody_gives_up_in_the_middle_of_an_attempt_that_was_accepted)
+{
+    r.options.give_up_ns = 4 * NS_PER_S;
+    rig_start(&r);
+    rig_turn(&r);
+    r.now_ns += 2 * NS_PER_S;
+    slots_control_accepted(r.s, r.now_ns);
+    rig_forget(&r);
+    rig_pass(&r, 2500 * NS_PER_MS);
+    rig_expect(&r, "");
+    slots_control_up(r.s, r.now_ns);
+    rig_turn(&r);
+    v_welcome(&r, (struct worker_welcome){0});
+    rig_expect(&r, "JOIN lane+tcp://farm:5557 results+tcp://sink:5558");
+}
+
+Test(slots, a_lane_that_somebody_accepts_may_take_ten_limits)
+{
+    rig_start(&r);
+    rig_turn(&r);
+    slots_control_up(r.s, r.now_ns);
+    v_welcome(&r, (struct worker_welcome){0});
+    rig_results_up(&r);
+    slots_lane_accepted(r.s);
+    rig_forget(&r);
+    for (int i = 0; i < 299; i++) {
+        v_heartbeat(&r, r.session);
+        rig_pass(&r, 100 * NS_PER_MS);
+    }
+    rig_expect(&r, "");
+    v_heartbeat(&r, r.session);
+    rig_pass(&r, 110 * NS_PER_MS);
+    rig_expect(&r, "lane- control-");
+}
+
 Test(slots, a_worker_that_was_frozen_does_not_take_the_others_for_dead)
 {
     rig_start(&r);
