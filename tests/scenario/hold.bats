@@ -8,15 +8,43 @@ load helpers
 state_of() { sed 's/.*) //; s/ .*//' "/proc/$1/stat"; }
 is_stopped() { [[ $(state_of "$1") == T ]]; }
 
+# The processes of the task whose first one wrote its number into the file task: they have its session.
+task_processes() { ps -o pid= -s "$(<task)"; }
+
+# all_stopped, all_go_on: each of two processes or more is in state T, or none is.
+all_stopped() {
+  local pid pids
+  mapfile -t pids < <(task_processes)
+  ((${#pids[@]} >= 2)) || return
+  for pid in "${pids[@]}"; do
+    is_stopped "${pid// /}" || return
+  done
+}
+all_go_on() {
+  local pid pids
+  mapfile -t pids < <(task_processes)
+  ((${#pids[@]} >= 2)) || return
+  for pid in "${pids[@]}"; do
+    is_stopped "${pid// /}" && return 1
+  done
+  return 0
+}
+
 @test "TSTP stops zfarm run and its task, hands out nothing, and CONT goes on" {
-  start farm zfarm run -j1 --timeout 20 --shell 'echo $$ >task; echo {} >>log; for i in 1 2 3 4 5 6; do sleep 0.2; done
-    echo {}' ::: 1 2 3
+  start farm zfarm run -j1 --timeout 20 --shell 'echo $$ >task; sleep 300 >/dev/null 2>&1 & echo {} >>log
+    until [ -e go ]; do sleep 0.2; done; kill $!; echo {}' ::: 1 2 3
   wait_for 20 lines_reach log 1
   send TSTP farm
   wait_for 10 is_stopped "${pid_of[farm]}"
-  sleep 3
+  wait_for 10 all_stopped
+  touch go
+  sleep 3 # it would end, and the next one begin
+  all_stopped
   (($(wc -l <log) == 1))
+  rm go
   send CONT farm
+  wait_for 10 all_go_on
+  touch go
   ends farm 40 0
   sort farm.out | same - <(seq 3)
 }

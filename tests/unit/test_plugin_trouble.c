@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -286,4 +287,43 @@ Test(plugin_trouble, an_idle_child_that_is_killed_is_replaced)
     assert_finished(&f->ends[0], 5, RESULT_OK, 0);
     cr_assert(is_text(&f->ends[0].out, "1"), "a fresh child runs it");
     finish(f);
+}
+
+static void read_to_end(int fd, char *text, size_t most)
+{
+    size_t size = 0;
+    for (ssize_t got; size < most && (got = read(fd, text + size, most - size)) > 0;)
+        size += (size_t)got;
+    text[size] = '\0';
+    close(fd);
+}
+
+Test(plugin_trouble, what_a_forked_child_writes_after_the_call_comes_to_the_workers_stderr)
+{
+    char text[4096], file[] = "/tmp/zfarm-test-XXXXXX";
+    int ends[2], before = dup(STDERR_FILENO), made = mkstemp(file);
+    cr_assert(made >= 0 && unlink(file) == 0); /* the name is what is wanted */
+    close(made);
+    cr_assert_eq(pipe(ends), 0);
+    dup2(ends[1], STDERR_FILENO);
+    close(ends[1]);
+    struct fixture *f = launched((char *[]){"well", file, NULL});
+    run(f, 1, "fork\nfork");
+    assert_finished(&f->ends[0], 1, RESULT_OK, 0);
+    assert_finished(&f->ends[1], 2, RESULT_OK, 0);
+    cr_assert(is_text(&f->ends[0].out, "") && is_text(&f->ends[0].err, ""));
+    assert_works(f);
+    run(f, 9, "abort");
+    made = open(file, O_CREAT | O_WRONLY, 0600); /* they write now */
+    cr_assert_geq(made, 0);
+    close(made);
+    finish(f);
+    dup2(before, STDERR_FILENO); /* from here on only those that were forked hold the pipe */
+    close(before);
+    read_to_end(ends[0], text, sizeof text - 1);
+    size_t lines = 0;
+    for (const char *at = text; (at = strstr(at, "late ")); at++)
+        lines++;
+    cr_assert_eq(lines, 4, "%s", text);
+    unlink(file);
 }

@@ -69,6 +69,16 @@ static void append_endlessly(struct zfarm_reply *reply)
         ;
 }
 
+/* A child that outlives the call, and this process, and writes when the file is there. */
+static void fork_late(void)
+{
+    if (fork())
+        return;
+    for (int i = 0; i < 6000 && access(file, F_OK); i++)
+        usleep(10000);
+    _exit(write(STDOUT_FILENO, "late out\n", 9) != 9 || write(STDERR_FILENO, "late err\n", 9) != 9);
+}
+
 static bool starts(const char *text, const char *word)
 {
     return strncmp(text, word, strlen(word)) == 0;
@@ -99,6 +109,8 @@ int zfarm_handle(void *state, const struct zfarm_task *task, struct zfarm_reply 
         scribble();
     if (starts(text, "hang-up"))
         close(3), sleep(3600);
+    if (starts(text, "fork"))
+        fork_late();
     if (starts(text, "print"))
         printf("this is not the result\n");
     if (starts(text, "count"))
