@@ -306,7 +306,7 @@ meaning() {
   complete 600
 }
 
-@test "a sink that is stopped and started again goes on if the ventilator is, too; else it ends with words, not with 0" {
+@test "a sink that is stopped and started again goes on with a ventilator, and ends with words without one" {
   farm_places
   seq 200 >tasks
   ventilator_of_tasks() { start ventilator zfarm-ventilator --bind "$control" -a tasks; }
