@@ -9,8 +9,12 @@
 #include "common/xalloc.h"
 #include "tests/sim/fate.h"
 #include "tests/sim/record.h"
+#include "worker/slots_state.h"
+
+enum { HOLDER = 4711 /* the process that holds late output */ };
 
 static void begin_next(struct fake_executor *e, unsigned slot);
+static void end_running(void *context, uint64_t serial);
 
 void fake_init(struct fake_executor *e, struct node *node, struct slots **core, unsigned slots)
 {
@@ -53,6 +57,24 @@ static uint64_t running(const struct fake_slot *s)
     return s->assignment.first + s->at;
 }
 
+/* A task has ended when its output has: until then its slot is busy. */
+static bool begins_to_linger(struct fake_executor *e, struct fake_slot *s)
+{
+    struct sim *sim = e->node->sim;
+    uint64_t lingers_ns = task_of(e, running(s))->lingers_ns;
+    if (!lingers_ns || s->killed || s->lingers || (s->end != RUN_GOOD && s->end != RUN_BAD))
+        return false;
+    s->lingers = true;
+    s->is_told = false;
+    s->ended_ns = sim->now_ns;
+    s->serial = ++e->last_serial;
+    node_wake(e->node, sim->now_ns);
+    sim_trace(sim, e->node, "task %llu has ended, and its output has not",
+              (unsigned long long)running(s));
+    sim_at(sim, lingers_ns, end_running, e, s->serial);
+    return true;
+}
+
 static void end_running(void *context, uint64_t serial)
 {
     struct fake_executor *e = context;
@@ -63,6 +85,8 @@ static void end_running(void *context, uint64_t serial)
     if (slot == e->slot_count)
         return;
     struct fake_slot *s = &e->slots[slot];
+    if (begins_to_linger(e, s))
+        return;
     uint64_t seq = running(s);
     uint32_t left = s->assignment.count - s->at - 1;
     s->at++;
@@ -84,7 +108,8 @@ static void end_running(void *context, uint64_t serial)
                                     .seq = seq,
                                     .end = s->end,
                                     .last = s->assignment.last,
-                                    .duration_ns = sim->now_ns - s->since_ns});
+                                    .duration_ns =
+                                        (s->lingers ? s->ended_ns : sim->now_ns) - s->since_ns});
     if ((s->end == RUN_KILLS_SLOT || s->end == RUN_INTERRUPTED) && left) {
         s->at = s->assignment.count;
         note_done(e, (struct fake_done){
@@ -171,7 +196,7 @@ static void begin_next(struct fake_executor *e, unsigned slot)
     if (wrong)
         sim_violation(sim, "%s", wrong);
     e->node->runs++;
-    s->killed = false;
+    s->killed = s->lingers = false;
     s->since_ns = sim->now_ns;
     s->serial = ++e->last_serial;
     uint64_t duration_ns = task_of(e, seq)->duration_ns * e->node->slowness;
@@ -182,12 +207,41 @@ static void begin_next(struct fake_executor *e, unsigned slot)
     sim_at(sim, duration_ns, end_running, e, s->serial);
 }
 
+/* ---- --halt ---- */
+
+/* By itself, so that its output may be late. */
+static bool is_ended(enum run_end end)
+{
+    return end == RUN_GOOD || end == RUN_BAD;
+}
+
+/* With --halt and a count of 1 the first such result must end the job (G7). */
+static void note_halting(struct fake_executor *e, const struct fake_done *done)
+{
+    const struct halt_rule *rule = &e->node->sim->plan.halt;
+    bool is_ok = done->end == RUN_GOOD;
+    bool counts = rule->why == HALT_DONE || (rule->why == HALT_SUCCESS) == is_ok;
+    bool is_final = is_ok || (done->last && is_ended(done->end));
+    if (rule->when && !rule->percent && rule->count == 1 && counts && is_final && !e->halting &&
+        work_has_final(*e->core, done->seq, done->seq))
+        e->halting = done->seq;
+}
+
+static void check_halting(struct fake_executor *e, uint64_t seq)
+{
+    if (e->halting && !seqset_has(&e->node->sim->tap.told, e->halting))
+        sim_violation(e->node->sim,
+                      "G7: %s begins task %llu though its result of %llu halts the job",
+                      e->node->name, (unsigned long long)seq, (unsigned long long)e->halting);
+}
+
 /* ---- the executor's interface ---- */
 
 void fake_start(struct fake_executor *e, const struct assignment *assignment)
 {
     struct fake_slot *s = &e->slots[assignment->slot];
     uint64_t now_ns = e->node->sim->now_ns;
+    check_halting(e, assignment->first);
     if (s->busy)
         sim_violation(e->node->sim, "%s starts a task in a slot that is not free", e->node->name);
     if (e->broken) {
@@ -231,7 +285,8 @@ void fake_interrupt(struct fake_executor *e)
         if (!s->busy || s->at >= s->assignment.count || s->killed)
             continue;
         sim_trace(sim, e->node, "interrupts task %llu", (unsigned long long)running(s));
-        s->end = RUN_INTERRUPTED;
+        if (!s->lingers) /* else it has ended before, and only who holds its output is interrupted */
+            s->end = RUN_INTERRUPTED;
         s->serial = ++e->last_serial;
         sim_at(sim, rng_below(&sim->fate, FAKE_INTERRUPT_NS), end_running, e, s->serial);
     }
@@ -264,6 +319,8 @@ static void tell_finished(struct fake_executor *e, const struct fake_done *done)
     struct outcome outcome = {.slot = done->slot,
                               .seq = done->seq,
                               .duration_ns = done->duration_ns,
+                              .cut = task->cut && is_ended(done->end),
+                              .cut_by = HOLDER,
                               .out = {.bytes = buf_bytes(&out), .fd = -1},
                               .err = {.fd = -1}};
     set_end(sim, done->end, &outcome);
@@ -274,6 +331,7 @@ static void tell_finished(struct fake_executor *e, const struct fake_done *done)
         outcome.out.size = out.size;
     }
     slots_finished(*e->core, &outcome, sim->now_ns);
+    note_halting(e, done);
     buf_free(&out);
 }
 
@@ -339,9 +397,30 @@ static size_t tell_run(struct fake_executor *e, size_t i)
     return run.count;
 }
 
+void fake_hurry(struct fake_executor *e)
+{
+    for (unsigned i = 0; i < e->slot_count; i++) {
+        struct fake_slot *s = &e->slots[i];
+        if (!s->busy || !s->killed || s->at >= s->assignment.count)
+            continue;
+        s->serial = ++e->last_serial;
+        sim_at(e->node->sim, NS_PER_MS, end_running, e, s->serial);
+    }
+}
+
+static void tell_held(struct fake_executor *e)
+{
+    for (unsigned i = 0; i < e->slot_count; i++)
+        if (e->slots[i].busy && e->slots[i].lingers && !e->slots[i].is_told) {
+            e->slots[i].is_told = true;
+            slots_held(*e->core, i, HOLDER, "sleep");
+        }
+}
+
 void fake_turn(struct fake_executor *e)
 {
     uint64_t now_ns = e->node->sim->now_ns;
+    tell_held(e);
     for (size_t i = 0; i < e->done_count; i++) {
         size_t told = tells_runs(e) ? tell_run(e, i) : 0;
         if (told) {

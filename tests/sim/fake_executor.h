@@ -14,7 +14,10 @@ struct fake_slot {
     uint32_t at;       /* which of its tasks runs */
     enum run_end end;  /* how that will end */
     bool killed;       /* it is being killed */
+    bool lingers;      /* its first process has ended, and others hold its output */
+    bool is_told;      /* that they do */
     uint64_t since_ns;
+    uint64_t ended_ns; /* that process */
     uint64_t serial;   /* of the event that ends it */
     struct seqset out; /* taken out before they began */
 };
@@ -39,6 +42,8 @@ struct fake_executor {
     size_t done_capacity;
     uint64_t last_serial;
     bool broken;
+    uint64_t
+        halting; /* a task of this process whose result must end the job (--halt); 0: none yet */
 };
 
 void fake_init(struct fake_executor *e, struct node *node, struct slots **core, unsigned slots);
@@ -48,6 +53,8 @@ void fake_cancel(struct fake_executor *e, unsigned slot, uint64_t seq);
 /* What runs is ended by a signal that is none of the worker's, each task within that time. */
 #define FAKE_INTERRUPT_NS (200 * NS_PER_MS)
 void fake_interrupt(struct fake_executor *e);
+/* What is being killed ends now. */
+void fake_hurry(struct fake_executor *e);
 void fake_turn(struct fake_executor *e); /* tells the core */
 /* It runs a task that must run alone, so that its other slots idle by right. */
 bool fake_runs_alone(const struct fake_executor *e);

@@ -118,10 +118,19 @@ static void exodus(struct sim *sim)
         sim_at(sim, some_ms(sim, 0, 5000), restart, fresh, 0);
 }
 
-/* Another one comes for it, as a scheduler sees to. */
+static void kill_what_is_left(void *context, uint64_t life)
+{
+    struct node *worker = context;
+    if (worker->up && worker->life == life)
+        node_kill(worker, false);
+}
+
+/* Another one comes for it, as a scheduler sees to, which KILLs what has not gone after a while. */
 static void preempt(struct sim *sim, struct node *worker)
 {
     worker_node_preempt(worker);
+    if (rng_chance(&sim->fate, 50))
+        sim_at(sim, some_ms(sim, 1000, 6000), kill_what_is_left, worker, worker->life);
     struct node *fresh = sim_add_worker(sim, (unsigned)rng_between(&sim->fate, 1, 3));
     if (fresh)
         sim_at(sim, some_ms(sim, 0, 3000), restart, fresh, 0);

@@ -144,6 +144,9 @@ static const char *check_output(struct model *model, const struct result *r)
         (number != r->seq || r->out.size != task_of(model, r->seq)->out_size))
         return wrong(model, "task %llu has the output of %llu, or not all of it",
                      (unsigned long long)r->seq, (unsigned long long)number);
+    if (r->status == RESULT_OK && r->cut != task_of(model, r->seq)->cut)
+        return wrong(model, "the output of task %llu was %s, and its result does not say so",
+                     (unsigned long long)r->seq, r->cut ? "not cut" : "cut");
     return NULL;
 }
 
@@ -154,7 +157,9 @@ const char *model_accept(struct model *model, const struct result *r)
         return wrong(model, "task %llu has a result and was never read", seq);
     struct truth *t = &model->truths[r->seq];
     if (!r->final)
-        return t->bad_runs ? NULL : wrong(model, "task %llu never failed and has a history", seq);
+        return t->bad_runs || t->forged
+                   ? NULL
+                   : wrong(model, "task %llu never failed and has a history", seq);
     if (t->finals)
         return wrong(model, "task %llu has two final results", seq);
     t->finals = 1;

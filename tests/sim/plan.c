@@ -219,6 +219,21 @@ static void make_deaf(struct plan *plan, struct rng *rng)
         plan->window_max_bytes = rng_between(rng, 50, 1000);
 }
 
+/* Of commands: what runs in a batch is called, and leaves nobody behind. */
+static void make_late_output(struct plan *plan, struct rng *rng)
+{
+    if (plan->batch_max > 1 || !rng_chance(rng, 40))
+        return;
+    for (size_t i = 0; i < plan->task_count; i++) {
+        struct plan_task *task = &plan->tasks[i];
+        if (!rng_chance(rng, 30))
+            continue;
+        task->lingers_ns = rng_below(rng, rng_chance(rng, 80) ? 300 * NS_PER_MS : 3 * NS_PER_S);
+        task->cut = rng_chance(rng, 20);
+        plan->work_ns += task->lingers_ns;
+    }
+}
+
 void plan_make(struct plan *plan, uint64_t seed)
 {
     struct rng rng;
@@ -232,6 +247,9 @@ void plan_make(struct plan *plan, uint64_t seed)
     make_faults(plan, &rng);
     plan->hedge = rng_chance(&rng, 30);
     make_pieces(plan, &rng);
+    make_late_output(plan, &rng);
+    if (rng_chance(&rng, 50))
+        plan->grace_ns = rng_between(&rng, 200 * NS_PER_MS, 4 * NS_PER_S);
     uint64_t quiet = rng_below(&rng, 100);
     if (quiet < 10)
         make_one_stall(plan, &rng);

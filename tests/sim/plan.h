@@ -27,10 +27,12 @@ struct plan_task {
     enum nature nature;
     unsigned times;
     uint64_t duration_ns;
-    size_t size;       /* of its argument, at least 8 */
-    size_t out_size;   /* of what it writes, at least 8 */
-    bool out_in_file;  /* and the executor hands that over in a file */
-    uint64_t comes_ns; /* when the source has it, from the start of the run */
+    size_t size;         /* of its argument, at least 8 */
+    size_t out_size;     /* of what it writes, at least 8 */
+    bool out_in_file;    /* and the executor hands that over in a file */
+    uint64_t lingers_ns; /* its output is held for so long when its first process has ended */
+    bool cut;            /* and then cut, since that is --linger */
+    uint64_t comes_ns;   /* when the source has it, from the start of the run */
 };
 
 struct plan_worker {
@@ -42,8 +44,9 @@ struct plan_worker {
 struct plan {
     struct plan_task *tasks;
     size_t task_count;
-    size_t largest;   /* size of a task */
-    uint64_t work_ns; /* what all tasks take, together */
+    size_t largest;    /* size of a task */
+    uint64_t work_ns;  /* what all tasks take, together */
+    uint64_t grace_ns; /* the workers' --grace; 0: none */
     unsigned retries;
     uint64_t retry_delay_ns; /* 0: none */
     bool hedge;

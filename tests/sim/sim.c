@@ -81,7 +81,7 @@ void sim_stalls(struct sim *sim, const struct node *worker)
     const struct plan *plan = &sim->plan;
     uint64_t left_ns = 0, longest_ns = 0, begins_ns = plan->input_ends_ns, slots = 0;
     for (size_t i = 0; i < plan->task_count; i++) {
-        uint64_t duration_ns = plan->tasks[i].duration_ns;
+        uint64_t duration_ns = plan->tasks[i].duration_ns + plan->tasks[i].lingers_ns;
         left_ns += sim->model.truths[i + 1].finals ? 0 : duration_ns;
         longest_ns = duration_ns > longest_ns ? duration_ns : longest_ns;
     }

@@ -55,6 +55,7 @@ static void start(struct node *node)
                                     .kept_max_bytes = sim->plan.kept_max_bytes,
                                     .tmpdir = "/tmp",
                                     .give_up_ns = 60 * NS_PER_S,
+                                    .grace_ns = sim->plan.grace_ns,
                                     .connect = "tcp://127.0.0.1:5556",
                                     .random_seed = rng_next(&sim->fate)};
     w->core = slots_new(&options, sim->now_ns);
@@ -270,7 +271,8 @@ static void do_action(struct worker_node *w, struct slots_action *action)
     case SLOTS_SAY:
         sim_trace(sim, node, "says: %s", action->why.text);
         break;
-    case SLOTS_HURRY: /* what is killed here ends by itself */
+    case SLOTS_HURRY:
+        fake_hurry(&w->executor);
         break;
     case SLOTS_EXIT:
         if (action->why.text[0])
