@@ -159,8 +159,9 @@ static void demand_join(struct dispatcher *d, struct session *s, enum again_reas
     dispatcher_send(d, s->connection, &to);
 }
 
-/* What goes down such a lane is held up each time until it is closed. So after the second time in a row there
- * is a pause, and it grows: what was lost there goes elsewhere, though this worker idles. */
+/* What goes down such a lane, or is finished behind such a results connection, is held up each time until that
+ * is found out. So after the second time in a row there is a pause, and it grows: what was lost there goes
+ * elsewhere, though this worker idles. */
 static void give_rest(struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
     uint64_t usual_ns = d->options.limit_ns;
@@ -264,9 +265,11 @@ static void note_stuck(struct dispatcher *d, struct session *s, uint64_t stuck_m
         say_of(d, s, line, s->finished.members, now_ns);
     if (ended)
         say_of(d, s, "reaches the sink again", s->finished.members, now_ns);
-    if (ended &&
-        s->is_stripped) /* it is to say what it keeps, and is told what is stored of that */
+    if (ended && s->is_stripped) {
+        /* It is to say what it keeps, and is told what is stored of that. */
+        give_rest(d, s, now_ns);
         demand_join(d, s, AGAIN_STRIPPED, "what it had finished was run elsewhere");
+    }
     if (stuck_ms * NS_PER_MS >= lasts_ns && sink_reads(d, now_ns) &&
         now_ns >= d->sink.ready_at_ns + lasts_ns && !d->settled)
         strip(d, s, now_ns);

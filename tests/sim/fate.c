@@ -3,6 +3,7 @@
 
 #include "tests/sim/err.h"
 #include "tests/sim/stall.h"
+#include "tests/sim/supervision.h"
 
 enum fault {
     FAULT_CRASH,
@@ -61,6 +62,8 @@ void fate_kill_worker(struct node *worker, bool silent)
 {
     struct sim *sim = worker->sim;
     node_kill(worker, silent);
+    if (supervision_has(sim, worker))
+        return;
     if (sim->healed_ns || rng_chance(&sim->fate, 80))
         sim_at(sim, some_ms(sim, 50, 2500), restart, worker, 0);
 }
@@ -93,7 +96,7 @@ static void end_lonely(void *context, uint64_t unused)
 
 void fate_sink_ended(struct sim *sim)
 {
-    if (sim->plan.has_store)
+    if (sim->plan.has_store && !sim->supervision)
         sim_at(sim, 5 * NS_PER_S, end_lonely, sim, 0);
 }
 
@@ -105,7 +108,8 @@ static void kill_server(struct node *node)
     node_kill(node, silent);
     if (silent && node == node->sim->sink && rng_chance(&node->sim->fate, 50))
         sink_node_forget(node, rng_between(&node->sim->fate, 1, 20));
-    sim_at(node->sim, some_ms(node->sim, 50, 2500), restart_server, node, 0);
+    if (!node->sim->supervision)
+        sim_at(node->sim, some_ms(node->sim, 50, 2500), restart_server, node, 0);
 }
 
 static void exodus(struct sim *sim)
@@ -279,6 +283,8 @@ static enum fault choose(struct sim *sim)
 {
     if (sim->plan.one_stall)
         return (enum fault)rng_between(&sim->fate, FAULT_STALL_CONNECTION, FAULT_LOSE_LARGE);
+    if (sim->plan.supervised && rng_chance(&sim->fate, 3))
+        return (enum fault)rng_between(&sim->fate, FAULT_CRASH_SINK, FAULT_CRASH_BOTH);
     if (sim->plan.has_store && rng_chance(&sim->fate, sim->plan.server_faults))
         return (enum fault)rng_between(&sim->fate, FAULT_CRASH_SINK, FAULT_CRASH_BOTH);
     return choices[rng_below(&sim->fate, sizeof choices / sizeof *choices)];
@@ -289,10 +295,10 @@ static enum cable_kind some_kind(struct sim *sim)
     return (enum cable_kind)rng_below(&sim->fate, CABLE_KINDS);
 }
 
-/* Of the sink there is one, so nothing of it may stall for ever. */
+/* Of the sink there is one, so of it only a connection may stall for ever. */
 static void stall(struct sim *sim, enum fault fault, struct node *worker)
 {
-    bool of_sink = !sim->plan.one_stall && rng_chance(&sim->fate, 10);
+    bool of_sink = !sim->plan.one_stall && rng_chance(&sim->fate, 30);
     struct node *node = of_sink ? sim->sink : worker;
     enum cable_kind kind = of_sink ? CABLE_CONTROL : some_kind(sim);
     if (fault == FAULT_STALL_WAY)
@@ -300,7 +306,7 @@ static void stall(struct sim *sim, enum fault fault, struct node *worker)
     else if (fault == FAULT_LOSE_LARGE)
         stall_large(sim, node, kind, !of_sink);
     else
-        stall_some_connection(sim, sim->plan.one_stall ? worker : NULL);
+        stall_some_connection(sim, node);
 }
 
 static void process_fault(struct sim *sim, enum fault fault, struct node *worker)
@@ -362,6 +368,14 @@ static void network_fault(struct sim *sim, enum fault fault, struct node *worker
         sim->slow_until_ns = sim->now_ns + some_ms(sim, 500, 4000);
 }
 
+/* What a worker does of its own will ends a job of `zfarm run`. */
+static enum fault instead(const struct sim *sim, enum fault fault, const struct node *worker)
+{
+    bool ends_itself = fault == FAULT_DRAIN || fault == FAULT_PREEMPT || fault == FAULT_ABORT ||
+                       fault == FAULT_BREAK;
+    return ends_itself && supervision_has(sim, worker) ? FAULT_CRASH : fault;
+}
+
 static void strike(void *context, uint64_t unused)
 {
     (void)unused;
@@ -370,11 +384,12 @@ static void strike(void *context, uint64_t unused)
     struct node *worker = sim->plan.one_stall ? sim->workers[0] : some_worker(sim);
     if (sim->healed_ns)
         return;
+    fault = instead(sim, fault, worker);
     sim_trace(sim, NULL, "*** %s (%s)", names[fault], worker->name);
     sim->model.disturbed = true;
     sim_disturb(sim, fault == FAULT_SLOW ? 4 * NS_PER_S : 0);
     if (sim->plan.one_stall)
-        sim_stalls(sim, worker);
+        sim_stalls(sim, worker, fault == FAULT_LOSE_LARGE);
     process_fault(sim, fault, worker);
     network_fault(sim, fault, worker);
 }
@@ -402,7 +417,9 @@ static void interrupt(void *context, uint64_t unused)
 {
     (void)unused;
     struct sim *sim = context;
-    if (sim->plan.stop_at_sink)
+    if (sim->supervision)
+        supervision_interrupt(sim);
+    else if (sim->plan.stop_at_sink)
         sink_node_stop_job(sim->sink);
     else
         ventilator_node_stop_job(sim->ventilator);
@@ -412,6 +429,8 @@ void fate_begin(struct sim *sim)
 {
     if (sim->plan.stops_ns)
         sim_at(sim, sim->plan.stops_ns, interrupt, sim, 0);
+    if (sim->plan.insists_ns)
+        sim_at(sim, sim->plan.insists_ns, interrupt, sim, 0);
     if (sim->plan.faults == 0) {
         sim->healed_ns = sim->now_ns;
         return;

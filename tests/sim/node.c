@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "tests/sim/node.h"
 
+#include <signal.h>
 #include <stdlib.h>
 
 #include "common/xalloc.h"
 #include "tests/sim/cable.h"
 #include "tests/sim/fate.h"
+#include "tests/sim/supervision.h"
 
 static void clear_inbox(struct node *node)
 {
@@ -75,6 +77,8 @@ void node_kill(struct node *node, bool silent)
     if (node->role == ROLE_NODE_WORKER)
         model_death(&node->sim->model, worker_node_had(node));
     end_process(node, true, silent);
+    if (supervision_has(node->sim, node))
+        supervision_ended(node, SIGKILL);
 }
 
 void node_exit(struct node *node, int status)
@@ -87,6 +91,8 @@ void node_exit(struct node *node, int status)
     end_process(node, false, false);
     if (node->role == ROLE_NODE_SINK)
         fate_sink_ended(node->sim);
+    if (supervision_has(node->sim, node))
+        supervision_ended(node, 0);
 }
 
 /* ---- turns ---- */

@@ -194,6 +194,7 @@ static void make_one_stall(struct plan *plan, struct rng *rng)
     plan->queue_max_bytes = plan->kept_max_bytes = plan->window_max_bytes = 16 << 20;
     plan->output_a_turn = plan->output_pauses = 0;
     plan->order_max = 0;
+    plan->task_inline_max = plan->task_piece_max = 0;
     plan->stops_ns = 0;
     plan->halt = (struct halt_rule){0};
     plan->faults = 1;
@@ -234,6 +235,18 @@ static void make_late_output(struct plan *plan, struct rng *rng)
     }
 }
 
+/* Half of the interrupts come while the farm starts. */
+static void make_supervised(struct plan *plan, struct rng *rng)
+{
+    plan->supervised = true;
+    if (!rng_chance(rng, 40))
+        return;
+    plan->stops_ns =
+        rng_between(rng, 1, rng_chance(rng, 50) ? 1200 * NS_PER_MS : plan->faults_until_ns);
+    if (rng_chance(rng, 40))
+        plan->insists_ns = plan->stops_ns + rng_below(rng, 3 * NS_PER_S);
+}
+
 void plan_make(struct plan *plan, uint64_t seed)
 {
     struct rng rng;
@@ -255,6 +268,8 @@ void plan_make(struct plan *plan, uint64_t seed)
         make_one_stall(plan, &rng);
     else if (quiet < 15)
         make_deaf(plan, &rng);
+    else if (quiet < 35)
+        make_supervised(plan, &rng);
 }
 
 void plan_make_peace(struct plan *plan, const struct plan_peace *peace)

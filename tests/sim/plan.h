@@ -77,6 +77,8 @@ struct plan {
     struct halt_rule halt; /* --halt */
     uint64_t stops_ns;     /* when somebody interrupts the job; 0: never */
     bool stop_at_sink;
+    bool supervised; /* `zfarm run` is around ventilator, first worker and sink (supervision.h) */
+    uint64_t insists_ns; /* and is interrupted once more; 0: it is not */
 };
 
 void plan_make(struct plan *plan, uint64_t seed);

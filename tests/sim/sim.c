@@ -10,6 +10,7 @@
 #include "tests/sim/cable.h"
 #include "tests/sim/fate.h"
 #include "tests/sim/node.h"
+#include "tests/sim/supervision.h"
 
 #define WATCH_NS (50 * NS_PER_MS)
 #define CALM_NS (4 * NS_PER_S) /* after something went wrong, before idling is judged */
@@ -75,8 +76,10 @@ struct node *sim_add_worker(struct sim *sim, unsigned slots)
 
 /* What a worker has is run elsewhere within that time, and nothing else takes longer than the work. */
 #define STALL_NS (15 * NS_PER_S)
+/* Where little gets through, its worker is trusted with tasks again, a few times. */
+#define LARGE_STALL_NS (45 * NS_PER_S)
 
-void sim_stalls(struct sim *sim, const struct node *worker)
+void sim_stalls(struct sim *sim, const struct node *worker, bool only_large)
 {
     const struct plan *plan = &sim->plan;
     uint64_t left_ns = 0, longest_ns = 0, begins_ns = plan->input_ends_ns, slots = 0;
@@ -91,8 +94,8 @@ void sim_stalls(struct sim *sim, const struct node *worker)
             begins_ns = plan->workers[i].starts_ns;
     }
     begins_ns += sim->began_ns + 3 * NS_PER_S; /* whoever came before the ventilator tries again */
-    sim->due_ns = (begins_ns > sim->now_ns ? begins_ns : sim->now_ns) + STALL_NS + left_ns / slots +
-                  longest_ns;
+    sim->due_ns = (begins_ns > sim->now_ns ? begins_ns : sim->now_ns) +
+                  (only_large ? LARGE_STALL_NS : STALL_NS) + left_ns / slots + longest_ns;
 }
 
 static void judge_stall(struct sim *sim)
@@ -191,11 +194,16 @@ static void set_up(struct sim *sim)
     tap_init(&sim->tap, sim->plan.task_count);
     sim->ventilator = ventilator_node_new(sim);
     sim->sink = sink_node_new(sim);
-    sim_at(sim, sim->plan.ventilator_starts_ns, begin, sim->ventilator, 0);
-    sim_at(sim, sim->plan.sink_starts_ns, begin, sim->sink, 0);
     for (unsigned i = 0; i < sim->plan.worker_count; i++)
-        sim_at(sim, sim->plan.workers[i].starts_ns, begin,
-               sim_add_worker(sim, sim->plan.workers[i].slots), 0);
+        sim_add_worker(sim, sim->plan.workers[i].slots);
+    if (sim->plan.supervised) {
+        supervision_new(sim);
+    } else {
+        sim_at(sim, sim->plan.ventilator_starts_ns, begin, sim->ventilator, 0);
+        sim_at(sim, sim->plan.sink_starts_ns, begin, sim->sink, 0);
+    }
+    for (unsigned i = sim->plan.supervised; i < sim->plan.worker_count; i++)
+        sim_at(sim, sim->plan.workers[i].starts_ns, begin, sim->workers[i], 0);
     fate_begin(sim);
     sim_at(sim, WATCH_NS, watch, sim, 0);
 }
@@ -210,6 +218,7 @@ static void tear_down(struct sim *sim)
         cable_free(sim->cables[i]);
     free(sim->cables);
     free(sim->workers);
+    supervision_free(sim->supervision);
     agenda_free(&sim->agenda);
     tap_free(&sim->tap);
     model_free(&sim->model);
@@ -218,7 +227,7 @@ static void tear_down(struct sim *sim)
 
 static bool is_over(const struct sim *sim)
 {
-    if (!sim->ventilator->exited || !sim->sink->exited)
+    if (!sim->ventilator->exited || !sim->sink->exited || !supervision_is_over(sim))
         return false;
     for (unsigned i = 0; i < sim->worker_count; i++)
         if (sim->workers[i]->up)
@@ -241,6 +250,7 @@ static bool may_end_with(const struct sim *sim, const struct node *server, int w
         return true;
     /* A sink that died when all was said finds in its store that the job was cut short, and not why. */
     bool cut = sim->plan.stops_ns || sim->store_noticed ||
+               (sim->plan.supervised && sim->interrupted) ||
                (sim->halted && server == sim->sink && sim->plan.has_store);
     return cut && server->status == 255;
 }

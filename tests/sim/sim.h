@@ -14,6 +14,7 @@ enum { SIM_MORE_WORKERS_MAX = 28 }; /* that come later, as a fault */
 
 struct node;
 struct cable;
+struct supervision;
 
 struct sim {
     uint64_t seed;
@@ -32,6 +33,7 @@ struct sim {
     struct node **workers; /* also those that come later, as a fault */
     unsigned worker_count;
     unsigned worker_max;
+    struct supervision *supervision; /* NULL: all three are started by hand */
     struct cable **cables;
     size_t cable_count;
     size_t cable_capacity;
@@ -76,7 +78,7 @@ void sim_trace(const struct sim *sim, const struct node *who, const char *format
 /* Something is wrong until so much later: no judging of who idles. */
 void sim_disturb(struct sim *sim, uint64_t for_ns);
 /* With the others' slots the job must be through so soon. */
-void sim_stalls(struct sim *sim, const struct node *worker);
+void sim_stalls(struct sim *sim, const struct node *worker, bool only_large);
 /* Nothing has been wrong for longer than it takes to get over it. */
 bool sim_is_calm(const struct sim *sim);
 /* A worker process more; NULL if there are too many. */
