@@ -18,8 +18,8 @@
  *               finished is run elsewhere. */
 
 enum {
-    CAREFUL_BYTES = 16 << 10, /* of a frame where one was closed for silence */
-    LASTS_LIMITS = 3,         /* so many times the limit without a result: run elsewhere */
+    CAREFUL_BYTES = 8 << 10, /* of a frame where one was closed for silence */
+    LASTS_LIMITS = 3,        /* so many times the limit without a result: run elsewhere */
     LANE_LIMITS_MAX =
         4, /* so many times the limit a lane may be silent on which nothing has moved */
 };

@@ -158,7 +158,7 @@ static void push(struct cable *c, size_t to, struct block *block)
     struct cable_end *end = &c->ends[to];
     uint64_t at_ns = latest(end->last_ns, c->sim->now_ns + delay_of(c->sim));
     if (block)
-        at_ns += block_bytes(block).size * 8; /* a gigabit a second */
+        at_ns += block_bytes(block).size * c->sim->plan.byte_ns;
     if (end->hold_ns != NEVER)
         at_ns = latest(at_ns, end->hold_ns);
     end->last_ns = at_ns;

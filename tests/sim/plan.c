@@ -126,6 +126,7 @@ static void make_network(struct plan *plan, struct rng *rng)
     const uint64_t *pair = delays_us[rng_below(rng, 4)];
     plan->delay_min_ns = pair[0] * NS_PER_US;
     plan->delay_max_ns = pair[1] * NS_PER_US;
+    plan->byte_ns = PLAN_BYTE_NS;
 }
 
 static void make_members(struct plan *plan, struct rng *rng)
@@ -235,6 +236,15 @@ static void make_late_output(struct plan *plan, struct rng *rng)
     }
 }
 
+/* Nothing goes wrong, but the lines are slow: 64 kbit a second each way of each connection. */
+static void make_slow(struct plan *plan)
+{
+    plan->faults = 0;
+    plan->stops_ns = 0;
+    plan->halt = (struct halt_rule){0};
+    plan->byte_ns = 125 * NS_PER_US;
+}
+
 /* Half of the interrupts come while the farm starts. */
 static void make_supervised(struct plan *plan, struct rng *rng)
 {
@@ -261,6 +271,8 @@ void plan_make(struct plan *plan, uint64_t seed)
     plan->hedge = rng_chance(&rng, 30);
     make_pieces(plan, &rng);
     make_late_output(plan, &rng);
+    for (size_t i = 0; i < plan->task_count; i++)
+        plan->bytes += plan->tasks[i].size + plan->tasks[i].out_size + 500;
     if (rng_chance(&rng, 50))
         plan->grace_ns = rng_between(&rng, 200 * NS_PER_MS, 4 * NS_PER_S);
     uint64_t quiet = rng_below(&rng, 100);
@@ -268,7 +280,9 @@ void plan_make(struct plan *plan, uint64_t seed)
         make_one_stall(plan, &rng);
     else if (quiet < 15)
         make_deaf(plan, &rng);
-    else if (quiet < 35)
+    else if (quiet < 17 && flavour != BULKY && flavour != LARGE_OUTPUT)
+        make_slow(plan);
+    else if (quiet < 37)
         make_supervised(plan, &rng);
 }
 
@@ -285,6 +299,7 @@ void plan_make_peace(struct plan *plan, const struct plan_peace *peace)
                           .worker_count = peace->workers,
                           .delay_min_ns = 50 * NS_PER_US,
                           .delay_max_ns = 100 * NS_PER_US,
+                          .byte_ns = PLAN_BYTE_NS,
                           .input_ends_ns = PLAN_PEACE_COMES_NS};
     plan->tasks = xcalloc(peace->tasks + 1, sizeof *plan->tasks);
     for (size_t i = 0; i < peace->tasks; i++)

@@ -11,7 +11,11 @@
 
 /* What a seed decides before anything runs: the input, the options, the network's manners, how much
  * goes wrong and until when. */
-enum { PLAN_TIMES_ALWAYS = 1000000, PLAN_BATCH_OF_PLUGINS = 4096 };
+enum {
+    PLAN_TIMES_ALWAYS = 1000000,
+    PLAN_BATCH_OF_PLUGINS = 4096,
+    PLAN_BYTE_NS = 8 /* a gigabit a second */
+};
 
 enum nature {
     NATURE_GOOD,
@@ -46,6 +50,7 @@ struct plan {
     size_t task_count;
     size_t largest;    /* size of a task */
     uint64_t work_ns;  /* what all tasks take, together */
+    uint64_t bytes;    /* of all tasks and outputs, and some more for each message */
     uint64_t grace_ns; /* the workers' --grace; 0: none */
     unsigned retries;
     uint64_t retry_delay_ns; /* 0: none */
@@ -62,6 +67,7 @@ struct plan {
     uint64_t sink_starts_ns;
     uint64_t delay_min_ns; /* of a message */
     uint64_t delay_max_ns;
+    uint64_t byte_ns;       /* so long a byte takes */
     uint64_t input_ends_ns; /* when the source knows that this was all */
     uint64_t output_a_turn; /* bytes the sink can write in one go; 0: all */
     unsigned output_pauses; /* percent of its turns in which it can write nothing for a while */

@@ -192,7 +192,8 @@ Test(slots_receipts, what_was_too_large_for_a_slow_way_travels_in_small_pieces_a
     rig_turn(&r);
     rig_forget(&r);
     slots_results_up(r.s, r.now_ns);
-    rig_expect(&r, "PIECE 1@0+16384/50004 PIECE 1@16384+16384/50004 PIECE 1@32768+16384/50004 "
+    rig_expect(&r, "PIECE 1@0+8192/50004 PIECE 1@8192+8192/50004 PIECE 1@16384+8192/50004 "
+                   "PIECE 1@24576+8192/50004 PIECE 1@32768+8192/50004 PIECE 1@40960+8192/50004 "
                    "PIECE 1@49152+852/50004");
     v_received(&r, 0, 16384, 0);
     live(2900);
