@@ -16,6 +16,8 @@
 #define RESTART_MAX_NS (5 * NS_PER_S)
 /* Who has lived so long is started again without delay next time. */
 #define RESTART_CALM_NS (10 * NS_PER_S)
+/* A worker leaves when the job is over, too: then the ventilator has ended by then. */
+#define LEFT_NS NS_PER_S
 /* Two equal signals within this were sent together: `timeout` sends one to its child and one to its group. */
 #define TOGETHER_NS (5 * NS_PER_MS)
 
@@ -201,8 +203,14 @@ static bool start_again(struct supervisor *s, enum member member, struct member_
 static void worker_ended(struct supervisor *s, struct member_end end, uint64_t now_ns)
 {
     bool was_starting = s->state == SUPERVISOR_STARTING_WORKER;
-    if (supervisor_is_ending(s) || (end.status == 0 && !was_starting))
+    struct supervisor_member *worker = &s->members[MEMBER_WORKER];
+    if (supervisor_is_ending(s))
         return;
+    if (end.status == 0 && !was_starting) {
+        worker->has_left = !s->hosts_left; /* those go on without it */
+        worker->due_ns = worker->has_left ? now_ns + LEFT_NS : NEVER;
+        return;
+    }
     stop(s, now_ns + CLOSE_NS, now_ns);
 }
 
@@ -379,6 +387,12 @@ static void start_due_members(struct supervisor *s, uint64_t now_ns)
         struct supervisor_member *member = &s->members[m];
         if (now_ns < member->due_ns)
             continue;
+        if (member->has_left)
+            supervisor_say(s,
+                           "the %s has left before the job was over, as a signal to it asks; "
+                           "another one is started",
+                           member_name(m));
+        member->has_left = false;
         member->due_ns = NEVER;
         member->alive = true;
         member->started_ns = now_ns;

@@ -78,7 +78,8 @@ struct member_end {
 struct supervisor_member {
     bool alive;
     bool told_ready;
-    bool holds; /* it was told to hold, and has not said that it does */
+    bool has_left; /* by itself, and without an error */
+    bool holds;    /* it was told to hold, and has not said that it does */
     uint64_t started_ns;
     uint64_t due_ns;   /* it is started (again) then; NEVER: it is not */
     uint64_t delay_ns; /* the last one, before it was started again; 0: it never was */

@@ -19,10 +19,10 @@ begin() { printf %b "$1" >input; }
 
 @test "columns and --trim" {
   begin 'baz \t quux\n'
-  both -k --colsep '\t' echo '"[{1}]"' '"[{2}]"'
-  both -k --trim n --colsep '\t' echo '"[{1}]"' '"[{2}]"'
-  both -k --trim l --colsep '\t' echo '"[{1}]"' '"[{2}]"'
-  both -k --trim r --colsep '\t' echo '"[{1}]"' '"[{2}]"'
+  both -k --colsep '\t' printf '"<%s>\n"' '{1}' '{2}'
+  for trim in n l r; do
+    both -k --trim "$trim" --colsep '\t' printf '"<%s>\n"' '{1}' '{2}'
+  done
   begin '  a  \n \t \nb\r\n'
   for trim in n l r lr rl; do
     both -k --trim "$trim" 'echo [{}] | od -c'

@@ -52,3 +52,17 @@ said() {
   ends farm 20 255
   (($(wc -l <farm.err) <= 2)) || { cat farm.err; return 1; }
 }
+
+@test "a worker that is asked to leave in mid-job is followed by another one, with a line" {
+  start farm zfarm run -j2 --shell 'echo {} >>log; sleep 0.2; echo {}' ::: {1..20}
+  wait_for 20 lines_reach log 2
+  local pid child
+  for pid in $(<"/proc/${pid_of[farm]}/task/${pid_of[farm]}/children"); do
+    [[ $(<"/proc/$pid/comm") != zfarm-worker ]] || child=$pid
+  done
+  kill -TERM "$child"
+  ends farm 60 0
+  sort -n farm.out | same - <(seq 20)
+  says farm.err 'the worker has left before the job was over'
+  (($(wc -l <farm.err) == 2)) || { cat farm.err; return 1; }
+}

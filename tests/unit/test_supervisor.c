@@ -541,3 +541,40 @@ Test(supervisor, whatever_happens_an_interrupt_is_obeyed_once_and_for_all)
                      supervisor_state_name(r.s.state));
     }
 }
+
+Test(supervisor, a_worker_that_leaves_before_the_job_is_over_is_followed_by_another_one)
+{
+    struct rig r;
+    bring(&r, false, SUPERVISOR_RUNNING);
+    ends(&r, MEMBER_WORKER, 0, 0);
+    cr_expect_str_eq(r.said, "", "the job may be over");
+    turn(&r, NS_PER_S);
+    cr_expect_str_eq(r.did, "start worker");
+    cr_expect_not_null(strstr(r.said, "the worker has left before the job was over"));
+}
+
+Test(supervisor, a_worker_that_leaves_at_the_end_is_not_followed)
+{
+    struct rig r;
+    bring(&r, false, SUPERVISOR_RUNNING);
+    ends(&r, MEMBER_WORKER, 0, 0);
+    ends(&r, MEMBER_VENTILATOR, 0, 0);
+    turn(&r, NS_PER_S);
+    cr_expect_null(strstr(r.did, "start"));
+    cr_expect_str_eq(r.said, "");
+    bring(&r, false, SUPERVISOR_RUNNING);
+    ends(&r, MEMBER_WORKER, 0, 0);
+    happen(&r, TERM);
+    turn(&r, NS_PER_S);
+    cr_expect_null(strstr(r.did, "start"));
+}
+
+Test(supervisor, hosts_go_on_without_a_worker_that_leaves)
+{
+    struct rig r;
+    bring(&r, false, SUPERVISOR_RUNNING);
+    supervisor_set_hosts_left(&r.s, true);
+    ends(&r, MEMBER_WORKER, 0, 0);
+    turn(&r, NS_PER_S);
+    cr_expect_null(strstr(r.did, "start"));
+}
