@@ -11,7 +11,7 @@
 /* The sink, as the ventilator sees it (docs/protocol.md, 8 and 9). */
 
 #define VERDICT_REPEAT_NS (1 * NS_PER_S)
-/* How long the sink, and then the workers, are waited for at the end. */
+/* How long the sink is waited for at the end, and then workers whose parent ends them otherwise. */
 #define LEAVE_NS (1 * NS_PER_S)
 
 /* ---- JOIN ---- */
@@ -558,12 +558,21 @@ static void stop_workers(struct dispatcher *d)
     }
 }
 
-static bool anybody_connected(const struct dispatcher *d)
+/* A worker that STOP does not reach would look for this ventilator for --give-up, and end with 255: so whoever is
+ * still heard is waited for. */
+static bool anybody_is_there(const struct dispatcher *d, uint64_t now_ns)
 {
-    for (size_t i = 0; i < d->session_count; i++)
-        if (d->sessions[i]->connection)
+    for (size_t i = 0; i < d->session_count; i++) {
+        const struct session *s = d->sessions[i];
+        if (s->connection && now_ns <= s->heard_at_ns + liveness_limit(d, s))
             return true;
+    }
     return false;
+}
+
+static uint64_t leave_after_ns(const struct dispatcher *d)
+{
+    return d->options.supervised ? LEAVE_NS : PATIENCE_MOST * d->options.limit_ns;
 }
 
 /* The sink has gone: workers are told, and waited for, so that the word surely reaches them. */
@@ -572,9 +581,9 @@ static void leave(struct dispatcher *d, uint64_t now_ns)
     if (!d->stops_sent) {
         stop_workers(d);
         d->stops_sent = true;
-        d->leave_by_ns = now_ns + LEAVE_NS;
+        d->leave_by_ns = now_ns + leave_after_ns(d);
     }
-    if (anybody_connected(d) && now_ns < d->leave_by_ns)
+    if (anybody_is_there(d, now_ns) && now_ns < d->leave_by_ns)
         return;
     if (was_interrupted(d))
         dispatcher_exit(d, 255, "%s", d->options.supervised ? "" : d->stop_why.text);

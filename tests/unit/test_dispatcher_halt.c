@@ -91,7 +91,7 @@ Test(dispatcher_halt, its_end_has_the_sinks_status_and_is_no_interruption_for_wo
     closed_put(&to, &m);
     peer_send(&f, f.sink, &to);
     worker_control_dies(&f, f.sink);
-    farm_pass(&f, 1200);
+    farm_pass(&f, 30200);
     farm_expect(&f, w, "STOP");
     cr_assert(f.exited);
     cr_expect_eq(f.status, 42);

@@ -286,9 +286,27 @@ Test(dispatcher_sink, who_stays_after_the_end_is_not_waited_for_long)
     farm_expect(&f, f.sink, "DONE 0 workers=0");
     worker_up(&f, 1, 1);
     sink_closed(&f, 0);
-    farm_pass(&f, 2200);
+    farm_pass(&f, 31200);
     cr_assert(f.exited);
     cr_assert_eq(f.status, 0);
+    farm_end(&f);
+}
+
+Test(dispatcher_sink, who_is_silent_after_the_end_is_waited_for_until_the_limit)
+{
+    struct farm f = {0};
+    farm_begin(&f, 1);
+    f.input_waits = false;
+    farm_expect(&f, f.sink, "DONE 0 workers=0");
+    struct farm_peer *w = worker_up(&f, 1, 1);
+    farm_pass(&f, 500);
+    w->silent = true;
+    sink_closed(&f, 0);
+    worker_control_dies(&f, f.sink);
+    farm_pass(&f, 2500);
+    cr_assert_not(f.exited);
+    farm_pass(&f, 1000);
+    cr_assert(f.exited);
     farm_end(&f);
 }
 
@@ -327,7 +345,7 @@ Test(dispatcher_sink, a_stop_lets_run_what_runs_and_counts_what_was_not_run)
     farm_expect(&f, late, "REFUSE 6");
     sink_closed(&f, 0);
     worker_control_dies(&f, f.sink);
-    farm_pass(&f, 1200);
+    farm_pass(&f, 30200);
     cr_assert_eq(f.status, 255);
     farm_expect_said(&f, "interrupted");
     farm_end(&f);
@@ -399,7 +417,7 @@ Test(dispatcher_sink, an_input_that_fails_ends_like_an_interruption)
     farm_expect(&f, f.sink, "DONE 2 cut workers=1");
     sink_closed(&f, 0);
     worker_control_dies(&f, f.sink);
-    farm_pass(&f, 1200);
+    farm_pass(&f, 30200);
     farm_expect_said(&f, "cannot read tasks.txt");
     cr_assert_eq(f.status, 255);
     farm_end(&f);
