@@ -6,37 +6,13 @@
 # shellcheck disable=SC2016 # the quoted variables are another shell's
 load ../scenario/helpers
 load ../scenario/farm
+load hosts
 
-hub=10.77.0.1
 heartbeat=0.25 # six of them without a sign: 1.5 s
 
-setup_file() {
-  [[ $(findmnt -n -o FSTYPE /run) == tmpfs && ! -e /run/systemd ]]
-  ip link set lo up
-  ip link add br0 type bridge
-  ip link set br0 up
-  local at=1 host
-  for host in hub one two sinkhost; do
-    ip netns add "$host"
-    ip link add eth0 netns "$host" type veth peer name "v$host"
-    ip link set "v$host" master br0 up
-    ip -n "$host" link set lo up
-    ip -n "$host" addr add "10.77.0.$((at++))/24" dev eth0
-    ip -n "$host" link set eth0 up
-  done
-}
+setup_file() { make_hosts; }
 
-teardown_file() {
-  ip netns del hub
-  ip netns del one
-  ip netns del two
-  ip netns del sinkhost
-  ip link del br0
-}
-
-on() { ip netns exec "$@"; }
-
-rule() { on "$1" iptables "${@:2}"; }
+teardown_file() { remove_hosts; }
 
 # farm [HOST]: ventilator and two workers of two slots, and the sink on HOST (hub). Tasks of 5 ms come as
 # long as there is no file `go`; log.one and log.two have what ran there.
