@@ -117,7 +117,8 @@ static void accept(void *context, const struct result *result)
 static bool begin_life(void *context, uint64_t incarnation)
 {
     struct sink_node *s = context;
-    if (!s->node.sim->healed_ns && rng_chance(&s->node.sim->fate, 5)) {
+    bool may_fail = !s->node.sim->healed_ns && !s->node.sim->plan.one_stall;
+    if (may_fail && rng_chance(&s->node.sim->fate, 5)) {
         sim_disturb(s->node.sim, 4 * NS_PER_S); /* the disk is full just now */
         return false;
     }

@@ -57,6 +57,8 @@ static void start(struct supervision *v, enum member member)
     struct node *node = node_of(v->sim, member);
     if (v->is_interrupted)
         sim_violation(v->sim, "G8: %s is started after an interrupt", node->name);
+    node->exited =
+        node->exited && node->role != ROLE_NODE_WORKER; /* one that has left is followed */
     node_start(node);
     sim_at(v->sim, rng_between(&v->sim->fate, 1, 300) * NS_PER_MS, say_ready, node, node->life);
 }
