@@ -25,7 +25,7 @@ farm() {
   shift
   farm_places
   seq "$count" >tasks
-  start ventilator zfarm-ventilator --bind "$control" -a tasks
+  start ventilator zfarm-ventilator --bind "$control" -a tasks --heartbeat "${heartbeat:-0.5}"
   start sink "${inside[@]}" zfarm-sink --connect "$control" --bind "$results" "$@"
   worker worker -j2 --shell 'echo {} >>log; echo {}; head -c 20000 /dev/zero | tr "\0" x; echo'
 }
@@ -57,6 +57,18 @@ goes_on() { says sink.err 'there is room again, it goes on'; }
   make_room
   all_are_there 100 small/out
   goes_on
+}
+
+@test "the output's disk is full for ten limits of silence: nothing is taken for dead, and nothing runs twice" {
+  local heartbeat=0.2
+  small_disk 4m 3500K
+  farm 150 -o small/out
+  is_full 'cannot write to small/out: No space left on device'
+  sleep 12 # what is tested
+  make_room
+  all_are_there 150 small/out
+  one_each log 150
+  nothing_was_cut
 }
 
 @test "the output's disk is full, in order and with a store that is elsewhere" {

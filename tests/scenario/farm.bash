@@ -58,6 +58,11 @@ one_each() { same <(sort -n "$1") <(seq "$2"); }
 # children_of PID: the pids of its children.
 children_of() { cat "/proc/$1/task/$1/children" 2>/dev/null; }
 
+# nothing_was_cut: no program of this test took a connection or another program for dead.
+nothing_was_cut() {
+  run ! grep -E 'is silent|is there, but|does not reach the sink|has arrived|asked back|made anew|has answered' ./*.err
+}
+
 # child_of NAME PROGRAM: prints the pid of the child PROGRAM of what was started as NAME.
 child_of() {
   local pid
