@@ -38,3 +38,14 @@ all_once() {
   ends reader 20 0
   [[ $(<reader.out) == 300 ]]
 }
+
+@test "the spool of -k is full for ten limits" {
+  farm 100 "while [ {} = 1 -a ! -e go ]; do sleep 0.1; done; $output"
+  sink -k --spool-max 1M
+  wait_for 60 lines_reach log 4
+  sleep 12 # what is tested
+  run ! lines_reach log 100
+  touch go
+  all_once 100
+  same <(grep -v x sink.out) <(seq 100)
+}
