@@ -27,6 +27,9 @@ enum {
 
 /* How often it is looked for who holds the output of a child that lingers. */
 #define HOLDER_LOOK_NS (500 * NS_PER_MS)
+/* Another child that is just being started has our descriptors, the writing ends of pipes among them, until its
+ * program is loaded: so long is waited at least, or tasks that leave nobody behind would seem to be cut. */
+#define STARTING_NS (50 * NS_PER_MS)
 /* A child whose output can be given to nobody tries again after that. */
 #define NO_ROOM_NS (1 * NS_PER_S)
 
@@ -495,7 +498,8 @@ static void linger_begins(struct child *child, uint64_t now_ns)
     child->err.pipe = pipe_of(child->err.reader);
     child->holder = (struct holder){0};
     child->look_ns = next_look(now_ns);
-    child->until_ns = now_ns + child->children->linger_ns;
+    uint64_t linger_ns = child->children->linger_ns;
+    child->until_ns = now_ns + (linger_ns > STARTING_NS ? linger_ns : STARTING_NS);
     plan(child);
 }
 
@@ -520,9 +524,7 @@ bool child_exited(struct child *child, uint64_t now_ns)
     stream_finish(&child->err);
     if (!child->killed && !is_at_end(child)) {
         linger_begins(child, now_ns);
-        if (child->children->linger_ns)
-            return false;
-        return linger_cut(child, now_ns) == CHILD_ENDED;
+        return false;
     }
     if (child->killed) {
         child->out.pipe = pipe_of(child->out.reader);

@@ -92,8 +92,8 @@ static void run(struct loop *loop, int signals)
     start_some(loop, clock_now_ns());
     while (loop->finished < loop->count) {
         guard_flush(loop->guard);
-        poll(polled, 2, -1);
-        if (polled[1].revents)
+        poll(polled, 2, 10); /* a child that lingers has a deadline */
+        if (polled[1].revents || !polled[0].revents)
             class->turn(loop->executor, clock_now_ns());
         if (polled[0].revents)
             reap(loop, signals);
@@ -152,6 +152,7 @@ int main(int argc, char **argv)
     struct command_options options = {
         .base = {.slots = loop.free_count,
                  .kill_after_ns = 10 * NS_PER_S,
+                 .linger_ns = 10 * NS_PER_S,
                  .output_max = 16 << 20,
                  .tmpdir = "/tmp",
                  .worker = "bench"},

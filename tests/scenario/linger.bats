@@ -55,6 +55,12 @@ lines() { seq -f 'line-%g' "$1"; }
   says err '1 task: 1 ok, 0 failed'
 }
 
+@test "with --linger 0 tasks that leave nobody behind are not cut, whatever is started beside them" {
+  seq 300 | zfarm run --linger 0 -j8 -- true >out 2>err
+  run ! grep -q 'was cut' err
+  says err '300 tasks: 300 ok'
+}
+
 @test "why and the timeout: who holds the output is named, and killed" {
   start farm zfarm run --timeout 8 --shell 'sleep 300 & :' ::: a
   held() { timeout 10 zfarm why >why.out 2>&1 && says why.out 'its output is still held by sleep (pid '; }
