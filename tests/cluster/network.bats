@@ -3,7 +3,7 @@
 # What a network does to a farm: every host is a network namespace, all hang on one switch. Whatever is
 # cut, the job is complete when it is whole again, with each result once. `./dev network` runs this in
 # namespaces of its own; it must not run anywhere else.
-# shellcheck disable=SC2016 # the quoted variables are another shell's
+# shellcheck disable=SC2016,SC2154 # the quoted variables are another shell's; hosts.bash sets hub
 load ../scenario/helpers
 load ../scenario/farm
 load hosts
@@ -144,10 +144,10 @@ silent() { says ventilator.err "worker $1 on"; }
 @test "each of a worker's connections is reset, alone and all at once" {
   farm
   for port in 5556 5557 5558; do
-    on one ss -K dst $hub dport = "$port" >>killed
+    on one ss -K dst "$hub" dport = "$port" >>killed
     works one 10
   done
-  on one ss -K dst $hub >>killed
+  on one ss -K dst "$hub" >>killed
   works one 10
   (($(grep -c ESTAB killed) >= 6))
   complete
@@ -166,7 +166,7 @@ silent() { says ventilator.err "worker $1 on"; }
   farm
   # The resets do not arrive: so only the worker knows that its connections are no more.
   rule one -A OUTPUT -p tcp --tcp-flags RST RST -j DROP
-  on one ss -K dst $hub >killed
+  on one ss -K dst "$hub" >killed
   (($(grep -c ESTAB killed) >= 3))
   works one 10
   rule one -F
@@ -203,7 +203,7 @@ silent() { says ventilator.err "worker $1 on"; }
 
 @test "each of the sink's connections is reset" {
   farm sinkhost
-  on sinkhost ss -K dst $hub dport = 5556 >killed
+  on sinkhost ss -K dst "$hub" dport = 5556 >killed
   works one 15
   on sinkhost ss -K sport = 5558 >>killed
   works one 15
