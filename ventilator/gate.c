@@ -229,9 +229,7 @@ static void accept_lanes(struct gate *gate, uint64_t now_ns)
             open_lane(gate, fd, now_ns);
         else if (fd >= 0)
             close(fd);
-        else if (errno == EAGAIN)
-            return;
-        else if (shortage_cause(TRIED_SOCKET, errno) == CAUSE_PASSES)
+        else if (errno != EAGAIN && shortage_cause(TRIED_SOCKET, errno) == CAUSE_PASSES)
             turn_away(gate);
         else if (errno != ECONNABORTED)
             return;
