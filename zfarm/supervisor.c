@@ -16,8 +16,9 @@
 #define RESTART_MAX_NS (5 * NS_PER_S)
 /* Who has lived so long is started again without delay next time. */
 #define RESTART_CALM_NS (10 * NS_PER_S)
-/* A worker leaves when the job is over, too: then the ventilator has ended by then. */
-#define LEFT_NS NS_PER_S
+/* A worker leaves when the job is over, too: then the ventilator has ended by then, which waits a second for whoever
+ * has not heard of it. */
+#define LEFT_NS (3 * NS_PER_S)
 /* Two equal signals within this were sent together: `timeout` sends one to its child and one to its group. */
 #define TOGETHER_NS (5 * NS_PER_MS)
 

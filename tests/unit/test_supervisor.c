@@ -547,6 +547,7 @@ Test(supervisor, a_worker_that_leaves_before_the_job_is_over_is_followed_by_anot
     struct rig r;
     bring(&r, false, SUPERVISOR_RUNNING);
     ends(&r, MEMBER_WORKER, 0, 0);
+    turn(&r, 2 * NS_PER_S);
     cr_expect_str_eq(r.said, "", "the job may be over");
     turn(&r, NS_PER_S);
     cr_expect_str_eq(r.did, "start worker");
@@ -559,13 +560,13 @@ Test(supervisor, a_worker_that_leaves_at_the_end_is_not_followed)
     bring(&r, false, SUPERVISOR_RUNNING);
     ends(&r, MEMBER_WORKER, 0, 0);
     ends(&r, MEMBER_VENTILATOR, 0, 0);
-    turn(&r, NS_PER_S);
+    turn(&r, 3 * NS_PER_S);
     cr_expect_null(strstr(r.did, "start"));
     cr_expect_str_eq(r.said, "");
     bring(&r, false, SUPERVISOR_RUNNING);
     ends(&r, MEMBER_WORKER, 0, 0);
     happen(&r, TERM);
-    turn(&r, NS_PER_S);
+    turn(&r, 3 * NS_PER_S);
     cr_expect_null(strstr(r.did, "start"));
 }
 
@@ -575,6 +576,6 @@ Test(supervisor, hosts_go_on_without_a_worker_that_leaves)
     bring(&r, false, SUPERVISOR_RUNNING);
     supervisor_set_hosts_left(&r.s, true);
     ends(&r, MEMBER_WORKER, 0, 0);
-    turn(&r, NS_PER_S);
+    turn(&r, 3 * NS_PER_S);
     cr_expect_null(strstr(r.did, "start"));
 }
