@@ -142,7 +142,7 @@ meaning() {
   ends farm 20 255
   says farm.err "the store farm.db was made by another COMMAND; stored: echo old '{}'; given: echo new '{}'; give"
   same <(meaning farm.db) before
-  for other in '--shell echo old {}' '--coprocess echo old {}' '-I % echo old {}'; do
+  for other in '--shell echo old {}' '--coprocess cat' '-I % echo old {}'; do
     # shellcheck disable=SC2086 # these are words
     start farm zfarm run -k -o out --store farm.db $other ::: 1 2
     ends farm 20 255
