@@ -22,6 +22,11 @@ mkdir "$copy/src"
 tar -C "$root" --exclude=.git --exclude='./build*' -cf - . | tar -C "$copy/src" -xf -
 meson setup "$copy/build" "$copy/src" >"$copy/log" 2>&1 || { cat "$copy/log"; exit 2; }
 
+# The sources change, and a patch that does not fit any more plants nothing.
+for patch in "$here"/planted/*.patch; do
+    patch --dry-run -s -d "$copy/src" -p1 <"$patch" || { echo "not ok $patch does not fit the sources"; exit 1; }
+done
+
 # caught: says where, or fails.
 caught() {
     from=1
