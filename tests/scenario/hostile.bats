@@ -120,9 +120,9 @@ calm_and_storm() {
   port=${control##*:}
   for number in 0 1 2; do
     wait_for 10 is_listened_at $((port + number))
-    start "silent$number" timeout 20 bash -c "exec 7<>/dev/tcp/127.0.0.1/$((port + number)); exec cat <&7"
+    start "silent$number" timeout 80 bash -c "exec 7<>/dev/tcp/127.0.0.1/$((port + number)); exec cat <&7"
   done
-  for number in 0 1 2; do ends "silent$number" 10 0; done
+  for number in 0 1 2; do ends "silent$number" 60 0; done
   let_go
   for name in sink ventilator worker; do ends "$name" 20 0; done
 }
