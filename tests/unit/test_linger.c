@@ -322,7 +322,12 @@ Test(linger, who_holds_the_output_is_told)
 {
     struct farm farm;
     farm_lingers(&farm, LONG_NS, 0);
-    struct ending *ending = farm_run(&farm, "exec 3>&1; exec >&- 2>&-; sleep 2 & echo $! >&3");
+    struct ending *ending = &farm.slots[0];
+    farm_start(&farm, 0, "exec 3>&1; exec >&- 2>&-; sleep 60 & echo $! >&3");
+    while (!ending->held_by)
+        farm_turn(&farm);
+    kill(ending->held_by, SIGKILL);
+    farm_await(&farm, 1);
     cr_expect_eq(ending->held_by, number_in(&ending->out));
     cr_expect_str_eq(ending->held_name, "sleep");
     farm_ends(&farm);
