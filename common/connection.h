@@ -47,8 +47,8 @@ bool connection_refused(const struct connection *c, const char *endpoint,
 /* Takes a closed one. What was sent and has not left is still delivered during `linger_ms`. */
 void connection_close(struct connection *c, int linger_ms);
 
-/* What happened to it. ACCEPTED is left out if UP follows at once. DOWN is told after UP, in a call of its own, and again until it is closed;
- * what was received before can still be read. */
+/* What happened to it. ACCEPTED is left out if UP follows at once. DOWN is told after UP, in a call of its own, and
+ * again until it is closed; what was received before can still be read. */
 enum connection_event connection_turn(struct connection *c);
 /* NULL: nothing there, or closed. Also to be called where nobody sends: see poller.h. */
 struct block *connection_receive(struct connection *c);

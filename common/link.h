@@ -19,12 +19,10 @@ enum link_refusal {
  * and read the fields after link_turn; poll `events` for ZMQ_POLLIN. */
 struct link {
     void *events;
-    bool up; /* the handshake is done and the connection has not been closed */
-    bool
-        accepted; /* somebody is there: the system has a connection, whether or not the handshake is done */
-    uint64_t made; /* connections so far; what was on its way in an older one may be lost */
-    uint64_t
-        failed; /* attempts and connections that ended. A lane's PULL is dead after the first */
+    bool up;         /* the handshake is done and the connection has not been closed */
+    bool accepted;   /* the system has a connection, whether or not the handshake is done */
+    uint64_t made;   /* connections so far; what was on its way in an older one may be lost */
+    uint64_t failed; /* attempts and connections that ended. A lane's PULL is dead after one */
     enum link_refusal refusal; /* libzmq may never try again: make a new socket */
 };
 

@@ -26,9 +26,8 @@ enum {
     HANDSHAKE_MS = 30000, /* whoever connects is less patient, unless it knows that all are slow */
     RECONNECT_MS = 100,
     RECONNECT_MAX_MS = 2000,
-    KEEPALIVE_S = 60,
-    KEEPALIVE_AGAIN_S =
-        10, /* where nobody is judged by heartbeats, a dead machine is found so: after 2 min */
+    KEEPALIVE_S = 60, /* where no heartbeats judge, a dead machine is found after two minutes */
+    KEEPALIVE_AGAIN_S = 10,
     KEEPALIVE_TIMES = 6,
     BACKLOG = 4096,      /* the kernel cuts it to its own limit */
     HWM = 1000,          /* messages; where the table says nothing else */

@@ -40,3 +40,10 @@ void patience_answered(struct patience *p)
 {
     p->attempt_ns = 0;
 }
+
+void patience_moved(uint64_t *limit_ns, uint64_t took_ns)
+{
+    *limit_ns -= *limit_ns / 8;
+    if (*limit_ns < 2 * took_ns)
+        *limit_ns = 2 * took_ns;
+}

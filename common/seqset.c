@@ -141,6 +141,13 @@ uint64_t seqset_count_in(const struct seqset *set, uint64_t first, uint64_t last
     return count;
 }
 
+void seqset_add_part(struct seqset *set, const struct seqset *other, uint64_t first, uint64_t last)
+{
+    struct range r;
+    for (uint64_t at = first; at <= last && seqset_next(other, at, last, &r); at = r.last + 1)
+        seqset_add(set, r.first, r.last);
+}
+
 bool seqset_next(const struct seqset *set, uint64_t first, uint64_t last, struct range *found)
 {
     size_t i = find(set, first);

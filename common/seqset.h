@@ -33,6 +33,8 @@ uint64_t seqset_add(struct seqset *set, uint64_t first, uint64_t last);
 uint64_t seqset_remove(struct seqset *set, uint64_t first, uint64_t last);
 void seqset_add_all(struct seqset *set, const struct seqset *other);
 void seqset_remove_all(struct seqset *set, const struct seqset *other);
+/* Adds those of first..last that `other`, which is another set, has. */
+void seqset_add_part(struct seqset *set, const struct seqset *other, uint64_t first, uint64_t last);
 bool seqset_has(const struct seqset *set, uint64_t number);
 /* How many of first..last are members. */
 uint64_t seqset_count_in(const struct seqset *set, uint64_t first, uint64_t last);

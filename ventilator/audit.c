@@ -35,12 +35,9 @@ void audit_begin(struct dispatcher *d, const struct sink_join *join, uint64_t no
 
 void audit_note_stored(struct dispatcher *d, const struct seqset *tasks)
 {
-    struct range r;
     if (d->sink.is_volatile)
         return; /* it has nothing from an earlier life */
-    for (uint64_t at = d->ledger.read + 1; seqset_next(tasks, at, UINT64_MAX - 1, &r);
-         at = r.last + 1)
-        seqset_add(&d->audit.stored, r.first, r.last);
+    seqset_add_part(&d->audit.stored, tasks, d->ledger.read + 1, UINT64_MAX - 1);
 }
 
 bool audit_reads(const struct dispatcher *d)
@@ -219,13 +216,9 @@ void audit_withhold(struct dispatcher *d, struct seqset *tasks)
     struct audit *a = &d->audit;
     if (seqset_empty(&a->unproven))
         return;
-    struct range r;
-    for (uint64_t at = 1; seqset_next(&a->unproven, at, UINT64_MAX - 1, &r); at = r.last + 1) {
-        struct range both;
-        for (uint64_t from = r.first; from <= r.last && seqset_next(tasks, from, r.last, &both);
-             from = both.last + 1)
-            seqset_add(&a->to_prove, both.first, both.last);
-    }
+    for (size_t i = 0; i < a->unproven.count; i++)
+        seqset_add_part(&a->to_prove, tasks, a->unproven.ranges[i].first,
+                        a->unproven.ranges[i].last);
     seqset_remove_all(tasks, &a->to_prove);
     ask_next(d);
 }

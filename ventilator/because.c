@@ -209,12 +209,8 @@ static void add_judged(const struct dispatcher *d, uint64_t now_ns, struct sente
 /* The tasks of a stint that still run, as far as is known. */
 static void still_running(const struct session *s, const struct stint *stint, struct seqset *to)
 {
-    struct range r;
     seqset_clear(to);
-    for (uint64_t at = stint->tasks.first;
-         at <= stint->tasks.last && seqset_next(&s->out, at, stint->tasks.last, &r);
-         at = r.last + 1)
-        seqset_add(to, r.first, r.last);
+    seqset_add_part(to, &s->out, stint->tasks.first, stint->tasks.last);
     seqset_remove_all(to, &s->finished);
 }
 

@@ -343,8 +343,8 @@ void liveness_results(struct dispatcher *d, const struct stored_note *m);
 void liveness_go_on(struct session *s, const struct session *before);
 /* The most bytes of tasks in one frame, where `usual` is that for others. `s` may be NULL. */
 size_t liveness_frame_max(const struct session *s, size_t usual);
-/* For how long nothing has arrived on its lane though something is under way; 0: all is well. */
 bool liveness_lane_is_busy(const struct session *s); /* something that was sent has not arrived */
+/* For how long nothing has arrived on its lane though something is under way; 0: all is well. */
 uint64_t liveness_lane_silence_ns(const struct dispatcher *d, const struct session *s,
                                   uint64_t now_ns);
 

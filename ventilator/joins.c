@@ -57,15 +57,13 @@ static void adopt_running(struct dispatcher *d, struct truth *t, const struct at
 static void adopt_kept(struct dispatcher *d, struct truth *t, const struct seqset *kept)
 {
     for (size_t i = 0; i < kept->count; i++) {
-        struct range r = kept->ranges[i], stored;
+        struct range r = kept->ranges[i];
         if (r.last > d->ledger.read) {
             uint64_t next = d->ledger.read + 1;
             seqset_add(&t->have, r.first > next ? r.first : next, r.last);
             r.last = d->ledger.read;
         }
-        for (uint64_t at = r.first; seqset_next(&d->ledger.stored, at, r.last, &stored);
-             at = stored.last + 1)
-            seqset_add(&t->have, stored.first, stored.last);
+        seqset_add_part(&t->have, &d->ledger.stored, r.first, r.last);
         struct range open;
         for (uint64_t at = r.first;
              at <= r.last && seqset_next_gap(&d->ledger.stored, at, r.last, &open);

@@ -20,8 +20,7 @@
 enum {
     CAREFUL_BYTES = 8 << 10, /* of a frame where one was closed for silence */
     LASTS_LIMITS = 3,        /* so many times the limit without a result: run elsewhere */
-    LANE_LIMITS_MAX =
-        4, /* so many times the limit a lane may be silent on which nothing has moved */
+    LANE_LIMITS_MAX = 4, /* so many times the limit a lane may be silent where nothing has moved */
 };
 
 static uint64_t lesser(uint64_t a, uint64_t b)
@@ -106,7 +105,7 @@ static uint64_t lane_limit(const struct dispatcher *d, const struct session *s)
     return s->lane_limit_ns > usual_ns ? s->lane_limit_ns : usual_ns;
 }
 
-static bool is_under_way(const struct session *s)
+bool liveness_lane_is_busy(const struct session *s)
 {
     return s->lane && s->tells_receipts &&
            (s->batch > s->lane_arrived.batch || s->lane_offset > s->lane_arrived.offset);
@@ -115,11 +114,8 @@ static bool is_under_way(const struct session *s)
 /* A link that takes long for a frame needs a longer limit: it falls again by and by. */
 static void note_movement(struct session *s, uint64_t now_ns)
 {
-    uint64_t took_ns = now_ns - s->lane_moved_at_ns;
     s->lane_rest_ns -= s->lane_rest_ns / 8;
-    s->lane_limit_ns -= s->lane_limit_ns / 8;
-    if (s->lane_limit_ns < 2 * took_ns)
-        s->lane_limit_ns = 2 * took_ns;
+    patience_moved(&s->lane_limit_ns, now_ns - s->lane_moved_at_ns);
     s->lane_moved_at_ns = now_ns;
 }
 
@@ -135,15 +131,11 @@ void liveness_lane(struct session *s, const struct credit *m, uint64_t now_ns)
     note_movement(s, now_ns);
 }
 
-bool liveness_lane_is_busy(const struct session *s)
-{
-    return is_under_way(s);
-}
-
 uint64_t liveness_lane_silence_ns(const struct dispatcher *d, const struct session *s,
                                   uint64_t now_ns)
 {
-    bool is_silent = is_under_way(s) && now_ns > s->lane_moved_at_ns + d->options.heartbeat_ns * 2;
+    bool is_silent =
+        liveness_lane_is_busy(s) && now_ns > s->lane_moved_at_ns + d->options.heartbeat_ns * 2;
     return is_silent ? now_ns - s->lane_moved_at_ns : 0;
 }
 
@@ -193,7 +185,7 @@ static void close_lane(struct dispatcher *d, struct session *s, uint64_t now_ns)
 
 static void judge_lane(struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
-    if (!is_under_way(s))
+    if (!liveness_lane_is_busy(s))
         s->lane_moved_at_ns = now_ns;
     else if (now_ns > s->lane_moved_at_ns + lane_limit(d, s))
         close_lane(d, s, now_ns);

@@ -178,12 +178,8 @@ void workers_lane_end(struct dispatcher *d, struct session *s)
 /* The part of `named` that the session has and has not finished. */
 static void still_open(const struct session *s, const struct seqset *named, struct seqset *open)
 {
-    struct range r;
     for (size_t i = 0; i < named->count; i++)
-        for (uint64_t at = named->ranges[i].first;
-             at <= named->ranges[i].last && seqset_next(&s->out, at, named->ranges[i].last, &r);
-             at = r.last + 1)
-            seqset_add(open, r.first, r.last);
+        seqset_add_part(open, &s->out, named->ranges[i].first, named->ranges[i].last);
     seqset_remove_all(open, &s->finished);
 }
 

@@ -189,12 +189,8 @@ static void note_movement(struct slots *s, uint64_t now_ns)
     struct outlet *o = &s->outlet;
     uint64_t took_ns = now_ns - o->moved_ns;
     struct why why;
-    o->limit_ns -= o->limit_ns / 8;
-    if (o->limit_ns < 2 * took_ns)
-        o->limit_ns = 2 * took_ns;
-    o->usual_ns -= o->usual_ns / 8;
-    if (o->usual_ns < 2 * took_ns)
-        o->usual_ns = 2 * took_ns;
+    patience_moved(&o->limit_ns, took_ns);
+    patience_moved(&o->usual_ns, took_ns);
     if (o->stuck_ns != NEVER) {
         fail(&why, ERR_NONE, "results arrive at the sink at %s again", o->endpoint);
         actions_say(&s->actions, &why);

@@ -54,3 +54,14 @@ Test(patience, nothing_is_waited_for_longer_than_ten_limits)
     cr_assert_eq(patience_limit(&p, LIMIT), 10 * LIMIT);
     cr_assert_eq(patience_attempt(&p, LIMIT), 10 * LIMIT);
 }
+
+Test(patience, a_way_may_stand_still_for_twice_its_longest_pause_of_late)
+{
+    uint64_t limit_ns = 0;
+    patience_moved(&limit_ns, 100);
+    cr_expect_eq(limit_ns, 200);
+    patience_moved(&limit_ns, 400);
+    cr_expect_eq(limit_ns, 800);
+    patience_moved(&limit_ns, 1);
+    cr_expect_eq(limit_ns, 700, "it falls by an eighth");
+}

@@ -36,6 +36,23 @@ Test(seqset, adding_what_is_there_adds_nothing)
     seqset_free(&set);
 }
 
+Test(seqset, a_part_of_another_set_is_added)
+{
+    struct seqset set = {0}, other = {0};
+    seqset_add(&set, 1, 2);
+    seqset_add(&other, 2, 4);
+    seqset_add(&other, 7, 9);
+    seqset_add(&other, 20, 30);
+    seqset_add_part(&set, &other, 4, 7);
+    expect_ranges(&set, (struct range[]){{1, 2}, {4, 4}, {7, 7}}, 3);
+    seqset_add_part(&set, &other, 25, 24);
+    cr_assert_eq(set.members, 4, "first after last: none");
+    seqset_add_part(&set, &other, 1, UINT64_MAX - 1);
+    expect_ranges(&set, (struct range[]){{1, 4}, {7, 9}, {20, 30}}, 3);
+    seqset_free(&set);
+    seqset_free(&other);
+}
+
 Test(seqset, removing_from_the_middle_splits)
 {
     struct seqset set = {0};
