@@ -10,6 +10,7 @@
 
 /* zfarm-sim --seed N [--trace]       one run, and how it went
  * zfarm-sim --seeds A-B              many; prints each that fails
+ * zfarm-sim --digests A-B            many; prints what each has decided, as one number
  * zfarm-sim --fresh COUNT            many that nobody has tried; prints where they begin
  * zfarm-sim --minutes M              fresh ones for that long
  * zfarm-sim --uneven yes             unequal machines, next to the ideal
@@ -17,8 +18,9 @@
  * Several may follow each other. Ends with 1 if a run broke a promise. */
 static int usage(void)
 {
-    fprintf(stderr, "usage: zfarm-sim (--seed N [--trace] | --seeds A-B | --fresh COUNT | "
-                    "--minutes M | --uneven yes | --workers N) ...\n");
+    fprintf(stderr,
+            "usage: zfarm-sim (--seed N [--trace] | --seeds A-B | --digests A-B | --fresh COUNT | "
+            "--minutes M | --uneven yes | --workers N) ...\n");
     return 255;
 }
 
@@ -61,6 +63,20 @@ static unsigned run_many(uint64_t first, uint64_t last, uint64_t until_ns)
     return failed;
 }
 
+static void print_digests(uint64_t first, uint64_t last)
+{
+    for (uint64_t seed = first; seed <= last; seed++) {
+        struct sim_report r;
+        sim_run(seed, false, &r);
+        printf("%" PRIu64 " %016" PRIx64 "\n", seed, r.digest);
+    }
+}
+
+static bool range(const char *text, uint64_t *first, uint64_t *last)
+{
+    return sscanf(text, "%" SCNu64 "-%" SCNu64, first, last) == 2 && *first <= *last;
+}
+
 static bool number(const char *text, uint64_t *to)
 {
     char *end;
@@ -80,9 +96,10 @@ static bool take_words(int *argc, char ***argv, unsigned *failed)
         bool traced = *argc > 2 && strcmp(words[2], "--trace") == 0;
         used += traced;
         *failed += run_one(a, traced);
-    } else if (strcmp(words[0], "--seeds") == 0 &&
-               sscanf(words[1], "%" SCNu64 "-%" SCNu64, &a, &b) == 2 && a <= b) {
+    } else if (strcmp(words[0], "--seeds") == 0 && range(words[1], &a, &b)) {
         *failed += run_many(a, b, NEVER);
+    } else if (strcmp(words[0], "--digests") == 0 && range(words[1], &a, &b)) {
+        print_digests(a, b);
     } else if (strcmp(words[0], "--fresh") == 0 && number(words[1], &a) && a) {
         b = clock_realtime_us() * 1000;
         *failed += run_many(b, b + a - 1, NEVER);

@@ -8,6 +8,7 @@
 
 #include "common/xalloc.h"
 #include "tests/sim/cable.h"
+#include "tests/sim/digest.h"
 #include "tests/sim/fate.h"
 #include "tests/sim/node.h"
 #include "tests/sim/supervision.h"
@@ -309,11 +310,13 @@ static void run(struct sim *sim, struct sim_report *report)
             sim_violation(sim, "G2: a storm: %llu joins", (unsigned long long)sim->tap.joins);
     }
     check_end(sim);
+    digest_end(&sim->digest, sim->now_ns, sim->violation);
     *report =
         (struct sim_report){.tasks = sim->plan.task_count,
                             .lost = sim->model.lost,
                             .innocent = sim->model.innocent,
                             .events = sim->events,
+                            .digest = sim->digest,
                             .simulated_s = (double)(sim->now_ns - sim->began_ns) / 1e9,
                             .makespan_ns = sim->run_ended_ns - sim->began_ns - PLAN_PEACE_COMES_NS,
                             .ventilator_cpu_ns = sim->ventilator_cpu_ns};

@@ -48,6 +48,7 @@ struct sim {
     bool halted;            /* by plan.halt */
     int halted_status; /* which is then the job's, unless the sink dies before it has told it */
     uint64_t events;
+    uint64_t digest;       /* of all that was decided (digest.h) */
     uint64_t run_ended_ns; /* the last run of a task has */
     uint64_t ventilator_cpu_ns;
     char violation[512]; /* the first; empty if there is none */
@@ -59,6 +60,7 @@ struct sim_report {
     uint64_t lost;
     uint64_t innocent; /* lost, though they kill nobody */
     uint64_t events;
+    uint64_t digest; /* digest.h */
     double simulated_s;
     uint64_t makespan_ns;       /* in peace: from when the input comes to the end of the last run */
     uint64_t ventilator_cpu_ns; /* what its core has used, since the input came */

@@ -7,6 +7,7 @@
 
 #include "common/xalloc.h"
 #include "tests/sim/cable.h"
+#include "tests/sim/digest.h"
 
 void tap_init(struct tap *tap, size_t tasks)
 {
@@ -418,6 +419,8 @@ void tap_sent(struct cable *c, const struct node *from, struct bytes message)
     }
     if (c->sim->traced)
         trace(c, from, &head, body);
+    digest_message(&c->sim->digest, c->sim->now_ns, from->name, cable_other(c, from)->name, &head,
+                   body);
     if (c->kind != CABLE_RESULTS && c->ends[1].life != c->sim->ventilator->life)
         return; /* to an earlier life of the ventilator */
     if (c->kind == CABLE_CONTROL && from == c->ends[0].node)
