@@ -60,7 +60,7 @@ struct collector_options {
      * final). Its slices are valid during the call. */
     void (*accept)(void *context, const struct result *result);
     /* With a store: commits that the job is open, in this life of the ventilator, before the sink says
-     * that it is ready. False: not possible now; the ventilator will welcome it again. */
+     * that it is ready. False: not possible now; the sink joins again after its back-off. */
     bool (*begin_life)(void *context, uint64_t incarnation);
     /* With a store: the results of these tasks were taken from workers that were never handed them. */
     void (*strange)(void *context, const struct seqset *tasks);

@@ -23,8 +23,10 @@ static enum error take_welcome(struct collector *c, const struct frame_head *hea
     if (!error && head->job != c->options.job)
         error = ERR_INVALID;
     if (!error && c->options.begin_life &&
-        !c->options.begin_life(c->options.context, head->incarnation))
-        error = ERR_DISK_FULL;
+        !c->options.begin_life(c->options.context, head->incarnation)) {
+        collector_rejoin(c, now_ns); /* WELCOME is said once: only a new JOIN brings another one */
+        return ERR_NONE;
+    }
     if (!error)
         error = membership_welcome(m, head, &welcome, now_ns);
     if (error)
@@ -272,6 +274,11 @@ static enum error take_protest(struct bytes body)
     return protest_take(body, &m);
 }
 
+static bool answers_join(enum wire_kind kind)
+{
+    return kind == KIND_WELCOME || kind == KIND_REFUSE || kind == KIND_HEARTBEAT;
+}
+
 static enum error take_joining(struct collector *c, const struct frame_head *head,
                                struct bytes body, uint64_t now_ns)
 {
@@ -345,7 +352,9 @@ enum error collector_take(struct collector *c, struct bytes message, uint64_t no
     }
     if (error)
         return error;
-    membership_heard(&c->membership, collector_late_ns(c, now_ns), now_ns);
+    membership_present(&c->membership, now_ns);
+    if (c->membership.state == JOINED || answers_join(head.kind))
+        membership_heard(&c->membership, collector_late_ns(c, now_ns), now_ns);
     if (c->membership.state == JOINING)
         return take_joining(c, &head, body, now_ns);
     return take_joined(c, &head, body, now_ns);

@@ -60,6 +60,10 @@ void membership_heard(struct membership *m, uint64_t own_ns, uint64_t now_ns)
 {
     note_answer(m, own_ns, now_ns);
     m->heard_ns = now_ns;
+}
+
+void membership_present(struct membership *m, uint64_t now_ns)
+{
     m->present_ns = now_ns;
 }
 

@@ -54,7 +54,10 @@ void membership_up(struct membership *m, uint64_t own_ns, uint64_t now_ns);
 void membership_down(struct membership *m, uint64_t now_ns);
 /* It is given up by the caller, who closes it. */
 void membership_leave(struct membership *m, uint64_t now_ns);
+/* The connection is not silent: JOIN was answered, or anything was said to a sink that has joined. A ventilator that
+ * takes this sink for welcomed says other things for ever, which end no wait for the answer. */
 void membership_heard(struct membership *m, uint64_t own_ns, uint64_t now_ns);
+void membership_present(struct membership *m, uint64_t now_ns); /* anything was said at all */
 /* A HEARTBEAT has come: what was said here was heard there. */
 void membership_answered(struct membership *m, uint64_t now_ns);
 /* ERR_MALFORMED: a field has no sense. */

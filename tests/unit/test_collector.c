@@ -109,6 +109,65 @@ Test(collector, a_ventilator_that_talks_and_answers_no_heartbeat_is_left_after_t
     story_end(&s);
 }
 
+/* Goes by the core's own deadlines; nothing is said to it but that sessions end. */
+static const char *hear_of_ended_sessions(struct story *s, uint64_t until_ns)
+{
+    const char *said = "";
+    while (strcmp(said, "CLOSE") != 0 && s->now_ns < until_ns) {
+        uint64_t next_ns = s->now_ns + NS_PER_S / 2, deadline_ns = collector_deadline(s->c);
+        s->now_ns = deadline_ns < next_ns ? deadline_ns : next_ns;
+        v_number(s, KIND_ENDED, 4711);
+        said = story_turn(s);
+    }
+    return said;
+}
+
+/* The ventilator has said WELCOME, which was lost or dropped, and says what it says to a sink. */
+Test(collector, what_is_no_answer_to_its_join_does_not_keep_it_waiting_for_one)
+{
+    struct story s = {0};
+    story_begin(&s);
+    story_expect(&s, "OPEN");
+    collector_control_up(s.c, s.now_ns);
+    story_expect(&s, "JOIN stored= epoch=0");
+    uint64_t since_ns = s.now_ns;
+    cr_assert_str_eq(hear_of_ended_sessions(&s, since_ns + 60 * NS_PER_S), "CLOSE");
+    cr_assert_eq(s.now_ns - since_ns, 3 * NS_PER_S);
+    story_end(&s);
+}
+
+static bool has_room;
+
+static bool begin_life(void *context, uint64_t incarnation)
+{
+    (void)context, (void)incarnation;
+    return has_room;
+}
+
+Test(collector, a_welcome_that_the_store_cannot_note_now_is_followed_by_another_join)
+{
+    struct story s = {0};
+    story_begin(&s);
+    s.c->options.begin_life = begin_life;
+    has_room = false;
+    for (uint64_t session = 9; session < 12; session++) {
+        story_expect(&s, "OPEN");
+        collector_control_up(s.c, s.now_ns);
+        story_expect(&s, "JOIN stored= epoch=0");
+        v_welcome(&s, session, 7);
+        story_expect(&s, "CLOSE");
+        cr_assert_leq(collector_deadline(s.c), s.now_ns + 2400 * NS_PER_MS);
+        s.now_ns = collector_deadline(s.c);
+    }
+    has_room = true;
+    story_expect(&s, "OPEN");
+    collector_control_up(s.c, s.now_ns);
+    story_turn(&s);
+    v_welcome(&s, 12, 7);
+    story_expect(&s, "STORED ");
+    story_end(&s);
+}
+
 Test(collector, a_ventilator_that_is_there_and_slow_gets_twice_as_long_each_time)
 {
     struct story s = {0};
