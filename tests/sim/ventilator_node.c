@@ -29,6 +29,8 @@ struct ventilator_node {
     uint64_t read; /* of the input, in this life */
     uint64_t lives;
     uint64_t turns;
+    uint64_t
+        judged_ns; /* when the last answer to WHY was made that was looked at; NEVER: there is none */
     struct sight *sights;
     size_t apart; /* sights with apart_ns */
 };
@@ -46,6 +48,7 @@ static void start(struct node *node)
     v->sights = xcalloc(node->sim->worker_max, sizeof *v->sights);
     v->apart = 0;
     v->read = 0;
+    v->judged_ns = NEVER;
     if (v->lives++)
         tap_forget(&node->sim->tap, plan->task_count);
     /* Its clock may have been set back: the store knows better. */
@@ -304,8 +307,9 @@ static void do_action(struct ventilator_node *v, struct dispatcher_action *actio
     struct node *node = &v->node;
     bool control = action->kind == DISPATCHER_SEND_CONTROL;
     if (control && action->connection == ASKER) {
-        if (v->core->because_at_ns == node->sim->now_ns) /* else it is an earlier answer again */
+        if (v->core->because_at_ns != v->judged_ns) /* else it is an earlier answer again */
             check_answer(v, action->block);
+        v->judged_ns = v->core->because_at_ns;
         block_release(&action->block);
         return;
     }
