@@ -8,8 +8,17 @@ typedef bool handler(struct slots *s, const struct frame_head *head, struct byte
 
 /* ---- membership ---- */
 
-/* Of what is to be killed, what has ended since the JOIN: nobody counts on it, so it would never be
- * released. */
+static void forget_failed(struct attempt_list *failed, const struct seqset *tasks)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < failed->count; i++)
+        if (!seqset_has(tasks, failed->items[i].seq))
+            failed->items[left++] = failed->items[i];
+    failed->count = left;
+}
+
+/* Of what is to be killed, what has ended since the JOIN, or had failed before: nobody counts on it, so it would
+ * never be released. */
 static void let_go_of_finished(struct slots *s, const struct seqset *kill)
 {
     struct report *r = &s->report;
@@ -20,6 +29,7 @@ static void let_go_of_finished(struct slots *s, const struct seqset *kill)
         seqset_remove(&r->finished, kill->ranges[i].first, kill->ranges[i].last);
     if (r->not_ok > r->finished.members)
         r->not_ok = r->finished.members;
+    forget_failed(&r->failed, kill);
 }
 
 static bool on_welcome(struct slots *s, const struct frame_head *head, struct bytes body,

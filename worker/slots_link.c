@@ -75,8 +75,20 @@ void slots_link_leave(struct slots *s, uint64_t now_ns)
     enter(s, LINK_AWAY, now_ns);
 }
 
-/* The whole truth: what runs and what is kept. What was to be reported is in it, but for failures.
- */
+/* A try that has failed and was not told runs until FAILED follows the WELCOME: what is not named is handed out
+ * anew, and such a try would cost none. */
+static void name_failed(const struct slots *s, struct worker_join *m)
+{
+    const struct attempt_list *failed = &s->report.failed;
+    for (size_t i = 0; i < failed->count; i++) {
+        uint64_t seq = failed->items[i].seq;
+        unsigned slot = 0;
+        if (!running_wanted(&s->running, seq, seq, &slot) && !seqset_has(&m->kept, seq))
+            attempt_list_add(&m->running, seq, failed->items[i].attempt);
+    }
+}
+
+/* The whole truth: what runs and what is kept. All that was to be reported is in it. */
 static void join(struct slots *s, uint64_t now_ns)
 {
     struct worker_join m = {.peer = s->options.peer,
@@ -93,6 +105,7 @@ static void join(struct slots *s, uint64_t now_ns)
     running_list(&s->running, &m.running);
     seqset_copy(&m.kept, &s->kept.tasks);
     seqset_add_all(&m.kept, &s->large.tasks);
+    name_failed(s, &m);
     struct buf message = say_begin(s, KIND_JOIN);
     worker_join_put(&message, &m);
     say(s, &message);

@@ -47,6 +47,22 @@ Test(dispatcher_retry, each_further_try_waits_twice_as_long_half_to_all_of_it_by
     farm_end(&f);
 }
 
+Test(dispatcher_retry, a_try_that_had_failed_when_its_worker_joined_anew_is_counted)
+{
+    struct farm f = {.input = 1};
+    farm_begin(&f, 2);
+    struct farm_peer *w = worker_up(&f, 1, 1), *other = worker_up(&f, 1, 1);
+    farm_expect(&f, w, "TASKS 1: 1#1");
+    worker_dies(&f, w);
+    worker_reconnect(&f, w);
+    worker_join(&f, w, JOB, "1", ""); /* it runs until FAILED is told */
+    farm_expect(&f, w, "WELCOME epoch=1");
+    farm_expect(&f, other, "");
+    worker_failed(&f, w, 1, 1);
+    farm_expect(&f, other, "TASKS 1: 1#2 try2 last");
+    farm_end(&f);
+}
+
 Test(dispatcher_retry, the_turn_comes_when_the_retry_is_due)
 {
     struct farm f = {.input = 1};

@@ -183,6 +183,46 @@ Test(slots, what_is_to_be_killed_and_has_ended_since_the_join_is_not_kept)
     rig_expect(&r, "control+ JOIN kept=1 of=2"); /* nobody would ever release 2 */
 }
 
+/* Else it would be handed out anew before it is told, and the try would cost none. */
+Test(slots, a_join_names_what_has_failed_and_was_not_told_and_tells_it_behind_the_welcome)
+{
+    rig_start(&r);
+    rig_join(&r);
+    v_tasks(&r, 1, 2, 0);
+    rig_forget(&r);
+    x_fails(&r, 0, 1);
+    slots_control_down(r.s, r.now_ns);
+    rig_expect(&r, "lane- control-");
+    rig_pass(&r, 200 * NS_PER_MS);
+    slots_control_up(r.s, r.now_ns);
+    rig_expect(&r, "control+ JOIN run=2,1 of=1");
+    v_welcome(&r, (struct worker_welcome){0});
+    rig_expect(&r, "lane+tcp://farm:5557 FAILED 1#1 RESULTS 1/1 1h");
+    slots_control_down(r.s, r.now_ns);
+    rig_expect(&r, "lane- control-");
+    rig_pass(&r, 200 * NS_PER_MS);
+    slots_control_up(r.s, r.now_ns);
+    rig_expect(&r, "control+ JOIN run=2 of=2");
+}
+
+Test(slots, a_failed_try_that_is_to_be_killed_is_told_no_more)
+{
+    rig_start(&r);
+    rig_join(&r);
+    v_tasks(&r, 1, 2, 0);
+    rig_forget(&r);
+    x_fails(&r, 0, 1);
+    slots_control_down(r.s, r.now_ns);
+    rig_pass(&r, 200 * NS_PER_MS);
+    slots_control_up(r.s, r.now_ns);
+    rig_forget(&r);
+    x_fails(&r, 1, 2); /* since the JOIN */
+    struct worker_welcome m = {0};
+    seqset_add(&m.kill, 1, 1);
+    v_welcome(&r, m);
+    rig_expect(&r, "lane+tcp://farm:5557 FAILED 2#1 RESULTS 1/1 1h RESULTS 2/2 2h");
+}
+
 Test(slots, another_job_kills_what_runs_and_drops_what_is_kept)
 {
     rig_start(&r);
