@@ -125,9 +125,19 @@ static void take_large(void *context, const struct result *r)
     large_put(&s->large, r, &out, &err, NULL);
 }
 
+static bool is_under_way(const struct slots *s)
+{
+    const struct outlet *o = &s->outlet;
+    return kept_is_out(&s->kept, o->batch) || o->probe > o->batch ||
+           (s->large.count && o->sent_offset > o->offset);
+}
+
 void outlet_begin_session(struct slots *s, uint64_t now_ns)
 {
     struct outlet *o = &s->outlet;
+    /* All is sent again: where the way is slow it does not wait behind itself. */
+    if (o->is_careful && o->state == OUTLET_UP && is_under_way(s))
+        close_it(s, OUTLET_CLOSED, now_ns);
     if (o->is_careful) {
         kept_take_apart(&s->kept, CAREFUL_BYTES, take_large, s);
         s->large.piece_max = CAREFUL_BYTES;
@@ -145,13 +155,6 @@ static uint64_t limit_of(const struct slots *s)
 {
     uint64_t usual_ns = slots_link_limit(s);
     return s->outlet.limit_ns > usual_ns ? s->outlet.limit_ns : usual_ns;
-}
-
-static bool is_under_way(const struct slots *s)
-{
-    const struct outlet *o = &s->outlet;
-    return kept_is_out(&s->kept, o->batch) || o->probe > o->batch ||
-           (s->large.count && o->sent_offset > o->offset);
 }
 
 /* What the kernel has taken says nothing: only what the sink tells to have received. */

@@ -232,3 +232,39 @@ Test(slots_receipts,
     rig_expect(&r, "SAY lane- JOIN run=1,2 of=1");
     cr_assert(strstr(r.why.text, "it is silent"), "%s", r.why.text);
 }
+
+static void again(enum again_reason reason)
+{
+    struct buf body = {0};
+    again_put(&body, &(struct again){r.session, reason, bytes_of("join again")});
+    v_says(&r, KIND_AGAIN, &body);
+    rig_forget(&r);
+}
+
+/* On a line of 64 kbit/s each session had put all of it once more behind what the one before had sent: nothing of the
+ * last one ever came. */
+Test(slots_receipts, where_the_way_is_slow_what_is_sent_again_does_not_wait_behind_itself)
+{
+    static char output[20001];
+    memset(output, 'x', sizeof output - 1);
+    rig_start(&r);
+    rig_join(&r);
+    v_tasks(&r, 1, 1, 0);
+    rig_turn(&r);
+    x_ends(&r, 0, 1, RESULT_OK, output);
+    rig_turn(&r);
+    v_received(&r, 0, 0, 0);
+    live(3100);
+    rejoin();
+    v_received(&r, 0, 8192, 0); /* and the rest is still on its way */
+    again(AGAIN_STRIPPED);
+    v_welcome(&r, (struct worker_welcome){0});
+    rig_expect(&r, "lane+tcp://farm:5557 results- results+tcp://sink:5558");
+    slots_results_up(r.s, r.now_ns);
+    rig_expect(&r, "PIECE 1@0+8192/20004 PIECE 1@8192+8192/20004 PIECE 1@16384+3620/20004");
+    v_received(&r, 0, 20004, 0); /* all has arrived: nothing is in the way */
+    again(AGAIN_STRIPPED);
+    v_welcome(&r, (struct worker_welcome){0});
+    rig_expect(&r, "lane+tcp://farm:5557 PIECE 1@0+8192/20004 PIECE 1@8192+8192/20004 "
+                   "PIECE 1@16384+3620/20004");
+}
