@@ -52,6 +52,13 @@ has_ended() { ! is_running "$1"; }
 # send SIGNAL NAME: to the program that was started as NAME.
 send() { kill -s "$1" "${pid_of[$2]}"; }
 
+# send_again SIGNAL NAME: the same once more, when the first was obeyed. The same signal within 5 ms counts as the one
+# before (a process and its group were told), and the program may have been that quick.
+send_again() {
+  sleep 0.01
+  send "$@"
+}
+
 # wait_for SECONDS COMMAND...: until COMMAND succeeds; fails, with words, if it has not by then.
 wait_for() {
   local deadline=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000)) seconds=$1

@@ -61,7 +61,7 @@ all_go_on() {
   send TERM farm
   send CONT farm
   wait_for 10 says farm.err 'stopping: what runs may finish'
-  send TERM farm
+  send_again TERM farm
   ends farm 20 255
 }
 

@@ -223,7 +223,7 @@ load farm
   [[ -d $(echo zfarm-"${pid_of[alive]}"-*) ]]
   send TERM alive
   wait_for 10 says alive.err 'stopping: '
-  send TERM alive
+  send_again TERM alive
   ends alive 10 255
 }
 

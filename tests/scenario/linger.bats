@@ -74,8 +74,8 @@ lines() { seq -f 'line-%g' "$1"; }
   start farm zfarm run --linger 300 --shell 'echo {} >>log; sleep 300 & :' ::: a
   wait_for 10 lines_reach log 1
   send TERM farm
-  sleep 1.2 # a second one that comes at once may be the same for a batch system
-  send TERM farm
+  wait_for 10 says farm.err 'stopping: what runs may finish'
+  send_again TERM farm
   ends farm 10 255
   wait_for 5 nothing_is_marked
 }

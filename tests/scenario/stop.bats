@@ -26,7 +26,7 @@ interrupted() {
   wait_for 10 lines_reach log 2
   send INT farm
   wait_for 5 says farm.err 'stopping: what runs may finish'
-  send INT farm
+  send_again INT farm
   ends farm 5 255
   wait_for 5 nothing_is_marked
 }

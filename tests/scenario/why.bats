@@ -50,7 +50,7 @@ why_ends() {
   soon 'task 2: running alone on '
   send INT farm
   soon 'input: not read on, the job is being stopped (interrupted by a signal)'
-  send INT farm
+  send_again INT farm
   ends farm 10 255
 }
 
