@@ -106,7 +106,7 @@ uint64_t collector_late_ns(const struct collector *c, uint64_t now_ns)
 void collector_control_accepted(struct collector *c, uint64_t now_ns)
 {
     if (!c->gone && c->membership.state == CONNECTING)
-        membership_accepted(&c->membership, collector_late_ns(c, now_ns), now_ns);
+        membership_accepted(&c->membership, now_ns);
 }
 
 void collector_control_up(struct collector *c, uint64_t now_ns)

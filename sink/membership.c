@@ -21,7 +21,7 @@ void membership_init(struct membership *m, uint64_t give_up_ns, uint64_t seed, u
     backoff_init(&m->backoff, seed);
 }
 
-/* An answer has come. */
+/* An answer has come. Until somebody accepts a connection nobody is there who could be late with one. */
 static void note_answer(struct membership *m, uint64_t own_ns, uint64_t now_ns)
 {
     uint64_t due_ns = m->heard_ns + (m->state == JOINED ? m->heartbeat_ns : 0);
@@ -29,16 +29,16 @@ static void note_answer(struct membership *m, uint64_t own_ns, uint64_t now_ns)
         patience_late(&m->patience, now_ns - due_ns, own_ns);
 }
 
-void membership_accepted(struct membership *m, uint64_t own_ns, uint64_t now_ns)
+void membership_accepted(struct membership *m, uint64_t now_ns)
 {
-    note_answer(m, own_ns, now_ns);
     m->accepted = true;
     m->heard_ns = now_ns;
 }
 
 void membership_up(struct membership *m, uint64_t own_ns, uint64_t now_ns)
 {
-    note_answer(m, own_ns, now_ns);
+    if (m->accepted)
+        note_answer(m, own_ns, now_ns);
     m->state = JOINING;
     m->heard_ns = m->answer_ns = now_ns;
     m->refused = false;

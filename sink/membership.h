@@ -47,8 +47,9 @@ struct membership {
 };
 
 void membership_init(struct membership *m, uint64_t give_up_ns, uint64_t seed, uint64_t now_ns);
-/* These have come; this process was late by `own_ns` itself. */
-void membership_accepted(struct membership *m, uint64_t own_ns, uint64_t now_ns);
+/* Somebody accepted the connection: from now on its handshake is waited for. */
+void membership_accepted(struct membership *m, uint64_t now_ns);
+/* It is made; this process was late by `own_ns` itself. */
 void membership_up(struct membership *m, uint64_t own_ns, uint64_t now_ns);
 /* The connection ended, or could not be made. */
 void membership_down(struct membership *m, uint64_t now_ns);

@@ -84,7 +84,7 @@ void slots_control_accepted(struct slots *s, uint64_t now_ns); /* its handshake 
 void slots_control_up(struct slots *s, uint64_t now_ns);
 void slots_control_down(struct slots *s, uint64_t now_ns); /* or: could not be made */
 void slots_control_message(struct slots *s, struct bytes message, uint64_t now_ns);
-void slots_lane_accepted(struct slots *s);
+void slots_lane_accepted(struct slots *s, uint64_t now_ns); /* or: is up */
 void slots_lane_down(struct slots *s, uint64_t now_ns);
 void slots_lane_message(struct slots *s, struct bytes message, uint64_t now_ns);
 void slots_results_accepted(struct slots *s, uint64_t now_ns);

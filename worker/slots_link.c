@@ -124,7 +124,16 @@ void slots_control_accepted(struct slots *s, uint64_t now_ns)
     if (s->link.state != LINK_CONNECTING || s->gone)
         return;
     s->link.accepted = true;
+    s->link.accepted_ns = now_ns;
     s->link.heard_ns = now_ns;
+}
+
+/* Until somebody accepts a connection nobody is there who could be late: the handshake, or HELLO, is an answer
+ * to what came after that. */
+static void note_answer(struct slots *s, bool was_accepted, uint64_t now_ns)
+{
+    if (was_accepted)
+        slots_link_answered(s, now_ns - s->link.accepted_ns, now_ns);
 }
 
 void slots_control_up(struct slots *s, uint64_t now_ns)
@@ -132,7 +141,7 @@ void slots_control_up(struct slots *s, uint64_t now_ns)
     if (s->link.state != LINK_CONNECTING || s->gone)
         return;
     s->link.heard_ns = now_ns;
-    slots_link_answered(s, now_ns - s->link.since_ns, now_ns);
+    note_answer(s, s->link.accepted, now_ns);
     join(s, now_ns);
 }
 
@@ -143,9 +152,12 @@ void slots_control_down(struct slots *s, uint64_t now_ns)
         slots_link_leave(s, now_ns);
 }
 
-void slots_lane_accepted(struct slots *s)
+void slots_lane_accepted(struct slots *s, uint64_t now_ns)
 {
+    if (s->link.lane_accepted)
+        return;
     s->link.lane_accepted = true;
+    s->link.accepted_ns = now_ns;
 }
 
 void slots_lane_down(struct slots *s, uint64_t now_ns)
@@ -190,10 +202,11 @@ void slots_link_welcome(struct slots *s, const struct frame_head *head,
     link->limit_ns = told_ns(m->limit_ms, LIMIT_NS);
     link->beat_ns = now_ns + link->heartbeat_ns;
     link->full = false;
+    uint64_t took_ns = now_ns - link->since_ns;
+    if (!link->waiting && took_ns > link->heartbeat_ns) /* before, it may have waited for a sink */
+        slots_link_answered(s, took_ns - link->heartbeat_ns, now_ns);
     if (!link->waiting)
-        slots_link_answered(s, now_ns - link->since_ns, now_ns);
-    if (!link->waiting)
-        meter_round_trip(&s->meter, now_ns - link->since_ns, now_ns);
+        meter_round_trip(&s->meter, took_ns, now_ns);
     link->waiting = false;
     slots_link_endpoint(s, s->options.lanes, m->lanes, link->lane);
     actions_open(&s->actions, SLOTS_OPEN_LANE, link->lane);
@@ -206,7 +219,7 @@ void slots_link_claim(struct slots *s, const struct token *token, uint64_t now_n
     struct buf message = say_begin(s, KIND_CLAIM);
     token_put(&message, token);
     say(s, &message);
-    slots_link_answered(s, now_ns - s->link.since_ns, now_ns);
+    note_answer(s, s->link.lane_accepted, now_ns);
     backoff_reset(&s->link.backoff);
     enter(s, LINK_JOINED, now_ns);
 }
@@ -317,6 +330,7 @@ void slots_link_forgive(struct slots *s, uint64_t late_ns, uint64_t now_ns)
 {
     s->link.since_ns = moved(s->link.since_ns, late_ns, now_ns);
     s->link.heard_ns = moved(s->link.heard_ns, late_ns, now_ns);
+    s->link.accepted_ns = moved(s->link.accepted_ns, late_ns, now_ns);
     s->link.present_ns = moved(s->link.present_ns, late_ns, now_ns);
     s->outlet.since_ns = moved(s->outlet.since_ns, late_ns, now_ns);
     s->outlet.down_ns = moved(s->outlet.down_ns, late_ns, now_ns);

@@ -66,10 +66,11 @@ struct link {
     uint64_t heartbeat_ns;
     uint64_t limit_ns; /* of silence, as the ventilator tells */
     struct patience patience;
-    bool accepted;      /* somebody was there at the last attempt */
-    bool lane_accepted; /* WELCOMED: the same on the lane */
-    uint64_t beat_ns;   /* when the next heartbeat is due */
-    uint64_t echo_ns;   /* the last that came back */
+    bool accepted;        /* somebody was there at the last attempt */
+    bool lane_accepted;   /* WELCOMED: the same on the lane */
+    uint64_t accepted_ns; /* when, of the one that was accepted last */
+    uint64_t beat_ns;     /* when the next heartbeat is due */
+    uint64_t echo_ns;     /* the last that came back */
     char lane[ENDPOINT_MAX];
     uint64_t lane_batch;  /* last that came */
     bool lane_ended;      /* nothing more will come */

@@ -225,8 +225,8 @@ static void take_connections(struct worker *w)
         slots_control_down(w->slots, w->now_ns);
     }
     event = connection_turn(&w->lane);
-    if (event == CONNECTION_ACCEPTED)
-        slots_lane_accepted(w->slots);
+    if (event == CONNECTION_ACCEPTED || event == CONNECTION_UP)
+        slots_lane_accepted(w->slots, w->now_ns);
     take_messages(w, &w->lane, slots_lane_message);
     if (event == CONNECTION_DOWN) {
         connection_close(&w->lane, 0);

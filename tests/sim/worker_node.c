@@ -144,7 +144,9 @@ static void hear_control(struct worker_node *w, const struct news *news)
 static void hear_lane(struct worker_node *w, const struct news *news)
 {
     uint64_t now_ns = w->node.sim->now_ns;
-    if (news->kind == NEWS_MESSAGE) {
+    if (news->kind == NEWS_UP) {
+        slots_lane_accepted(w->core, now_ns);
+    } else if (news->kind == NEWS_MESSAGE) {
         slots_lane_message(w->core, block_bytes(news->block), now_ns);
     } else if (news->kind == NEWS_CLOSED) {
         w->lane = NULL;

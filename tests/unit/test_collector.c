@@ -92,6 +92,32 @@ Test(collector, a_silent_ventilator_is_left_after_the_limit_and_joined_again)
     story_end(&s);
 }
 
+/* It has just come, or it accepts and takes 1 s for the handshake. */
+Test(collector, only_since_it_accepted_a_connection_a_ventilator_may_be_late)
+{
+    for (int slow = 0; slow < 2; slow++) {
+        struct story s = {0};
+        story_begin(&s);
+        story_expect(&s, "OPEN");
+        story_pass(&s, 2500);
+        if (slow) {
+            collector_control_accepted(s.c, s.now_ns);
+            story_turn(&s);
+            story_pass(&s, 1000);
+        }
+        collector_control_up(s.c, s.now_ns);
+        story_expect(&s, "JOIN stored= epoch=0");
+        v_welcome(&s, 9, 7);
+        story_expect(&s, "STORED ");
+        uint64_t heard_ns = s.now_ns;
+        cr_assert_str_eq(sleep_until_it_speaks(&s), "CLOSE");
+        uint64_t silent_ns = s.now_ns - heard_ns;
+        cr_expect_leq(silent_ns, (slow ? 7100 : 3100) * NS_PER_MS, "%d: %" PRIu64, slow, silent_ns);
+        cr_expect_geq(silent_ns, (slow ? 6000 : 3000) * NS_PER_MS, "%d: %" PRIu64, slow, silent_ns);
+        story_end(&s);
+    }
+}
+
 /* It is heard, and does not hear: what it says by itself goes on for ever, and nothing is stored. */
 Test(collector, a_ventilator_that_talks_and_answers_no_heartbeat_is_left_after_twice_the_limit)
 {

@@ -324,6 +324,51 @@ Test(slots, a_ventilator_that_answers_late_may_be_silent_for_longer)
     rig_expect(&r, "lane- control-");
 }
 
+/* HELLO came. The ventilator says something on control, and then nothing more. */
+static void expect_left_after(uint64_t ms)
+{
+    v_says_number(&r, KIND_RESEND, 1);
+    rig_results_up(&r);
+    rig_forget(&r);
+    rig_pass(&r, (ms - 100) * NS_PER_MS);
+    rig_expect(&r, "");
+    rig_pass(&r, 150 * NS_PER_MS);
+    rig_expect(&r, "lane- control-");
+}
+
+/* The ventilator comes when the worker has tried for so long, and its sink a moment later: that is not how long its
+ * answers take. */
+Test(slots, as_long_as_nobody_accepts_a_connection_or_there_is_no_sink_nobody_is_late)
+{
+    rig_start(&r);
+    rig_turn(&r);
+    r.now_ns += 2500 * NS_PER_MS;
+    slots_control_up(r.s, r.now_ns);
+    rig_turn(&r);
+    r.now_ns += 450 * NS_PER_MS;
+    v_welcome(&r, (struct worker_welcome){0});
+    r.now_ns += 2500 * NS_PER_MS;
+    v_hello(&r);
+    expect_left_after(3000);
+}
+
+Test(slots, a_handshake_and_a_hello_that_come_late_are_answers_that_do)
+{
+    rig_start(&r);
+    rig_turn(&r);
+    r.now_ns += 2 * NS_PER_S;
+    slots_control_accepted(r.s, r.now_ns);
+    rig_pass(&r, 500 * NS_PER_MS);
+    slots_control_up(r.s, r.now_ns);
+    v_welcome(&r, (struct worker_welcome){0});
+    rig_turn(&r);
+    r.now_ns += 2 * NS_PER_S;
+    slots_lane_accepted(r.s, r.now_ns);
+    rig_pass(&r, NS_PER_S);
+    v_hello(&r);
+    expect_left_after(7000);
+}
+
 /* Whoever accepts and does not answer is waited for: 3 s, then twice as long each time. */
 Test(slots, somebody_who_is_there_and_slow_gets_twice_as_long_each_time)
 {
@@ -382,7 +427,7 @@ Test(slots, a_lane_that_somebody_accepts_may_take_ten_limits)
     slots_control_up(r.s, r.now_ns);
     v_welcome(&r, (struct worker_welcome){0});
     rig_results_up(&r);
-    slots_lane_accepted(r.s);
+    slots_lane_accepted(r.s, r.now_ns);
     rig_forget(&r);
     for (int i = 0; i < 299; i++) {
         v_heartbeat(&r, r.session);
