@@ -264,6 +264,8 @@ void handout_queue(struct dispatcher *d, const struct story *story);
 void handout_unqueue(struct dispatcher *d, uint64_t first, uint64_t last);
 /* Takes the task away from the session; queued again if nobody else has it. Returns its story. */
 struct story *handout_take_back(struct dispatcher *d, struct session *s, uint64_t seq);
+/* It failed there: one more in a row, if it failed nowhere else before. */
+void handout_count_fail(const struct dispatcher *d, struct session *s, uint64_t seq);
 /* A try of it failed there, and was not the last. */
 void handout_failed(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns);
 uint64_t handout_waiting(const struct dispatcher *d); /* tasks that nobody has and somebody will */

@@ -72,14 +72,30 @@ static void note_failed_at(struct story *story, uint64_t instance)
     story->failed_at[0] = instance;
 }
 
+/* What failed at another worker, too, is at fault itself: at the end of a job such tasks are all that is left. */
+static bool failed_elsewhere(const struct dispatcher *d, const struct session *s, uint64_t seq)
+{
+    const struct entry *entry = ledger_find(&d->ledger, seq);
+    const struct story *story = entry ? entry_story(entry, seq) : NULL;
+    for (size_t i = 0; story && i < FAILED_AT_MAX && story->failed_at[i]; i++)
+        if (story->failed_at[i] != s->instance)
+            return true;
+    return false;
+}
+
+void handout_count_fail(const struct dispatcher *d, struct session *s, uint64_t seq)
+{
+    s->fails_in_a_row += !failed_elsewhere(d, s, seq);
+}
+
 void handout_failed(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns)
 {
+    handout_count_fail(d, s, seq);
     struct story *story = handout_take_back(d, s, seq);
     seqset_remove(&s->had, seq, seq);              /* such a result is not final */
     if (story->holder_count == 0 || !story->hedge) /* else the other attempt of this try decides */
         story->fails++;
     note_failed_at(story, s->instance);
-    s->fails_in_a_row++;
     dispatcher_moved(d, now_ns);
     bool is_next = seqset_has(&d->queue, seq) || seqset_has(&d->lonely, seq);
     if (!is_next || !d->options.retry_delay_ns)
@@ -109,8 +125,8 @@ static bool is_open(const struct session *s)
            !s->joins_anew && !s->rests_until_ns;
 }
 
-/* One on which everything fails, while others succeed, gets one task at a time: so many failures in a row,
- * and it is not the tasks' fault. */
+/* One on which everything fails, while others succeed, gets one task at a time: so many failures in a row of tasks
+ * that failed nowhere else, and it is not the tasks' fault. */
 static bool is_suspect(const struct dispatcher *d, const struct session *s)
 {
     return s->fails_in_a_row >= SUSPECT_FAILS && d->succeeding;

@@ -106,8 +106,8 @@ struct session {
     bool recalling; /* RECALL is not answered yet */
     uint64_t recalled_at_ns;
     uint64_t recall_again_ns;
-    bool holds_fast; /* it gave nothing back when it was last asked */
-    uint64_t fails_in_a_row;
+    bool holds_fast;         /* it gave nothing back when it was last asked */
+    uint64_t fails_in_a_row; /* tasks; without those that failed elsewhere, too */
 
     uint64_t promise_kept_ns; /* a result of it came to the sink, or none was to */
     unsigned broken;          /* so often in a row, none did */

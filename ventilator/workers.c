@@ -271,6 +271,17 @@ static void note_pace(struct dispatcher *d, struct session *s, uint64_t tasks, u
     s->pace_from_ns = now_ns;
 }
 
+/* It reports so many of these as not ok. */
+static void note_fails(const struct dispatcher *d, struct session *s, const struct seqset *tasks,
+                       uint64_t failed)
+{
+    if (failed < tasks->members)
+        s->fails_in_a_row = 0;
+    for (size_t i = 0; failed >= tasks->members && i < tasks->count; i++)
+        for (uint64_t seq = tasks->ranges[i].first; seq <= tasks->ranges[i].last; seq++)
+            handout_count_fail(d, s, seq);
+}
+
 static void finished(struct dispatcher *d, struct session *s, struct bytes body, uint64_t now_ns)
 {
     struct finished m = {0};
@@ -284,7 +295,7 @@ static void finished(struct dispatcher *d, struct session *s, struct bytes body,
         note_pace(d, s, m.tasks.members, now_ns);
         if (seqset_has(&open, s->alone))
             s->alone = 0;
-        s->fails_in_a_row = m.failed < open.members ? 0 : s->fails_in_a_row + open.members;
+        note_fails(d, s, &open, m.failed);
         /* What is stored already was told before the worker had it to tell: tell it again. */
         struct range r;
         for (size_t i = 0; i < m.tasks.count; i++)

@@ -212,3 +212,46 @@ Test(dispatcher_retry, delays_end_in_the_order_of_their_times)
     cr_assert_neq(delay_after(NS_PER_S, 1, &random), delay_after(NS_PER_S, 1, &random));
     delays_free(&delays);
 }
+
+/* Gets tasks 2-21, all of which fail there; c has task 1, so somebody succeeds. */
+static struct farm_peer *begin_with_fails(struct farm *f, unsigned retries)
+{
+    farm_begin(f, retries);
+    struct farm_peer *c = worker_up(f, 1, 1);
+    farm_turn(f);
+    cr_assert_eq(c->got_tasks, 1);
+    f->input = 20;
+    struct farm_peer *w = worker_up(f, 2, 20);
+    farm_turn(f);
+    cr_assert_eq(w->got_tasks, 20);
+    buf_clear(&w->heard);
+    return w;
+}
+
+Test(dispatcher_retry, a_worker_on_which_all_fails_while_others_succeed_gets_one_task_at_a_time)
+{
+    struct farm f = {.input = 1};
+    struct farm_peer *w = begin_with_fails(&f, 1);
+    worker_finished(&f, w, "2-21", 20);
+    f.input = 2;
+    worker_credit(&f, w, 2, 1000, 2);
+    farm_expect(&f, w, "TASKS 2: 22#1 last");
+    farm_end(&f);
+}
+
+Test(dispatcher_retry, tasks_that_failed_elsewhere_before_say_nothing_of_a_worker)
+{
+    struct farm f = {.input = 1};
+    struct farm_peer *a = begin_with_fails(&f, 2);
+    for (uint64_t seq = 2; seq <= 21; seq++)
+        worker_failed(&f, a, seq, 1);
+    struct farm_peer *b = worker_up(&f, 2, 20);
+    farm_turn(&f);
+    cr_assert_eq(b->got_tasks, 20);
+    buf_clear(&b->heard);
+    worker_finished(&f, b, "2-21", 20);
+    f.input = 2;
+    worker_credit(&f, b, 2, 1000, 2);
+    farm_expect(&f, b, "TASKS 2: 22-23#1");
+    farm_end(&f);
+}
