@@ -115,6 +115,7 @@ void outlet_send_again(struct slots *s)
     kept_resend(&s->kept, 1);
     large_restart(&s->large);
     s->outlet.sent_offset = s->outlet.offset;
+    s->outlet.probe = 0;
 }
 
 /* A result of a batch that is too large for a frame. */
@@ -143,7 +144,7 @@ void outlet_begin_session(struct slots *s, uint64_t now_ns)
         s->large.piece_max = CAREFUL_BYTES;
     }
     o->told = false;
-    o->batch = o->offset = o->probe = 0;
+    o->batch = o->offset = 0;
     o->moved_ns = now_ns;
     kept_begin_session(&s->kept);
     outlet_send_again(s);

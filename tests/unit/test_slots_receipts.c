@@ -132,6 +132,31 @@ Test(slots_receipts,
     cr_assert_gt(r.credits, credits);
 }
 
+Test(slots_receipts, an_empty_batch_that_is_lost_with_its_connection_is_followed_by_another_one)
+{
+    send_one();
+    live(3100);
+    rig_forget(&r);
+    struct worker_welcome m = {0};
+    seqset_add(&m.have, 1, 1);
+    v_welcome(&r, m);
+    v_hello(&r);
+    rig_turn(&r);
+    slots_results_up(r.s, r.now_ns);
+    rig_forget(&r);
+    v_received(&r, 0, 0, 0);
+    rig_expect(&r, "RESULTS 1/1");
+    slots_results_down(r.s, r.now_ns);
+    live(500);
+    rig_forget(&r);
+    slots_results_up(r.s, r.now_ns);
+    rig_expect(&r, "RESULTS 2/2");
+    size_t credits = r.credits;
+    v_received(&r, 2, 0, 0);
+    rig_turn(&r);
+    cr_assert_gt(r.credits, credits);
+}
+
 /* It is reported when its last piece is sent, which may never be. */
 Test(slots_receipts, a_large_result_that_cannot_be_sent_is_reported_all_the_same)
 {
