@@ -193,8 +193,9 @@ struct heartbeat {
     struct seqset stopped; /* tag 1: those of them that run, but whose process is stopped */
     struct held_task *held; /* tag 2 */
     size_t held_count;
-    uint64_t results_stuck_ms; /* tag 3: for how long nothing has moved on the results connection,
-                                  though something is out; 0: all is well */
+    uint64_t
+        results_stuck_ms; /* tag 3: for how long nothing has moved on the results connection, though
+                                  something is out, without what is usual there; 0: all is well */
 };
 void heartbeat_put(struct buf *to, const struct heartbeat *m);
 enum error heartbeat_take(struct bytes body, struct heartbeat *m);

@@ -166,25 +166,37 @@ static bool waits_for_receipt(const struct slots *s)
            is_under_way(s);
 }
 
+/* By how much longer than elsewhere it takes before something is amiss on this way: what takes as long as it
+ * lately took is not. */
+static uint64_t slowness_ns(const struct slots *s)
+{
+    uint64_t usual_ns = s->outlet.usual_ns, limit_ns = slots_link_limit(s);
+    return usual_ns > limit_ns ? usual_ns - limit_ns : 0;
+}
+
 /* That the connection is given up later each time is for the connection: what is kept here is missed
  * elsewhere as soon as ever. */
 static bool is_overdue(const struct slots *s, uint64_t now_ns)
 {
-    uint64_t usual_ns = s->outlet.usual_ns, limit_ns = slots_link_limit(s);
     return waits_for_receipt(s) &&
-           now_ns >= s->outlet.moved_ns + (usual_ns > limit_ns ? usual_ns : limit_ns);
+           now_ns >= s->outlet.moved_ns + slots_link_limit(s) + slowness_ns(s);
 }
 
+/* What is finished here is run elsewhere when this is three times the limit: so a slow way has as long as others to
+ * begin anew, and not only what its slowness leaves of that. */
 uint64_t outlet_stuck_ms(const struct slots *s, uint64_t now_ns)
 {
     const struct outlet *o = &s->outlet;
     uint64_t since_ns = o->stuck_ns;
     if (since_ns == NEVER && is_overdue(s, now_ns))
         since_ns = o->moved_ns;
-    if (since_ns == NEVER && o->epoch && o->state != OUTLET_UP &&
-        now_ns >= o->down_ns + slots_link_limit(s))
+    if (since_ns != NEVER)
+        since_ns += slowness_ns(s);
+    else if (o->epoch && o->state != OUTLET_UP && now_ns >= o->down_ns + slots_link_limit(s))
         since_ns = o->down_ns;
-    return since_ns == NEVER ? 0 : (now_ns - since_ns) / NS_PER_MS + 1;
+    if (since_ns == NEVER)
+        return 0;
+    return (now_ns > since_ns ? now_ns - since_ns : 0) / NS_PER_MS + 1;
 }
 
 /* A way that takes long for a frame needs a longer limit: it falls again by and by. */

@@ -200,6 +200,30 @@ Test(slots_receipts, what_is_overdue_is_told_before_a_doubled_limit_is_over)
     rig_expect(&r, "");
 }
 
+/* Else what is kept here would be run elsewhere, when the way that is slow has only been made anew. */
+Test(slots_receipts, where_a_frame_takes_long_nothing_is_missed_before_twice_that_time)
+{
+    send_one();
+    live(2900);
+    v_received(&r, 1, 0, 0);
+    v_tasks(&r, 2, 1, 0);
+    rig_turn(&r);
+    x_ok(&r, 0, 2);
+    live(5700);
+    cr_assert_eq(r.stuck_ms, 0);
+    rig_forget(&r);
+    live(300);
+    rig_expect(&r, "SAY results- lane- JOIN kept=1-2 of=1");
+    rejoin();
+    live(500);
+    cr_assert_geq(r.stuck_ms, 3000);
+    cr_assert_leq(r.stuck_ms, 4000);
+    live(1000);
+    v_received(&r, 1, 0, 0);
+    live(500);
+    cr_assert_eq(r.stuck_ms, 0);
+}
+
 Test(slots_receipts, what_was_too_large_for_a_slow_way_travels_in_small_pieces_after_that)
 {
     static char output[50001];
