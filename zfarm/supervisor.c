@@ -134,12 +134,20 @@ static void end_now(struct supervisor *s, uint64_t now_ns)
     tell_hosts(s, ORDER_END_NOW);
 }
 
-/* What runs may finish, until `due_ns`. It takes a ventilator that can be told, and that somebody can
- * have got tasks from; else nothing is worth waiting for. */
-static void stop(struct supervisor *s, uint64_t due_ns, uint64_t now_ns)
+/* Whom it takes for what runs to finish, and who is not there: a ventilator that can be told, and that somebody can
+ * have got tasks from; a sink, for no other one is started any more. NULL: both are there. */
+static const char *who_lacks(const struct supervisor *s)
 {
     const struct supervisor_member *ventilator = &s->members[MEMBER_VENTILATOR];
-    if (s->state != SUPERVISOR_RUNNING || !ventilator->alive || !ventilator->told_ready) {
+    if (!ventilator->alive || !ventilator->told_ready)
+        return member_name(MEMBER_VENTILATOR);
+    return s->members[MEMBER_SINK].alive ? NULL : member_name(MEMBER_SINK);
+}
+
+/* What runs may finish, until `due_ns`; if somebody lacks, nothing is worth waiting for. */
+static void stop(struct supervisor *s, uint64_t due_ns, uint64_t now_ns)
+{
+    if (s->state != SUPERVISOR_RUNNING || who_lacks(s)) {
         end_now(s, now_ns);
         return;
     }
@@ -310,14 +318,14 @@ void supervisor_interrupted(struct supervisor *s, const char *name, bool key, bo
         end_now(s, now_ns);
         return;
     }
-    bool was_running = s->state == SUPERVISOR_RUNNING;
+    const char *lacking = s->state == SUPERVISOR_RUNNING ? who_lacks(s) : NULL;
     stop(s, NEVER, now_ns);
     if (s->state == SUPERVISOR_STOPPING)
         supervisor_say(s, "stopping: what runs may finish; a second signal ends it at once");
+    else if (lacking)
+        supervisor_say(s, "interrupted by %s without a %s: all ends at once", name, lacking);
     else
-        supervisor_say(s, "interrupted by %s%s", name,
-                       was_running ? " without a ventilator: all ends at once"
-                                   : " before anything was run");
+        supervisor_say(s, "interrupted by %s before anything was run", name);
 }
 
 void supervisor_set_hosts_left(struct supervisor *s, bool left)

@@ -232,7 +232,7 @@ static const struct {
     {KEY, "a key", "eeeteeeo", NULL},
     {HUP, "HUP", "eeetteeo", NULL},
     {SPOOL_FAILED, "the spool fails", "eeettceo", NULL},
-    {NOT_STARTED, "a start fails", "eeettceo", NULL},
+    {NOT_STARTED, "a sink cannot be started", "eeeetceo", NULL},
     {HOLD_AND_GO, "^Z and fg", "vwsrtceo", NULL},
     {LONG_TIME, "a long time", "vwsrteeo", NULL},
 };
@@ -348,6 +348,33 @@ Test(supervisor, the_second_interrupt_ends_at_once_unless_both_were_sent_togethe
     interrupt(&r);
     cr_expect_eq(r.s.state, SUPERVISOR_ENDING);
     cr_expect_str_eq(r.said, "stopping: what runs may finish; a second signal ends it at once\n");
+}
+
+/* Its results could be stored by nobody: the ventilator would wait for a sink for a minute. */
+Test(supervisor, an_interrupt_while_no_sink_is_there_ends_all_at_once)
+{
+    struct rig r;
+    bring(&r, true, SUPERVISOR_RUNNING);
+    ends(&r, MEMBER_SINK, 9, 255);
+    clear_notes(&r);
+    interrupt(&r);
+    cr_expect_eq(r.s.state, SUPERVISOR_ENDING, "%s", supervisor_state_name(r.s.state));
+    cr_expect_str_eq(r.said, "interrupted by TERM without a sink: all ends at once\n");
+    cr_expect_str_eq(r.did, "ventilator end now; worker end now");
+    ends(&r, MEMBER_VENTILATOR, 10, 255);
+    ends(&r, MEMBER_WORKER, 10, 255);
+    cr_expect_eq(r.exits, 1);
+    cr_expect_eq(r.status, 255);
+}
+
+Test(supervisor, an_interrupt_when_another_sink_was_started_lets_finish_what_runs)
+{
+    struct rig r;
+    bring(&r, true, SUPERVISOR_RUNNING);
+    ends(&r, MEMBER_SINK, 9, 255);
+    turn(&r, 100 * NS_PER_MS);
+    interrupt(&r);
+    cr_expect_eq(r.s.state, SUPERVISOR_STOPPING, "%s", supervisor_state_name(r.s.state));
 }
 
 Test(supervisor, a_second_key_counts_however_soon_it_comes)
