@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "plugin_fixture.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -252,9 +254,10 @@ Test(coprocess, a_line_of_many_pipes_full_goes_in_whole_and_the_next_ones_behind
     finish(f);
 }
 
-/* `last` is answered half a second after the process has ended, by what it left behind. */
+/* `last` is answered half a second after the process has ended, by what it left behind. Who that is, after `never`,
+ * stands in the file $LEFT. */
 static char late[] = "while read -r x; do case $x in last) (sleep 0.5; echo late) & exit 3 ;; "
-                     "never) sleep 1000 & exit 4 ;; esac; echo \"<$x>\"; done";
+                     "never) sleep 1000 & echo $! >$LEFT; exit 4 ;; esac; echo \"<$x>\"; done";
 
 Test(coprocess, what_a_dead_one_left_behind_may_still_answer)
 {
@@ -269,8 +272,30 @@ Test(coprocess, what_a_dead_one_left_behind_may_still_answer)
     finish(f);
 }
 
+static pid_t read_pid(const char *path)
+{
+    pid_t pid = 0;
+    FILE *file = fopen(path, "r");
+    cr_assert(file && fscanf(file, "%d", &pid) == 1 && pid > 1);
+    fclose(file);
+    return pid;
+}
+
+/* Also true of one that nobody has reaped yet. */
+static bool ends_within(pid_t pid, int timeout_ms)
+{
+    struct pollfd end = {.fd = pidfd_open(pid, 0), .events = POLLIN};
+    bool ended = end.fd < 0 || poll(&end, 1, timeout_ms) == 1;
+    if (end.fd >= 0)
+        close(end.fd);
+    return ended;
+}
+
 Test(coprocess, what_holds_its_output_and_does_not_answer_ends_with_the_linger_or_the_timeout)
 {
+    char left[] = "/tmp/zfarm-coprocess-XXXXXX";
+    close(mkstemp(left));
+    setenv("LEFT", left, 1);
     struct fixture *f = scripted(late);
     options.base.linger_ns = 200 * NS_PER_MS;
     begin(f);
@@ -279,6 +304,10 @@ Test(coprocess, what_holds_its_output_and_does_not_answer_ends_with_the_linger_o
     run(f, 3, "b");
     assert_answer(&f->ends[0], 3, "<b>\n");
     finish(f);
+    pid_t left_alone = read_pid(left);
+    cr_expect(!ends_within(left_alone, 0), "after the linger it runs on");
+    kill(left_alone, SIGKILL);
+    cr_assert(ends_within(left_alone, 10000));
     f = scripted(late);
     options.base.linger_ns = 100 * NS_PER_S;
     options.base.timeout.ns = 300 * NS_PER_MS;
@@ -288,6 +317,8 @@ Test(coprocess, what_holds_its_output_and_does_not_answer_ends_with_the_linger_o
     run(f, 3, "b");
     assert_answer(&f->ends[0], 3, "<b>\n");
     finish(f);
+    cr_assert(ends_within(read_pid(left), 10000), "the timeout has killed it");
+    unlink(left);
 }
 
 Test(coprocess, the_time_that_it_is_held_does_not_count)
