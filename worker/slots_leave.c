@@ -167,7 +167,9 @@ void leave_turn(struct slots *s, uint64_t now_ns)
 {
     if (s->stopping && s->running.busy == 0)
         leave_exit(s, s->stop_status, &s->stop_why);
-    if (!s->gone && !s->stopping && s->leaving != STAYING)
+    else if (s->stopping)
+        evict(s, now_ns);
+    else if (s->leaving != STAYING)
         leave_when_done(s, now_ns);
     if (!s->gone && now_ns >= gives_up_at(s) && !slots_link_is_trying(s)) {
         struct why why;

@@ -148,6 +148,26 @@ Test(slots_leave, the_end_of_the_job_waits_for_a_killed_task)
     rig_expect(&r, "EXIT 0");
 }
 
+/* It had woken for that in each turn, and done nothing. */
+Test(slots_leave, the_grace_of_a_worker_holds_for_what_the_end_of_the_job_has_killed_too)
+{
+    r.options.grace_ns = NS_PER_S;
+    rig_start(&r);
+    rig_join(&r);
+    v_tasks(&r, 1, 1, 0);
+    rig_forget(&r);
+    slots_drain(r.s, r.now_ns);
+    v_stop(&r, STOP_JOB_OVER);
+    rig_expect(&r, "RETURNED (leaving) CANCEL 0:1");
+    rig_pass(&r, 1900 * NS_PER_MS);
+    rig_expect(&r, "");
+    rig_pass(&r, 200 * NS_PER_MS);
+    rig_expect(&r, "HURRY");
+    cr_assert_gt(slots_deadline(r.s), r.now_ns);
+    slots_cancelled(r.s, 0, 1, r.now_ns);
+    rig_expect(&r, "BYE EXIT 0");
+}
+
 Test(slots_leave, an_interrupted_ventilator_ends_the_worker_with_255)
 {
     rig_start(&r);
