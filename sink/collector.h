@@ -2,7 +2,7 @@
 #ifndef ZFARM_COLLECTOR_H
 #define ZFARM_COLLECTOR_H
 
-#include "common/wire.h"
+#include "common/wire/wire.h"
 
 /* The sink's core: which results count, what is stored, when the job is over.
  *

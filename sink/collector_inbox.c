@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <inttypes.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "sink/collector_state.h"
 
 enum { LACKING_MAX = 5 }; /* DONEs in a row that name what the sink never got */

@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/clock.h"
-#include "common/xalloc.h"
+#include "common/base/clock.h"
+#include "common/base/xalloc.h"
 #include "sink/collector_state.h"
 
 enum { NOTE_RANGES_MAX = 50000 }; /* of a STORED: they fit a frame, with a gap for each sender */

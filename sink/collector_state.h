@@ -2,7 +2,7 @@
 #ifndef ZFARM_COLLECTOR_STATE_H
 #define ZFARM_COLLECTOR_STATE_H
 
-#include "common/throttle.h"
+#include "common/base/throttle.h"
 #include "sink/ending.h"
 #include "sink/halting.h"
 #include "sink/intake.h"

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 /* Two marks are so far apart that all of them span the last half of what was done, or more. */
 static uint64_t mark_distance(const struct estimate *e, uint64_t done)

@@ -2,7 +2,7 @@
 #ifndef ZFARM_SINK_FAILURES_H
 #define ZFARM_SINK_FAILURES_H
 
-#include "common/result.h"
+#include "common/wire/result.h"
 
 /* The first tasks that failed, by their numbers, and how many there are: for people, who want to know which
  * without being shown a thousand. Zero-initialised holds none; embed it by value. */

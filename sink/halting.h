@@ -2,8 +2,8 @@
 #ifndef ZFARM_HALTING_H
 #define ZFARM_HALTING_H
 
-#include "common/halt_rule.h"
-#include "common/wire.h"
+#include "common/wire/halt_rule.h"
+#include "common/wire/wire.h"
 
 /* Whether the final results so far end the job early (--halt), and the status that it then ends
  * with. What a store has from before is not counted: the same command goes on with what was not run.

@@ -2,9 +2,9 @@
 #ifndef ZFARM_HANDED_H
 #define ZFARM_HANDED_H
 
-#include "common/block.h"
-#include "common/seqset.h"
-#include "common/wire.h"
+#include "common/base/block.h"
+#include "common/base/seqset.h"
+#include "common/wire/wire.h"
 
 /* For a sink that takes results only of tasks that their session was handed (docs/protocol.md, 19): what the
  * ventilator has said of that, and messages of results that wait until it has.

@@ -2,7 +2,7 @@
 #ifndef ZFARM_INPUT_HINT_H
 #define ZFARM_INPUT_HINT_H
 
-#include "common/wire.h"
+#include "common/wire/wire.h"
 
 /* A hint for people whose tasks fail and whose input was made elsewhere: it has CR LF or a byte-order mark, which
  * the tasks get as it is. Zero-initialised has not been given. */

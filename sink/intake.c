@@ -4,8 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "common/shown.h"
-#include "common/xalloc.h"
+#include "common/base/shown.h"
+#include "common/base/xalloc.h"
 
 void intake_init(struct intake *in, const struct collector_options *options,
                  struct collector_counts *counts, struct halting *halting)

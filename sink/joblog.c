@@ -4,8 +4,8 @@
 #include <inttypes.h>
 #include <signal.h>
 
-#include "common/clock.h"
-#include "common/shown.h"
+#include "common/base/clock.h"
+#include "common/base/shown.h"
 
 void joblog_put_header(struct buf *to)
 {

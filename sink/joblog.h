@@ -2,7 +2,7 @@
 #ifndef ZFARM_SINK_JOBLOG_H
 #define ZFARM_SINK_JOBLOG_H
 
-#include "common/result.h"
+#include "common/wire/result.h"
 
 /* The log of --joblog, in the format of GNU parallel's (20221122), which other programs read:
  * columns with a TAB between them.

@@ -2,7 +2,7 @@
 #ifndef ZFARM_SINK_JSONL_H
 #define ZFARM_SINK_JSONL_H
 
-#include "common/result.h"
+#include "common/wire/result.h"
 
 /* Results as JSON Lines: one object a task and a line, in UTF-8, with the same fields in this order:
  *

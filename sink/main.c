@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "common/cli.h"
-#include "common/clock.h"
-#include "common/command_line.h"
-#include "common/log.h"
-#include "common/shortage.h"
+#include "common/cli/cli.h"
+#include "common/base/clock.h"
+#include "common/input/command_line.h"
+#include "common/base/log.h"
+#include "common/sys/shortage.h"
 #include "sink/sink.h"
 
 struct settings {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "sink/membership.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 static const uint64_t period_max_ms = 3600 * 1000; /* of heartbeat and limit */
 

@@ -2,9 +2,9 @@
 #ifndef ZFARM_MEMBERSHIP_H
 #define ZFARM_MEMBERSHIP_H
 
-#include "common/backoff.h"
-#include "common/patience.h"
-#include "common/wire.h"
+#include "common/base/backoff.h"
+#include "common/base/patience.h"
+#include "common/wire/wire.h"
 
 /* The sink's place in the farm: its connection to the ventilator, whether it is welcome there, when
  * it has to say something, when the ventilator has been silent for too long.

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/seqset.h"
-#include "common/xalloc.h"
+#include "common/base/seqset.h"
+#include "common/base/xalloc.h"
 #include "sink/seqheap.h"
 #include "sink/spool.h"
 

@@ -2,8 +2,8 @@
 #ifndef ZFARM_SINK_ORDER_H
 #define ZFARM_SINK_ORDER_H
 
-#include "common/block.h"
-#include "common/error.h"
+#include "common/base/block.h"
+#include "common/base/error.h"
 
 /* The order window of -k: results come in any order and leave in order of their numbers.
  *

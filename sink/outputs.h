@@ -2,8 +2,8 @@
 #ifndef ZFARM_OUTPUTS_H
 #define ZFARM_OUTPUTS_H
 
-#include "common/seqset.h"
-#include "common/wire.h"
+#include "common/base/seqset.h"
+#include "common/wire/wire.h"
 #include "sink/failures.h"
 #include "sink/order.h"
 #include "sink/printer.h"

@@ -6,7 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 struct progress_numbers progress_numbers_of(const struct collector_counts *c)
 {

@@ -2,7 +2,7 @@
 #ifndef ZFARM_SINK_PROGRESS_H
 #define ZFARM_SINK_PROGRESS_H
 
-#include "common/bytes.h"
+#include "common/base/bytes.h"
 #include "sink/collector.h"
 #include "sink/estimate.h"
 

@@ -2,9 +2,9 @@
 #ifndef ZFARM_SENDERS_H
 #define ZFARM_SENDERS_H
 
-#include "common/pieces.h"
-#include "common/seqset.h"
-#include "common/wire.h"
+#include "common/wire/pieces.h"
+#include "common/base/seqset.h"
+#include "common/wire/wire.h"
 
 /* What the sink knows of the sessions that send it results: which batches came, and the large
  * result that is on its way in pieces.

@@ -2,7 +2,7 @@
 #ifndef ZFARM_SINK_H
 #define ZFARM_SINK_H
 
-#include "common/halt_rule.h"
+#include "common/wire/halt_rule.h"
 #include "sink/outputs.h"
 
 /* The sink's shell: sockets, clock, signals and outputs around the collector. */

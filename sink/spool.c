@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "common/tempfile.h"
-#include "common/varint.h"
-#include "common/xalloc.h"
+#include "common/sys/tempfile.h"
+#include "common/base/varint.h"
+#include "common/base/xalloc.h"
 #include "sink/seqheap.h"
 
 /* A record is

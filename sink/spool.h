@@ -2,8 +2,8 @@
 #ifndef ZFARM_SINK_SPOOL_H
 #define ZFARM_SINK_SPOOL_H
 
-#include "common/bytes.h"
-#include "common/error.h"
+#include "common/base/bytes.h"
+#include "common/base/error.h"
 
 /* Where the order window (order.h) keeps what has no place in memory: *runs* of results, each
  * sorted by number, in one unlinked temporary file that is made when it is first needed.

@@ -4,8 +4,8 @@
 #include <assert.h>
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/utf8.h"
+#include "common/base/clock.h"
+#include "common/base/utf8.h"
 
 /* A result that waits, in front of its worker's name and its record. */
 struct pending_result {

@@ -2,8 +2,8 @@
 #ifndef ZFARM_SINK_STORE_H
 #define ZFARM_SINK_STORE_H
 
-#include "common/seqset.h"
-#include "common/wire.h"
+#include "common/base/seqset.h"
+#include "common/wire/wire.h"
 #include "sink/failures.h"
 
 /* The store of --store FILE.db: every result of a job in a SQLite database that people can query

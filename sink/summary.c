@@ -3,7 +3,7 @@
 
 #include <inttypes.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 static void put_unless_0(struct buf *to, const char *format, uint64_t count)
 {

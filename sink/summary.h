@@ -2,7 +2,7 @@
 #ifndef ZFARM_SINK_SUMMARY_H
 #define ZFARM_SINK_SUMMARY_H
 
-#include "common/bytes.h"
+#include "common/base/bytes.h"
 
 /* How the job came out, as the sink has counted it. */
 struct summary {

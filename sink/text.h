@@ -2,7 +2,7 @@
 #ifndef ZFARM_SINK_TEXT_H
 #define ZFARM_SINK_TEXT_H
 
-#include "common/result.h"
+#include "common/wire/result.h"
 
 /* Results as plain text: what the task wrote, byte for byte, to stdout and stderr.
  *

@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/tempfile.h"
-#include "common/xalloc.h"
+#include "common/sys/tempfile.h"
+#include "common/base/xalloc.h"
 
 struct tries_item {
     struct tries_item *next; /* in its row of the table */

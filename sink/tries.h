@@ -2,8 +2,8 @@
 #ifndef ZFARM_TRIES_H
 #define ZFARM_TRIES_H
 
-#include "common/bytes.h"
-#include "common/error.h"
+#include "common/base/bytes.h"
+#include "common/base/error.h"
 
 /* What is to be printed of tries that failed, kept until their task has its result: in memory up to a
  * limit, and beyond it in a temporary file. How many tasks wait for another try is bounded by the

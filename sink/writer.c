@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/shortage.h"
-#include "common/xalloc.h"
+#include "common/sys/shortage.h"
+#include "common/base/xalloc.h"
 
 enum {
     WRITE_MAX = 1 << 20, /* of one write to a file: a disk that is slow holds up one turn less */

@@ -2,8 +2,8 @@
 #ifndef ZFARM_WRITER_H
 #define ZFARM_WRITER_H
 
-#include "common/block.h"
-#include "common/error.h"
+#include "common/base/block.h"
+#include "common/base/error.h"
 
 /* Bytes on their way to a descriptor: kept until they are written, never lost, and written without
  * ever blocking the process.

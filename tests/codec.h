@@ -2,7 +2,7 @@
 #ifndef ZFARM_CODEC_H
 #define ZFARM_CODEC_H
 
-#include "common/wire.h"
+#include "common/wire/wire.h"
 
 /* The functions of each message of the protocol in one shape, so that a test can go through all of
  * them. */

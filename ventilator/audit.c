@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/splitmix.h"
+#include "common/base/splitmix.h"
 #include "ventilator/dispatcher_state.h"
 
 enum {

@@ -2,7 +2,7 @@
 #ifndef ZFARM_AUDIT_H
 #define ZFARM_AUDIT_H
 
-#include "common/wire.h"
+#include "common/wire/wire.h"
 
 /* A job that is taken up again by a new life of the ventilator: the input is read again and compared,
  * hash by hash, with what is stored, before anything is handed out.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "ventilator/dispatcher_state.h"
 #include "ventilator/sentences.h"
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 /* No place in what was read. The very first one is a place: where a record begins, of which what stood
  * before it was read over. */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 /* Writes a tab for each \t, which POSIX does not know; `text` becomes shorter. */
 static void translate_tabs(char *text)

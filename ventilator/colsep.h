@@ -5,8 +5,8 @@
 #include <regex.h>
 #include <stdbool.h>
 
-#include "common/bytes.h"
-#include "common/error.h"
+#include "common/base/bytes.h"
+#include "common/base/error.h"
 
 /* What separates the columns of a value (--colsep): a POSIX extended regular expression in which \t
  * is a tab, matched byte by byte. One that matches nothing at some place does not separate there,

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 /* Where a held value of a file is in `bytes`; nowhere if its size is above value_max. */
 struct place {

@@ -4,9 +4,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "common/clock.h"
-#include "common/splitmix.h"
-#include "common/xalloc.h"
+#include "common/base/clock.h"
+#include "common/base/splitmix.h"
+#include "common/base/xalloc.h"
 
 uint64_t delay_after(uint64_t first_ns, uint32_t fails, uint64_t *random)
 {

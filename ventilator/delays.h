@@ -2,7 +2,7 @@
 #ifndef ZFARM_DELAYS_H
 #define ZFARM_DELAYS_H
 
-#include "common/seqset.h"
+#include "common/base/seqset.h"
 
 /* Tasks whose last try failed and that wait before the next one (--retry-delay), and until when. A
  * binary heap by time, next to the set of their numbers. Zero-initialised is empty; embed it by

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/xalloc.h"
+#include "common/base/clock.h"
+#include "common/base/xalloc.h"
 #include "ventilator/dispatcher_state.h"
 
 /* RELEASED and CANCEL are passed on at most this often, all of them at once. */

@@ -2,7 +2,7 @@
 #ifndef ZFARM_DISPATCHER_H
 #define ZFARM_DISPATCHER_H
 
-#include "common/wire.h"
+#include "common/wire/wire.h"
 
 /* The ventilator's core: who is in the farm, who gets which task, what is stored, when the job is
  * over.

@@ -2,9 +2,9 @@
 #ifndef ZFARM_DISPATCHER_STATE_H
 #define ZFARM_DISPATCHER_STATE_H
 
-#include "common/endpoint.h"
-#include "common/refusals.h"
-#include "common/throttle.h"
+#include "common/base/endpoint.h"
+#include "common/base/refusals.h"
+#include "common/base/throttle.h"
 #include "ventilator/audit.h"
 #include "ventilator/delays.h"
 #include "ventilator/dispatcher.h"

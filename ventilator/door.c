@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 #include <xxhash.h>
 
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/xalloc.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/xalloc.h"
 
 #define LOOK_NS (1 * NS_PER_S)
 

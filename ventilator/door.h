@@ -2,9 +2,9 @@
 #ifndef ZFARM_DOOR_H
 #define ZFARM_DOOR_H
 
-#include "common/keys.h"
-#include "common/refusals.h"
-#include "common/zap.h"
+#include "common/net/keys.h"
+#include "common/base/refusals.h"
+#include "common/net/zap.h"
 #include "ventilator/gate.h"
 
 /* Whom the ventilator lets in, in a farm with keys: its own keys, those that are admitted, and the answer to

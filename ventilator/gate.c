@@ -10,12 +10,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/listener.h"
-#include "common/net.h"
-#include "common/private_dir.h"
-#include "common/shortage.h"
-#include "common/throttle.h"
-#include "common/xalloc.h"
+#include "common/net/listener.h"
+#include "common/net/net.h"
+#include "common/sys/private_dir.h"
+#include "common/sys/shortage.h"
+#include "common/base/throttle.h"
+#include "common/base/xalloc.h"
 #include "ventilator/lane.h"
 
 enum {

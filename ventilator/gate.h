@@ -6,11 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/block.h"
-#include "common/clock.h"
-#include "common/error.h"
-#include "common/key.h"
-#include "common/wire.h"
+#include "common/base/block.h"
+#include "common/base/clock.h"
+#include "common/base/error.h"
+#include "common/base/key.h"
+#include "common/wire/wire.h"
 
 /* The gate: one listening socket through which every worker reaches a PUSH of its own.
  *

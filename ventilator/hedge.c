@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 /* --hedge: the tasks that have run longest are run a second time elsewhere; the first final result counts
  * (Dean and Barroso, The Tail at Scale, 2013). What runs is known from heartbeats: no need to look

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 /* The length of ::: or :::: without its +; 0 for any other word. */
 static size_t mark_size(const char *word)

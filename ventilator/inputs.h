@@ -2,7 +2,7 @@
 #ifndef ZFARM_INPUTS_H
 #define ZFARM_INPUTS_H
 
-#include "common/words.h"
+#include "common/base/words.h"
 
 #include <stdbool.h>
 

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "common/clock.h"
-#include "common/xalloc.h"
+#include "common/base/clock.h"
+#include "common/base/xalloc.h"
 
 /* Workers come, for the first time or back again, and say what they have (docs/protocol.md, 4). */
 

@@ -15,8 +15,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "common/net.h"
-#include "common/xalloc.h"
+#include "common/net/net.h"
+#include "common/base/xalloc.h"
 #include "ventilator/gate.h"
 
 enum {

@@ -6,10 +6,10 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "common/bytes.h"
-#include "common/endpoint.h"
-#include "common/key.h"
-#include "common/wire.h"
+#include "common/base/bytes.h"
+#include "common/base/endpoint.h"
+#include "common/base/key.h"
+#include "common/wire/wire.h"
 
 /* One lane: a PUSH, a worker's accepted connection, and the pump between them. The gate's own part;
  * the rest of the ventilator sees gate.h.

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 /* An entry is copied when less than one in this many of its tasks is alive, and it is not small. */
 enum { ALIVE_FRACTION = 4, COMPACT_BYTES_MIN = 1024 };

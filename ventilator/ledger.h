@@ -2,9 +2,9 @@
 #ifndef ZFARM_LEDGER_H
 #define ZFARM_LEDGER_H
 
-#include "common/block.h"
-#include "common/seqset.h"
-#include "common/task.h"
+#include "common/base/block.h"
+#include "common/base/seqset.h"
+#include "common/wire/task.h"
 
 /* The ledger: every task that was read and is not stored yet.
  *

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 /* Whether each of a worker's connections lives, by what this protocol has acknowledged on it, and not by
  * what the kernel has taken (docs/protocol.md, 18). Control is judged by its heartbeats (workers.c). What is

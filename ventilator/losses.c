@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/xalloc.h"
+#include "common/base/clock.h"
+#include "common/base/xalloc.h"
 
 /* Workers that died with tasks, or left: what is charged to those, what is taken back when a worker was not
  * dead, and whom a task took down with it (docs/protocol.md, 5). */

@@ -3,10 +3,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/cli.h"
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/shortage.h"
+#include "common/cli/cli.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/sys/shortage.h"
 #include "ventilator/ventilator.h"
 
 /* --queue-max: so that, if tasks are large, some can be at workers at a time */

@@ -4,8 +4,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "common/outbox.h"
-#include "common/xalloc.h"
+#include "common/net/outbox.h"
+#include "common/base/xalloc.h"
 
 enum { MESSAGE_COST = 128 }; /* of a queued message, besides its bytes */
 

@@ -2,7 +2,7 @@
 #ifndef ZFARM_OUTBOXES_H
 #define ZFARM_OUTBOXES_H
 
-#include "common/block.h"
+#include "common/base/block.h"
 #include "ventilator/index.h"
 
 /* What waits to be sent to the peers of a ROUTER: an outbox for each to whom something waits, and one bound

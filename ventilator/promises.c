@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "ventilator/dispatcher_state.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 /* Results against what was handed out (docs/protocol.md, 15). The sink cannot know who was handed what, and
  * says from which session it has taken results. From that two things are seen: results of tasks that the

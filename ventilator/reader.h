@@ -2,8 +2,8 @@
 #ifndef ZFARM_READER_H
 #define ZFARM_READER_H
 
-#include "common/bytes.h"
-#include "common/error.h"
+#include "common/base/bytes.h"
+#include "common/base/error.h"
 
 /* Reads the values (lines, or what a NUL byte ends) of one file, pipe, socket or terminal, as far
  * as that is possible without blocking.

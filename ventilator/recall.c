@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "common/clock.h"
-#include "common/xalloc.h"
+#include "common/base/clock.h"
+#include "common/base/xalloc.h"
 
 /* Tasks that a worker has not begun are taken back when another one idles and nothing else is to
  * be handed out: so many that both are done at the same time, by the pace at which each reports

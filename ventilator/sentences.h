@@ -2,7 +2,7 @@
 #ifndef ZFARM_SENTENCES_H
 #define ZFARM_SENTENCES_H
 
-#include "common/wire.h"
+#include "common/wire/wire.h"
 
 /* Sentences with the tasks that each is about, as they are collected for an answer to WHY (because.c). All zeros
  * is an empty list. A list owns its sentences and their tasks. */

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/shown.h"
-#include "common/xalloc.h"
+#include "common/base/clock.h"
+#include "common/base/shown.h"
+#include "common/base/xalloc.h"
 
 enum {
     NAME_SIZE_MAX = 200,

@@ -4,9 +4,9 @@
 
 #include <sys/queue.h>
 
-#include "common/patience.h"
-#include "common/throttle.h"
-#include "common/wire.h"
+#include "common/base/patience.h"
+#include "common/base/throttle.h"
+#include "common/wire/wire.h"
 
 /* Tasks that run since about the same time. */
 struct stint {

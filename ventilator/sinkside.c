@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/endpoint.h"
+#include "common/base/clock.h"
+#include "common/base/endpoint.h"
 
 /* The sink, as the ventilator sees it (docs/protocol.md, 8 and 9). */
 

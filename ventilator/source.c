@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/varint.h"
-#include "common/xalloc.h"
+#include "common/base/varint.h"
+#include "common/base/xalloc.h"
 #include "ventilator/blocks.h"
 #include "ventilator/colsep.h"
 #include "ventilator/combine.h"

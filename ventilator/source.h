@@ -2,7 +2,7 @@
 #ifndef ZFARM_SOURCE_H
 #define ZFARM_SOURCE_H
 
-#include "common/task.h"
+#include "common/wire/task.h"
 #include "ventilator/inputs.h"
 #include "ventilator/trim.h"
 

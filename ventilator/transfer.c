@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 /* Tasks that are too large for one message (docs/protocol.md, 14).
  *

@@ -2,8 +2,8 @@
 #ifndef ZFARM_TRIM_H
 #define ZFARM_TRIM_H
 
-#include "common/bytes.h"
-#include "common/error.h"
+#include "common/base/bytes.h"
+#include "common/base/error.h"
 
 /* --trim, as GNU parallel has it: which blanks at the ends of an argument are not part of it. Blanks
  * are space, \t, \n, \v, \f and \r. Not given: those at both ends with --colsep, else none. */

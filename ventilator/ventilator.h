@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/error.h"
+#include "common/base/error.h"
 #include "ventilator/source.h"
 
 /* The ventilator's shell: sockets, clock, signals and the input around the dispatcher. */

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/xalloc.h"
+#include "common/base/clock.h"
+#include "common/base/xalloc.h"
 
 /* Workers say what they do, go, and die (docs/protocol.md, 4 and 5); how they come is in joins.c. */
 

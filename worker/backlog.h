@@ -2,9 +2,9 @@
 #ifndef ZFARM_BACKLOG_H
 #define ZFARM_BACKLOG_H
 
-#include "common/block.h"
-#include "common/seqset.h"
-#include "common/wire.h"
+#include "common/base/block.h"
+#include "common/base/seqset.h"
+#include "common/wire/wire.h"
 
 /* Tasks that were received and not begun, in the order in which they came.
  *

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "common/varint.h"
+#include "common/base/varint.h"
 
 enum {
     COUNT_WIDTH = 3, /* a run has at most BATCH_TASKS_MAX tasks */

@@ -2,7 +2,7 @@
 #ifndef ZFARM_BATCH_H
 #define ZFARM_BATCH_H
 
-#include "common/wire.h"
+#include "common/wire/wire.h"
 
 /* A RESULTS message that is being put together: each result is appended once, to where it will be
  * sent from. What stands before the results (the message's head, and that of each run) has room of

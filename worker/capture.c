@@ -3,7 +3,7 @@
 
 #include <unistd.h>
 
-#include "common/tempfile.h"
+#include "common/sys/tempfile.h"
 
 enum { MEMORY_KEPT_MAX = 64 << 10 }; /* what a capture holds on to between two children */
 

@@ -9,12 +9,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/expand.h"
-#include "common/quote.h"
-#include "common/shortage.h"
-#include "common/tempfile.h"
-#include "common/xalloc.h"
+#include "common/base/clock.h"
+#include "common/input/expand.h"
+#include "common/base/quote.h"
+#include "common/sys/shortage.h"
+#include "common/sys/tempfile.h"
+#include "common/base/xalloc.h"
 #include "worker/child.h"
 #include "worker/environment.h"
 #include "worker/guard.h"

@@ -2,14 +2,14 @@
 #ifndef ZFARM_WORKER_COMMAND_H
 #define ZFARM_WORKER_COMMAND_H
 
-#include "common/ok_exit.h"
-#include "common/error.h"
+#include "common/cli/ok_exit.h"
+#include "common/base/error.h"
 #include "worker/executor.h"
 
 struct guard;
 
 /* The executor of commands: each task is one process, which is COMMAND with the task put in
- * (common/expand.h), started directly or, with --shell, by sh -c. Its standard input is /dev/null,
+ * (common/input/expand.h), started directly or, with --shell, by sh -c. Its standard input is /dev/null,
  * or with --pipe a file in memory that holds the task, so that nothing waits for its reader;
  * its environment is worker/environment.h's; how it is captured and killed is worker/child.h's:
  * what it left running when it exits is left alone, unless it was timed out or cancelled.

@@ -9,9 +9,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/words.h"
-#include "common/xalloc.h"
+#include "common/base/clock.h"
+#include "common/base/words.h"
+#include "common/base/xalloc.h"
 #include "worker/coprocess_slot.h"
 #include "worker/environment.h"
 #include "worker/guard.h"

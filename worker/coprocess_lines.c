@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 bool coprocess_lines_put(const struct coprocess_shared *shared, struct coprocess_slot *slot)
 {

@@ -7,9 +7,9 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/shortage.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/sys/shortage.h"
 #include "worker/coprocess_death.h"
 #include "worker/coprocess_lines.h"
 #include "worker/environment.h"

@@ -2,7 +2,7 @@
 #ifndef ZFARM_COPROCESS_SLOT_H
 #define ZFARM_COPROCESS_SLOT_H
 
-#include "common/error.h"
+#include "common/base/error.h"
 #include "worker/child.h"
 #include "worker/slot_batch.h"
 #include "worker/time_limit.h"

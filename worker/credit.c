@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "worker/credit.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 #define MARGIN_NS (100 * NS_PER_MS)  /* of work, beyond the round trip */
 #define SHARE_NS NS_PER_MS           /* of work in an assignment */

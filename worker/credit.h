@@ -2,7 +2,7 @@
 #ifndef ZFARM_CREDIT_H
 #define ZFARM_CREDIT_H
 
-#include "common/wire.h"
+#include "common/wire/wire.h"
 
 /* How much a worker asks for: nobody sets a number, it is measured.
  *

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/task_variable.h"
-#include "common/xalloc.h"
+#include "common/cli/task_variable.h"
+#include "common/base/xalloc.h"
 
 enum { OWN_MAX = 5 }; /* the variables that are ours */
 

@@ -4,10 +4,10 @@
 
 #include <sys/types.h>
 
-#include "common/block.h"
-#include "common/clock.h"
-#include "common/result.h"
-#include "common/timeout.h"
+#include "common/base/block.h"
+#include "common/base/clock.h"
+#include "common/wire/result.h"
+#include "common/cli/timeout.h"
 
 /* What runs tasks: the one interface that the worker's shell knows of the command, the coprocess and
  * the plugin executor. An executor owns the children of `slots` slots and lives in the worker's one thread.

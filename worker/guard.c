@@ -11,8 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/bytes.h"
-#include "common/xalloc.h"
+#include "common/base/bytes.h"
+#include "common/base/xalloc.h"
 #include "worker/drain.h"
 #include "worker/guard_order.h"
 #include "worker/helper_process.h"

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "common/error.h"
+#include "common/base/error.h"
 
 /* What outlives the worker for a moment, to end what the worker cannot end when it is killed.
  *

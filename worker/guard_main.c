@@ -10,7 +10,7 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
-#include "common/bytes.h"
+#include "common/base/bytes.h"
 #include "worker/guard.h"
 #include "worker/guard_order.h"
 #include "worker/processes.h"

@@ -2,7 +2,7 @@
 #ifndef ZFARM_KEPT_H
 #define ZFARM_KEPT_H
 
-#include "common/block.h"
+#include "common/base/block.h"
 #include "worker/batch.h"
 
 /* The results that a worker keeps until they are released: batches as they were sent, to be sent

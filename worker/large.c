@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/tempfile.h"
-#include "common/xalloc.h"
+#include "common/sys/tempfile.h"
+#include "common/base/xalloc.h"
 
 enum { OVERHEAD_BYTES = 256 };
 

@@ -2,8 +2,8 @@
 #ifndef ZFARM_LARGE_H
 #define ZFARM_LARGE_H
 
-#include "common/block.h"
-#include "common/wire.h"
+#include "common/base/block.h"
+#include "common/wire/wire.h"
 #include "worker/executor.h"
 
 /* Results whose record is too large for one message. They travel as PIECEs, one result after the

@@ -5,10 +5,10 @@
 #include <linux/close_range.h>
 #include <unistd.h>
 
-#include "common/cli.h"
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/shortage.h"
+#include "common/cli/cli.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/sys/shortage.h"
 #include "worker/drain.h"
 #include "worker/guard.h"
 #include "worker/plugin_host.h"

@@ -2,7 +2,7 @@
 #ifndef ZFARM_WORKER_PLUGIN_H
 #define ZFARM_WORKER_PLUGIN_H
 
-#include "common/error.h"
+#include "common/base/error.h"
 #include "worker/executor.h"
 
 struct guard;

@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "common/shortage.h"
+#include "common/sys/shortage.h"
 
 enum {
     CHUNK = 64 << 10,

@@ -2,7 +2,7 @@
 #ifndef ZFARM_PLUGIN_DEATH_H
 #define ZFARM_PLUGIN_DEATH_H
 
-#include "common/error.h"
+#include "common/base/error.h"
 #include "worker/executor.h"
 
 /* What a plugin child's death means: to the task that it was at, and to people. These fill in

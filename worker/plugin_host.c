@@ -18,8 +18,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/result.h"
+#include "common/base/clock.h"
+#include "common/wire/result.h"
 #include "worker/plugin_link.h"
 #include "zfarm/plugin.h"
 

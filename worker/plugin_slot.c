@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <sys/epoll.h>
 
-#include "common/clock.h"
-#include "common/shortage.h"
-#include "common/wire.h"
+#include "common/base/clock.h"
+#include "common/sys/shortage.h"
+#include "common/wire/wire.h"
 #include "worker/environment.h"
 #include "worker/plugin_death.h"
 #include "worker/plugin_host.h"

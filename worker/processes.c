@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 enum { STAT_MAX = 4096, ENVIRONMENT_MAX = 8 << 20 /* above what a program can be started with */ };
 

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "common/bytes.h"
+#include "common/base/bytes.h"
 
 /* The processes of this machine as /proc has them at one moment: who belongs to a task, who holds a
  * pipe, and how to signal them without hitting a process that has got the number since.

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 /* Returns 0, or the errno that says why `path` is no program. */
 static int look_at(const char *path)

@@ -2,7 +2,7 @@
 #ifndef ZFARM_PROGRAM_H
 #define ZFARM_PROGRAM_H
 
-#include "common/error.h"
+#include "common/base/error.h"
 
 /* Finds the program that `name` means, as a shell does: a name with a slash is a path, another is
  * looked for in the directories of PATH. `*path` is then the caller's to free. ERR_NOT_FOUND and

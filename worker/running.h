@@ -2,7 +2,7 @@
 #ifndef ZFARM_RUNNING_H
 #define ZFARM_RUNNING_H
 
-#include "common/wire.h"
+#include "common/wire/wire.h"
 #include "worker/backlog.h"
 
 enum { HELD_COMMAND_SIZE = 32 };

@@ -7,7 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 #define SLICE_NS (100 * NS_PER_US) /* the least that the kernel takes */
 

@@ -2,7 +2,7 @@
 #ifndef ZFARM_SLOT_BATCH_H
 #define ZFARM_SLOT_BATCH_H
 
-#include "common/seqset.h"
+#include "common/base/seqset.h"
 #include "worker/executor.h"
 
 /* One slot's assignment and how far it has come. No child, no clock: each task ends here, in order,

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 #include "worker/slots_state.h"
 
 #define LATE_NS (250 * NS_PER_MS) /* a turn that is later than its deadline by this was frozen */

@@ -2,8 +2,8 @@
 #ifndef ZFARM_SLOTS_H
 #define ZFARM_SLOTS_H
 
-#include "common/error.h"
-#include "common/wire.h"
+#include "common/base/error.h"
+#include "common/wire/wire.h"
 #include "worker/executor.h"
 
 /* The worker's core: membership, credit, which task goes to which slot, results until they are

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 #include "worker/slots_state.h"
 
 /* A handler returns false when the message makes no sense. */

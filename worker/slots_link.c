@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/endpoint.h"
-#include "common/xalloc.h"
+#include "common/base/endpoint.h"
+#include "common/base/xalloc.h"
 #include "worker/slots_state.h"
 
 bool slots_link_in_session(const struct slots *s)

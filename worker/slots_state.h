@@ -2,11 +2,11 @@
 #ifndef ZFARM_SLOTS_STATE_H
 #define ZFARM_SLOTS_STATE_H
 
-#include "common/backoff.h"
-#include "common/clock.h"
-#include "common/patience.h"
-#include "common/pieces.h"
-#include "common/throttle.h"
+#include "common/base/backoff.h"
+#include "common/base/clock.h"
+#include "common/base/patience.h"
+#include "common/wire/pieces.h"
+#include "common/base/throttle.h"
 #include "worker/actions.h"
 #include "worker/backlog.h"
 #include "worker/credit.h"

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/shortage.h"
+#include "common/sys/shortage.h"
 
 enum { FIRST_LINE_MAX = 256 }; /* as Linux takes it: BINPRM_BUF_SIZE */
 

@@ -2,7 +2,7 @@
 #ifndef ZFARM_START_ERROR_H
 #define ZFARM_START_ERROR_H
 
-#include "common/error.h"
+#include "common/base/error.h"
 
 /* Says why `program` (a path) could not be started: `number` is the errno of the start. ENOENT of a program
  * that is there is about what it needs, so the interpreter that its first line names is told. Fills `why`

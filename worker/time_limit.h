@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "common/timeout.h"
+#include "common/cli/timeout.h"
 
 /* How long a task may run: always the same, or percent of the median of those of this worker that
  * were ok.

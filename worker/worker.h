@@ -5,10 +5,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/ok_exit.h"
-#include "common/error.h"
-#include "common/jobs.h"
-#include "common/timeout.h"
+#include "common/cli/ok_exit.h"
+#include "common/base/error.h"
+#include "common/cli/jobs.h"
+#include "common/cli/timeout.h"
 
 /* The worker's shell: sockets, clock, signals and children around the slots. */
 struct worker_options {

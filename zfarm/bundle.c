@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 #include "zfarm/process.h"
 
 /* Of the C library: they fit the host's kernel and loader, and ours would not. */

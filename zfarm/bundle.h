@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "common/error.h"
-#include "common/words.h"
+#include "common/base/error.h"
+#include "common/base/words.h"
 
 /* What a host needs to run our worker: the program, and beside it in lib/ the libraries that it needs
  * but the C library's own, which every host has. The worker looks for libraries there first. */

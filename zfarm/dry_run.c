@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "common/log.h"
+#include "common/base/log.h"
 #include "zfarm/tasks.h"
 
 struct printing {

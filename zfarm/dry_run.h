@@ -2,7 +2,7 @@
 #ifndef ZFARM_DRY_RUN_H
 #define ZFARM_DRY_RUN_H
 
-#include "common/expand.h"
+#include "common/input/expand.h"
 #include "ventilator/source.h"
 
 /* Prints the command line of every task, a line each, and runs none. Returns the exit status. */

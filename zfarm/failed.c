@@ -5,9 +5,9 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "common/cli.h"
-#include "common/log.h"
-#include "common/shown.h"
+#include "common/cli/cli.h"
+#include "common/base/log.h"
+#include "common/base/shown.h"
 #include "sink/failures.h"
 #include "sink/jsonl.h"
 #include "sink/store_view.h"

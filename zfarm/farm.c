@@ -13,12 +13,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/private_dir.h"
-#include "common/shortage.h"
-#include "common/signals.h"
-#include "common/xalloc.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/sys/private_dir.h"
+#include "common/sys/shortage.h"
+#include "common/sys/signals.h"
+#include "common/base/xalloc.h"
 #include "zfarm/keys.h"
 #include "zfarm/process.h"
 #include "zfarm/supervisor.h"

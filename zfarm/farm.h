@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "common/words.h"
+#include "common/base/words.h"
 #include "zfarm/hosts.h"
 #include "zfarm/spool.h"
 

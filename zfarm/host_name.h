@@ -2,7 +2,7 @@
 #ifndef ZFARM_HOST_NAME_H
 #define ZFARM_HOST_NAME_H
 
-#include "common/error.h"
+#include "common/base/error.h"
 
 /* [USER@]HOST[:SLOTS], or SLOTS/[USER@]HOST as in GNU parallel; HOST as ssh takes it, an IPv6 address in brackets. Nothing before the colon
  * (":4", ":") is no ssh host but this machine itself. */

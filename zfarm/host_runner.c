@@ -12,12 +12,12 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/quote.h"
-#include "common/random.h"
-#include "common/signals.h"
-#include "common/xalloc.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/quote.h"
+#include "common/base/random.h"
+#include "common/sys/signals.h"
+#include "common/base/xalloc.h"
 #include "zfarm/bundle.h"
 #include "zfarm/ssh.h"
 

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/stall.h"
+#include "common/base/clock.h"
+#include "common/base/stall.h"
 
 #define RETRY_FIRST_NS NS_PER_S
 #define RETRY_MAX_NS (60 * NS_PER_S)

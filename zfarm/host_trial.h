@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/error.h"
+#include "common/base/error.h"
 #include "zfarm/host_runner.h"
 
 /* Whether a worker on a host is still to be hoped for, and when the next try is made: judged by how the

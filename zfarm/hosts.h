@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "common/error.h"
-#include "common/words.h"
+#include "common/base/error.h"
+#include "common/base/words.h"
 
 /* The hosts on which `zfarm run` has workers by ssh. Each has one process of ours, the host runner
  * (host_runner.h), which ends when its worker does; one that fails is started again, after 1 to 60 s. When

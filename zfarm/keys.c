@@ -9,13 +9,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/cli.h"
-#include "common/keys.h"
-#include "common/log.h"
-#include "common/private_dir.h"
-#include "common/shortage.h"
-#include "common/shown.h"
-#include "common/xalloc.h"
+#include "common/cli/cli.h"
+#include "common/net/keys.h"
+#include "common/base/log.h"
+#include "common/sys/private_dir.h"
+#include "common/sys/shortage.h"
+#include "common/base/shown.h"
+#include "common/base/xalloc.h"
 
 enum { NAME_MAX_SIZE = 64 };
 

@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/log.h"
-#include "common/shortage.h"
+#include "common/base/log.h"
+#include "common/sys/shortage.h"
 #include "zfarm/failed.h"
 #include "zfarm/host_runner.h"
 #include "zfarm/keys.h"

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/signals.h"
-#include "common/xalloc.h"
+#include "common/sys/signals.h"
+#include "common/base/xalloc.h"
 
 extern char **environ;
 

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-#include "common/error.h"
-#include "common/words.h"
+#include "common/base/error.h"
+#include "common/base/words.h"
 
 /* One of zfarm's own programs, started by the front door. Embed it by value. */
 struct process {

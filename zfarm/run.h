@@ -2,7 +2,7 @@
 #ifndef ZFARM_RUN_H
 #define ZFARM_RUN_H
 
-#include "common/options.h"
+#include "common/cli/options.h"
 
 /* zfarm run: a whole farm on this machine for one job. argv[0] is "run". Returns the exit status.
  */

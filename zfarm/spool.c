@@ -13,11 +13,11 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "common/log.h"
-#include "common/shortage.h"
-#include "common/stall.h"
-#include "common/tempfile.h"
-#include "common/xalloc.h"
+#include "common/base/log.h"
+#include "common/sys/shortage.h"
+#include "common/base/stall.h"
+#include "common/sys/tempfile.h"
+#include "common/base/xalloc.h"
 #include "zfarm/tasks.h"
 
 /* DIR/end: one line, which names the format, how many bytes DIR/input has, and their hash. */

@@ -10,8 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/xalloc.h"
+#include "common/base/clock.h"
+#include "common/base/xalloc.h"
 
 enum { CHUNK = 4096, LINE_MAX_BYTES = 64 << 10, LEASH_ROOM = 1 << 20 };
 

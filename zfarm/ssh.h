@@ -7,9 +7,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "common/bytes.h"
-#include "common/error.h"
-#include "common/words.h"
+#include "common/base/bytes.h"
+#include "common/base/error.h"
+#include "common/base/words.h"
 
 /* One ssh client process at a time, with its output as lines. The user's configuration, agent and
  * known hosts are ssh's own matter; it is never to ask for anything (BatchMode), and gives a

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/clock.h"
-#include "common/error.h"
+#include "common/base/clock.h"
+#include "common/base/error.h"
 
 /* What `zfarm run` does with its three programs, without I/O: events and the time go in, actions come
  * out (farm.c carries them out). docs/supervisor.md draws the states and says what each event does in

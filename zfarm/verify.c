@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/cli.h"
-#include "common/log.h"
-#include "common/shown.h"
+#include "common/cli/cli.h"
+#include "common/base/log.h"
+#include "common/base/shown.h"
 #include "sink/failures.h"
 #include "sink/store_view.h"
 #include "zfarm/tasks.h"

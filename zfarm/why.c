@@ -7,15 +7,15 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "common/beacon.h"
-#include "common/cli.h"
-#include "common/clock.h"
-#include "common/connection.h"
-#include "common/far.h"
-#include "common/keys.h"
-#include "common/log.h"
-#include "common/shown.h"
-#include "common/wire.h"
+#include "common/sys/beacon.h"
+#include "common/cli/cli.h"
+#include "common/base/clock.h"
+#include "common/net/connection.h"
+#include "common/net/far.h"
+#include "common/net/keys.h"
+#include "common/base/log.h"
+#include "common/base/shown.h"
+#include "common/wire/wire.h"
 
 /* All that are asked together have so long to answer. */
 #define ANSWER_NS (3 * NS_PER_S)

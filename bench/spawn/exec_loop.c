@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "worker/command.h"
 #include "worker/drain.h"
 #include "worker/guard.h"

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/wire.h"
+#include "common/wire/wire.h"
 
 enum { JOB_AT = 2, INCARNATION_AT = 10, NUMBER_SIZE = 8 };
 

@@ -2,7 +2,7 @@
 #ifndef ZFARM_BENCH_SPOIL_H
 #define ZFARM_BENCH_SPOIL_H
 
-#include "common/block.h"
+#include "common/base/block.h"
 
 /* Workers that err, for tests: what a sound core sends is spoilt on its way out. */
 enum spoil_way {

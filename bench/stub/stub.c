@@ -6,12 +6,12 @@
 #include <unistd.h>
 
 #include "bench/stub/spoil.h"
-#include "common/clock.h"
-#include "common/connection.h"
-#include "common/log.h"
-#include "common/random.h"
-#include "common/signals.h"
-#include "common/xalloc.h"
+#include "common/base/clock.h"
+#include "common/net/connection.h"
+#include "common/base/log.h"
+#include "common/base/random.h"
+#include "common/sys/signals.h"
+#include "common/base/xalloc.h"
 #include "worker/slots.h"
 
 /* stub CONTROL WORKERS [ERR]

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "tests/chaos/plan.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "tests/sim/rng.h"
 
 static struct rng begin(struct plan *plan, uint64_t seed, uint64_t stream)

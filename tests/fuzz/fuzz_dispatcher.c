@@ -2,7 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "tests/fuzz/messages.h"
 #include "tests/fuzz/steps.h"
 #include "tests/unit/farm_check.h"

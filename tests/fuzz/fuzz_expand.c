@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/expand.h"
-#include "common/quote.h"
-#include "common/xalloc.h"
+#include "common/input/expand.h"
+#include "common/base/quote.h"
+#include "common/base/xalloc.h"
 #include "tests/fuzz/steps.h"
 
 /* COMMAND, which is the operator's, and a task, which is anybody's: how they become a command. What a

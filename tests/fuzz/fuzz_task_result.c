@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <assert.h>
 
-#include "common/result.h"
+#include "common/wire/result.h"
 
 /* Records of tasks and of results, one behind the other: what can be taken is put again and taken
  * once more, and that must give the same record. The first octet chooses. */

@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/certificate.h"
-#include "common/endpoint.h"
-#include "common/halt_rule.h"
-#include "common/options.h"
-#include "common/timeout.h"
-#include "common/xalloc.h"
+#include "common/net/certificate.h"
+#include "common/base/endpoint.h"
+#include "common/wire/halt_rule.h"
+#include "common/cli/options.h"
+#include "common/cli/timeout.h"
+#include "common/base/xalloc.h"
 #include "zfarm/host_name.h"
 
 /* What is read as text: endpoints, as peers and people tell them; certificates; hosts; command lines.

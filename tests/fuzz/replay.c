@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 /* Runs a fuzz target over the files of a directory, as a plain test: it passes if nothing crashes.
  * With -Dfuzzers=true libFuzzer takes the place of this file. */

@@ -2,8 +2,8 @@
 #ifndef ZFARM_STEPS_H
 #define ZFARM_STEPS_H
 
-#include "common/bytes.h"
-#include "common/seqset.h"
+#include "common/base/bytes.h"
+#include "common/base/seqset.h"
 
 /* The input of a fuzzer that drives a core: a list of steps, an octet for what happens and more for
  * the rest. Behind the end there are zeros. */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/splitmix.h"
+#include "common/base/splitmix.h"
 
 static const char *const states[] = {
     "starting the ventilator",

@@ -19,8 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/xalloc.h"
+#include "common/base/clock.h"
+#include "common/base/xalloc.h"
 #include "tests/interrupts/blow.h"
 
 enum { TASKS = 12, MARKS_SIZE = 64 << 10 };

@@ -2,7 +2,7 @@
 #ifndef ZFARM_SIM_DIGEST_H
 #define ZFARM_SIM_DIGEST_H
 
-#include "common/wire.h"
+#include "common/wire/wire.h"
 
 /* What a run has decided, as one number: each message with its time and its two ends, in the order of sending. Two
  * builds that behave alike have the same digest for each seed, and a change that is to keep the behaviour keeps the

@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 #include "tests/sim/fate.h"
 #include "tests/sim/record.h"
 #include "worker/slots_state.h"

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 enum { LOSSES_MAX = 3, INTERRUPTIONS_MAX = 20 };
 

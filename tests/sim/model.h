@@ -2,8 +2,8 @@
 #ifndef ZFARM_SIM_MODEL_H
 #define ZFARM_SIM_MODEL_H
 
-#include "common/result.h"
-#include "common/seqset.h"
+#include "common/wire/result.h"
+#include "common/base/seqset.h"
 #include "tests/sim/plan.h"
 
 /* What the farm promised, kept apart from how it does it: for each task what has really happened to

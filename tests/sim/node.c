@@ -4,7 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 #include "tests/sim/cable.h"
 #include "tests/sim/fate.h"
 #include "tests/sim/supervision.h"

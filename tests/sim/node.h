@@ -2,7 +2,7 @@
 #ifndef ZFARM_SIM_NODE_H
 #define ZFARM_SIM_NODE_H
 
-#include "common/block.h"
+#include "common/base/block.h"
 #include "tests/sim/sim.h"
 
 /* A place where a process runs: it can be started, frozen, thawed, killed and started again. What

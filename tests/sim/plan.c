@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "common/clock.h"
-#include "common/xalloc.h"
+#include "common/base/clock.h"
+#include "common/base/xalloc.h"
 #include "tests/sim/rng.h"
 
 /* The kinds of runs; most are ordinary, the others push one thing to its limit. */

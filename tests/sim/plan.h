@@ -6,8 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/clock.h"
-#include "common/halt_rule.h"
+#include "common/base/clock.h"
+#include "common/wire/halt_rule.h"
 
 /* What a seed decides before anything runs: the input, the options, the network's manners, how much
  * goes wrong and until when. */

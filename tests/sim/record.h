@@ -2,7 +2,7 @@
 #ifndef ZFARM_SIM_RECORD_H
 #define ZFARM_SIM_RECORD_H
 
-#include "common/task.h"
+#include "common/wire/task.h"
 
 /* The tasks' content: one argument of `size` bytes, at least 8, that begins with the task's number.
  */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 #include "tests/sim/cable.h"
 #include "tests/sim/digest.h"
 #include "tests/sim/fate.h"

@@ -2,7 +2,7 @@
 #ifndef ZFARM_SIM_SIM_H
 #define ZFARM_SIM_SIM_H
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "tests/sim/agenda.h"
 #include "tests/sim/model.h"
 #include "tests/sim/plan.h"

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 #include "sink/collector_state.h"
 #include "tests/sim/cable.h"
 #include "tests/sim/err.h"

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 #include "zfarm/supervisor.h"
 
 #define GONE_NS (5 * NS_PER_S)

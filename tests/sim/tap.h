@@ -2,7 +2,7 @@
 #ifndef ZFARM_SIM_TAP_H
 #define ZFARM_SIM_TAP_H
 
-#include "common/wire.h"
+#include "common/wire/wire.h"
 
 /* Listens on all connections, and finds what the protocol forbids: more than was granted, "stored"
  * and "released" before it is true, talk while a JOIN is unanswered. */

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 #include "tests/sim/cable.h"
 #include "tests/sim/record.h"
 #include "ventilator/dispatcher_state.h"

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 #include "tests/sim/err.h"
 #include "tests/sim/stall.h"
 #include "tests/sim/fake_executor.h"

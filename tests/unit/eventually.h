@@ -5,7 +5,7 @@
 #include <criterion/criterion.h>
 #include <poll.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 /* Waits until `condition` holds, looking again every millisecond, and fails the test after ten
  * seconds. `condition` may do work each time: take a turn, receive a message. */

@@ -4,7 +4,7 @@
 
 #include <criterion/criterion.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "ventilator/dispatcher_state.h"
 
 /* A farm around the dispatcher: an input, workers and a sink that speak the wire's messages, and a

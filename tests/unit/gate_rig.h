@@ -2,8 +2,8 @@
 #ifndef ZFARM_GATE_RIG_H
 #define ZFARM_GATE_RIG_H
 
-#include "common/link.h"
-#include "common/private_dir.h"
+#include "common/net/link.h"
+#include "common/sys/private_dir.h"
 #include "tests/unit/sockets.h"
 #include "ventilator/gate.h"
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "worker/child.h"
 #include "worker/environment.h"
 #include "worker/drain.h"

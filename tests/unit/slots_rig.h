@@ -4,7 +4,7 @@
 
 #include <criterion/criterion.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "worker/slots.h"
 
 /* Tests of the worker's core as stories: the ventilator (v_...) says something, tasks end (x_...),

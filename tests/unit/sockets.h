@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "common/net.h"
+#include "common/net/net.h"
 #include "tests/unit/eventually.h"
 
 /* What tests of sockets share. Everything waits for its event and fails the test if it does not

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "sink/collector_state.h"
 
 /* Tests of the collector as stories: the ventilator (v_...) and workers (w_...) say something, time

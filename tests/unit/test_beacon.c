@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/beacon.h"
+#include "common/sys/beacon.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

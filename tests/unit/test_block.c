@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/block.h"
+#include "common/base/block.h"
 
 #include <criterion/criterion.h>
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 #include "ventilator/source.h"
 
 /* Each test runs in a process and a temporary directory of its own, with a pipe as standard input. */

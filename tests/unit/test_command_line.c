@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/command_line.h"
+#include "common/input/command_line.h"
 
 #include <criterion/criterion.h>
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/connection.h"
+#include "common/net/connection.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/signals.h"
-#include "common/xalloc.h"
+#include "common/base/clock.h"
+#include "common/sys/signals.h"
+#include "common/base/xalloc.h"
 #include "tests/unit/eventually.h"
 
 TestSuite(connection, .timeout = 60);

@@ -9,7 +9,7 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "worker/coprocess.h"
 
 TestSuite(coprocess, .timeout = 60);

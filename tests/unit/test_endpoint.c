@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/endpoint.h"
+#include "common/base/endpoint.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/error.h"
+#include "common/base/error.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/expand.h"
+#include "common/input/expand.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <zmq.h>
 
-#include "common/zap.h"
+#include "common/net/zap.h"
 #include "tests/unit/gate_rig.h"
 
 /* A gate in a farm with keys: encrypted end to end through the pump, and opened when it is known whose it is. */

@@ -3,7 +3,7 @@
 
 #include <criterion/criterion.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 TestSuite(host_trial, .timeout = 10);
 

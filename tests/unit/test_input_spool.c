@@ -12,8 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/log.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 
 static char parent[64], dir[96];
 static const struct source_options lines = {.values = 1, .task_max = 1 << 20};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/jobs.h"
+#include "common/cli/jobs.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 TestSuite(jobs, .timeout = 60);
 

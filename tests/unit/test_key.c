@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/key.h"
+#include "common/base/key.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/refusals.h"
+#include "common/base/clock.h"
+#include "common/base/refusals.h"
 
 TestSuite(key, .timeout = 30);
 TestSuite(refusals, .timeout = 30);

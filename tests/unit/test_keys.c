@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/keys.h"
+#include "common/net/keys.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -9,8 +9,8 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "common/private_dir.h"
-#include "common/xalloc.h"
+#include "common/sys/private_dir.h"
+#include "common/base/xalloc.h"
 
 TestSuite(keys, .timeout = 30);
 

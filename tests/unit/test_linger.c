@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "tests/unit/command_farm.h"
 #include "worker/drain.h"
 #include "worker/guard.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/log.h"
+#include "common/base/log.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/monitor.h"
+#include "common/net/monitor.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -10,9 +10,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/net.h"
-#include "common/private_dir.h"
+#include "common/base/clock.h"
+#include "common/net/net.h"
+#include "common/sys/private_dir.h"
 #include "tests/unit/sockets.h"
 
 struct control {

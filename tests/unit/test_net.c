@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/net.h"
+#include "common/net/net.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>
@@ -12,8 +12,8 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#include "common/link.h"
-#include "common/listener.h"
+#include "common/net/link.h"
+#include "common/net/listener.h"
 #include "tests/unit/sockets.h"
 
 TestSuite(net, .timeout = 60, .init = sockets_start, .fini = sockets_end);

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/cli.h"
-#include "common/option_value.h"
-#include "common/task_variable.h"
+#include "common/cli/cli.h"
+#include "common/cli/option_value.h"
+#include "common/cli/task_variable.h"
 #include "zfarm/keys.h"
 #include "zfarm/run.h"
 #include "zfarm/verify.h"

@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 
 TestSuite(order, .timeout = 100);
 

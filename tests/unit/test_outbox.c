@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/outbox.h"
+#include "common/net/outbox.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "common/net.h"
+#include "common/net/net.h"
 #include "tests/unit/sockets.h"
 
 TestSuite(outbox, .timeout = 60, .init = sockets_start, .fini = sockets_end);

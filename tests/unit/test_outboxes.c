@@ -4,7 +4,7 @@
 #include <criterion/criterion.h>
 #include <zmq.h>
 
-#include "common/net.h"
+#include "common/net/net.h"
 #include "tests/unit/sockets.h"
 
 enum { MAX = 4 << 20, PEERS = 3 };

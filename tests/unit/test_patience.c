@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <criterion/criterion.h>
 
-#include "common/patience.h"
+#include "common/base/patience.h"
 
 TestSuite(patience, .timeout = 10);
 

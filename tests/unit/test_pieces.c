@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/pieces.h"
+#include "common/wire/pieces.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>
@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "common/tempfile.h"
-#include "common/xalloc.h"
+#include "common/sys/tempfile.h"
+#include "common/base/xalloc.h"
 
 TestSuite(pieces, .timeout = 60);
 

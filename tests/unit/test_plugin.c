@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "plugin_fixture.h"
 
 /* What the plugin executor does when all is well. */

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "plugin_fixture.h"
 
 /* What the plugin executor does when the plugin, or what it is told, is not as it should be. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/private_dir.h"
+#include "common/sys/private_dir.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>

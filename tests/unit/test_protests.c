@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 /* Peers that err: they are told, people are told, and nothing waits for them for ever. */
 TestSuite(protests, .timeout = 60);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/seqset.h"
+#include "common/base/seqset.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

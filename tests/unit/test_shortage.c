@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/shortage.h"
+#include "common/sys/shortage.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "common/log.h"
-#include "common/shown.h"
+#include "common/base/log.h"
+#include "common/base/shown.h"
 
 static void expect_shown(const char *text, const char *expected)
 {

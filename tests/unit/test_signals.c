@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/signals.h"
+#include "common/sys/signals.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/tempfile.h"
+#include "common/sys/tempfile.h"
 #include "tests/unit/slots_rig.h"
 
 static struct rig r;

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 #include "ventilator/combine.h"
 
 /* Each test runs in a process and a temporary directory of its own, with a pipe as standard input.

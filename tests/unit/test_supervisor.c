@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/splitmix.h"
+#include "common/base/splitmix.h"
 
 #define BEGAN_NS (1000 * NS_PER_S)
 

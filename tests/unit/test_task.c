@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/task.h"
+#include "common/wire/task.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/varint.h"
-#include "common/xalloc.h"
+#include "common/base/varint.h"
+#include "common/base/xalloc.h"
 
 TestSuite(task, .timeout = 60);
 

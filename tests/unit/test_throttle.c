@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/throttle.h"
+#include "common/base/throttle.h"
 
 #include <criterion/criterion.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 TestSuite(throttle, .timeout = 60);
 

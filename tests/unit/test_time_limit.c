@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 /* --timeout N%: of the median run time. */
 TestSuite(time_limit, .timeout = 20);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/varint.h"
+#include "common/base/varint.h"
 #include "tests/unit/wire_messages.h"
 
 TestSuite(wire, .timeout = 60);

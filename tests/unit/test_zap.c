@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/zap.h"
+#include "common/net/zap.h"
 
 #include <criterion/criterion.h>
 #include <czmq.h>
 #include <signal.h>
 
-#include "common/link.h"
-#include "common/signals.h"
+#include "common/net/link.h"
+#include "common/sys/signals.h"
 #include "tests/unit/sockets.h"
 
 /* Whom a CURVE server lets in, with our handler and without; and the three traps of the libraries that

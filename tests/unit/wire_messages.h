@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/xalloc.h"
+#include "common/base/xalloc.h"
 #include "tests/codec.h"
 
 /* Every message as a table of its fields, so that one test fills each with random values, encodes
