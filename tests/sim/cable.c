@@ -255,27 +255,40 @@ void cable_cut(struct cable *c, uint64_t client_ns, uint64_t server_ns)
 
 /* ---- and its beginning ---- */
 
-static bool reachable(const struct node *node, uint64_t now_ns)
+static bool is_asleep(const struct node *node)
 {
-    return node->dark_until_ns <= now_ns && !(node->up && node->frozen);
+    return node->up && node->frozen;
 }
 
-/* The handshake needs both ends awake; its initiator decides for how long it tries. */
+static void accept_it(struct cable *c)
+{
+    struct node *server = c->ends[1].node;
+    if (c->accepted_by || !is_asleep(server))
+        return;
+    c->accepted_by = server->life;
+    node_tell(c->ends[0].node, (struct news){NEWS_ACCEPTED, c, NULL});
+}
+
+/* The system of a frozen server accepts, the handshake needs both ends awake; its initiator decides for how long it
+ * tries. */
 static void establish(void *context, uint64_t unused)
 {
     (void)unused;
     struct cable *c = context;
     struct node *client = c->ends[0].node, *server = c->ends[1].node;
+    uint64_t now_ns = c->sim->now_ns;
     if (!end_lives(&c->ends[0]))
         return;
-    bool barred = c->kind == CABLE_RESULTS && client->no_results_until_ns > c->sim->now_ns;
-    bool stalled = latest(stalled_until(c, 0), stalled_until(c, 1)) > c->sim->now_ns;
-    if (barred || stalled || !reachable(client, c->sim->now_ns) ||
-        !reachable(server, c->sim->now_ns)) {
+    bool barred = c->kind == CABLE_RESULTS && client->no_results_until_ns > now_ns;
+    bool stalled = latest(stalled_until(c, 0), stalled_until(c, 1)) > now_ns;
+    bool dark = latest(client->dark_until_ns, server->dark_until_ns) > now_ns;
+    if (!barred && !stalled && !dark)
+        accept_it(c);
+    if (barred || stalled || dark || is_asleep(client) || is_asleep(server)) {
         sim_at(c->sim, rng_between(&c->sim->network, 20, 100) * NS_PER_MS, establish, c, 0);
         return;
     }
-    if (!server->up) {
+    if (!server->up || (c->accepted_by && c->accepted_by != server->life)) {
         shut(&c->ends[0]);
         node_tell(client, (struct news){NEWS_CLOSED, c, NULL});
         return;

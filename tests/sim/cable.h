@@ -35,6 +35,7 @@ struct cable {
     struct sim *sim;
     uint64_t id; /* never 0 and never used again */
     enum cable_kind kind;
+    uint64_t accepted_by; /* the process for whose port the system has accepted it; 0: none */
     bool made;
     bool cut;
     bool claimed;  /* a lane that has an owner */
@@ -43,7 +44,8 @@ struct cable {
     struct cable_end ends[2];
 };
 
-/* From now on `client` hears NEWS_UP, or NEWS_CLOSED if it cannot be. */
+/* From now on `client` hears NEWS_UP, or NEWS_CLOSED if it cannot be; before that NEWS_ACCEPTED, if the system of a
+ * frozen server has accepted it. */
 struct cable *cable_open(struct node *client, struct node *server, enum cable_kind kind);
 void cable_free(struct cable *cable);
 /* Takes over the hold. */

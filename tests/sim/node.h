@@ -19,7 +19,7 @@ struct way {
 
 enum role { ROLE_NODE_VENTILATOR, ROLE_NODE_SINK, ROLE_NODE_WORKER };
 
-enum news_kind { NEWS_UP, NEWS_CLOSED, NEWS_OPENED, NEWS_MESSAGE };
+enum news_kind { NEWS_ACCEPTED, NEWS_UP, NEWS_CLOSED, NEWS_OPENED, NEWS_MESSAGE };
 
 struct news {
     enum news_kind kind;

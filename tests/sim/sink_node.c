@@ -262,7 +262,9 @@ static void put_unread(struct sink_node *s, const struct news *news)
 static void hear_control(struct sink_node *s, const struct news *news)
 {
     uint64_t now_ns = s->node.sim->now_ns;
-    if (news->kind == NEWS_UP) {
+    if (news->kind == NEWS_ACCEPTED) {
+        collector_control_accepted(s->core, now_ns);
+    } else if (news->kind == NEWS_UP) {
         collector_control_up(s->core, now_ns);
     } else if (news->kind == NEWS_MESSAGE) {
         collector_control_message(s->core, block_bytes(news->block), now_ns);

@@ -131,7 +131,9 @@ void worker_node_break(struct node *node)
 static void hear_control(struct worker_node *w, const struct news *news)
 {
     uint64_t now_ns = w->node.sim->now_ns;
-    if (news->kind == NEWS_UP) {
+    if (news->kind == NEWS_ACCEPTED) {
+        slots_control_accepted(w->core, now_ns);
+    } else if (news->kind == NEWS_UP) {
         slots_control_up(w->core, now_ns);
     } else if (news->kind == NEWS_MESSAGE) {
         slots_control_message(w->core, block_bytes(news->block), now_ns);
@@ -144,7 +146,7 @@ static void hear_control(struct worker_node *w, const struct news *news)
 static void hear_lane(struct worker_node *w, const struct news *news)
 {
     uint64_t now_ns = w->node.sim->now_ns;
-    if (news->kind == NEWS_UP) {
+    if (news->kind == NEWS_ACCEPTED || news->kind == NEWS_UP) {
         slots_lane_accepted(w->core, now_ns);
     } else if (news->kind == NEWS_MESSAGE) {
         slots_lane_message(w->core, block_bytes(news->block), now_ns);
@@ -157,7 +159,9 @@ static void hear_lane(struct worker_node *w, const struct news *news)
 static void hear_results(struct worker_node *w, const struct news *news)
 {
     uint64_t now_ns = w->node.sim->now_ns;
-    if (news->kind == NEWS_UP) {
+    if (news->kind == NEWS_ACCEPTED) {
+        slots_results_accepted(w->core, now_ns);
+    } else if (news->kind == NEWS_UP) {
         slots_results_up(w->core, now_ns);
     } else {
         w->results = NULL;
