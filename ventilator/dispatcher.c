@@ -71,6 +71,7 @@ void dispatcher_destroy(struct dispatcher **dispatcher)
     delays_free(&d->delayed);
     seqset_free(&d->doomed);
     seqset_free(&d->judged);
+    seqset_free(&d->unsaid);
     seqset_free(&d->sink.taken);
     buf_free(&d->room);
     free(d->actions);

@@ -69,6 +69,7 @@ struct sinkside {
     bool has_no_room;    /* to write */
     bool is_pausing;     /* takes no results, or cannot write them */
     bool is_holding;     /* takes no results at present */
+    bool is_careful;     /* a session of it ended before what VERDICT had said was stored */
     bool tells_receipts; /* FEATURE_RECEIPTS */
     bool wants_handed;   /* FEATURE_HANDED */
     uint64_t ready_at_ns;
@@ -146,7 +147,8 @@ struct dispatcher {
     struct seqset lonely;  /* to be handed out, alone */
     struct delays delayed; /* to be handed out later: the last try failed */
     struct seqset doomed;  /* taken down too much, not final yet */
-    struct seqset judged;  /* VERDICT given, not stored yet */
+    struct seqset judged;  /* to be told by VERDICT, not stored yet */
+    struct seqset unsaid;  /* of these: not told in this session of the sink */
     uint64_t random;       /* for delays and incarnations */
 
     struct buf room;         /* the batch that is being filled */
@@ -177,8 +179,6 @@ struct dispatcher {
 
     uint64_t turned_at_ns;
     uint64_t flushed_at_ns; /* RELEASED and CANCEL were passed on */
-    uint64_t verdicts_from; /* judged tasks below it were told */
-    uint64_t verdicts_again_ns;
     uint64_t waits_sent_ns; /* HEARTBEAT to those who wait for a sink */
     uint64_t moved_at_ns;
     uint64_t handed_at_ns;  /* tasks were handed out; 0: never */
@@ -345,6 +345,8 @@ void liveness_results(struct dispatcher *d, const struct stored_note *m);
 void liveness_go_on(struct session *s, const struct session *before);
 /* The most bytes of tasks in one frame, where `usual` is that for others. `s` may be NULL. */
 size_t liveness_frame_max(const struct session *s, size_t usual);
+/* The most bytes of records in one VERDICT, likewise. */
+size_t liveness_sink_frame_max(const struct dispatcher *d, size_t usual);
 bool liveness_lane_is_busy(const struct session *s); /* something that was sent has not arrived */
 /* For how long nothing has arrived on its lane though something is under way; 0: all is well. */
 uint64_t liveness_lane_silence_ns(const struct dispatcher *d, const struct session *s,

@@ -33,6 +33,11 @@ size_t liveness_frame_max(const struct session *s, size_t usual)
     return s && s->is_careful && usual > CAREFUL_BYTES ? CAREFUL_BYTES : usual;
 }
 
+size_t liveness_sink_frame_max(const struct dispatcher *d, size_t usual)
+{
+    return d->sink.is_careful ? lesser(usual, CAREFUL_BYTES) : usual;
+}
+
 void liveness_go_on(struct session *s, const struct session *before)
 {
     s->is_careful = before->is_careful;

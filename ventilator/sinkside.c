@@ -10,7 +10,6 @@
 
 /* The sink, as the ventilator sees it (docs/protocol.md, 8 and 9). */
 
-#define VERDICT_REPEAT_NS (1 * NS_PER_S)
 /* How long the sink is waited for at the end, and then workers whose parent ends them otherwise. */
 #define LEAVE_NS (1 * NS_PER_S)
 
@@ -120,6 +119,9 @@ static void adopt(struct dispatcher *d, const struct origin *from, struct frame_
     } else {
         audit_note_stored(d, &join->stored);
     }
+    /* The session before may have ended since a VERDICT took too long to get there. */
+    d->sink.is_careful = d->sink.instance == join->peer.instance &&
+                         (d->sink.is_careful || d->judged.members > d->unsaid.members);
     if (d->sink.instance != join->peer.instance) {
         d->sink.epoch = ++d->last_epoch;
         seqset_clear(&d->sink.taken);
@@ -244,6 +246,7 @@ static void store_range(struct dispatcher *d, uint64_t first, uint64_t last)
 {
     handout_unqueue(d, first, last);
     seqset_remove(&d->judged, first, last);
+    seqset_remove(&d->unsaid, first, last);
     seqset_remove(&d->sink.taken, first, last);
     while (first <= last) {
         struct entry *entry = ledger_next(&d->ledger, first, last);
@@ -341,7 +344,7 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
             sinkside_stored(d, &m.tasks, now_ns);
         note_gaps(d, &m);
         if (first) {
-            d->verdicts_again_ns = 0;
+            seqset_copy(&d->unsaid, &d->judged);
             d->done_sent = false;
             sinkside_tell_status(d);
             haltside_tell(d);
@@ -431,8 +434,7 @@ void sinkside_judge(struct dispatcher *d, uint64_t seq)
 {
     handout_unqueue(d, seq, seq);
     seqset_add(&d->judged, seq, seq);
-    if (seq < d->verdicts_from)
-        d->verdicts_from = seq;
+    seqset_add(&d->unsaid, seq, seq);
 }
 
 static struct verdict_item judgement(struct dispatcher *d, uint64_t seq)
@@ -440,12 +442,12 @@ static struct verdict_item judgement(struct dispatcher *d, uint64_t seq)
     struct entry *entry = ledger_find(&d->ledger, seq);
     struct story *story = entry_story(entry, seq);
     struct bytes record = ledger_record(entry, seq);
-    return (struct verdict_item){
-        .status = entry->block ? RESULT_LOST : RESULT_TASK_TOO_LARGE,
-        .first = seq,
-        .last = seq,
-        .tries = story ? story->fails + story->losses : 0,
-        .task = transfer_is_needed(d, NULL, record.size) ? (struct bytes){0} : record};
+    size_t most = liveness_sink_frame_max(d, d->options.task_inline_max);
+    return (struct verdict_item){.status = entry->block ? RESULT_LOST : RESULT_TASK_TOO_LARGE,
+                                 .first = seq,
+                                 .last = seq,
+                                 .tries = story ? story->fails + story->losses : 0,
+                                 .task = record.size > most ? (struct bytes){0} : record};
 }
 
 /* What the sink tells people besides the status. */
@@ -458,27 +460,29 @@ static void put_words(const struct dispatcher *d, const struct verdict_item *ite
         losses_put_words(d, item->first, to);
 }
 
-/* As many as fit a frame, from d->verdicts_from on; returns false if there are none. */
+/* As many as fit a frame, of those that this session of the sink has not been told; returns false if there are none. */
 static bool send_some_verdicts(struct dispatcher *d)
 {
     enum { MOST = 1000 };
     struct verdict_item items[MOST];
     struct verdict m = {items, 0};
     struct buf words = {0};
-    size_t size_bytes = 0, words_end[MOST];
+    size_t size_bytes = 0, most = liveness_sink_frame_max(d, FRAME_MAX / 2), words_end[MOST];
+    uint64_t from = 1;
     struct range r;
-    while (m.count < MOST && seqset_next(&d->judged, d->verdicts_from, UINT64_MAX - 1, &r)) {
+    while (m.count < MOST && seqset_next(&d->unsaid, from, UINT64_MAX - 1, &r)) {
         struct verdict_item item = judgement(d, r.first);
-        if (m.count && size_bytes + words.size + item.task.size > FRAME_MAX / 2)
+        if (m.count && size_bytes + words.size + item.task.size > most)
             break;
         size_bytes += item.task.size;
         put_words(d, &item, &words);
         words_end[m.count] = words.size;
         items[m.count++] = item;
-        d->verdicts_from = r.first + 1;
+        from = r.first + 1;
     }
     if (m.count == 0)
         return false;
+    seqset_remove(&d->unsaid, 1, from - 1);
     for (size_t i = 0, at = 0; words.size && i < m.count; at = words_end[i++])
         items[i].workers = (struct bytes){words.data + at, words_end[i] - at};
     struct buf to = {0};
@@ -489,15 +493,12 @@ static bool send_some_verdicts(struct dispatcher *d)
     return true;
 }
 
-/* New ones at once, all of them again and again until they are stored. */
-static void send_verdicts(struct dispatcher *d, uint64_t now_ns)
+/* Each once in a session of the sink: what is said on a connection arrives there, or the connection ends, and with it
+ * the session. */
+static void send_verdicts(struct dispatcher *d)
 {
-    if (seqset_empty(&d->judged) || !d->sink.ready)
-        return;
-    if (now_ns >= d->verdicts_again_ns)
-        d->verdicts_from = 1;
-    while (send_some_verdicts(d))
-        d->verdicts_again_ns = now_ns + VERDICT_REPEAT_NS;
+    while (d->sink.ready && send_some_verdicts(d))
+        ;
 }
 
 /* ---- the end ---- */
@@ -631,7 +632,7 @@ void sinkside_turn(struct dispatcher *d, uint64_t now_ns)
     }
     give_up(d, now_ns);
     give_up_writing(d, now_ns);
-    send_verdicts(d, now_ns);
+    send_verdicts(d);
     if (d->sink.ready && !d->done_sent && is_complete(d)) {
         sinkside_tell_status(d);
         send_done(d);

@@ -126,6 +126,7 @@ void farm_check_dispatcher(const struct dispatcher *d)
     must(d->delayed.tasks.members == d->delayed.count, "%zu are delayed", d->delayed.count);
     check_set(&d->doomed, &ledger->stored, ledger->read);
     check_set(&d->judged, &ledger->stored, ledger->read);
+    check_set(&d->unsaid, &ledger->stored, ledger->read);
     for (size_t i = 0; i < d->session_count; i++)
         check_session(d, d->sessions[i]);
     for (size_t i = ledger->head; i < ledger->end; i++) {

@@ -95,15 +95,18 @@ static void hear_verdict(const struct farm *f, struct farm_peer *p, struct bytes
     struct verdict m = {0};
     cr_assert_eq(verdict_take(body, &m), ERR_NONE);
     buf_put_text(&p->heard, "VERDICT");
+    p->verdict_bytes = 0;
     for (size_t i = 0; i < m.count; i++) {
         buf_printf(&p->heard, " %" PRIu64 "%s", m.items[i].first,
                    m.items[i].status == RESULT_LOST ? " lost" : " too large");
         if (m.items[i].status == RESULT_LOST && m.items[i].workers.size)
             buf_printf(&p->heard, " (%.*s)", (int)m.items[i].workers.size,
                        (const char *)m.items[i].workers.data);
-        bool has_bytes = m.items[i].status == RESULT_LOST &&
-                         !transfer_is_needed(f->d, NULL, record_size(f, m.items[i].first));
+        size_t most = liveness_sink_frame_max(f->d, f->d->options.task_inline_max);
+        bool has_bytes =
+            m.items[i].status == RESULT_LOST && record_size(f, m.items[i].first) <= most;
         cr_assert_eq(m.items[i].task.size > 0, has_bytes);
+        p->verdict_bytes += m.items[i].task.size;
     }
     verdict_free(&m);
 }

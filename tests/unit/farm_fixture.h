@@ -35,8 +35,9 @@ struct farm_peer {
     uint64_t stuck_ms;     /* said in heartbeats */
     uint64_t lane_arrived; /* the batch that CREDIT says has arrived */
     struct buf heard;
-    struct buf pieces; /* of the task that comes in pieces */
-    struct seqset has; /* tasks that came and are neither stored nor given back */
+    size_t verdict_bytes; /* of the records of the last VERDICT */
+    struct buf pieces;    /* of the task that comes in pieces */
+    struct seqset has;    /* tasks that came and are neither stored nor given back */
     struct credit granted;
     uint64_t got_tasks;
     uint64_t got_bytes;
