@@ -268,6 +268,8 @@ struct story *handout_take_back(struct dispatcher *d, struct session *s, uint64_
 void handout_count_fail(const struct dispatcher *d, struct session *s, uint64_t seq);
 /* A try of it failed there, and was not the last. */
 void handout_failed(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns);
+/* How lately it failed at the session's worker: 0 it did not, the more the later. */
+size_t handout_failed_lately(const struct story *story, const struct session *s);
 uint64_t handout_waiting(const struct dispatcher *d); /* tasks that nobody has and somebody will */
 /* Sends it this task and nothing else; it must not be getting another one in pieces. */
 void handout_one(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t flags,
@@ -303,6 +305,8 @@ bool promises_heartbeat(struct dispatcher *d, struct session *s, const struct he
 /* handed.c */
 /* A sink has joined: from now on it is told who is handed what, if it wants to know; first all at once. */
 void handed_begin(struct dispatcher *d);
+/* The session is new: what its process had in others and has failed there counts as handed to it as well. */
+void handed_note_tried(struct dispatcher *d, struct session *s);
 /* Such a sink is told what it has not been told yet. Whatever it is told after that, it knows who had been handed
  * what before. */
 void handed_tell(struct dispatcher *d);

@@ -30,6 +30,21 @@ static void tell_of(struct dispatcher *d, struct session *s)
     seqset_clear(&s->handed);
 }
 
+/* The record of a try that has failed goes to the sink when its turn comes, which may be in a later session of its
+ * process than the one that was told of it; and it comes again with the batch that it is in. */
+void handed_note_tried(struct dispatcher *d, struct session *s)
+{
+    if (!s->notes_handed || !s->instance)
+        return;
+    for (size_t i = d->ledger.head; i < d->ledger.end; i++) {
+        const struct entry *entry = d->ledger.places[i].entry;
+        for (size_t j = 0; entry && j < entry->story_count; j++)
+            if (handout_failed_lately(&entry->stories[j], s) &&
+                !seqset_has(&d->ledger.stored, entry->stories[j].seq))
+                seqset_add(&s->handed, entry->stories[j].seq, entry->stories[j].seq);
+    }
+}
+
 void handed_begin(struct dispatcher *d)
 {
     seqset_clear(&d->handed);
@@ -41,6 +56,7 @@ void handed_begin(struct dispatcher *d)
             continue;
         seqset_copy(&s->handed, &s->out);
         seqset_add_all(&s->handed, &s->had);
+        handed_note_tried(d, s);
         if (!seqset_empty(&s->handed))
             seqset_add(&d->handed, s->id, s->id);
     }

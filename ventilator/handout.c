@@ -315,8 +315,7 @@ static void send_in_pieces(struct dispatcher *d, struct session *s, struct entry
     transfer_begin(d, s, entry, ledger_record(entry, run.first), &run, now_ns);
 }
 
-/* How lately it failed at the worker: 0 it did not, the more the later. */
-static size_t failed_lately(const struct story *story, const struct session *s)
+size_t handout_failed_lately(const struct story *story, const struct session *s)
 {
     for (size_t i = 0; i < FAILED_AT_MAX && story->failed_at[i]; i++)
         if (story->failed_at[i] == s->instance)
@@ -329,12 +328,12 @@ static size_t failed_lately(const struct story *story, const struct session *s)
 static bool is_better_elsewhere(const struct dispatcher *d, const struct session *s,
                                 const struct story *story)
 {
-    size_t here = failed_lately(story, s);
+    size_t here = handout_failed_lately(story, s);
     bool idles = session_unfinished(s) < s->slots;
     const struct ranking *takers = &d->takers[TAKES_QUEUED];
     for (size_t i = 0; here && i < takers->count; i++) {
         const struct session *other = takers->items[i];
-        if (failed_lately(story, other) < here &&
+        if (handout_failed_lately(story, other) < here &&
             (!idles || session_unfinished(other) < other->slots))
             return true;
     }

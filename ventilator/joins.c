@@ -137,6 +137,7 @@ static void take_in(struct dispatcher *d, const struct origin *from, struct fram
         workers_end(d, t.before, false, now_ns);
         t.before = replaced(d, join->peer.instance, connection);
     }
+    handed_note_tried(d, t.session);
     workers_add(d, t.session);
     if (ours)
         losses_refund(d, head.session);

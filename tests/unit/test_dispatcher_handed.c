@@ -55,6 +55,27 @@ Test(dispatcher_handed, what_a_worker_brings_when_it_joins_again_counts_as_hande
     farm_end(&f);
 }
 
+/* The record of that try may come behind the JOIN. */
+Test(dispatcher_handed, what_failed_in_a_process_counts_as_handed_in_all_its_sessions)
+{
+    struct farm f = {.input = 4, .strict = true};
+    farm_begin(&f, 3);
+    struct farm_peer *w = worker_up(&f, 2, 4);
+    worker_up(&f, 1, 0); /* another's is of no concern */
+    worker_failed(&f, w, 2, 1);
+    worker_failed(&f, w, 3, 1);
+    quiet(&f, f.sink);
+    sink_note(&f, "3");
+    worker_dies(&f, w);
+    farm_expect(&f, f.sink, "ENDED 2");
+    worker_reconnect(&f, w);
+    worker_join(&f, w, JOB, "1", "");
+    farm_expect(&f, f.sink, "HANDED 4:1-2");
+    sink_join(&f, f.sink, JOB, SINK_VOLATILE, "3");
+    farm_expect(&f, f.sink, "WELCOME epoch=1; HANDED 4:1-2");
+    farm_end(&f);
+}
+
 Test(dispatcher_handed, a_sink_that_joins_again_is_told_all_of_it_also_what_was_taken_back)
 {
     struct farm f = {.input = 4, .strict = true};
