@@ -166,7 +166,8 @@ static enum error check_runs(struct bytes runs)
 
 /* A run that check_runs has seen. Most have nothing in common with what was accepted before, and
  * then their tasks are not looked up one by one. With `strange`, what its session was not handed is not taken,
- * but put there. */
+ * but put there: unless it is the record of a try, which may be of another session, or of an earlier life of the
+ * ventilator, that knew of it. */
 static void take_run(struct intake *in, const struct frame_head *head, struct result_run run,
                      struct bytes worker, bool is_new, struct seqset *strange)
 {
@@ -182,7 +183,8 @@ static void take_run(struct intake *in, const struct frame_head *head, struct re
             continue;
         }
         if (strange && !was_handed(in, head, r.seq, r.seq)) {
-            seqset_add(strange, r.seq, r.seq);
+            if (r.final)
+                seqset_add(strange, r.seq, r.seq);
             continue;
         }
         if (r.final || is_new) /* what is history comes again with its batch */

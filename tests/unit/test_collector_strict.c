@@ -65,6 +65,24 @@ Test(collector_strict, what_is_not_named_when_a_later_heartbeat_is_answered_is_d
     story_end(&s);
 }
 
+/* Its session of before, or the ventilator's earlier life, may have been the one that was handed it. */
+Test(collector_strict, the_record_of_a_try_that_is_not_named_is_dropped_and_nobody_is_told)
+{
+    struct story s = strict();
+    story_join(&s);
+    v_handed(&s, 20, 1, 1);
+    w_results(&s, 20, 1, 1, "1 2h 3");
+    beat(&s);
+    story_expect_accepted(&s, "1 ");
+    story_expect(&s, "PROTEST 20:RESULTS@26; STORED 1");
+    w_results(&s, 20, 2, 1, "4h");
+    beat(&s);
+    story_expect_accepted(&s, "");
+    story_expect(&s, "");
+    cr_assert_eq(collector_counts(s.c)->strange, 1);
+    story_end(&s);
+}
+
 Test(collector_strict, what_waits_is_judged_when_its_session_is_over_and_late_results_still_count)
 {
     struct story s = strict();
