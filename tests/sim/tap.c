@@ -301,6 +301,9 @@ static void check_stored(struct cable *c, const struct seqset *told, uint64_t la
     /* A late result is released though it never counted, or it was lost with the power. */
     if (c->sim->interrupted || c->sim->store_forgot)
         return;
+    /* One that is made up, of a task that does not exist, is late when all else is stored. */
+    if (last > c->sim->plan.task_count)
+        last = c->sim->plan.task_count;
     for (size_t i = 0; i < told->count && told->ranges[i].first <= last; i++)
         if (seqset_next_gap(&c->sim->model.stored, told->ranges[i].first,
                             told->ranges[i].last < last ? told->ranges[i].last : last, &missing))
