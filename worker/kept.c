@@ -108,6 +108,8 @@ void kept_close(struct kept *k, struct seqset *finished, uint64_t *failed)
     *append(k) = (struct kept_batch){.message = open->message,
                                      .number = ++k->number,
                                      .tasks = open->tasks,
+                                     .results = open->results,
+                                     .finals = open->tasks.members,
                                      .size_bytes = open->message.size,
                                      .history = seqset_empty(&open->tasks)};
     k->size_bytes += open->message.size + KEPT_OVERHEAD_BYTES;
@@ -218,20 +220,37 @@ static size_t record_size(const struct result *r)
     return HEAD_MAX + r->task.size + r->command.size + r->out.size + r->err.size;
 }
 
-static void put_apart(struct kept *k, const struct result *r, kept_take_fn *take, void *context)
+struct apart {
+    uint64_t arrived;
+    kept_take_fn *take;
+    void *context;
+};
+
+/* What is closed here was reported before. */
+static void close_apart(struct kept *k)
 {
     struct seqset finished = {0};
     uint64_t failed = 0;
-    if (record_size(r) > k->batch_max)
-        take(context, r);
-    else if (kept_put(k, r))
-        kept_close(k, &finished, &failed); /* they were reported before */
+    kept_close(k, &finished, &failed);
     seqset_free(&finished);
 }
 
-/* `message` is of a batch that is not kept any more, but for the `tasks` in it. */
+static void put_apart(struct kept *k, const struct result *r, const struct apart *how)
+{
+    if (how->take && record_size(r) > k->batch_max)
+        how->take(how->context, r);
+    else if (kept_put(k, r))
+        close_apart(k);
+}
+
+static bool has_useless(const struct kept_batch *b, uint64_t arrived)
+{
+    return b->tasks.members < b->finals || (b->finals < b->results && b->number <= arrived);
+}
+
+/* `message` is of a batch that is not kept any more, but for the `tasks` in it, and for history if `has_history`. */
 static void put_all_apart(struct kept *k, struct bytes message, const struct seqset *tasks,
-                          kept_take_fn *take, void *context)
+                          bool has_history, const struct apart *how)
 {
     struct frame_head frame;
     struct results_head head;
@@ -243,35 +262,44 @@ static void put_all_apart(struct kept *k, struct bytes message, const struct seq
         struct result r = {.attempt = run.attempt, .tries = run.tries, .worker = head.worker};
         for (r.seq = run.first; r.seq < run.first + run.count && !result_take(&run.records, &r);
              r.seq++)
-            if (!r.final || seqset_has(tasks, r.seq))
-                put_apart(k, &r, take, context);
+            if (r.final ? seqset_has(tasks, r.seq) : has_history)
+                put_apart(k, &r, how);
     }
 }
 
-void kept_take_apart(struct kept *k, size_t batch_max, kept_take_fn *take, void *context)
+static void take_apart(struct kept *k, struct kept_batch *b, const struct apart *how)
 {
-    size_t end = k->end;
-    k->batch_max = batch_max;
+    batch_stamp(b, (struct frame_head){.kind = KIND_RESULTS, .job = 1}, b->number);
+    struct block *block = block_hold(b->block);
+    struct seqset tasks = b->tasks;
+    bool has_history = b->number > how->arrived;
+    b->tasks = (struct seqset){0};
+    seqset_remove_all(&k->tasks, &tasks);
+    batch_let_go(k, b);
+    put_all_apart(k, block_bytes(block), &tasks, has_history, how);
+    seqset_free(&tasks);
+    block_release(&block);
+}
+
+void kept_take_apart(struct kept *k, size_t batch_max, uint64_t arrived, kept_take_fn *take,
+                     void *context)
+{
+    const struct apart how = {arrived, take, context};
     struct kept_batch *old = k->batches;
-    size_t begin = k->begin;
+    size_t begin = k->begin, end = k->end;
+    k->batch_max = batch_max;
     k->batches = NULL;
     k->begin = k->end = k->next = k->capacity = 0;
     for (size_t i = begin; i < end; i++) {
         struct kept_batch *b = &old[i];
-        if (b->size_bytes <= 2 * batch_max) {
+        if (has_useless(b, arrived) || (take && b->size_bytes > 2 * batch_max)) {
+            take_apart(k, b, &how);
+        } else {
+            close_apart(k);
             *append(k) = *b;
-            continue;
         }
-        batch_stamp(b, (struct frame_head){.kind = KIND_RESULTS, .job = 1}, b->number);
-        struct block *block = block_hold(b->block);
-        struct seqset tasks = b->tasks;
-        b->tasks = (struct seqset){0};
-        seqset_remove_all(&k->tasks, &tasks);
-        batch_let_go(k, b);
-        put_all_apart(k, block_bytes(block), &tasks, take, context);
-        seqset_free(&tasks);
-        block_release(&block);
     }
+    close_apart(k);
     free(old);
 }
 

@@ -18,6 +18,8 @@ struct kept_batch {
     uint64_t number;
     uint64_t floor;
     struct seqset tasks; /* final results that are not released */
+    size_t results;      /* in it */
+    size_t finals;       /* of these */
     size_t size_bytes;
     bool history; /* has no final result at all */
 };
@@ -65,11 +67,13 @@ void kept_begin_session(struct kept *k);
 void kept_resend(struct kept *k, uint64_t number);
 /* Something was sent and is not released whose batch is above this one. */
 bool kept_is_out(const struct kept *k, uint64_t batch);
-/* Batches are full from so many bytes on, from now on, and those that are larger are taken apart: a
- * result that is larger by itself is given to `take`, and then kept here no more. To be called before
- * kept_begin_session. */
+/* Batches are full from so many bytes on, from now on. What is of no use in a new session is left out: results that are
+ * released, and history of batches up to number `arrived`, which has come to where it is for. With `take` batches that are
+ * much larger are taken apart: a result that is larger by itself is given to it, and then kept here no more. To be
+ * called before kept_begin_session, with nothing in the open batch. */
 typedef void kept_take_fn(void *context, const struct result *result);
-void kept_take_apart(struct kept *k, size_t batch_max, kept_take_fn *take, void *context);
+void kept_take_apart(struct kept *k, size_t batch_max, uint64_t arrived, kept_take_fn *take,
+                     void *context);
 /* An empty batch, numbered as any other, of which nothing is kept: to see whether it arrives. Nothing may
  * wait to be sent. */
 struct block *kept_probe(struct kept *k, struct frame_head head);

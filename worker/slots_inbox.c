@@ -46,7 +46,7 @@ static bool on_welcome(struct slots *s, const struct frame_head *head, struct by
         let_go_of_finished(s, &m.kill);
         kept_release(&s->kept, &m.have);
         large_release(&s->large, &m.have);
-        outlet_begin_session(s, now_ns);
+        outlet_begin_session(s, m.epoch, now_ns);
         s->outlet.wants = m.wants;
         outlet_aim(s, m.epoch, m.results, &m.sink, now_ns);
     }

@@ -133,15 +133,19 @@ static bool is_under_way(const struct slots *s)
            (s->large.count && o->sent_offset > o->offset);
 }
 
-void outlet_begin_session(struct slots *s, uint64_t now_ns)
+void outlet_begin_session(struct slots *s, uint64_t epoch, uint64_t now_ns)
 {
     struct outlet *o = &s->outlet;
+    bool is_same = epoch == o->epoch && s->link.head.incarnation == o->incarnation;
+    uint64_t arrived = is_same ? o->batch : 0;
     /* All is sent again: where the way is slow it does not wait behind itself. */
     if (o->is_careful && o->state == OUTLET_UP && is_under_way(s))
         close_it(s, OUTLET_CLOSED, now_ns);
     if (o->is_careful) {
-        kept_take_apart(&s->kept, CAREFUL_BYTES, take_large, s);
+        kept_take_apart(&s->kept, CAREFUL_BYTES, arrived, take_large, s);
         s->large.piece_max = CAREFUL_BYTES;
+    } else {
+        kept_take_apart(&s->kept, s->kept.batch_max, arrived, NULL, NULL);
     }
     o->told = false;
     o->batch = o->offset = 0;

@@ -245,8 +245,8 @@ void outlet_aim(struct slots *s, uint64_t epoch, struct bytes endpoint, const st
                 uint64_t now_ns);
 bool outlet_ready(const struct slots *s); /* results can be sent now */
 void outlet_send_again(struct slots *s);  /* all that is kept */
-void outlet_begin_session(struct slots *s,
-                          uint64_t now_ns); /* and all that is kept is numbered anew */
+/* The same, and it is numbered anew: with a sink of this epoch, where what has arrived of history is not sent again. */
+void outlet_begin_session(struct slots *s, uint64_t epoch, uint64_t now_ns);
 void outlet_received(struct slots *s, const struct received *m, uint64_t now_ns);
 /* For how long no result has arrived at the sink; 0: all is well. */
 uint64_t outlet_stuck_ms(const struct slots *s, uint64_t now_ns);

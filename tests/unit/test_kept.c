@@ -172,6 +172,57 @@ Test(kept, the_same_block_is_sent_again_when_nothing_in_its_head_changed)
     block_release(&patched);
 }
 
+/* Of the session before so many batches have arrived. */
+static void begin_session(uint64_t arrived)
+{
+    kept_take_apart(&k, BATCH_BYTES_MAX, arrived, NULL, NULL);
+    kept_begin_session(&k);
+}
+
+Test(kept, a_new_session_is_sent_nothing_that_was_released)
+{
+    uint64_t floor;
+    batch(1, 4);
+    batch(5, 6);
+    put(7, false);
+    batch(8, 9);
+    while (next(&floor))
+        ;
+    release(2, 3);
+    release(9, 9);
+    begin_session(0);
+    uint64_t size_bytes = kept_size_bytes(&k);
+    expect_runs((uint64_t[]){1, 4}, (uint64_t[]){1, 1}, 2);
+    expect_runs((uint64_t[]){5}, (uint64_t[]){2}, 1);
+    expect_runs((uint64_t[]){7, 8}, (uint64_t[]){1, 1}, 2);
+    cr_assert_eq(next(&floor), 0);
+    cr_assert(kept_has(&k, 1, 1) && kept_has(&k, 4, 6) && kept_has(&k, 8, 8));
+    cr_assert_not(kept_has(&k, 2, 3) || kept_has(&k, 9, 9));
+    begin_session(0); /* nothing is left to be taken out */
+    cr_assert_eq(kept_size_bytes(&k), size_bytes);
+    release(1, 8);
+    cr_assert(kept_empty(&k));
+    cr_assert_eq(kept_size_bytes(&k), 0);
+}
+
+Test(kept, history_that_has_arrived_is_not_sent_in_a_new_session)
+{
+    uint64_t floor;
+    put(1, false);
+    batch(2, 2);
+    put(3, false);
+    batch(4, 4);
+    while (next(&floor))
+        ;
+    put(5, false);
+    kept_close(&k, &finished, &failed);
+    begin_session(1);
+    expect_runs((uint64_t[]){2}, (uint64_t[]){1}, 1);
+    expect_runs((uint64_t[]){3, 4}, (uint64_t[]){1, 1}, 2);
+    expect_runs((uint64_t[]){5}, (uint64_t[]){1}, 1);
+    cr_assert_eq(next(&floor), 0);
+}
+
 Test(kept, releases_in_any_order_agree_with_a_plain_model)
 {
     bool here[400] = {0};

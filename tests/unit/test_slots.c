@@ -175,7 +175,7 @@ Test(slots, what_is_to_be_killed_and_has_ended_since_the_join_is_not_kept)
     struct worker_welcome m = {0};
     seqset_add(&m.kill, 2, 2);
     v_welcome(&r, m);
-    rig_expect(&r, "lane+tcp://farm:5557 FINISHED 1 RESULTS 1/1 1-2");
+    rig_expect(&r, "lane+tcp://farm:5557 FINISHED 1 RESULTS 1/1 1");
     slots_control_down(r.s, r.now_ns);
     rig_expect(&r, "lane- control-");
     rig_pass(&r, 200 * NS_PER_MS);
