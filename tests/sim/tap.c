@@ -401,12 +401,23 @@ static void check_client(struct cable *c, const struct node *from, const struct 
     }
 }
 
+/* Who does not err is not told so. */
+static void check_protest(struct cable *c, struct bytes body)
+{
+    struct protest m;
+    if (!c->ends[0].node->errs_until_ns && !protest_take(body, &m))
+        sim_violation(c->sim, "%s does not err and is told: %.*s", c->ends[0].node->name,
+                      (int)m.sentence.size, (const char *)m.sentence.data);
+}
+
 static void check_server(struct cable *c, const struct frame_head *head, struct bytes body)
 {
     if (head->kind == KIND_WELCOME)
         check_welcome(c, body);
     else if (head->kind == KIND_RELEASED)
         check_released(c, body);
+    else if (head->kind == KIND_PROTEST)
+        check_protest(c, body);
 }
 
 void tap_sent(struct cable *c, const struct node *from, struct bytes message)
