@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "common/base/xalloc.h"
-#include "sink/joblog.h"
-#include "sink/jsonl.h"
+#include "sink/output/joblog.h"
+#include "sink/output/jsonl.h"
 
 /* What has left the order window waits in the writers; more than this is not released. */
 enum { RELEASE_BYTES = 1 << 20, TRIES_MEMORY_MAX = 4 << 20 };

@@ -4,12 +4,12 @@
 
 #include "common/base/seqset.h"
 #include "common/wire/wire.h"
-#include "sink/failures.h"
-#include "sink/order.h"
-#include "sink/printer.h"
-#include "sink/text.h"
-#include "sink/tries.h"
-#include "sink/writer.h"
+#include "sink/output/failures.h"
+#include "sink/output/order.h"
+#include "sink/store/printer.h"
+#include "sink/output/text.h"
+#include "sink/output/tries.h"
+#include "sink/output/writer.h"
 
 /* Everything that the sink writes: results to stdout or a file, what tasks wrote to stderr, the
  * joblog, the store; in order of arrival or, with keep_order, of the tasks' numbers.

@@ -22,10 +22,10 @@
 #include "common/sys/signals.h"
 #include "common/base/stall.h"
 #include "common/net/zap.h"
-#include "sink/collector.h"
-#include "sink/input_hint.h"
-#include "sink/progress.h"
-#include "sink/summary.h"
+#include "sink/core/collector.h"
+#include "sink/output/input_hint.h"
+#include "sink/output/progress.h"
+#include "sink/output/summary.h"
 
 /* One turn of the loop, in this order:
  *

@@ -5,7 +5,7 @@
 #include "common/net/keys.h"
 #include "common/base/refusals.h"
 #include "common/net/zap.h"
-#include "ventilator/gate.h"
+#include "ventilator/gate/gate.h"
 
 /* Whom the ventilator lets in, in a farm with keys: its own keys, those that are admitted, and the answer to
  * each handshake on control and on lanes. Part of the shell: it writes lines for people.

@@ -24,10 +24,10 @@
 #include "common/sys/signals.h"
 #include "common/base/stall.h"
 #include "common/base/xalloc.h"
-#include "ventilator/dispatcher.h"
+#include "ventilator/core/dispatcher.h"
 #include "ventilator/door.h"
-#include "ventilator/gate.h"
-#include "ventilator/outboxes.h"
+#include "ventilator/gate/gate.h"
+#include "ventilator/gate/outboxes.h"
 
 /* One turn of the loop, in this order:
  *

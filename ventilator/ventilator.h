@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "common/base/error.h"
-#include "ventilator/source.h"
+#include "common/input/source.h"
 
 /* The ventilator's shell: sockets, clock, signals and the input around the dispatcher. */
 struct ventilator_options {

@@ -9,9 +9,9 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/sys/shortage.h"
-#include "worker/drain.h"
-#include "worker/guard.h"
-#include "worker/plugin_host.h"
+#include "worker/exec/drain.h"
+#include "worker/exec/guard.h"
+#include "worker/exec/plugin_host.h"
 #include "worker/worker.h"
 
 struct settings {

@@ -21,13 +21,13 @@
 #include "common/sys/shortage.h"
 #include "common/sys/signals.h"
 #include "common/base/stall.h"
-#include "worker/command.h"
-#include "worker/drain.h"
-#include "worker/guard.h"
-#include "worker/coprocess.h"
-#include "worker/plugin.h"
+#include "worker/exec/command.h"
+#include "worker/exec/drain.h"
+#include "worker/exec/guard.h"
+#include "worker/exec/coprocess.h"
+#include "worker/exec/plugin.h"
 #include "worker/scheduling.h"
-#include "worker/slots.h"
+#include "worker/core/slots.h"
 
 /* One turn of the loop, in this order:
  *

@@ -3,7 +3,7 @@
 #define ZFARM_DRY_RUN_H
 
 #include "common/input/expand.h"
-#include "ventilator/source.h"
+#include "common/input/source.h"
 
 /* Prints the command line of every task, a line each, and runs none. Returns the exit status. */
 int dry_run(const struct source_options *source, enum expand_mode mode, char *const *words,

@@ -8,9 +8,9 @@
 #include "common/cli/cli.h"
 #include "common/base/log.h"
 #include "common/base/shown.h"
-#include "sink/failures.h"
-#include "sink/jsonl.h"
-#include "sink/store_view.h"
+#include "sink/output/failures.h"
+#include "sink/output/jsonl.h"
+#include "sink/store/store_view.h"
 
 enum { FORMAT_LINES, FORMAT_OBJECTS };
 

@@ -5,9 +5,9 @@
 #include "common/base/log.h"
 #include "common/sys/shortage.h"
 #include "zfarm/failed.h"
-#include "zfarm/host_runner.h"
+#include "zfarm/hosts/host_runner.h"
 #include "zfarm/keys.h"
-#include "zfarm/run.h"
+#include "zfarm/run/run.h"
 #include "zfarm/verify.h"
 #include "zfarm/why.h"
 

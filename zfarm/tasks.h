@@ -2,7 +2,7 @@
 #ifndef ZFARM_TASKS_H
 #define ZFARM_TASKS_H
 
-#include "ventilator/source.h"
+#include "common/input/source.h"
 
 /* Called for each task in turn; `task` is valid during the call. NULL: it is longer than task_max and
  * was not kept. ERR_NONE: go on. */

@@ -9,8 +9,8 @@
 #include "common/cli/cli.h"
 #include "common/base/log.h"
 #include "common/base/shown.h"
-#include "sink/failures.h"
-#include "sink/store_view.h"
+#include "sink/output/failures.h"
+#include "sink/store/store_view.h"
 #include "zfarm/tasks.h"
 
 enum { SHOWN_MAX = 60 };

@@ -13,8 +13,8 @@
 #include <sys/wait.h>
 
 #include "common/base/clock.h"
-#include "worker/plugin.h"
-#include "worker/plugin_host.h"
+#include "worker/exec/plugin.h"
+#include "worker/exec/plugin_host.h"
 
 struct loop {
     struct executor *executor;

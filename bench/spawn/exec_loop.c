@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
-#include "worker/command.h"
-#include "worker/drain.h"
-#include "worker/guard.h"
+#include "worker/exec/command.h"
+#include "worker/exec/drain.h"
+#include "worker/exec/guard.h"
 
 struct loop {
     struct executor *executor;

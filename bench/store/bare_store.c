@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "sink/store_schema.h"
+#include "sink/store/store_schema.h"
 
 static sqlite3 *db;
 

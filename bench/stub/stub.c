@@ -12,7 +12,7 @@
 #include "common/base/random.h"
 #include "common/sys/signals.h"
 #include "common/base/xalloc.h"
-#include "worker/slots.h"
+#include "worker/core/slots.h"
 
 /* stub CONTROL WORKERS [ERR]
  *

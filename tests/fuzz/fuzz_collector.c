@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "common/base/clock.h"
-#include "sink/collector.h"
+#include "sink/core/collector.h"
 #include "tests/fuzz/steps.h"
 
 /* The sink's core under any sequence of events: connections that come and go, frames of any

@@ -5,8 +5,8 @@
 #include <unistd.h>
 
 #include "tests/fuzz/steps.h"
-#include "ventilator/blocks.h"
-#include "ventilator/colsep.h"
+#include "common/input/blocks.h"
+#include "common/input/colsep.h"
 
 /* How the input is split, whatever is in it and in whatever portions it comes: into values, blocks and
  * columns. All values or blocks together must be the input, and where it is cut depend on it alone.

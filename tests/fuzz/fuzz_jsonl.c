@@ -2,7 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "sink/jsonl.h"
+#include "sink/output/jsonl.h"
 #include "tests/fuzz/steps.h"
 
 /* A result of any content as a line of JSON: it must be one object, well-formed, in well-formed UTF-8, on

@@ -7,7 +7,7 @@
 
 #include "common/base/clock.h"
 #include "tests/fuzz/steps.h"
-#include "worker/plugin_slot.h"
+#include "worker/exec/plugin_slot.h"
 
 /* A plugin's process that has gone mad: it says anything on its link, and scribbles on the area that it
  * shares with the worker (plugin_link.h). There is no process, only the two. Each task of an assignment

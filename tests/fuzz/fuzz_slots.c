@@ -5,7 +5,7 @@
 #include "common/base/clock.h"
 #include "tests/fuzz/messages.h"
 #include "tests/fuzz/steps.h"
-#include "worker/slots.h"
+#include "worker/core/slots.h"
 
 /* The worker's core under any sequence of events: connections that come and go, frames of any content
  * on control and lane, time that passes, and an executor that keeps its contract (executor.h). It must

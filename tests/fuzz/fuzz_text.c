@@ -10,7 +10,7 @@
 #include "common/cli/options.h"
 #include "common/cli/timeout.h"
 #include "common/base/xalloc.h"
-#include "zfarm/host_name.h"
+#include "zfarm/hosts/host_name.h"
 
 /* What is read as text: endpoints, as peers and people tell them; certificates; hosts; command lines.
  * The first octet chooses. */

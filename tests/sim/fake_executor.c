@@ -9,7 +9,7 @@
 #include "common/base/xalloc.h"
 #include "tests/sim/fate.h"
 #include "tests/sim/record.h"
-#include "worker/slots_state.h"
+#include "worker/core/slots_state.h"
 
 enum { HOLDER = 4711 /* the process that holds late output */ };
 

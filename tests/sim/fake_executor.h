@@ -3,7 +3,7 @@
 #define ZFARM_SIM_FAKE_EXECUTOR_H
 
 #include "tests/sim/node.h"
-#include "worker/slots.h"
+#include "worker/core/slots.h"
 
 /* An executor as executor.h describes it, whose tasks only take simulated time. Its children go on
  * while the worker is frozen, and what they did waits for the worker's turn. */

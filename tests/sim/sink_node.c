@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "common/base/xalloc.h"
-#include "sink/collector_state.h"
+#include "sink/core/collector_state.h"
 #include "tests/sim/cable.h"
 #include "tests/sim/err.h"
 #include "tests/sim/record.h"

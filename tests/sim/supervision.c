@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/xalloc.h"
-#include "zfarm/supervisor.h"
+#include "zfarm/run/supervisor.h"
 
 #define GONE_NS (5 * NS_PER_S)
 

@@ -4,7 +4,7 @@
 
 #include "tests/sim/node.h"
 
-/* `zfarm run` around the farm, with the real core (zfarm/supervisor.h): it starts the ventilator, the first
+/* `zfarm run` around the farm, with the real core (zfarm/run/supervisor.h): it starts the ventilator, the first
  * worker and the sink, one after the other, and again when a signal has killed them; and it can be
  * interrupted at any moment. All other workers are as those that somebody else starts.
  *

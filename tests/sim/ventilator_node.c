@@ -6,7 +6,7 @@
 #include "common/base/xalloc.h"
 #include "tests/sim/cable.h"
 #include "tests/sim/record.h"
-#include "ventilator/dispatcher_state.h"
+#include "ventilator/core/dispatcher_state.h"
 
 /* The ventilator's shell, with its gate and its source. */
 enum { BATCHES_A_TURN = 64, ASK_EVERY = 16 /* turns */ };

@@ -6,7 +6,7 @@
 #include "tests/sim/err.h"
 #include "tests/sim/stall.h"
 #include "tests/sim/fake_executor.h"
-#include "worker/slots_state.h"
+#include "worker/core/slots_state.h"
 
 /* A worker's shell. */
 enum { RESULTS_UNDER_WAY_MAX = 16 };

@@ -2,7 +2,7 @@
 #ifndef ZFARM_COMMAND_FARM_H
 #define ZFARM_COMMAND_FARM_H
 
-#include "worker/command.h"
+#include "worker/exec/command.h"
 
 /* A worker's loop around one command executor, for its tests. Each failure ends the test. */
 enum { SLOTS = 2, DEADLINE_S = 60 };

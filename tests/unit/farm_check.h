@@ -2,7 +2,7 @@
 #ifndef ZFARM_FARM_CHECK_H
 #define ZFARM_FARM_CHECK_H
 
-#include "ventilator/dispatcher_state.h"
+#include "ventilator/core/dispatcher_state.h"
 
 /* What must hold of the dispatcher's state between any two events: every task is where it may be, and
  * sessions, stories and homes agree. Aborts with words if it does not: unit tests and fuzzers share it. */

@@ -5,7 +5,7 @@
 #include <criterion/criterion.h>
 
 #include "common/base/clock.h"
-#include "ventilator/dispatcher_state.h"
+#include "ventilator/core/dispatcher_state.h"
 
 /* A farm around the dispatcher: an input, workers and a sink that speak the wire's messages, and a
  * clock. What a peer is told is written down in words and compared by farm_expect:

@@ -5,7 +5,7 @@
 #include "common/net/link.h"
 #include "common/sys/private_dir.h"
 #include "tests/unit/sockets.h"
-#include "ventilator/gate.h"
+#include "ventilator/gate/gate.h"
 
 /* A gate, what it told, and a clock that the test may set forward. */
 struct rig {

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
-#include "worker/child.h"
-#include "worker/environment.h"
-#include "worker/drain.h"
-#include "worker/guard.h"
+#include "worker/exec/child.h"
+#include "worker/exec/environment.h"
+#include "worker/exec/drain.h"
+#include "worker/exec/guard.h"
 
 static int start_script(struct guard *guard, struct child *child, struct children *children,
                         char *script)

@@ -4,7 +4,7 @@
 
 #include <criterion/criterion.h>
 
-#include "worker/plugin.h"
+#include "worker/exec/plugin.h"
 
 /* The plugin executor with real children: the host program and the plugins are built for it
  * (plugins/), and how each task ended is kept. */

@@ -5,7 +5,7 @@
 #include <criterion/criterion.h>
 
 #include "common/base/clock.h"
-#include "worker/slots.h"
+#include "worker/core/slots.h"
 
 /* Tests of the worker's core as stories: the ventilator (v_...) says something, tasks end (x_...),
  * time passes, and rig_expect compares all that the core answered since the last time, in words

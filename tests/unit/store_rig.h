@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "sink/store_view.h"
+#include "sink/store/store_view.h"
 
 /* A store in a directory of the test's own, and results to put into it. */
 static char dir[64], path[96];

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
-#include "sink/collector_state.h"
+#include "sink/core/collector_state.h"
 
 /* Tests of the collector as stories: the ventilator (v_...) and workers (w_...) say something, time
  * passes, and story_expect compares what the collector answered, in words such as

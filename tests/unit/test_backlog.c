@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "worker/backlog.h"
+#include "worker/core/backlog.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "ventilator/blocks.h"
+#include "common/input/blocks.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "common/base/xalloc.h"
-#include "ventilator/source.h"
+#include "common/input/source.h"
 
 /* Each test runs in a process and a temporary directory of its own, with a pipe as standard input. */
 static char directory[] = "/tmp/zfarm-test-XXXXXX";

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "sink/ending.h"
+#include "sink/core/ending.h"
 #include "tests/unit/story.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "ventilator/colsep.h"
+#include "common/input/colsep.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
-#include "worker/coprocess.h"
+#include "worker/exec/coprocess.h"
 
 TestSuite(coprocess, .timeout = 60);
 

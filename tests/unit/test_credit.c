@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "worker/credit.h"
+#include "worker/core/credit.h"
 
 #include <criterion/criterion.h>
 

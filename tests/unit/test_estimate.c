@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "sink/estimate.h"
+#include "sink/output/estimate.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

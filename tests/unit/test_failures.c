@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "sink/failures.h"
+#include "sink/output/failures.h"
 
 #include <criterion/criterion.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "ventilator/gate.h"
+#include "ventilator/gate/gate.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>

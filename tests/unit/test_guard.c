@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "worker/guard.h"
+#include "worker/exec/guard.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>

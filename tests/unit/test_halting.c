@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "sink/halting.h"
+#include "sink/core/halting.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "zfarm/host_name.h"
+#include "zfarm/hosts/host_name.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

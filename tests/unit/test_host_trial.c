@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "zfarm/host_trial.h"
+#include "zfarm/hosts/host_trial.h"
 
 #include <criterion/criterion.h>
 

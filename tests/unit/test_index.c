@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-#include "ventilator/index.h"
+#include "ventilator/core/index.h"
 
 TestSuite(index, .timeout = 20);
 

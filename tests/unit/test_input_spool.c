@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "zfarm/spool.h"
+#include "zfarm/run/spool.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

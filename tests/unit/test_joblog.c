@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "sink/joblog.h"
+#include "sink/output/joblog.h"
 
 #include <criterion/criterion.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "sink/jsonl.h"
+#include "sink/output/jsonl.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

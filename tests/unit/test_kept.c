@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "worker/kept.h"
+#include "worker/core/kept.h"
 
 #include <criterion/criterion.h>
 

@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "worker/large.h"
+#include "worker/core/large.h"
 
 /* Results that travel in pieces; how they are kept and sent again is in test_slots_large.c. */
 TestSuite(large, .timeout = 60);

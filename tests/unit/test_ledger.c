@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "ventilator/ledger.h"
+#include "ventilator/core/ledger.h"
 
 TestSuite(ledger, .timeout = 30);
 

@@ -12,8 +12,8 @@
 
 #include "common/base/clock.h"
 #include "tests/unit/command_farm.h"
-#include "worker/drain.h"
-#include "worker/guard.h"
+#include "worker/exec/drain.h"
+#include "worker/exec/guard.h"
 
 TestSuite(linger, .timeout = 120);
 

@@ -11,7 +11,7 @@
 #include "common/cli/option_value.h"
 #include "common/cli/task_variable.h"
 #include "zfarm/keys.h"
-#include "zfarm/run.h"
+#include "zfarm/run/run.h"
 #include "zfarm/verify.h"
 #include "zfarm/why.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "sink/order.h"
+#include "sink/output/order.h"
 
 #include <criterion/criterion.h>
 #include <signal.h>

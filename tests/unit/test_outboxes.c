@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "ventilator/outboxes.h"
+#include "ventilator/gate/outboxes.h"
 
 #include <criterion/criterion.h>
 #include <zmq.h>

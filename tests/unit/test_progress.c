@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "sink/progress.h"
+#include "sink/output/progress.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>

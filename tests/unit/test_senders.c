@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "sink/senders.h"
+#include "sink/core/senders.h"
 
 #include <criterion/criterion.h>
 

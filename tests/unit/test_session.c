@@ -2,7 +2,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-#include "ventilator/session.h"
+#include "ventilator/core/session.h"
 
 TestSuite(session, .timeout = 20);
 

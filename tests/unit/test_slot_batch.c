@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "worker/slot_batch.h"
+#include "worker/exec/slot_batch.h"
 
 TestSuite(slot_batch, .timeout = 10);
 

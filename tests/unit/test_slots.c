@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "tests/unit/slots_rig.h"
-#include "worker/slots_state.h"
+#include "worker/core/slots_state.h"
 
 static struct rig r;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "ventilator/source.h"
+#include "common/input/source.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "common/base/xalloc.h"
-#include "ventilator/combine.h"
+#include "common/input/combine.h"
 
 /* Each test runs in a process and a temporary directory of its own, with a pipe as standard input.
  */

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ventilator/source.h"
+#include "common/input/source.h"
 
 TestSuite(source_looks, .timeout = 60);
 

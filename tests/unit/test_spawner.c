@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "worker/spawner.h"
+#include "worker/exec/spawner.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

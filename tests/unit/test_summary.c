@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "sink/summary.h"
+#include "sink/output/summary.h"
 
 #include <criterion/criterion.h>
 

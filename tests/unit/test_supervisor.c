@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "zfarm/supervisor.h"
+#include "zfarm/run/supervisor.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "sink/text.h"
+#include "sink/output/text.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "worker/time_limit.h"
+#include "worker/exec/time_limit.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "sink/tries.h"
+#include "sink/output/tries.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "sink/writer.h"
+#include "sink/output/writer.h"
 
 #include <criterion/criterion.h>
 #include <fcntl.h>

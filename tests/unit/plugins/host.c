@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 
 /* What the worker's program is to its plugin children, alone: the tests start this one. */
-#include "worker/plugin_host.h"
+#include "worker/exec/plugin_host.h"
 
 int main(int argc, char **argv)
 {

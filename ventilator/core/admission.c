@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "ventilator/core/dispatcher_state.h"
+
+/* Whose key may join as what (docs/protocol.md, 13). The handshake has proven whose key it is; what it
+ * may be is decided here, since control is one socket for all. */
+
+bool admission_has(const struct dispatcher *d, const struct key *key, enum key_role role)
+{
+    return !d->options.admitted || (admitted_roles(d->options.admitted, key) & role);
+}
+
+bool admission_allows(struct dispatcher *d, const struct origin *from, enum wire_role role,
+                      uint64_t now_ns)
+{
+    bool is_worker = role == ROLE_WORKER;
+    struct why why;
+    if (admission_has(d, &from->key, is_worker ? KEY_WORKER : KEY_SINK))
+        return true;
+    d->dropped++;
+    dispatcher_refuse(d, from->connection, REFUSE_KEY,
+                      is_worker ? "its key is not admitted as a worker's: is it the sink's?"
+                                : "its key is not admitted as a sink's: is it a worker's?");
+    if (refusals_say(&d->refusals, &from->key, is_worker ? "a worker" : "a sink", from->address,
+                     now_ns, &why))
+        dispatcher_say(d, "%s", why.text);
+    return false;
+}
+
+void admission_tell_sink(struct dispatcher *d)
+{
+    if (!d->options.admitted || !d->sink.connection)
+        return;
+    struct buf to = {0};
+    wire_begin(&to, KIND_ADMITTED, dispatcher_head(d, KIND_ADMITTED, d->sink.session));
+    admitted_put(&to, d->options.admitted);
+    dispatcher_send(d, d->sink.connection, &to);
+}
+
+void dispatcher_admitted_changed(struct dispatcher *d, uint64_t now_ns)
+{
+    workers_admitted_changed(d, now_ns);
+    if (d->sink.connection && !admission_has(d, &d->sink.key, KEY_SINK)) {
+        dispatcher_say(d, "the key of the sink is revoked");
+        dispatcher_cut(d, d->sink.connection);
+        sinkside_closed(d, now_ns);
+    }
+    admission_tell_sink(d);
+}

@@ -1,0 +1,604 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "ventilator/core/dispatcher.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/xalloc.h"
+#include "ventilator/core/dispatcher_state.h"
+
+/* RELEASED and CANCEL are passed on at most this often, all of them at once. */
+#define FLUSH_NS (20 * NS_PER_MS)
+/* No event tells that a lane has taken a piece. */
+#define TRANSFER_LOOK_NS (10 * NS_PER_MS)
+/* More tasks than this are not read ahead, whatever their size: so ranges always fit a frame. */
+#define LEDGER_TASKS_MAX (UINT64_C(1) << 20)
+
+enum { JOINS_A_SECOND = 200, JOIN_USUAL = 64 << 10, STRANGE_LINES_A_MINUTE = 10 };
+
+struct dispatcher *dispatcher_new(const struct dispatcher_options *options, uint64_t now_ns)
+{
+    struct dispatcher *d = xcalloc(1, sizeof *d);
+    d->options = *options;
+    d->lanes = xstrdup(options->lanes);
+    d->endpoint = options->endpoint ? xstrdup(options->endpoint) : NULL;
+    if (!d->options.task_inline_max)
+        d->options.task_inline_max = TASK_INLINE_MAX;
+    if (!d->options.task_piece_max)
+        d->options.task_piece_max = TASK_PIECE_MAX;
+    d->random = options->random_seed;
+    d->input = xstrdup(options->input);
+    d->turned_at_ns = d->moved_at_ns = d->sink.absent_since_ns = now_ns;
+    d->recall_due_ns = NEVER;
+    for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++)
+        d->takers[kind].which = kind;
+    TAILQ_INIT(&d->to_flush);
+    return d;
+}
+
+void dispatcher_destroy(struct dispatcher **dispatcher)
+{
+    struct dispatcher *d = *dispatcher;
+    if (!d)
+        return;
+    *dispatcher = NULL;
+    struct dispatcher_action action;
+    while (dispatcher_next_action(d, &action))
+        block_release(&action.block);
+    joins_free(d);
+    workers_free(d);
+    for (size_t i = 0; i < d->opened.capacity; i++)
+        free(d->opened.slots[i].value);
+    for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++)
+        ranking_free(&d->takers[kind]);
+    index_free(&d->by_connection);
+    index_free(&d->by_id);
+    index_free(&d->by_lane);
+    index_free(&d->by_instance);
+    index_free(&d->opened);
+    index_free(&d->opened_by_token);
+    index_free(&d->seen);
+    ledger_free(&d->ledger);
+    audit_free(&d->audit);
+    seqset_free(&d->transfers);
+    seqset_free(&d->handed);
+    seqset_free(&d->queue);
+    seqset_free(&d->lonely);
+    delays_free(&d->delayed);
+    seqset_free(&d->doomed);
+    seqset_free(&d->judged);
+    seqset_free(&d->unsaid);
+    seqset_free(&d->sink.taken);
+    buf_free(&d->room);
+    free(d->actions);
+    free(d->lanes);
+    free(d->endpoint);
+    free(d->input);
+    block_release(&d->because);
+    free(d);
+}
+
+/* ---- actions ---- */
+
+static struct dispatcher_action *push(struct dispatcher *d, enum dispatcher_action_kind kind)
+{
+    if (d->action_count == d->action_capacity) {
+        size_t capacity = d->action_capacity ? d->action_capacity * 2 : 16;
+        struct dispatcher_action *actions = xmalloc(capacity * sizeof *actions);
+        for (size_t i = 0; i < d->action_count; i++)
+            actions[i] = d->actions[(d->action_head + i) % d->action_capacity];
+        free(d->actions);
+        d->actions = actions;
+        d->action_capacity = capacity;
+        d->action_head = 0;
+    }
+    struct dispatcher_action *action =
+        &d->actions[(d->action_head + d->action_count++) % d->action_capacity];
+    action->kind = kind;
+    action->connection = action->lane = 0;
+    action->block = NULL;
+    action->status = 0;
+    action->why.text[0] = '\0';
+    return action;
+}
+
+bool dispatcher_next_action(struct dispatcher *d, struct dispatcher_action *action)
+{
+    if (d->action_count == 0)
+        return false;
+    *action = d->actions[d->action_head];
+    d->action_head = (d->action_head + 1) % d->action_capacity;
+    d->action_count--;
+    return true;
+}
+
+void dispatcher_send_block(struct dispatcher *d, uint64_t connection, struct block *block)
+{
+    struct dispatcher_action *action = push(d, DISPATCHER_SEND_CONTROL);
+    action->connection = connection;
+    action->block = block;
+}
+
+void dispatcher_send(struct dispatcher *d, uint64_t connection, struct buf *message)
+{
+    dispatcher_send_block(d, connection, block_new(message));
+}
+
+void dispatcher_send_lane(struct dispatcher *d, uint64_t lane, struct block *block)
+{
+    struct dispatcher_action *action = push(d, DISPATCHER_SEND_LANE);
+    action->lane = lane;
+    action->block = block;
+}
+
+void dispatcher_act(struct dispatcher *d, enum dispatcher_action_kind kind, uint64_t lane)
+{
+    push(d, kind)->lane = lane;
+}
+
+void dispatcher_cut(struct dispatcher *d, uint64_t connection)
+{
+    push(d, DISPATCHER_CUT_CONTROL)->connection = connection;
+}
+
+void dispatcher_say(struct dispatcher *d, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    struct dispatcher_action *action = push(d, DISPATCHER_SAY);
+    vsnprintf(action->why.text, sizeof action->why.text, format, args);
+    va_end(args);
+}
+
+void dispatcher_exit(struct dispatcher *d, int status, const char *format, ...)
+{
+    if (d->exited)
+        return;
+    d->exited = true;
+    va_list args;
+    va_start(args, format);
+    struct dispatcher_action *action = push(d, DISPATCHER_EXIT);
+    action->status = status;
+    vsnprintf(action->why.text, sizeof action->why.text, format, args);
+    va_end(args);
+}
+
+struct frame_head dispatcher_head(const struct dispatcher *d, enum wire_kind kind, uint64_t session)
+{
+    return (struct frame_head){kind, d->job, d->options.incarnation, session};
+}
+
+void dispatcher_refuse(struct dispatcher *d, uint64_t connection, enum refuse_reason reason,
+                       const char *sentence)
+{
+    struct refuse m = {reason, bytes_of(sentence)};
+    struct buf to = {0};
+    wire_begin(&to, KIND_REFUSE, dispatcher_head(d, KIND_REFUSE, 0));
+    refuse_put(&to, &m);
+    dispatcher_send(d, connection, &to);
+}
+
+void dispatcher_again(struct dispatcher *d, uint64_t connection, const struct again *m)
+{
+    struct buf to = {0};
+    wire_begin(&to, KIND_AGAIN, dispatcher_head(d, KIND_AGAIN, m->session));
+    again_put(&to, m);
+    dispatcher_send(d, connection, &to);
+}
+
+void dispatcher_moved(struct dispatcher *d, uint64_t now_ns)
+{
+    d->moved_at_ns = now_ns;
+}
+
+bool dispatcher_is_over(const struct dispatcher *d)
+{
+    return d->stopping || d->closed || d->exited;
+}
+
+/* ---- messages ---- */
+
+static void refuse_version(struct dispatcher *d, uint64_t connection, struct bytes message,
+                           uint64_t now_ns)
+{
+    char sentence[160], more[THROTTLE_WORDS_SIZE];
+    snprintf(sentence, sizeof sentence,
+             "the ventilator (%s) speaks version %d of the protocol and this program version %d; "
+             "use the same release of zfarm on all machines",
+             ZFARM_VERSION, WIRE_VERSION, message.data[1]);
+    dispatcher_refuse(d, connection, REFUSE_VERSION, sentence);
+    if (throttle_line(&d->strange_lines, STRANGE_LINES_A_MINUTE, now_ns))
+        dispatcher_say(d, "refused a peer of another protocol version=%d%s", message.data[1],
+                       throttle_words(&d->strange_lines, more));
+}
+
+/* Each costs a look at all that its sender says it has: a large one counts for several. Whose
+ * JOIN comes too soon is cut off, and comes back after its back-off. */
+static bool may_join(struct dispatcher *d, uint64_t connection, size_t size, uint64_t now_ns)
+{
+    uint64_t burst = d->options.workers_max + JOINS_A_SECOND;
+    if (throttle_take_many(&d->joins, 1 + size / JOIN_USUAL, burst, NS_PER_S / JOINS_A_SECOND,
+                           now_ns))
+        return true;
+    d->dropped++;
+    dispatcher_cut(d, connection);
+    return false;
+}
+
+static void join(struct dispatcher *d, const struct origin *from, struct frame_head head,
+                 struct bytes message, struct bytes body, uint64_t now_ns)
+{
+    enum wire_role role;
+    enum error error = join_role(body, &role);
+    if (error)
+        protests_join(d, from, error);
+    else if (!admission_allows(d, from, role, now_ns) ||
+             !may_join(d, from->connection, body.size, now_ns))
+        return;
+    else if (role == ROLE_WORKER)
+        joins_take(d, from, head, message, body, now_ns);
+    else
+        sinkside_join(d, from, head, body, now_ns);
+}
+
+static void no_frame(struct dispatcher *d, const struct origin *from, struct bytes message,
+                     enum error error, uint64_t now_ns)
+{
+    unsigned kind = message.size ? message.data[0] : 0;
+    bool asks = kind == KIND_JOIN || kind == KIND_WHY;
+    if (error == ERR_VERSION && asks) {
+        refuse_version(d, from->connection, message, now_ns);
+        d->dropped++;
+    } else if (kind == KIND_JOIN)
+        protests_join(d, from, error);
+    else
+        protests_frame(d, from->connection, message, error);
+}
+
+void dispatcher_control_message(struct dispatcher *d, const struct origin *from,
+                                struct bytes message, uint64_t now_ns)
+{
+    uint64_t connection = from->connection;
+    struct frame_head head;
+    struct bytes body;
+    enum error error = frame_take(message, &head, &body);
+    if (error) {
+        no_frame(d, from, message, error, now_ns);
+        return;
+    }
+    if (head.kind == KIND_JOIN) {
+        join(d, from, head, message, body, now_ns);
+        return;
+    }
+    if (head.kind == KIND_WHY) {
+        if (body.size)
+            d->dropped++;
+        else
+            because_answer(d, connection, now_ns);
+        return;
+    }
+    bool ours = head.job == d->job && head.incarnation == d->options.incarnation;
+    struct session *s = index_get(&d->by_id, head.session);
+    if (ours && connection == d->sink.connection && head.session == d->sink.session)
+        sinkside_message(d, head.kind, body, now_ns);
+    else if (ours && s && s->connection == connection)
+        workers_message(d, s, head.kind, body, now_ns);
+    else
+        protests_astray(d, connection, head);
+}
+
+/* ---- input ---- */
+
+bool dispatcher_is_full(const struct dispatcher *d)
+{
+    return d->ledger.bytes >= d->options.queue_max_bytes ||
+           d->ledger.read - d->ledger.stored.members >= LEDGER_TASKS_MAX;
+}
+
+bool dispatcher_may_read(const struct dispatcher *d)
+{
+    if (d->held_ns)
+        return false;
+    if (audit_reads(d))
+        return d->sink.ready && !dispatcher_is_over(d);
+    return d->sink.ready && !d->sink.order_full && !d->input_ended && !dispatcher_is_over(d) &&
+           (seqset_empty(&d->queue) || d->sink.wants_total) && !dispatcher_is_full(d);
+}
+
+static void make_room(struct dispatcher *d)
+{
+    buf_clear(&d->room);
+    buf_reserve(&d->room, TASKS_HEAD_SIZE);
+    memset(d->room.data, 0, TASKS_HEAD_SIZE);
+    d->room.size = TASKS_HEAD_SIZE;
+}
+
+/* When everybody is gone and everything that was read is stored, one task is read all the same:
+ * perhaps there is none, and the job is done. What is read for a sink that wants to know how many
+ * there are waits in the queue. */
+static bool may_look_ahead(const struct dispatcher *d)
+{
+    return d->sink.wants_total || d->ledger.read == d->ledger.stored.members;
+}
+
+bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *bytes_max)
+{
+    d->target = NULL;
+    *tasks_max = *bytes_max = 1;
+    if (audit_reads(d)) {
+        *tasks_max = dispatcher_may_read(d) ? audit_room(d) : 0;
+        *bytes_max = BATCH_BYTES_MAX;
+        if (*tasks_max == 0)
+            return false;
+        make_room(d);
+        d->asked = true;
+        return true;
+    }
+    if (dispatcher_may_read(d) && seqset_empty(&d->queue))
+        d->target = handout_pick_for_input(d);
+    if (!dispatcher_may_read(d) || (!d->target && !may_look_ahead(d)))
+        return false;
+    if (d->sink.wants_total && !d->target) {
+        *tasks_max = BATCH_TASKS_MAX;
+        *bytes_max = BATCH_BYTES_MAX;
+    }
+    if (d->target) {
+        uint64_t tasks = session_ordinary_room(d->target);
+        uint64_t granted = d->target->granted.size_bytes, sent = d->target->sent_bytes;
+        uint64_t bytes = granted > sent ? granted - sent : 0;
+        *tasks_max = tasks < BATCH_TASKS_MAX ? tasks : BATCH_TASKS_MAX;
+        size_t most = liveness_frame_max(d->target, BATCH_BYTES_MAX);
+        *bytes_max = bytes < most ? bytes : most;
+    }
+    make_room(d);
+    d->asked = true;
+    return true;
+}
+
+struct buf *dispatcher_room(struct dispatcher *d)
+{
+    return &d->room;
+}
+
+void dispatcher_add_tasks(struct dispatcher *d, size_t tasks, uint64_t now_ns)
+{
+    assert(tasks > 0);
+    d->asked = false;
+    if (audit_reads(d))
+        audit_take(d, tasks, now_ns);
+    else
+        handout_new_tasks(d, d->target, tasks, now_ns);
+}
+
+void dispatcher_add_too_large(struct dispatcher *d, uint64_t now_ns)
+{
+    d->asked = false;
+    if (audit_reads(d)) {
+        audit_take_too_large(d, now_ns);
+        return;
+    }
+    struct block *none = NULL;
+    sinkside_judge(d, ledger_append(&d->ledger, 1, &none, 0)->first);
+    d->turn_wanted = true;
+    dispatcher_moved(d, now_ns);
+}
+
+void dispatcher_input_looks(struct dispatcher *d, uint64_t looks)
+{
+    d->input_looks = looks;
+}
+
+void dispatcher_input_ended(struct dispatcher *d, uint64_t now_ns)
+{
+    d->asked = false;
+    d->input_ended = true;
+    audit_input_ended(d);
+    sinkside_tell_status(d); /* now it is known how many tasks there are */
+    d->turn_wanted = true;
+    dispatcher_moved(d, now_ns);
+}
+
+void dispatcher_input_failed(struct dispatcher *d, const char *why, uint64_t now_ns)
+{
+    d->asked = false;
+    d->failed = true;
+    dispatcher_stop(d, why, now_ns);
+}
+
+void dispatcher_begin_to_stop(struct dispatcher *d, uint64_t now_ns)
+{
+    d->stopping = true;
+    d->no_room_ns = now_ns;
+    for (size_t i = 0; i < d->session_count; i++)
+        workers_lane_end(d, d->sessions[i]);
+    dispatcher_moved(d, now_ns);
+}
+
+void dispatcher_stop(struct dispatcher *d, const char *why, uint64_t now_ns)
+{
+    if (d->stopping)
+        return;
+    snprintf(d->stop_why.text, sizeof d->stop_why.text, "%s", why);
+    dispatcher_begin_to_stop(d, now_ns);
+    if (d->sink.instance == 0 && d->options.supervised)
+        dispatcher_exit(d, 255, "%s", "");
+    else if (d->sink.instance == 0)
+        dispatcher_exit(d, 255, "%s; no sink had joined, nothing was run", why);
+}
+
+/* ---- a turn ---- */
+
+static void postpone(uint64_t *time_ns, uint64_t late_ns, uint64_t latest_ns)
+{
+    *time_ns = *time_ns + late_ns < latest_ns ? *time_ns + late_ns : latest_ns;
+}
+
+/* All that is measured since somebody was last heard begins as much later. */
+static void forgive(struct dispatcher *d, uint64_t late_ns, uint64_t now_ns)
+{
+    uint64_t latest_ns = now_ns + d->options.limit_ns;
+    for (size_t i = 0; i < d->session_count; i++) {
+        struct session *s = d->sessions[i];
+        postpone(&s->heard_at_ns, late_ns, now_ns);
+        postpone(&s->lane_moved_at_ns, late_ns, now_ns);
+        postpone(&s->ended_at_ns, late_ns, now_ns);
+        if (s->half_closed_at_ns != NEVER)
+            postpone(&s->half_closed_at_ns, late_ns, now_ns);
+    }
+    for (size_t i = 0; i < d->obituary_count; i++)
+        postpone(&d->obituaries[i].expires_ns, late_ns, latest_ns);
+    struct range r;
+    for (uint64_t at = 1; seqset_next(&d->doomed, at, UINT64_MAX - 1, &r); at = r.first + 1)
+        postpone(&entry_story(ledger_find(&d->ledger, r.first), r.first)->judge_at_ns, late_ns,
+                 latest_ns);
+    postpone(&d->sink.heard_at_ns, late_ns, now_ns);
+    postpone(&d->sink.absent_since_ns, late_ns, now_ns);
+}
+
+uint64_t dispatcher_late_ns(const struct dispatcher *d, uint64_t now_ns)
+{
+    uint64_t due_ns = d->turned_at_ns + d->options.heartbeat_ns;
+    return now_ns > due_ns ? now_ns - due_ns : 0;
+}
+
+/* A turn that comes much later than it was due means that this process stood still, not that
+ * everybody else was silent: all that is measured since the last turn starts from now. */
+static void forgive_own_lateness(struct dispatcher *d, uint64_t now_ns)
+{
+    uint64_t late_ns = dispatcher_late_ns(d, now_ns);
+    d->turned_at_ns = now_ns;
+    if (late_ns > d->options.heartbeat_ns)
+        forgive(d, late_ns, now_ns);
+}
+
+void dispatcher_hold(struct dispatcher *d, uint64_t now_ns)
+{
+    if (!d->held_ns)
+        d->held_ns = now_ns;
+}
+
+void dispatcher_go(struct dispatcher *d, uint64_t now_ns)
+{
+    if (!d->held_ns)
+        return;
+    forgive(d, now_ns - d->held_ns, now_ns);
+    d->held_ns = 0;
+    d->turn_wanted = true;
+    dispatcher_moved(d, now_ns);
+}
+
+static void flush_session(struct dispatcher *d, struct session *s)
+{
+    if (!s->connection)
+        return;
+    struct buf to = {0};
+    if (s->cancel.size) {
+        struct cancel m = {(struct cancel_item *)(void *)s->cancel.data,
+                           s->cancel.size / sizeof(struct cancel_item)};
+        wire_begin(&to, KIND_CANCEL, dispatcher_head(d, KIND_CANCEL, s->id));
+        cancel_put(&to, &m);
+        dispatcher_send(d, s->connection, &to);
+        buf_clear(&s->cancel);
+    }
+    if (!seqset_empty(&s->release)) {
+        struct released m = {s->release};
+        wire_begin(&to, KIND_RELEASED, dispatcher_head(d, KIND_RELEASED, s->id));
+        released_put(&to, &m);
+        dispatcher_send(d, s->connection, &to);
+        seqset_clear(&s->release);
+    }
+    if (s->resend_from) {
+        wire_begin(&to, KIND_RESEND, dispatcher_head(d, KIND_RESEND, s->id));
+        number_put(&to, s->resend_from);
+        dispatcher_send(d, s->connection, &to);
+        s->resend_from = 0;
+    }
+}
+
+void dispatcher_want_flush(struct dispatcher *d, struct session *s)
+{
+    if (s->is_to_flush)
+        return;
+    s->is_to_flush = true;
+    TAILQ_INSERT_TAIL(&d->to_flush, s, next_to_flush);
+}
+
+static void flush(struct dispatcher *d, uint64_t now_ns)
+{
+    struct session *s;
+    if (TAILQ_EMPTY(&d->to_flush) || now_ns < d->flushed_at_ns + FLUSH_NS)
+        return;
+    while ((s = TAILQ_FIRST(&d->to_flush)) != NULL) {
+        TAILQ_REMOVE(&d->to_flush, s, next_to_flush);
+        s->is_to_flush = false;
+        flush_session(d, s);
+    }
+    d->flushed_at_ns = now_ns;
+}
+
+/* Those who wait for a sink are told that somebody is here. */
+static void comfort_waiting(struct dispatcher *d, uint64_t now_ns)
+{
+    if (d->waiting_count == 0 || now_ns < d->waits_sent_ns + d->options.heartbeat_ns)
+        return;
+    d->waits_sent_ns = now_ns;
+    for (size_t i = 0; i < d->waiting_count; i++) {
+        struct heartbeat m = {0};
+        struct buf to = {0};
+        wire_begin(&to, KIND_HEARTBEAT, dispatcher_head(d, KIND_HEARTBEAT, 0));
+        heartbeat_put(&to, &m);
+        dispatcher_send(d, d->waiting[i].connection, &to);
+    }
+}
+
+void dispatcher_turn(struct dispatcher *d, uint64_t now_ns)
+{
+    if (d->asked && !d->dry)
+        d->dry_from_ns = d->turned_at_ns;
+    d->dry = d->asked;
+    d->asked = d->turn_wanted = false;
+    forgive_own_lateness(d, now_ns);
+    workers_turn(d, now_ns);
+    handout_turn(d, now_ns);
+    transfer_turn(d, now_ns);
+    flush(d, now_ns);
+    handed_tell(d);
+    comfort_waiting(d, now_ns);
+    sinkside_turn(d, now_ns);
+}
+
+uint64_t dispatcher_deadline(const struct dispatcher *d)
+{
+    uint64_t due_ns = d->turned_at_ns + d->options.heartbeat_ns;
+    if (d->turn_wanted)
+        return 0;
+    if (!TAILQ_EMPTY(&d->to_flush) && d->flushed_at_ns + FLUSH_NS < due_ns)
+        due_ns = d->flushed_at_ns + FLUSH_NS;
+    if (!seqset_empty(&d->transfers) && d->turned_at_ns + TRANSFER_LOOK_NS < due_ns)
+        due_ns = d->turned_at_ns + TRANSFER_LOOK_NS;
+    if (d->recall_due_ns < due_ns)
+        due_ns = d->recall_due_ns;
+    uint64_t retry_ns = delays_next_ns(&d->delayed);
+    return retry_ns < due_ns ? retry_ns : due_ns;
+}
+
+/* ---- what it knows ---- */
+
+uint64_t dispatcher_moved_at(const struct dispatcher *d)
+{
+    return d->moved_at_ns;
+}
+
+struct dispatcher_counts dispatcher_counts(const struct dispatcher *d)
+{
+    return (struct dispatcher_counts){.read = d->ledger.read,
+                                      .stored = d->ledger.stored.members,
+                                      .ledger_bytes = d->ledger.bytes,
+                                      .workers = d->session_count,
+                                      .workers_seen = d->workers_seen,
+                                      .dropped = d->dropped};
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "ventilator/core/dispatcher_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/xalloc.h"
+
+/* Workers that died with tasks, or left: what is charged to those, what is taken back when a worker was not
+ * dead, and whom a task took down with it (docs/protocol.md, 5). */
+
+/* Whom a task took down: as many as it has losses. */
+struct deaths {
+    struct {
+        uint64_t session;
+        char *who;
+    } items[LOSSES_MAX];
+    unsigned count;
+    char *left; /* the worker where it was interrupted last; NULL: none */
+};
+
+/* ---- obituaries ---- */
+
+static struct obituary *find_obituary(struct dispatcher *d, uint64_t session)
+{
+    for (size_t i = 0; i < d->obituary_count; i++)
+        if (d->obituaries[i].session == session)
+            return &d->obituaries[i];
+    return NULL;
+}
+
+static void remove_obituary(struct dispatcher *d, struct obituary *o)
+{
+    seqset_free(&o->charged);
+    *o = d->obituaries[--d->obituary_count];
+}
+
+/* ---- whom it took down ---- */
+
+static struct deaths *make_deaths(struct dispatcher *d, uint64_t seq)
+{
+    struct deaths *deaths = index_get(&d->deaths, seq);
+    if (!deaths)
+        index_set(&d->deaths, seq, deaths = xcalloc(1, sizeof *deaths));
+    return deaths;
+}
+
+static void add_death(struct dispatcher *d, uint64_t seq, const struct session *s)
+{
+    struct deaths *deaths = make_deaths(d, seq);
+    if (deaths->count == LOSSES_MAX)
+        return;
+    deaths->items[deaths->count].session = s->id;
+    deaths->items[deaths->count++].who = xstrdup(session_whereabouts(s).text);
+}
+
+static void remove_death(struct dispatcher *d, uint64_t seq, uint64_t session)
+{
+    struct deaths *deaths = index_get(&d->deaths, seq);
+    for (unsigned i = 0; deaths && i < deaths->count; i++)
+        if (deaths->items[i].session == session) {
+            free(deaths->items[i].who);
+            deaths->items[i] = deaths->items[--deaths->count];
+            return;
+        }
+}
+
+static void free_deaths(struct deaths *deaths)
+{
+    for (unsigned i = 0; deaths && i < deaths->count; i++)
+        free(deaths->items[i].who);
+    if (deaths)
+        free(deaths->left);
+    free(deaths);
+}
+
+void losses_forget(struct dispatcher *d, uint64_t seq)
+{
+    if (d->deaths.count == 0)
+        return;
+    free_deaths(index_get(&d->deaths, seq));
+    index_remove(&d->deaths, seq);
+}
+
+void losses_put_words(const struct dispatcher *d, uint64_t seq, struct buf *to)
+{
+    const struct deaths *deaths = index_get(&d->deaths, seq);
+    for (unsigned i = 0; deaths && i < deaths->count; i++)
+        buf_printf(to, "%s%s", i ? ", " : "workers that died with it: ", deaths->items[i].who);
+    if (deaths && deaths->left)
+        buf_printf(
+            to,
+            "%sit was interrupted each time by a signal that made its worker leave, %d times, "
+            "last on %s: it may send them itself",
+            deaths->count ? "; " : "", INTERRUPTIONS_MAX, deaths->left);
+}
+
+/* ---- judging ---- */
+
+bool losses_make_suspect(const struct story *story)
+{
+    return story->losses || story->interruptions >= INTERRUPTIONS_ALONE;
+}
+
+bool losses_are_too_many(const struct story *story)
+{
+    return story->losses >= LOSSES_MAX || story->interruptions >= INTERRUPTIONS_MAX;
+}
+
+void losses_interrupted(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns)
+{
+    struct entry *entry = ledger_find(&d->ledger, seq);
+    struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
+    if (++story->interruptions != INTERRUPTIONS_MAX)
+        return;
+    struct deaths *deaths = make_deaths(d, seq);
+    free(deaths->left);
+    deaths->left = xstrdup(session_whereabouts(s).text);
+    if (story->losses < LOSSES_MAX)
+        story->judge_at_ns = now_ns;
+}
+
+/* ---- charging ---- */
+
+void losses_charge(struct dispatcher *d, struct session *s, uint64_t now_ns)
+{
+    struct seqset started = {0};
+    session_presume_started(s, &started);
+    if (seqset_empty(&started))
+        return;
+    d->obituaries = xrealloc(d->obituaries, (d->obituary_count + 1) * sizeof *d->obituaries);
+    struct obituary *o = &d->obituaries[d->obituary_count++];
+    *o = (struct obituary){s->id, started, now_ns + d->options.limit_ns};
+    for (size_t i = 0; i < started.count; i++)
+        for (uint64_t seq = started.ranges[i].first; seq <= started.ranges[i].last; seq++) {
+            struct entry *entry = ledger_find(&d->ledger, seq);
+            struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
+            story->losses++;
+            story->judge_at_ns = o->expires_ns;
+            add_death(d, seq, s);
+            transfer_cut(d, story);
+        }
+}
+
+void losses_refund(struct dispatcher *d, uint64_t session)
+{
+    struct obituary *o = find_obituary(d, session);
+    if (!o)
+        return;
+    for (size_t i = 0; i < o->charged.count; i++)
+        for (uint64_t seq = o->charged.ranges[i].first; seq <= o->charged.ranges[i].last; seq++) {
+            struct entry *entry = ledger_find(&d->ledger, seq);
+            struct story *story = entry ? entry_story(entry, seq) : NULL;
+            if (!story || seqset_has(&d->judged, seq))
+                continue;
+            story->losses--;
+            remove_death(d, seq, session);
+            if (story->holder_count == 0)
+                handout_queue(d, story);
+        }
+    remove_obituary(d, o);
+}
+
+void losses_turn(struct dispatcher *d, uint64_t now_ns)
+{
+    for (size_t i = d->obituary_count; i-- > 0;)
+        if (now_ns >= d->obituaries[i].expires_ns)
+            remove_obituary(d, &d->obituaries[i]);
+    struct range r;
+    for (uint64_t at = 1; seqset_next(&d->doomed, at, UINT64_MAX - 1, &r); at = r.first + 1) {
+        struct story *story = entry_story(ledger_find(&d->ledger, r.first), r.first);
+        if (now_ns >= story->judge_at_ns)
+            sinkside_judge(d, r.first);
+    }
+}
+
+void losses_free(struct dispatcher *d)
+{
+    while (d->obituary_count)
+        remove_obituary(d, &d->obituaries[0]);
+    free(d->obituaries);
+    for (size_t i = 0; i < d->deaths.capacity; i++)
+        if (d->deaths.slots[i].key)
+            free_deaths(d->deaths.slots[i].value);
+    index_free(&d->deaths);
+}

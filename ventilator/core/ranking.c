@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "ventilator/core/ranking.h"
+
+#include <stdlib.h>
+
+#include "common/base/xalloc.h"
+
+void ranking_free(struct ranking *r)
+{
+    free(r->items);
+    r->items = NULL;
+    r->count = r->capacity = 0;
+}
+
+static bool is_before(const struct session *a, const struct session *b)
+{
+    if (a->load != b->load)
+        return a->load < b->load;
+    if (a->noted.wants_from_ns != b->noted.wants_from_ns)
+        return a->noted.wants_from_ns < b->noted.wants_from_ns;
+    return a->id < b->id;
+}
+
+static void set(struct ranking *r, size_t at, struct session *s)
+{
+    r->items[at] = s;
+    s->rank[r->which] = at + 1;
+}
+
+/* Moves the session from a free place towards the front or the end, as far as it belongs. */
+static void settle(struct ranking *r, size_t at, struct session *s)
+{
+    for (; at && is_before(s, r->items[(at - 1) / 2]); at = (at - 1) / 2)
+        set(r, at, r->items[(at - 1) / 2]);
+    for (size_t child; (child = 2 * at + 1) < r->count; at = child) {
+        if (child + 1 < r->count && is_before(r->items[child + 1], r->items[child]))
+            child++;
+        if (!is_before(r->items[child], s))
+            break;
+        set(r, at, r->items[child]);
+    }
+    set(r, at, s);
+}
+
+void ranking_put(struct ranking *r, struct session *s)
+{
+    if (s->rank[r->which]) {
+        settle(r, s->rank[r->which] - 1, s);
+        return;
+    }
+    if (r->count == r->capacity) {
+        r->capacity = r->capacity ? r->capacity * 2 : 16;
+        r->items = xrealloc(r->items, r->capacity * sizeof(struct session *));
+    }
+    settle(r, r->count++, s);
+}
+
+void ranking_remove(struct ranking *r, struct session *s)
+{
+    size_t at = s->rank[r->which];
+    if (!at)
+        return;
+    struct session *last = r->items[--r->count];
+    s->rank[r->which] = 0;
+    if (last != s)
+        settle(r, at - 1, last);
+}
+
+struct session *ranking_first(const struct ranking *r)
+{
+    return r->count ? r->items[0] : NULL;
+}

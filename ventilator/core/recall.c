@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "ventilator/core/dispatcher_state.h"
+
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/base/xalloc.h"
+
+/* Tasks that a worker has not begun are taken back when another one idles and nothing else is to
+ * be handed out: so many that both are done at the same time, by the pace at which each reports
+ * its tasks. Taking back costs a round trip, and a message for a few tasks: what would be over
+ * sooner stays where it is. */
+
+#define PAUSE_NS (50 * NS_PER_MS)    /* for who gave nothing */
+#define WORTH_NS (1 * NS_PER_MS)     /* of work; less is not taken back */
+#define MESSAGES_NS (10 * NS_PER_US) /* and this much more for each session: what moving it takes */
+#define DRY_NS (20 * NS_PER_MS)      /* input that comes in bursts is not at its end */
+#define HELD_UP_NS (100 * NS_PER_MS) /* nothing was handed out, since the input must not be read */
+#define PATIENCE_NS (100 * NS_PER_MS) /* then even a slow one gets something */
+#define AGAIN_NS (20 * NS_PER_MS)
+#define SESSION_NS                                                                                 \
+    NS_PER_US /* between two looks, for each session: looking takes little of all the time */
+
+/* Who could give, and how long it would take to get through with that. */
+struct giver {
+    struct session *session;
+    double left_ns;
+    double rate; /* tasks per ns */
+};
+
+void recall_ask(struct dispatcher *d, struct session *s, uint64_t tasks, uint64_t now_ns)
+{
+    struct buf m = {0};
+    wire_begin(&m, KIND_RECALL, dispatcher_head(d, KIND_RECALL, s->id));
+    number_put(&m, tasks);
+    dispatcher_send(d, s->connection, &m);
+    s->recalling = true;
+    s->recalled_at_ns = now_ns;
+}
+
+void recall_answered(struct session *s, uint64_t tasks, uint64_t now_ns)
+{
+    s->recalling = false;
+    s->holds_fast = tasks == 0;
+    s->recall_again_ns = now_ns + (tasks ? 0 : PAUSE_NS);
+}
+
+bool recall_is_overdue(const struct dispatcher *d, const struct session *s, uint64_t now_ns)
+{
+    return s->recalling && now_ns > s->recalled_at_ns + liveness_limit(d, s);
+}
+
+bool recall_may_ask(const struct session *s, uint64_t now_ns)
+{
+    return s->connection && !s->recalling && now_ns >= s->recall_again_ns && session_unstarted(s);
+}
+
+/* A worker that has not reported for longer than its pace has become slower. */
+static struct giver giver_of(const struct dispatcher *d, struct session *s, uint64_t now_ns)
+{
+    double rate = handout_rate(d, s);
+    double silent_ns = now_ns > s->pace_from_ns ? (double)(now_ns - s->pace_from_ns) : 0;
+    if (silent_ns * rate > (double)s->slots)
+        rate = (double)s->slots / silent_ns;
+    return (struct giver){s, (double)session_unstarted(s) / rate, rate};
+}
+
+static int by_time_left(const void *a, const void *b)
+{
+    const struct giver *x = a, *y = b;
+    if (x->left_ns != y->left_ns)
+        return x->left_ns > y->left_ns ? -1 : 1;
+    return (x->session->id > y->session->id) - (x->session->id < y->session->id);
+}
+
+struct wanting {
+    size_t count;
+    double rate;
+    bool impatient; /* one has waited for long */
+};
+
+static struct wanting wanting_of(const struct dispatcher *d, uint64_t now_ns)
+{
+    struct wanting all = {0};
+    for (size_t i = 0; i < d->session_count; i++) {
+        const struct session *s = d->sessions[i];
+        if (!s->noted.wants)
+            continue;
+        all.count++;
+        all.rate += handout_rate(d, s);
+        all.impatient = all.impatient || now_ns >= s->noted.wants_from_ns + PATIENCE_NS;
+    }
+    return all;
+}
+
+/* Those with enough work left, the most first. */
+static size_t find_givers(const struct dispatcher *d, uint64_t now_ns, struct giver *givers)
+{
+    size_t count = 0;
+    double worth_ns = (double)(WORTH_NS + d->session_count * MESSAGES_NS);
+    for (size_t i = 0; i < d->session_count; i++) {
+        if (!recall_may_ask(d->sessions[i], now_ns))
+            continue;
+        givers[count] = giver_of(d, d->sessions[i], now_ns);
+        count += givers[count].left_ns >= worth_ns;
+    }
+    if (count)
+        qsort(givers, count, sizeof *givers, by_time_left);
+    return count;
+}
+
+/* Returns whether somebody was asked. */
+static bool even_out(struct dispatcher *d, uint64_t now_ns)
+{
+    struct giver *givers = xmalloc(d->session_count * sizeof *givers);
+    size_t count = find_givers(d, now_ns, givers);
+    struct wanting wanting = wanting_of(d, now_ns);
+    bool asked = false;
+    if (count > wanting.count)
+        count = wanting.count;
+    for (size_t i = 0; i < count; i++) {
+        double taken = wanting.rate / (double)count;
+        double unstarted = (double)session_unstarted(givers[i].session);
+        uint64_t tasks = (uint64_t)(unstarted * taken / (taken + givers[i].rate) + 0.5);
+        if (tasks == 0 && wanting.impatient)
+            tasks = 1;
+        if (tasks) {
+            recall_ask(d, givers[i].session, tasks, now_ns);
+            asked = true;
+        }
+    }
+    free(givers);
+    return asked;
+}
+
+/* Before, there may still be something else for those who idle. Who idles longest is the next to get what is
+ * read: so as long as tasks are handed out, everybody gets some. */
+static uint64_t earliest(const struct dispatcher *d)
+{
+    uint64_t due_ns = d->recall_again_ns;
+    if (!d->input_ended) {
+        bool dry = dispatcher_may_read(d);
+        uint64_t since_ns =
+            dry && d->dry_from_ns > d->handed_at_ns ? d->dry_from_ns : d->handed_at_ns;
+        since_ns += dry ? DRY_NS : HELD_UP_NS;
+        due_ns = since_ns > due_ns ? since_ns : due_ns;
+    }
+    return due_ns;
+}
+
+void recall_turn(struct dispatcher *d, uint64_t now_ns)
+{
+    d->recall_due_ns = NEVER;
+    if (!d->giving || !d->wanting || !seqset_empty(&d->queue) ||
+        (dispatcher_may_read(d) && !d->dry))
+        return;
+    uint64_t due_ns = earliest(d);
+    if (now_ns < due_ns) {
+        d->recall_due_ns = due_ns;
+        return;
+    }
+    d->recall_again_ns = now_ns + d->session_count * SESSION_NS;
+    if (!even_out(d, now_ns))
+        d->recall_due_ns =
+            now_ns + AGAIN_NS > d->recall_again_ns ? now_ns + AGAIN_NS : d->recall_again_ns;
+}

@@ -1,0 +1,642 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "ventilator/core/dispatcher_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/base/endpoint.h"
+
+/* The sink, as the ventilator sees it (docs/protocol.md, 8 and 9). */
+
+/* How long the sink is waited for at the end, and then workers whose parent ends them otherwise. */
+#define LEAVE_NS (1 * NS_PER_S)
+
+/* ---- JOIN ---- */
+
+/* Where workers find the sink. A sink that names no host, or only this machine, is where its
+ * control connection comes from; if that is this machine, workers are told the port alone, which
+ * means "where the ventilator is". */
+static void note_endpoint(struct dispatcher *d, struct bytes told, const char *address)
+{
+    char text[ENDPOINT_TEXT_SIZE];
+    struct endpoint endpoint;
+    snprintf(text, sizeof text, "%.*s", (int)told.size, (const char *)told.data);
+    snprintf(d->sink.results, sizeof d->sink.results, "%s", text);
+    if (endpoint_parse(text, ENDPOINT_BIND, &endpoint, NULL) || endpoint.ipc ||
+        !(endpoint_is_wildcard(&endpoint) || endpoint_is_loopback(&endpoint)))
+        return;
+    struct endpoint from = endpoint;
+    if (!address[0] || endpoint_set_host(&from, address, NULL) || endpoint_is_loopback(&from))
+        snprintf(d->sink.results, sizeof d->sink.results, "%u", endpoint.port);
+    else
+        endpoint_format(&from, d->sink.results);
+}
+
+/* A job can be taken up when it is this ventilator's, or when neither it nor this life has anything
+ * stored yet. Returns false after a refusal. */
+static bool fits(struct dispatcher *d, uint64_t connection, struct frame_head head,
+                 const struct sink_join *join)
+{
+    bool fresh = seqset_empty(&join->stored) && !(join->flags & SINK_CLOSED);
+    bool can_read_again = !(join->flags & SINK_VOLATILE) && d->ledger.read == 0;
+    if (d->job == 0 || (d->job != head.job && seqset_empty(&d->ledger.stored))) {
+        if (fresh || can_read_again)
+            return true;
+        dispatcher_refuse(d, connection, REFUSE_OTHER_JOB,
+                          "this sink has results of another run of the ventilator; start a new "
+                          "sink for a new run");
+        return false;
+    }
+    if (d->job != head.job) {
+        dispatcher_refuse(d, connection, REFUSE_RESULTS_GONE,
+                          "the sink before this one had results that are gone with it");
+        dispatcher_exit(d, 255,
+                        "the sink is gone and %llu results with it; start the run again, with a "
+                        "sink that stays",
+                        (unsigned long long)d->ledger.stored.members);
+        return false;
+    }
+    struct seqset gone = {0};
+    seqset_copy(&gone, &d->ledger.stored);
+    seqset_add_all(&gone, &d->audit.stored);
+    seqset_remove_all(&gone, &join->stored);
+    uint64_t lacking = gone.members, first = seqset_min(&gone);
+    seqset_free(&gone);
+    if (lacking) {
+        dispatcher_refuse(d, connection, REFUSE_RESULTS_GONE, "results that were stored are gone");
+        dispatcher_exit(d, 255,
+                        "the sink lacks %llu results that it had stored, the first is task %llu",
+                        (unsigned long long)lacking, (unsigned long long)first);
+    }
+    return lacking == 0;
+}
+
+static void send_welcome(struct dispatcher *d)
+{
+    struct sink_welcome m = {.heartbeat_ms = d->options.heartbeat_ns / NS_PER_MS,
+                             .limit_ms = d->options.limit_ns / NS_PER_MS,
+                             .epoch = d->sink.epoch,
+                             .fingerprint = d->options.fingerprint,
+                             .features = d->sink.wants_handed ? FEATURE_HANDED : 0};
+    struct buf to = {0};
+    wire_begin(&to, KIND_WELCOME, dispatcher_head(d, KIND_WELCOME, d->sink.session));
+    sink_welcome_put(&to, &m);
+    dispatcher_send(d, d->sink.connection, &to);
+}
+
+static void tell_workers(struct dispatcher *d)
+{
+    struct sink_news m = {.epoch = d->sink.epoch,
+                          .results = bytes_of(d->sink.results),
+                          .sink = d->sink.key,
+                          .wants = d->sink.wants};
+    for (size_t i = 0; i < d->session_count; i++) {
+        d->sessions[i]->arrived = (struct reach){0}; /* it says that anew */
+        d->sessions[i]->was_told = false;
+        if (!d->sessions[i]->connection)
+            continue;
+        struct buf to = {0};
+        wire_begin(&to, KIND_SINK, dispatcher_head(d, KIND_SINK, d->sessions[i]->id));
+        sink_news_put(&to, &m);
+        dispatcher_send(d, d->sessions[i]->connection, &to);
+    }
+}
+
+static void adopt(struct dispatcher *d, const struct origin *from, struct frame_head head,
+                  const struct sink_join *join, uint64_t now_ns)
+{
+    d->sink.is_volatile = join->flags & SINK_VOLATILE;
+    d->sink.wants_total = join->flags & SINK_WANTS_TOTAL;
+    d->sink.tells_receipts = join->features & FEATURE_RECEIPTS;
+    d->sink.wants_handed = join->features & FEATURE_HANDED;
+    if (d->job != head.job) {
+        workers_end_all(d, now_ns); /* their sessions are of a job that never was */
+        d->job = head.job;
+        if (d->ledger.read == 0)
+            audit_begin(d, join, now_ns);
+    } else {
+        audit_note_stored(d, &join->stored);
+    }
+    /* The session before may have ended since a VERDICT took too long to get there. */
+    d->sink.is_careful = d->sink.instance == join->peer.instance &&
+                         (d->sink.is_careful || d->judged.members > d->unsaid.members);
+    if (d->sink.instance != join->peer.instance) {
+        d->sink.epoch = ++d->last_epoch;
+        seqset_clear(&d->sink.taken);
+        d->sink.known_session = 0;
+    }
+    d->sink.connection = from->connection;
+    d->sink.key = from->key;
+    d->sink.session = ++d->last_id;
+    d->sink.instance = join->peer.instance;
+    d->sink.opening = join->opening;
+    d->sink.ready = false;
+    d->sink.heard_at_ns = now_ns;
+    d->sink.wants = join->wants & WANT_ALL;
+    d->sink.halt = join->halt;
+    note_endpoint(d, join->results, from->address);
+    send_welcome(d);
+    handed_begin(d);
+    admission_tell_sink(d);
+    tell_workers(d);
+    dispatcher_moved(d, now_ns);
+}
+
+/* Connections have no common order: a JOIN on one that was given up may come after the sink has
+ * been welcomed on the next, and what it says is stored is not the truth any more. */
+static bool is_stale(const struct dispatcher *d, struct frame_head head,
+                     const struct sink_join *join)
+{
+    return d->sink.instance == join->peer.instance && d->sink.known_session &&
+           (head.incarnation != d->options.incarnation || head.session < d->sink.known_session);
+}
+
+/* One that opened the job's store later is no second one: the store is locked, so the sink that is
+ * connected has died, and its connection does not know yet. */
+static bool is_second(const struct dispatcher *d, uint64_t connection, struct frame_head head,
+                      const struct sink_join *join)
+{
+    bool is_next = head.job == d->job && join->opening > d->sink.opening;
+    return d->sink.connection && d->sink.connection != connection &&
+           d->sink.instance != join->peer.instance && !is_next;
+}
+
+/* What such a one says is stored was the truth once: its JOIN comes late, or its store is a copy. */
+static bool is_outdated(const struct dispatcher *d, struct frame_head head,
+                        const struct sink_join *join)
+{
+    return head.job == d->job && join->opening < d->sink.opening;
+}
+
+void sinkside_join(struct dispatcher *d, const struct origin *from, struct frame_head head,
+                   struct bytes body, uint64_t now_ns)
+{
+    uint64_t connection = from->connection;
+    struct sink_join join = {0};
+    enum error error = sink_join_take(body, &join);
+    if (!error && head.job == 0)
+        error = ERR_MALFORMED;
+    if (error)
+        protests_join(d, from, error);
+    else if (is_stale(d, head, &join))
+        d->dropped++;
+    else if (is_outdated(d, head, &join))
+        dispatcher_refuse(d, connection, REFUSE_RESULTS_GONE,
+                          "a sink has joined that opened the store of this job after this one; is "
+                          "this an older copy of it?");
+    else if (is_second(d, connection, head, &join))
+        dispatcher_refuse(d, connection, REFUSE_SECOND_SINK,
+                          "another sink is connected; a farm has one");
+    else if (d->closed)
+        dispatcher_refuse(d, connection, REFUSE_OVER, "the job is over");
+    else if (fits(d, connection, head, &join))
+        adopt(d, from, head, &join, now_ns);
+    sink_join_free(&join);
+}
+
+void sinkside_closed(struct dispatcher *d, uint64_t now_ns)
+{
+    d->sink.connection = 0;
+    d->sink.ready = false;
+    d->sink.order_full = d->sink.is_unread = d->sink.has_no_room = d->sink.is_holding = false;
+    d->sink.absent_since_ns = now_ns;
+}
+
+/* ---- STORED ---- */
+
+static void release_at(struct dispatcher *d, struct session *s, uint64_t first, uint64_t last)
+{
+    session_forget(s, first, last);
+    seqset_add(&s->release, first, last);
+    handout_note(d, s);
+    dispatcher_want_flush(d, s);
+}
+
+/* Of several that have the task, those that are not through with it are told to stop. */
+static void release_story(struct dispatcher *d, const struct story *story)
+{
+    losses_forget(d, story->seq);
+    for (unsigned i = 0; i < story->holder_count; i++) {
+        const struct holder *h = &story->holders[i];
+        if (story->holder_count > 1 && !seqset_has(&h->session->finished, story->seq)) {
+            struct cancel_item item = {story->seq, h->attempt, h->batch};
+            buf_put(&h->session->cancel, &item, sizeof item);
+        }
+        release_at(d, h->session, story->seq, story->seq);
+    }
+}
+
+/* first..last: not stored before, and inside the entry. */
+static void store_in_entry(struct dispatcher *d, struct entry *entry, uint64_t first, uint64_t last)
+{
+    for (size_t i = entry_story_place(entry, first);
+         i < entry->story_count && entry->stories[i].seq <= last; i++)
+        release_story(d, &entry->stories[i]);
+    struct range r;
+    if (entry->home)
+        for (uint64_t at = first; at <= last && seqset_next(&entry->home->out, at, last, &r);
+             at = r.last + 1)
+            release_at(d, entry->home, r.first, r.last);
+    ledger_store(&d->ledger, entry, first, last);
+}
+
+static void store_range(struct dispatcher *d, uint64_t first, uint64_t last)
+{
+    handout_unqueue(d, first, last);
+    seqset_remove(&d->judged, first, last);
+    seqset_remove(&d->unsaid, first, last);
+    seqset_remove(&d->sink.taken, first, last);
+    while (first <= last) {
+        struct entry *entry = ledger_next(&d->ledger, first, last);
+        if (!entry)
+            return;
+        uint64_t from = entry->first > first ? entry->first : first;
+        uint64_t to =
+            entry->first + entry->count - 1 < last ? entry->first + entry->count - 1 : last;
+        store_in_entry(d, entry, from, to);
+        first = to + 1;
+    }
+}
+
+void sinkside_stored(struct dispatcher *d, const struct seqset *tasks, uint64_t now_ns)
+{
+    for (size_t i = 0; i < tasks->count; i++) {
+        uint64_t last = tasks->ranges[i].last;
+        if (last > d->ledger.read)
+            last = d->ledger.read;
+        struct range fresh;
+        for (uint64_t at = tasks->ranges[i].first;
+             at <= last && seqset_next_gap(&d->ledger.stored, at, last, &fresh);
+             at = fresh.last + 1) {
+            store_range(d, fresh.first, fresh.last);
+            d->stored_at_ns = now_ns;
+            dispatcher_moved(d, now_ns);
+        }
+    }
+}
+
+/* All that follow are sent again too: of gaps that come before the first is passed on, the lowest counts. */
+static void note_gaps(struct dispatcher *d, const struct stored_note *m)
+{
+    for (size_t i = 0; i < m->gap_count; i++) {
+        struct session *s = index_get(&d->by_id, m->gaps[i].session);
+        uint64_t batch = m->gaps[i].batch;
+        if (s && batch) {
+            s->resend_from = s->resend_from && s->resend_from < batch ? s->resend_from : batch;
+            dispatcher_want_flush(d, s);
+        }
+    }
+}
+
+static uint64_t slots_of_all(const struct dispatcher *d)
+{
+    uint64_t slots = 0;
+    for (size_t i = 0; i < d->session_count; i++)
+        slots += d->sessions[i]->slots;
+    return slots;
+}
+
+void sinkside_tell_status(struct dispatcher *d)
+{
+    if (!d->sink.ready)
+        return;
+    struct status m = {.total = d->input_ended ? d->ledger.read : d->options.total,
+                       .read = d->ledger.read,
+                       .queued = handout_waiting(d),
+                       .flags = d->input_looks | (d->input_ended ? STATUS_INPUT_ENDED : 0),
+                       .workers = d->session_count,
+                       .executor = d->executor,
+                       .slots = slots_of_all(d)};
+    m.out = d->ledger.read - d->ledger.stored.members - m.queued;
+    struct buf to = {0};
+    wire_begin(&to, KIND_STATUS, dispatcher_head(d, KIND_STATUS, d->sink.session));
+    status_put(&to, &m);
+    dispatcher_send(d, d->sink.connection, &to);
+}
+
+static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns)
+{
+    struct stored_note m = {0};
+    enum error error = stored_note_take(body, &m);
+    if (error) {
+        protests_sink(d, KIND_STORED, FRAME_HEAD_SIZE, error);
+    } else if (m.epoch == d->sink.epoch) {
+        bool first = !d->sink.ready;
+        d->sink.ready = true;
+        d->sink.known_session = d->sink.session;
+        d->sink.order_full = m.flags & STORED_ORDER_FULL;
+        d->sink.is_unread = m.flags & STORED_UNREAD;
+        if (!d->sink.has_no_room)
+            d->no_room_ns = now_ns;
+        d->sink.has_no_room = m.flags & STORED_NO_ROOM;
+        promises_note(d, &m, now_ns);
+        d->sink.is_holding = m.flags & STORED_NOT_READING;
+        if (first)
+            d->sink.ready_at_ns = now_ns;
+        liveness_results(d, &m);
+        audit_note_stored(d, &m.tasks);
+        if (first)
+            audit_ask_again(d);
+        audit_withhold(d, &m.tasks);
+        if (!d->settled) /* the sink drops what it is told not to wait for, and calls it stored */
+            sinkside_stored(d, &m.tasks, now_ns);
+        note_gaps(d, &m);
+        if (first) {
+            seqset_copy(&d->unsaid, &d->judged);
+            d->done_sent = false;
+            sinkside_tell_status(d);
+            haltside_tell(d);
+            joins_welcome_waiting(d, now_ns);
+        }
+    }
+    stored_note_free(&m);
+}
+
+/* ---- the other messages ---- */
+
+static void heartbeat(struct dispatcher *d, struct bytes body)
+{
+    struct heartbeat m = {0};
+    enum error error = heartbeat_take(body, &m);
+    if (error) {
+        protests_sink(d, KIND_HEARTBEAT, FRAME_HEAD_SIZE, error);
+    } else {
+        handed_tell(d); /* the answer says that all is said that was handed out before */
+        struct heartbeat answer = {.clock_ns = m.clock_ns};
+        struct buf to = {0};
+        wire_begin(&to, KIND_HEARTBEAT, dispatcher_head(d, KIND_HEARTBEAT, d->sink.session));
+        heartbeat_put(&to, &answer);
+        dispatcher_send(d, d->sink.connection, &to);
+        sinkside_tell_status(d);
+    }
+    heartbeat_free(&m);
+}
+
+static void say_bye(struct dispatcher *d)
+{
+    struct buf m = {0};
+    wire_begin(&m, KIND_BYE, dispatcher_head(d, KIND_BYE, d->sink.session));
+    dispatcher_send(d, d->sink.connection, &m);
+}
+
+static void closed(struct dispatcher *d, struct bytes body, uint64_t now_ns)
+{
+    enum error error = closed_take(body, &d->counts);
+    if (error) {
+        protests_sink(d, KIND_CLOSED, FRAME_HEAD_SIZE, error);
+        return;
+    }
+    d->closed = true;
+    d->leave_by_ns = now_ns + LEAVE_NS;
+    say_bye(d);
+    dispatcher_moved(d, now_ns);
+}
+
+void sinkside_message(struct dispatcher *d, enum wire_kind kind, struct bytes body, uint64_t now_ns)
+{
+    liveness_sink_heard(d, now_ns);
+    d->sink.astray = 0;
+    if (kind == KIND_HEARTBEAT)
+        heartbeat(d, body);
+    else if (kind == KIND_STORED)
+        stored_note(d, body, now_ns);
+    else if (kind == KIND_HASHES)
+        audit_hashes(d, body, now_ns);
+    else if (kind == KIND_CLOSED && d->done_sent)
+        closed(d, body, now_ns);
+    else if (kind == KIND_HALT)
+        haltside_take(d, body, now_ns);
+    else if (kind == KIND_LEAVE)
+        dispatcher_stop(d, "the sink was asked to stop", now_ns);
+    else if (kind == KIND_PROTEST)
+        protests_from_sink(d, body);
+    else if (kind == KIND_CLOSED)
+        d->dropped++; /* its answer to a DONE of before */
+    else
+        protests_sink(d, kind, 0, ERR_KIND);
+}
+
+void sinkside_session_ended(struct dispatcher *d, uint64_t session)
+{
+    if (!d->sink.connection)
+        return;
+    struct buf m = {0};
+    wire_begin(&m, KIND_ENDED, dispatcher_head(d, KIND_ENDED, d->sink.session));
+    number_put(&m, session);
+    dispatcher_send(d, d->sink.connection, &m);
+}
+
+/* ---- verdicts ---- */
+
+void sinkside_judge(struct dispatcher *d, uint64_t seq)
+{
+    handout_unqueue(d, seq, seq);
+    seqset_add(&d->judged, seq, seq);
+    seqset_add(&d->unsaid, seq, seq);
+}
+
+static struct verdict_item judgement(struct dispatcher *d, uint64_t seq)
+{
+    struct entry *entry = ledger_find(&d->ledger, seq);
+    struct story *story = entry_story(entry, seq);
+    struct bytes record = ledger_record(entry, seq);
+    size_t most = liveness_sink_frame_max(d, d->options.task_inline_max);
+    return (struct verdict_item){.status = entry->block ? RESULT_LOST : RESULT_TASK_TOO_LARGE,
+                                 .first = seq,
+                                 .last = seq,
+                                 .tries = story ? story->fails + story->losses : 0,
+                                 .task = record.size > most ? (struct bytes){0} : record};
+}
+
+/* What the sink tells people besides the status. */
+static void put_words(const struct dispatcher *d, const struct verdict_item *item, struct buf *to)
+{
+    if (item->status == RESULT_TASK_TOO_LARGE)
+        buf_printf(to, "the task is longer than --task-max, which is %llu bytes",
+                   (unsigned long long)d->options.task_max_bytes);
+    else
+        losses_put_words(d, item->first, to);
+}
+
+/* As many as fit a frame, of those that this session of the sink has not been told; returns false if there are none. */
+static bool send_some_verdicts(struct dispatcher *d)
+{
+    enum { MOST = 1000 };
+    struct verdict_item items[MOST];
+    struct verdict m = {items, 0};
+    struct buf words = {0};
+    size_t size_bytes = 0, most = liveness_sink_frame_max(d, FRAME_MAX / 2), words_end[MOST];
+    uint64_t from = 1;
+    struct range r;
+    while (m.count < MOST && seqset_next(&d->unsaid, from, UINT64_MAX - 1, &r)) {
+        struct verdict_item item = judgement(d, r.first);
+        if (m.count && size_bytes + words.size + item.task.size > most)
+            break;
+        size_bytes += item.task.size;
+        put_words(d, &item, &words);
+        words_end[m.count] = words.size;
+        items[m.count++] = item;
+        from = r.first + 1;
+    }
+    if (m.count == 0)
+        return false;
+    seqset_remove(&d->unsaid, 1, from - 1);
+    for (size_t i = 0, at = 0; words.size && i < m.count; at = words_end[i++])
+        items[i].workers = (struct bytes){words.data + at, words_end[i] - at};
+    struct buf to = {0};
+    wire_begin(&to, KIND_VERDICT, dispatcher_head(d, KIND_VERDICT, d->sink.session));
+    verdict_put(&to, &m);
+    dispatcher_send(d, d->sink.connection, &to);
+    buf_free(&words);
+    return true;
+}
+
+/* Each once in a session of the sink: what is said on a connection arrives there, or the connection ends, and with it
+ * the session. */
+static void send_verdicts(struct dispatcher *d)
+{
+    while (d->sink.ready && send_some_verdicts(d))
+        ;
+}
+
+/* ---- the end ---- */
+
+static bool anything_out(const struct dispatcher *d)
+{
+    for (size_t i = 0; i < d->session_count; i++)
+        if (!seqset_empty(&d->sessions[i]->out))
+            return true;
+    return !seqset_empty(&d->judged);
+}
+
+static bool is_complete(const struct dispatcher *d)
+{
+    if (audit_reads(d) && !d->stopping)
+        return false;
+    if (d->stopping) /* who was cut off a moment ago may come back with what it runs */
+        return !anything_out(d) && d->obituary_count == 0;
+    return d->input_ended && d->ledger.stored.members == d->ledger.read;
+}
+
+static void send_done(struct dispatcher *d)
+{
+    /* Stopped while it read again: what is stored behind that is there all the same. */
+    uint64_t highest = seqset_max(&d->audit.stored);
+    struct done m = {.total = highest > d->ledger.read ? highest : d->ledger.read,
+                     .flags = d->input_ended ? 0 : DONE_INPUT_CUT,
+                     .workers = d->workers_seen};
+    struct range gap;
+    for (uint64_t at = 1; at <= m.total && seqset_next_gap(&d->ledger.stored, at, m.total, &gap);
+         at = gap.last + 1)
+        seqset_add(&m.not_run, gap.first, gap.last);
+    seqset_remove_all(&m.not_run, &d->audit.stored);
+    struct buf to = {0};
+    wire_begin(&to, KIND_DONE, dispatcher_head(d, KIND_DONE, d->sink.session));
+    done_put(&to, &m);
+    dispatcher_send(d, d->sink.connection, &to);
+    done_free(&m);
+}
+
+/* Not so when it was halted: that is an end as it was wished for. */
+static bool was_interrupted(const struct dispatcher *d)
+{
+    return d->failed || (d->stopping && d->halt.when == HALT_NEVER);
+}
+
+static void stop_workers(struct dispatcher *d)
+{
+    for (size_t i = 0; i < d->session_count; i++) {
+        struct session *s = d->sessions[i];
+        if (!s->connection)
+            continue;
+        struct stop m = {was_interrupted(d) ? STOP_INTERRUPTED : STOP_JOB_OVER, s->batch};
+        struct buf to = {0};
+        wire_begin(&to, KIND_STOP, dispatcher_head(d, KIND_STOP, s->id));
+        stop_put(&to, &m);
+        dispatcher_send(d, s->connection, &to);
+    }
+}
+
+/* A worker that STOP does not reach would look for this ventilator for --give-up, and end with 255: so whoever is
+ * still heard is waited for. */
+static bool anybody_is_there(const struct dispatcher *d, uint64_t now_ns)
+{
+    for (size_t i = 0; i < d->session_count; i++) {
+        const struct session *s = d->sessions[i];
+        if (s->connection && now_ns <= s->heard_at_ns + liveness_limit(d, s))
+            return true;
+    }
+    return false;
+}
+
+static uint64_t leave_after_ns(const struct dispatcher *d)
+{
+    return d->options.supervised ? LEAVE_NS : PATIENCE_MOST * d->options.limit_ns;
+}
+
+/* The sink has gone: workers are told, and waited for, so that the word surely reaches them. */
+static void leave(struct dispatcher *d, uint64_t now_ns)
+{
+    if (!d->stops_sent) {
+        stop_workers(d);
+        d->stops_sent = true;
+        d->leave_by_ns = now_ns + leave_after_ns(d);
+    }
+    if (anybody_is_there(d, now_ns) && now_ns < d->leave_by_ns)
+        return;
+    if (was_interrupted(d))
+        dispatcher_exit(d, 255, "%s", d->options.supervised ? "" : d->stop_why.text);
+    else
+        dispatcher_exit(d, d->counts.status < 255 ? (int)d->counts.status : 255, "%s", "");
+}
+
+static void give_up(struct dispatcher *d, uint64_t now_ns)
+{
+    if (d->held_ns || d->sink.connection ||
+        now_ns < d->sink.absent_since_ns + d->options.give_up_ns)
+        return;
+    if (d->sink.instance)
+        dispatcher_exit(d, 255,
+                        "the sink is gone and did not come back within %llu s; %llu results "
+                        "were stored, %llu tasks were read",
+                        (unsigned long long)(d->options.give_up_ns / NS_PER_S),
+                        (unsigned long long)d->ledger.stored.members,
+                        (unsigned long long)d->ledger.read);
+    else
+        dispatcher_exit(d, 255, "no sink has joined within %llu s%s%s",
+                        (unsigned long long)(d->options.give_up_ns / NS_PER_S),
+                        d->endpoint ? "; start one with: zfarm-sink --connect " : "",
+                        d->endpoint ? d->endpoint : "");
+}
+
+/* An interrupt is not held up by a sink that can write nothing. */
+static void give_up_writing(struct dispatcher *d, uint64_t now_ns)
+{
+    uint64_t due_ns = d->no_room_ns + d->options.kill_after_ns;
+    if (d->stopping && d->options.kill_after_ns && d->sink.connection && d->sink.has_no_room &&
+        now_ns >= due_ns)
+        dispatcher_exit(d, 255,
+                        "interrupted, and the sink could not write for %.0f s: results are not "
+                        "waited for any longer",
+                        (double)d->options.kill_after_ns / (double)NS_PER_S);
+}
+
+void sinkside_turn(struct dispatcher *d, uint64_t now_ns)
+{
+    if (d->closed) {
+        if (d->stops_sent || !d->sink.connection || now_ns >= d->leave_by_ns)
+            leave(d, now_ns);
+        return;
+    }
+    give_up(d, now_ns);
+    give_up_writing(d, now_ns);
+    send_verdicts(d);
+    if (d->sink.ready && !d->done_sent && is_complete(d)) {
+        sinkside_tell_status(d);
+        send_done(d);
+        d->done_sent = true;
+        d->settled = d->stopping;
+    }
+}

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#include "worker/exec/plugin_child.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/membarrier.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/sys/shortage.h"
+
+enum {
+    CHUNK = 64 << 10,
+    CHUNKS_PER_TURN = 16, /* of one child's large result, so that the others have their turn */
+};
+
+void plugin_child_init(struct plugin_child *child, struct children *children,
+                       const struct capture_limits *limits)
+{
+    *child = (struct plugin_child){.limits = limits, .link = -1};
+    child_init(&child->process, children);
+    capture_init(&child->out);
+    capture_init(&child->err);
+}
+
+/* Sealed, so that a child cannot make it shorter: reading behind its end would kill us. */
+static int open_area(void)
+{
+    int fd = memfd_create("zfarm-plugin", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0)
+        return -1;
+    if (ftruncate(fd, sizeof(struct plugin_area)) ||
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+static struct plugin_area *map_area(int fd)
+{
+    void *area = mmap(NULL, sizeof(struct plugin_area), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    return area == MAP_FAILED ? NULL : area;
+}
+
+void plugin_child_hang_up(struct plugin_child *child)
+{
+    if (child->link >= 0)
+        close(child->link);
+    child->link = -1;
+}
+
+static void disconnect(struct plugin_child *child)
+{
+    plugin_child_hang_up(child);
+    if (child->area)
+        munmap(child->area, sizeof *child->area);
+    child->area = NULL;
+}
+
+/* Makes what a new child and we have between us; the child's ends go to `*area` and `*link`. */
+static int connect_child(struct plugin_child *child, int *area, int *link)
+{
+    int ends[2];
+    *area = open_area();
+    if (*area < 0)
+        return errno;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends)) {
+        int error = errno;
+        close(*area);
+        return error;
+    }
+    child->link = ends[0];
+    *link = ends[1];
+    child->area = map_area(*area);
+    return child->area ? 0 : errno;
+}
+
+int plugin_child_start(struct plugin_child *child, const char *program, char *const *argv,
+                       char *const *environment, struct why *why)
+{
+    assert(child->link < 0);
+    int area, link = -1;
+    child->taken = child->received = 0;
+    child->busy_seen_ns = 0;
+    child->records = (struct bytes){0};
+    child->sent = sizeof child->order; /* nothing is on its way */
+    int error = connect_child(child, &area, &link);
+    if (!error) {
+        struct child_spec spec = {.path = program,
+                                  .argv = argv,
+                                  .environment = environment,
+                                  .in = area,
+                                  .out = STDERR_FILENO,
+                                  .err = STDERR_FILENO,
+                                  .extra = link};
+        error = child_start(&child->process, &spec);
+    }
+    if (link >= 0) {
+        close(link);
+        close(area);
+    }
+    if (!error)
+        return 0;
+    disconnect(child);
+    fail(why, ERR_IO, "cannot start a process for the plugin: %s%s", strerror(error),
+         shortage_advice(error));
+    return error;
+}
+
+void plugin_child_kill(struct plugin_child *child)
+{
+    child_kill_now(&child->process, clock_now_ns());
+}
+
+void plugin_child_exited(struct plugin_child *child)
+{
+    child_exited(&child->process, clock_now_ns()); /* nothing of it is captured: it has ended */
+    disconnect(child);
+    capture_reset(&child->out);
+    capture_reset(&child->err);
+}
+
+void plugin_child_free(struct plugin_child *child)
+{
+    child_abandon(&child->process);
+    disconnect(child);
+    buf_free(&child->results);
+    capture_free(&child->out);
+    capture_free(&child->err);
+}
+
+bool plugin_child_sending(const struct plugin_child *child)
+{
+    return child->sent < sizeof child->order + child->records.size;
+}
+
+void plugin_child_flush(struct plugin_child *child)
+{
+    while (plugin_child_sending(child)) {
+        size_t head = child->sent < sizeof child->order ? sizeof child->order - child->sent : 0;
+        size_t body = child->sent - (sizeof child->order - head);
+        struct iovec parts[] = {
+            {(uint8_t *)&child->order + sizeof child->order - head, head},
+            {(uint8_t *)((uintptr_t)child->records.data + body), child->records.size - body}};
+        struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+        ssize_t n = sendmsg(child->link, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno != EINTR)
+            return; /* no room now; or the child is gone, and its end will be noticed */
+        child->sent += n > 0 ? (size_t)n : 0;
+    }
+}
+
+void plugin_child_send(struct plugin_child *child, const struct plugin_order *order,
+                       struct bytes records)
+{
+    atomic_store_explicit(&child->area->written, 0, memory_order_relaxed);
+    if (order->kind == PLUGIN_BATCH) {
+        atomic_store_explicit(&child->area->at, 0, memory_order_relaxed);
+        atomic_store_explicit(&child->area->stop_at, 0, memory_order_relaxed);
+    }
+    child->taken = 0;
+    child->order = *order;
+    child->records = records;
+    child->sent = 0;
+    plugin_child_flush(child);
+}
+
+/* Where the next byte of what is being received belongs, and how many may come: `scratch` for a
+ * large output. */
+static void *receive_place(struct plugin_child *child, uint8_t *scratch, size_t *size)
+{
+    size_t at = child->received;
+    if (at < sizeof child->report) {
+        *size = sizeof child->report - at;
+        return (uint8_t *)&child->report + at;
+    }
+    at -= sizeof child->report;
+    if (child->report.kind != PLUGIN_LARGE) {
+        *size = child->report.size - at;
+        return child->words.text + at;
+    }
+    if (at < sizeof child->large) {
+        *size = sizeof child->large - at;
+        return (uint8_t *)&child->large + at;
+    }
+    at -= sizeof child->large;
+    uint64_t left = at < child->large.out_size ? child->large.out_size - at
+                                               : child->large.out_size + child->large.err_size - at;
+    *size = left < CHUNK ? left : CHUNK;
+    return scratch;
+}
+
+/* Keeps a piece of a large output, which ends at child->received. */
+static void keep(struct plugin_child *child, struct bytes piece)
+{
+    if (child->kept != CAPTURE_WHOLE)
+        return; /* it comes to its end, but there is no place for it */
+    size_t end = child->received - sizeof child->report - sizeof child->large;
+    bool out = end <= child->large.out_size;
+    child->kept = capture_add(out ? &child->out : &child->err, child->limits, piece, &child->words);
+}
+
+static bool report_is_sound(const struct plugin_child *child)
+{
+    uint64_t size = child->report.size;
+    switch (child->report.kind) {
+    case PLUGIN_UNUSABLE:
+    case PLUGIN_NOT_READY:
+        return size < sizeof child->words.text;
+    case PLUGIN_LARGE:
+        return size >= sizeof child->large;
+    case PLUGIN_LOADED:
+    case PLUGIN_READY:
+    case PLUGIN_FULL:
+    case PLUGIN_DONE:
+        return size == 0;
+    default:
+        return false;
+    }
+}
+
+static bool large_is_sound(const struct plugin_child *child, const struct plugin_result *result)
+{
+    return result->out_size <= child->limits->output_max &&
+           result->err_size <= child->limits->output_max && result->code <= 255 &&
+           result->too_large <= 1;
+}
+
+/* A head has just become whole: makes ready for what follows. */
+static bool head_received(struct plugin_child *child)
+{
+    if (child->received == sizeof child->report) {
+        memset(&child->words, 0, sizeof child->words);
+        return report_is_sound(child);
+    }
+    if (child->report.kind == PLUGIN_LARGE &&
+        child->received == sizeof child->report + sizeof child->large) {
+        capture_reset(&child->out);
+        capture_reset(&child->err);
+        child->kept = CAPTURE_WHOLE;
+        return large_is_sound(child, &child->large) &&
+               child->report.size ==
+                   sizeof child->large + child->large.out_size + child->large.err_size;
+    }
+    return true;
+}
+
+static bool report_is_whole(const struct plugin_child *child)
+{
+    return child->received >= sizeof child->report &&
+           child->received - sizeof child->report == child->report.size;
+}
+
+enum plugin_report_kind plugin_child_receive(struct plugin_child *child)
+{
+    uint8_t scratch[CHUNK];
+    for (int chunks = 0; chunks < CHUNKS_PER_TURN;) {
+        size_t size;
+        void *to = receive_place(child, scratch, &size);
+        ssize_t n = recv(child->link, to, size, MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            return PLUGIN_NOTHING;
+        if (n <= 0)
+            return PLUGIN_CLOSED;
+        child->received += (size_t)n;
+        if (to == scratch) {
+            keep(child, (struct bytes){scratch, (size_t)n});
+            chunks++;
+        } else if (!head_received(child)) {
+            return PLUGIN_NONSENSE;
+        }
+        if (report_is_whole(child)) {
+            child->received = 0;
+            return child->report.kind;
+        }
+    }
+    return PLUGIN_NOTHING;
+}
+
+bool plugin_child_take(struct plugin_child *child, struct bytes *records)
+{
+    uint64_t written = atomic_load_explicit(&child->area->written, memory_order_acquire);
+    if (written > PLUGIN_AREA_RESULTS || written < child->taken)
+        return false;
+    buf_clear(&child->results);
+    buf_put(&child->results, child->area->results + child->taken, written - child->taken);
+    child->taken = written;
+    *records = buf_bytes(&child->results);
+    return true;
+}
+
+uint64_t plugin_child_take_busy_ns(struct plugin_child *child)
+{
+    uint64_t busy_ns = atomic_load_explicit(&child->area->busy_ns, memory_order_relaxed);
+    uint64_t more_ns = busy_ns > child->busy_seen_ns ? busy_ns - child->busy_seen_ns : 0;
+    child->busy_seen_ns = busy_ns;
+    return more_ns;
+}
+
+uint64_t plugin_child_at(const struct plugin_child *child, uint64_t *since_ns)
+{
+    if (!child->area)
+        return 0;
+    /* In this order: what is read of `since_ns` is never older than of this task. */
+    uint64_t at = atomic_load_explicit(&child->area->at, memory_order_acquire);
+    *since_ns =
+        atomic_load_explicit(&child->area->since_ns, memory_order_relaxed) + clock_coarse_late_ns();
+    return at;
+}
+
+uint64_t plugin_child_stop_at(struct plugin_child *child, uint64_t seq)
+{
+    atomic_store(&child->area->stop_at, seq);
+    syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0); /* plugin_link.h */
+    return atomic_load(&child->area->at);
+}
