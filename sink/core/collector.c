@@ -244,11 +244,13 @@ static void turn_membership(struct collector *c, uint64_t now_ns)
 {
     if (c->ending.phase == ENDING_FLUSHING) /* all is in: nobody is needed to write it */
         c->membership.present_ns = now_ns;
+    bool was_joined = c->membership.state == JOINED;
     switch (membership_turn(&c->membership, now_ns)) {
     case DUE_OPEN:
         outgoing_add(&c->outgoing, COLLECTOR_OPEN_CONTROL, NULL);
         break;
     case DUE_SILENT:
+        c->is_careful |= was_joined;
         outgoing_drop_sends(&c->outgoing);
         outgoing_add(&c->outgoing, COLLECTOR_CLOSE_CONTROL, NULL);
         break;

@@ -151,11 +151,15 @@ void collector_say_closed(struct collector *c)
 
 void collector_say_hashes(struct collector *c, uint64_t from)
 {
+    enum { CAREFUL = 8192 / (16 + 2) }; /* a frame of 8 KiB */
+    size_t most = c->is_careful ? CAREFUL : HASHES_MAX;
     struct hashes m = {.from = from, .items = xcalloc(HASHES_MAX, sizeof *m.items)};
     struct buf message = {0};
     if (c->options.hashes)
         m.count = c->options.hashes(c->options.context, from, m.items);
-    m.last = m.count < HASHES_MAX;
+    m.last = m.count < HASHES_MAX && m.count <= most;
+    if (m.count > most)
+        m.count = most;
     begin(c, &message, KIND_HASHES);
     hashes_put(&message, &m);
     send(c, &message);

@@ -19,7 +19,8 @@ struct collector {
     struct membership membership;
     struct ending ending;
     struct halting halting;
-    bool halt_told; /* HALT was sent in this session */
+    bool halt_told;  /* HALT was sent in this session */
+    bool is_careful; /* a session was given up for silence: what is large may have taken too long */
     struct outgoing outgoing;
     struct admitted admitted; /* workers, as the ventilator told last */
     bool admitted_told;

@@ -236,10 +236,13 @@ static void make_late_output(struct plan *plan, struct rng *rng)
     }
 }
 
-/* Nothing goes wrong, but the lines are slow: 64 kbit a second each way of each connection. */
-static void make_slow(struct plan *plan)
+/* Nothing goes wrong, but the lines are slow: 64 kbit a second each way of each connection. With a store, half of the time,
+ * sink or ventilator is killed once. */
+static void make_slow(struct plan *plan, struct rng *rng)
 {
-    plan->faults = 0;
+    plan->faults = plan->has_store && rng_chance(rng, 50);
+    plan->server_faults = 100;
+    plan->faults_until_ns = rng_between(rng, 1 * NS_PER_S, 100 * NS_PER_S);
     plan->stops_ns = 0;
     plan->halt = (struct halt_rule){0};
     plan->byte_ns = 125 * NS_PER_US;
@@ -281,7 +284,7 @@ void plan_make(struct plan *plan, uint64_t seed)
     else if (quiet < 15)
         make_deaf(plan, &rng);
     else if (quiet < 17 && flavour != BULKY && flavour != LARGE_OUTPUT)
-        make_slow(plan);
+        make_slow(plan, &rng);
     else if (quiet < 37)
         make_supervised(plan, &rng);
 }

@@ -194,6 +194,61 @@ Test(collector, a_welcome_that_the_store_cannot_note_now_is_followed_by_another_
     story_end(&s);
 }
 
+static size_t hashes(void *context, uint64_t from, struct hashed_task to[static HASHES_MAX])
+{
+    (void)context;
+    size_t count = 0;
+    for (uint64_t seq = from; seq <= 1000; seq++)
+        to[count++] = (struct hashed_task){seq, {seq, seq}};
+    return count;
+}
+
+/* The answer to CHECK, which asks for the hashes of 1,000 tasks. */
+static struct hashes hashes_from(struct story *s, uint64_t from)
+{
+    struct collector_action action;
+    struct frame_head head;
+    struct bytes body;
+    struct hashes m = {0};
+    story_turn(s);
+    v_number(s, KIND_CHECK, from);
+    cr_assert(collector_next_action(s->c, &action));
+    cr_assert_eq(frame_take(block_bytes(action.block), &head, &body), ERR_NONE);
+    cr_assert_eq(head.kind, KIND_HASHES);
+    cr_assert_eq(hashes_take(body, &m), ERR_NONE);
+    block_release(&action.block);
+    return m;
+}
+
+/* Over 64 kbit/s HASHES of 1,572 tasks took longer than the limit: the connection was made anew for ever. */
+Test(collector, after_a_silence_hashes_are_told_in_frames_of_at_most_8_KiB)
+{
+    struct story s = {0};
+    story_join(&s);
+    s.c->options.hashes = hashes;
+    struct hashes m = hashes_from(&s, 1);
+    cr_assert_eq(m.count, 1000);
+    cr_assert(m.last);
+    hashes_free(&m);
+    story_turn(&s);
+    cr_assert_str_eq(sleep_until_it_speaks(&s), "CLOSE");
+    cr_assert_str_eq(sleep_until_it_speaks(&s), "OPEN");
+    collector_control_up(s.c, s.now_ns);
+    story_turn(&s);
+    v_welcome(&s, 10, 7);
+    uint64_t from = 1;
+    for (bool last = false; !last;) {
+        m = hashes_from(&s, from);
+        cr_assert_leq(m.count * 18, 8192);
+        cr_assert_eq(m.items[0].seq, from);
+        from = m.items[m.count - 1].seq + 1;
+        last = m.last;
+        hashes_free(&m);
+    }
+    cr_assert_eq(from, 1001);
+    story_end(&s);
+}
+
 Test(collector, a_ventilator_that_is_there_and_slow_gets_twice_as_long_each_time)
 {
     struct story s = {0};
