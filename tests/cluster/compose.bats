@@ -171,9 +171,9 @@ all_results() { same "$expected" <(jq -j .stdout "${1:-sink.out}"); }
   export FARM_TASKS='seq 100' FARM_COMMAND='exit $(({} % 20 == 7))'
   compose up -d
   sink=$(the_one sink)
-  [[ $(docker wait "$sink") == 5 ]]
+  # No `docker wait`: of a container that is started again an engine before 23.0 tells 0 now and then (moby #39352).
   settled() { (($(restarts_of "$sink") == 5)) && sink_has_exited; }
-  wait_for 30 settled
+  wait_for 90 settled
   over 5
   (($(docker logs "$sink" 2>&1 | grep -c '^100 tasks: ') == 1))
 }
