@@ -469,20 +469,15 @@ static void sum_up(struct sink *s)
 
 /* ---- the loop ---- */
 
-static uint64_t earliest(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint64_t next_deadline(const struct sink *s)
 {
     uint64_t due_ns = collector_deadline(s->collector);
-    due_ns = earliest(due_ns, monitor_deadline(s->monitor));
+    due_ns = clock_earlier(due_ns, monitor_deadline(s->monitor));
     if (s->held)
         return due_ns;
-    due_ns = earliest(due_ns, progress_due_ns(&s->progress));
-    due_ns = earliest(due_ns, stall_deadline(&s->stall, collector_moved_at(s->collector)));
-    return s->retry_at_ns ? earliest(due_ns, s->retry_at_ns) : due_ns;
+    due_ns = clock_earlier(due_ns, progress_due_ns(&s->progress));
+    due_ns = clock_earlier(due_ns, stall_deadline(&s->stall, collector_moved_at(s->collector)));
+    return s->retry_at_ns ? clock_earlier(due_ns, s->retry_at_ns) : due_ns;
 }
 
 static void wait_for_events(struct sink *s)

@@ -288,11 +288,6 @@ static void do_actions(struct ventilator *v, uint64_t now_ns)
 
 /* ---- sleeping ---- */
 
-static uint64_t earliest(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static void say_stall(struct ventilator *v, uint64_t now_ns)
 {
     struct why why;
@@ -310,15 +305,15 @@ static void wait_for_events(struct ventilator *v)
     poller_add(&poller, &v->monitor_watch);
     if (v->input_waits && source_fd(v->source) >= 0)
         poller_add_fd(&poller, source_fd(v->source), POLLIN);
-    uint64_t due_ns = earliest(dispatcher_deadline(v->dispatcher), gate_deadline(v->gate));
-    due_ns = earliest(due_ns, monitor_deadline(v->monitor));
+    uint64_t due_ns = clock_earlier(dispatcher_deadline(v->dispatcher), gate_deadline(v->gate));
+    due_ns = clock_earlier(due_ns, monitor_deadline(v->monitor));
     if (v->means.keys) {
         poller_add(&poller, zap_watch(v->door.zap));
-        due_ns = earliest(due_ns, door_deadline(&v->door));
+        due_ns = clock_earlier(due_ns, door_deadline(&v->door));
     }
-    due_ns = earliest(due_ns, stall_deadline(&v->stall, dispatcher_moved_at(v->dispatcher)));
-    due_ns = earliest(due_ns, v->background_at_ns);
-    poller_wait(&poller, earliest(due_ns, v->unsent_ns));
+    due_ns = clock_earlier(due_ns, stall_deadline(&v->stall, dispatcher_moved_at(v->dispatcher)));
+    due_ns = clock_earlier(due_ns, v->background_at_ns);
+    poller_wait(&poller, clock_earlier(due_ns, v->unsent_ns));
 }
 
 static void loop(struct ventilator *v)

@@ -332,11 +332,6 @@ static void do_actions(struct worker *w)
 
 /* ---- the loop ---- */
 
-static uint64_t earliest(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static void say_stall(struct worker *w)
 {
     struct why why;
@@ -353,8 +348,10 @@ static void wait_for_events(struct worker *w)
     connection_poll(&w->control, &poller);
     connection_poll(&w->lane, &poller);
     connection_poll(&w->results, &poller);
-    uint64_t due_ns = earliest(slots_deadline(w->slots), w->executor->class->deadline(w->executor));
-    poller_wait(&poller, earliest(due_ns, stall_deadline(&w->stall, slots_moved_at(w->slots))));
+    uint64_t due_ns =
+        clock_earlier(slots_deadline(w->slots), w->executor->class->deadline(w->executor));
+    poller_wait(&poller,
+                clock_earlier(due_ns, stall_deadline(&w->stall, slots_moved_at(w->slots))));
 }
 
 static void loop(struct worker *w)

@@ -18,4 +18,10 @@ uint64_t clock_coarse_late_ns(void);
 uint64_t
 clock_realtime_us(void); /* microseconds since 1970, for what people read and incarnations */
 
+/* NEVER is later than all else. */
+static inline uint64_t clock_earlier(uint64_t a_ns, uint64_t b_ns)
+{
+    return a_ns < b_ns ? a_ns : b_ns;
+}
+
 #endif

@@ -329,25 +329,20 @@ void collector_turn(struct collector *c, uint64_t now_ns)
     c->due_ns = collector_deadline(c);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 uint64_t collector_deadline(const struct collector *c)
 {
     if (c->gone)
         return NEVER;
-    uint64_t deadline = earlier(membership_deadline(&c->membership), leave_ns(c));
+    uint64_t deadline = clock_earlier(membership_deadline(&c->membership), leave_ns(c));
     if (collector_has_news(c))
-        deadline = earlier(deadline, c->noted_ns + note_interval_ns);
+        deadline = clock_earlier(deadline, c->noted_ns + note_interval_ns);
     if (c->intake.stalled_count)
-        deadline = earlier(deadline, c->retried_ns + retry_interval_ns);
+        deadline = clock_earlier(deadline, c->retried_ns + retry_interval_ns);
     if (c->held_ns != NEVER && !c->is_held)
-        deadline = earlier(deadline, c->held_ns + held_after_ns);
-    deadline = earlier(deadline, collector_ask_due(c));
-    deadline = earlier(deadline, collector_origins_due(c));
-    return earlier(deadline, collector_arrivals_due(c));
+        deadline = clock_earlier(deadline, c->held_ns + held_after_ns);
+    deadline = clock_earlier(deadline, collector_ask_due(c));
+    deadline = clock_earlier(deadline, collector_origins_due(c));
+    return clock_earlier(deadline, collector_arrivals_due(c));
 }
 
 bool collector_next_action(struct collector *c, struct collector_action *action)

@@ -145,16 +145,11 @@ enum membership_due membership_turn(struct membership *m, uint64_t now_ns)
     return DUE_HEARTBEAT;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 uint64_t membership_deadline(const struct membership *m)
 {
     uint64_t give_up = m->present_ns + m->give_up_ns;
     if (m->state == AWAY)
-        return earlier(give_up, m->open_ns);
-    uint64_t silent = earlier(give_up, silent_from(m));
-    return m->state == JOINED ? earlier(silent, m->beat_ns) : silent;
+        return clock_earlier(give_up, m->open_ns);
+    uint64_t silent = clock_earlier(give_up, silent_from(m));
+    return m->state == JOINED ? clock_earlier(silent, m->beat_ns) : silent;
 }

@@ -406,7 +406,7 @@ size_t store_hashes(struct store *s, uint64_t from, struct hashed_task to[static
     return count;
 }
 
-static struct bytes column(sqlite3_stmt *row, int at)
+struct bytes store_column(sqlite3_stmt *row, int at)
 {
     const void *data = sqlite3_column_blob(row, at);
     return (struct bytes){data, (size_t)sqlite3_column_bytes(row, at)};
@@ -424,19 +424,19 @@ static struct result result_of_row(sqlite3_stmt *row, uint64_t seq, struct buf *
 {
     struct result r = {.seq = seq,
                        .final = true,
-                       .status = store_status(column(row, 0)),
+                       .status = store_status(store_column(row, 0)),
                        .tries = (uint32_t)sqlite3_column_int64(row, 3),
-                       .worker = column(row, 4),
+                       .worker = store_column(row, 4),
                        .start_us = (uint64_t)(sqlite3_column_double(row, 5) * 1e6 + 0.5),
                        .duration_ns = (uint64_t)(sqlite3_column_double(row, 6) * 1e9 + 0.5),
-                       .out = column(row, 8),
-                       .err = column(row, 9),
-                       .task = column(row, 10),
+                       .out = store_column(row, 8),
+                       .err = store_column(row, 9),
+                       .task = store_column(row, 10),
                        .cut = sqlite3_column_type(row, 11) != SQLITE_NULL,
                        .cut_pid = (uint64_t)sqlite3_column_int64(row, 11)};
     r.code = (unsigned)sqlite3_column_int(row, r.status == RESULT_SIGNALED ? 2 : 1);
     if (!r.task.size && sqlite3_column_type(row, 7) != SQLITE_NULL) {
-        task_put_line(record, column(row, 7));
+        task_put_line(record, store_column(row, 7));
         r.task = buf_bytes(record);
     }
     return r;
@@ -464,13 +464,13 @@ enum error store_read(struct store *s, uint64_t seq,
 static struct result attempt_of_row(sqlite3_stmt *row, uint64_t seq)
 {
     struct result r = {.seq = seq,
-                       .status = store_status(column(row, 0)),
+                       .status = store_status(store_column(row, 0)),
                        .tries = (uint32_t)sqlite3_column_int64(row, 3),
-                       .worker = column(row, 4),
+                       .worker = store_column(row, 4),
                        .start_us = (uint64_t)(sqlite3_column_double(row, 5) * 1e6 + 0.5),
                        .duration_ns = (uint64_t)(sqlite3_column_double(row, 6) * 1e9 + 0.5),
-                       .out = column(row, 7),
-                       .err = column(row, 8)};
+                       .out = store_column(row, 7),
+                       .err = store_column(row, 8)};
     r.code = (unsigned)sqlite3_column_int(row, r.status == RESULT_SIGNALED ? 2 : 1);
     return r;
 }

@@ -56,6 +56,8 @@ enum error store_is_damaged(const struct store *s, const char *what, struct why 
 /* Whose file is this, and is its schema one to be gone on with, or to be read only? ERR_INVALID, ERR_VERSION,
  * ERR_IO with words; an empty one may become a store. */
 enum error store_identify(struct store *s, bool reads_only, bool *is_empty, struct why *why);
+/* Valid until the statement takes its next step. */
+struct bytes store_column(sqlite3_stmt *row, int at);
 /* RESULT_STATUS_COUNT if there is no such word. */
 enum result_status store_status(struct bytes word);
 /* Looks at the pages by PRAGMA `check`. ERR_INVALID: damaged. */

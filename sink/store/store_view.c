@@ -123,12 +123,6 @@ enum error store_view_open(struct store_view **view, const char *path, struct st
     return error;
 }
 
-static struct bytes column(sqlite3_stmt *row, int at)
-{
-    const void *data = sqlite3_column_blob(row, at);
-    return (struct bytes){data, (size_t)sqlite3_column_bytes(row, at)};
-}
-
 /* The record of the task, and whether it is the one with the stored hash. */
 static void take_task(struct store_view *v, struct store_row *row)
 {
@@ -138,9 +132,9 @@ static void take_task(struct store_view *v, struct store_row *row)
     bool has_task = sqlite3_column_type(v->rows, TASK) != SQLITE_NULL;
     buf_clear(&v->record);
     if (sqlite3_column_type(v->rows, RECORD) != SQLITE_NULL)
-        buf_put_bytes(&v->record, column(v->rows, RECORD));
+        buf_put_bytes(&v->record, store_column(v->rows, RECORD));
     else if (has_task)
-        task_put_line(&v->record, column(v->rows, TASK));
+        task_put_line(&v->record, store_column(v->rows, TASK));
     row->record = buf_bytes(&v->record);
     row->is_whole = true;
     if (!row->record.size && !has_task)
@@ -163,7 +157,7 @@ enum error store_view_next(struct store_view *v, struct store_row *row, bool *fo
         return error;
     v->seq = row->seq;
     row->attempts = (uint64_t)sqlite3_column_int64(v->rows, ATTEMPTS);
-    row->worker = column(v->rows, WORKER);
+    row->worker = store_column(v->rows, WORKER);
     take_task(v, row);
     return ERR_NONE;
 }
@@ -181,8 +175,8 @@ void store_view_result(const struct store_view *v, const struct store_row *row, 
                          .start_us = (uint64_t)(sqlite3_column_double(v->rows, START) * 1e6 + 0.5),
                          .duration_ns =
                              (uint64_t)(sqlite3_column_double(v->rows, SECONDS) * 1e9 + 0.5),
-                         .out = column(v->rows, OUT),
-                         .err = column(v->rows, ERR)};
+                         .out = store_column(v->rows, OUT),
+                         .err = store_column(v->rows, ERR)};
 }
 
 void store_view_close(struct store_view **view)

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "common/base/clock.h"
 #include "common/base/xalloc.h"
 #include "worker/core/slots_state.h"
 
@@ -90,20 +91,15 @@ void slots_turn(struct slots *s, uint64_t now_ns)
     s->promised_ns = slots_deadline(s);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 uint64_t slots_deadline(const struct slots *s)
 {
     if (s->gone)
         return NEVER;
-    uint64_t deadline = earlier(slots_link_deadline(s), outlet_deadline(s));
-    deadline = earlier(deadline, work_deadline(s));
-    deadline = earlier(deadline, held_deadline(s));
-    deadline = earlier(deadline, short_deadline(s));
-    return earlier(deadline, leave_deadline(s));
+    uint64_t deadline = clock_earlier(slots_link_deadline(s), outlet_deadline(s));
+    deadline = clock_earlier(deadline, work_deadline(s));
+    deadline = clock_earlier(deadline, held_deadline(s));
+    deadline = clock_earlier(deadline, short_deadline(s));
+    return clock_earlier(deadline, leave_deadline(s));
 }
 
 bool slots_next_action(struct slots *s, struct slots_action *action)

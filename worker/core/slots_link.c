@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/endpoint.h"
 #include "common/base/xalloc.h"
 #include "worker/core/slots_state.h"
@@ -272,11 +273,6 @@ bool slots_link_is_trying(const struct slots *s)
            (state == LINK_CONNECTING && s->link.accepted);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* Without its lane the worker gets no tasks, so nobody waits for it: who is there can take its time. */
 static uint64_t lane_ends(const struct slots *s)
 {
@@ -298,7 +294,7 @@ static uint64_t patience_ends(const struct slots *s)
     case LINK_JOINING:
         return link->heard_ns + attempt_ns;
     case LINK_WELCOMED:
-        return earlier(lane_ends(s), link->heard_ns + attempt_ns);
+        return clock_earlier(lane_ends(s), link->heard_ns + attempt_ns);
     case LINK_JOINED:
         break;
     }

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/sys/fd.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/xalloc.h"
@@ -68,13 +69,6 @@ int children_fd(const struct children *children)
     return children->epoll;
 }
 
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
 static void note_no_room(struct child *child, const struct why *why)
 {
     char *line = xasprintf("zfarm: this task was killed, its output could not be kept in %s: %s\n",
@@ -104,7 +98,7 @@ static bool stream_read(struct child_stream *stream)
     if (size > 0 && !stream->full)
         stream_keep(stream, (struct bytes){children->chunk, (size_t)size});
     if (size == 0)
-        close_fd(&stream->reader);
+        fd_close(&stream->reader);
     return size > 0;
 }
 
@@ -135,8 +129,8 @@ static void stream_init(struct child_stream *stream, struct child *child)
 
 static void stream_close(struct child_stream *stream)
 {
-    close_fd(&stream->reader);
-    close_fd(&stream->writer);
+    fd_close(&stream->reader);
+    fd_close(&stream->writer);
 }
 
 /* The reading end alone does not block: the child's own end must be as programs expect it. */
@@ -370,14 +364,14 @@ static bool let_go(struct child *child, int *reader)
     if (!children->guard || !drain_take(guard_drain(children->guard), *reader))
         return false;
     epoll_ctl(children->epoll, EPOLL_CTL_DEL, *reader, NULL);
-    close_fd(reader);
+    fd_close(reader);
     return true;
 }
 
 void child_let_go(struct child *child, int reader)
 {
     if (!let_go(child, &reader))
-        close_fd(&reader);
+        fd_close(&reader);
 }
 
 static void say_no_room(struct children *children)
@@ -486,7 +480,7 @@ enum child_news child_turn(struct child *child, uint64_t now_ns)
  * process holds it. Who writes without end is read on in the turns. */
 static void stream_finish(struct child_stream *stream)
 {
-    close_fd(&stream->writer);
+    fd_close(&stream->writer);
     for (int reads = 0; reads < FINISH_READS_MAX && stream->reader >= 0; reads++)
         if (!stream_read(stream))
             return;

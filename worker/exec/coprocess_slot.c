@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include "common/sys/fd.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/sys/shortage.h"
@@ -36,18 +37,11 @@ void coprocess_slot_init(struct coprocess_shared *shared, struct coprocess_slot 
     capture_init(&slot->answer);
 }
 
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
 void coprocess_slot_free(struct coprocess_slot *slot)
 {
     child_abandon(&slot->process);
-    close_fd(&slot->in);
-    close_fd(&slot->out);
+    fd_close(&slot->in);
+    fd_close(&slot->out);
     buf_free(&slot->lines);
     capture_free(&slot->answer);
     slot_batch_free(&slot->batch);
@@ -55,7 +49,7 @@ void coprocess_slot_free(struct coprocess_slot *slot)
 
 void coprocess_slot_hang_up(struct coprocess_slot *slot)
 {
-    close_fd(&slot->in);
+    fd_close(&slot->in);
 }
 
 /* It is at a task: some were given to it and have not ended. */
@@ -104,7 +98,7 @@ static void kill_child(struct coprocess_shared *shared, struct coprocess_slot *s
     slot->killed_for = slot_batch_next(&slot->batch);
     slot->look_ns = NEVER;
     watch(shared, slot, slot->out, EPOLL_CTL_DEL, 0);
-    close_fd(&slot->in);
+    fd_close(&slot->in);
     child_kill(&slot->process, reason == COPROCESS_TIMEOUT ? CHILD_TIMED_OUT : CHILD_CANCELLED,
                now_ns);
 }
@@ -152,8 +146,8 @@ static int spawn(struct coprocess_shared *shared, struct coprocess_slot *slot)
         .extra = -1,
     };
     error = error ? error : child_start(&slot->process, &spec);
-    close_fd(&in[0]);
-    close_fd(&out[1]);
+    fd_close(&in[0]);
+    fd_close(&out[1]);
     slot->in = in[1];
     slot->out = out[0];
     return error;
@@ -190,8 +184,8 @@ void coprocess_slot_start_child(struct coprocess_shared *shared, struct coproces
     slot->short_of = shortage_cause(TRIED_START, error) == CAUSE_PASSES;
     if (error) {
         start_error_fail(&slot->why, ERR_IO, shared->path, error);
-        close_fd(&slot->in);
-        close_fd(&slot->out);
+        fd_close(&slot->in);
+        fd_close(&slot->out);
         if (slot->short_of)
             wait_for_room(shared, slot, now_ns);
         else
@@ -205,11 +199,6 @@ void coprocess_slot_start_child(struct coprocess_shared *shared, struct coproces
 
 /* ---- tasks in ---- */
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* When a child that is at a task is to be looked at. */
 static void plan_look(const struct coprocess_shared *shared, struct coprocess_slot *slot,
                       uint64_t now_ns)
@@ -222,13 +211,13 @@ static void plan_look(const struct coprocess_shared *shared, struct coprocess_sl
         return;
     }
     if (timeout_ns)
-        due_ns = earlier(due_ns, slot->since_ns + timeout_ns);
+        due_ns = clock_earlier(due_ns, slot->since_ns + timeout_ns);
     if (shared->limit.timeout.percent) /* what other slots finish may change it */
-        due_ns = earlier(due_ns, now_ns + look_every_ns);
+        due_ns = clock_earlier(due_ns, now_ns + look_every_ns);
     if (slot->given < slot->batch.assignment.count)
-        due_ns = earlier(due_ns, slot->since_ns + shared->patience_ns);
+        due_ns = clock_earlier(due_ns, slot->since_ns + shared->patience_ns);
     if (!shared->answered_ever && !slot->hinted)
-        due_ns = earlier(due_ns, slot->since_ns + hint_ns);
+        due_ns = clock_earlier(due_ns, slot->since_ns + hint_ns);
     if (slot_batch_is_cancelled(&slot->batch, slot_batch_next(&slot->batch)))
         due_ns = 0;
     slot->look_ns = due_ns;
@@ -485,7 +474,7 @@ static bool hear_rest(struct coprocess_shared *shared, struct coprocess_slot *sl
             take_lines(shared, slot, (size_t)size, now_ns);
     }
     if (size == 0)
-        close_fd(&slot->out);
+        fd_close(&slot->out);
     return size != 0;
 }
 
@@ -494,9 +483,9 @@ static void plan_linger(struct coprocess_shared *shared, struct coprocess_slot *
                         uint64_t now_ns)
 {
     uint64_t timeout_ns = time_limit_ns(&shared->limit);
-    uint64_t due_ns = earlier(slot->until_ns, now_ns + linger_look_ns);
+    uint64_t due_ns = clock_earlier(slot->until_ns, now_ns + linger_look_ns);
     if (timeout_ns)
-        due_ns = earlier(due_ns, slot->since_ns + timeout_ns);
+        due_ns = clock_earlier(due_ns, slot->since_ns + timeout_ns);
     slot->look_ns = due_ns;
 }
 
@@ -541,7 +530,7 @@ void coprocess_slot_exited(struct coprocess_shared *shared, struct coprocess_slo
 {
     bool watched = slot->state == COPROCESS_UP && slot->closed_ns == NEVER;
     child_exited(&slot->process, now_ns); /* of what it captures itself nothing is left */
-    close_fd(&slot->in);
+    fd_close(&slot->in);
     coprocess_lines_clear(slot);
     slot->waits = false;
     slot->status = status;

@@ -41,12 +41,6 @@ static int open_area(void)
     return fd;
 }
 
-static struct plugin_area *map_area(int fd)
-{
-    void *area = mmap(NULL, sizeof(struct plugin_area), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    return area == MAP_FAILED ? NULL : area;
-}
-
 void plugin_child_hang_up(struct plugin_child *child)
 {
     if (child->link >= 0)
@@ -76,7 +70,7 @@ static int connect_child(struct plugin_child *child, int *area, int *link)
     }
     child->link = ends[0];
     *link = ends[1];
-    child->area = map_area(*area);
+    child->area = plugin_area_map(*area);
     return child->area ? 0 : errno;
 }
 

@@ -309,12 +309,6 @@ static bool make_ready(struct host *host, const char *file, int argc, char **arg
     return report(host, PLUGIN_READY, "");
 }
 
-static struct plugin_area *map_area(int fd)
-{
-    void *area = mmap(NULL, sizeof(struct plugin_area), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    return area == MAP_FAILED ? NULL : area;
-}
-
 /* From here on the plugin finds what its header promises. Frees descriptor 0 of the area. */
 static bool arrange_descriptors(void)
 {
@@ -340,7 +334,7 @@ int plugin_host_main(int argc, char **argv)
     uint64_t output_max = strtoull(argv[PLUGIN_HOST_OUTPUT_MAX], NULL, 10);
     struct host host = {
         .link = PLUGIN_LINK_FD,
-        .area = map_area(PLUGIN_AREA_FD),
+        .area = plugin_area_map(PLUGIN_AREA_FD),
         .slot = atoi(argv[PLUGIN_HOST_SLOT]),
         .fenced = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0,
         .out = {.base = {append}, .size_max = output_max},

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
 
 /* What the plugin executor (plugin.c) and its child (plugin_host.c) have between them: one stream
  * socketpair and one shared area. Both ends are the same program on one machine, so the structs go
@@ -97,5 +98,12 @@ struct plugin_report {
     uint32_t reserved;
     uint64_t size; /* bytes that follow */
 };
+
+/* The area behind the descriptor; the caller unmaps it. NULL, with errno, if it cannot be mapped. */
+static inline struct plugin_area *plugin_area_map(int fd)
+{
+    void *area = mmap(NULL, sizeof(struct plugin_area), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    return area == MAP_FAILED ? NULL : (struct plugin_area *)area;
+}
 
 #endif

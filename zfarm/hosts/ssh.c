@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/sys/fd.h"
 #include "common/base/clock.h"
 #include "common/base/xalloc.h"
 
@@ -33,13 +34,6 @@ void ssh_init(struct ssh *ssh, const char *program, const char *host, const sigs
     free(words);
 }
 
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
 void ssh_free(struct ssh *ssh)
 {
     ssh_let_go(ssh);
@@ -48,7 +42,7 @@ void ssh_free(struct ssh *ssh)
         ssh_reap(ssh);
     }
     for (size_t i = 0; i < SSH_STREAMS; i++) {
-        close_fd(&ssh->lines[i].fd);
+        fd_close(&ssh->lines[i].fd);
         buf_free(&ssh->lines[i].bytes);
     }
     words_free(&ssh->program);
@@ -122,9 +116,9 @@ enum error ssh_start(struct ssh *ssh, const struct words *options, const char *c
         error = spawn(ssh, argv.items, in.theirs, out.theirs, err.theirs, why);
     words_free(&argv);
     if (input < 0)
-        close_fd(&in.theirs);
-    close_fd(&out.theirs);
-    close_fd(&err.theirs);
+        fd_close(&in.theirs);
+    fd_close(&out.theirs);
+    fd_close(&err.theirs);
     ssh->leash = in.ours;
     if (ssh->leash >= 0)
         fcntl(ssh->leash, F_SETPIPE_SZ, LEASH_ROOM); /* so that a script goes in at once */
@@ -132,7 +126,7 @@ enum error ssh_start(struct ssh *ssh, const struct words *options, const char *c
     ssh->lines[SSH_ERR].fd = err.ours;
     for (size_t i = 0; i < SSH_STREAMS; i++) {
         if (error)
-            close_fd(&ssh->lines[i].fd);
+            fd_close(&ssh->lines[i].fd);
         buf_clear(&ssh->lines[i].bytes);
         ssh->lines[i].at = 0;
     }
@@ -148,7 +142,7 @@ bool ssh_tell(struct ssh *ssh, const char *line)
 
 void ssh_let_go(struct ssh *ssh)
 {
-    close_fd(&ssh->leash);
+    fd_close(&ssh->leash);
 }
 
 void ssh_kill(struct ssh *ssh)
@@ -157,7 +151,7 @@ void ssh_kill(struct ssh *ssh)
         return;
     kill(-ssh->pid, SIGKILL);
     for (size_t i = 0; i < SSH_STREAMS; i++)
-        close_fd(&ssh->lines[i].fd);
+        fd_close(&ssh->lines[i].fd);
 }
 
 bool ssh_words_bar(const char *line)
@@ -213,7 +207,7 @@ static void take(struct ssh_lines *lines)
     if (size > 0)
         lines->bytes.size += (size_t)size;
     else if (size == 0 || errno != EINTR)
-        close_fd(&lines->fd);
+        fd_close(&lines->fd);
 }
 
 bool ssh_is_open(const struct ssh *ssh)

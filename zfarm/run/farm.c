@@ -307,18 +307,13 @@ static bool spools(const struct farm *f)
     return f->arguments->spool && !f->no_more && supervisor_wants_input(&f->supervisor);
 }
 
-static uint64_t earliest(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static int timeout_ms(const struct farm *f, uint64_t now_ns)
 {
     uint64_t due_ns = supervisor_deadline(&f->supervisor);
     if (spools(f))
-        due_ns = earliest(due_ns, input_spool_deadline(f->arguments->spool));
+        due_ns = clock_earlier(due_ns, input_spool_deadline(f->arguments->spool));
     if (f->arguments->hosts)
-        due_ns = earliest(due_ns, hosts_deadline(f->arguments->hosts, now_ns));
+        due_ns = clock_earlier(due_ns, hosts_deadline(f->arguments->hosts, now_ns));
     if (due_ns == NEVER)
         return -1;
     return due_ns <= now_ns ? 0 : (int)((due_ns - now_ns) / NS_PER_MS + 1);
