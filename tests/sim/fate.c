@@ -186,6 +186,7 @@ static void half_open(struct sim *sim)
     else
         cable_cut(c, some_ms(sim, 1, 30), late_ns);
     sim_disturb(sim, 9 * NS_PER_S);
+    sim_falls_silent(sim);
 }
 
 static void stall_some_connection(struct sim *sim, const struct node *of)
@@ -337,6 +338,12 @@ static void process_fault(struct sim *sim, enum fault fault, struct node *worker
         kill_server(sim->ventilator);
 }
 
+static void slow_down(struct sim *sim, uint64_t for_ns)
+{
+    sim->slow_until_ns = sim->now_ns + for_ns;
+    sim_slows(sim, for_ns);
+}
+
 static void network_fault(struct sim *sim, enum fault fault, struct node *worker)
 {
     struct cable *c = fault == FAULT_CUT ? some_cable(sim, NULL) : NULL;
@@ -365,7 +372,7 @@ static void network_fault(struct sim *sim, enum fault fault, struct node *worker
     else if (fault >= FAULT_STALL_CONNECTION && fault <= FAULT_LOSE_LARGE)
         stall(sim, fault, worker);
     else if (fault == FAULT_SLOW)
-        sim->slow_until_ns = sim->now_ns + some_ms(sim, 500, 4000);
+        slow_down(sim, some_ms(sim, 500, 4000));
 }
 
 /* What a worker does of its own will ends a job of `zfarm run`. */

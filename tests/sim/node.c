@@ -74,6 +74,8 @@ void node_kill(struct node *node, bool silent)
         worker_node_note_death(node);
     sim_trace(node->sim, node, silent ? "loses its power" : "is killed");
     sim_disturb(node->sim, 0);
+    if (silent && node->role == ROLE_NODE_VENTILATOR)
+        sim_falls_silent(node->sim);
     if (node->role == ROLE_NODE_WORKER)
         model_death(&node->sim->model, worker_node_had(node));
     end_process(node, true, silent);
@@ -156,6 +158,8 @@ void node_freeze(struct node *node, uint64_t for_ns)
     node->frozen_until_ns = sim->now_ns + for_ns;
     sim->model.disturbed = true;
     sim_disturb(sim, for_ns);
+    if (node->role == ROLE_NODE_VENTILATOR)
+        sim_slows(sim, for_ns);
     sim_trace(sim, node, "freezes for %.3f s", (double)for_ns / 1e9);
     sim_at(sim, for_ns, thaw, node, node->life);
 }
@@ -166,6 +170,8 @@ void node_darken(struct node *node, uint64_t for_ns)
     node->dark_until_ns = sim->now_ns + for_ns;
     sim->model.disturbed = true;
     sim_disturb(sim, for_ns);
+    if (node->role != ROLE_NODE_SINK)
+        sim_slows(sim, for_ns);
     sim_trace(sim, node, "cannot be reached for %.3f s", (double)for_ns / 1e9);
     for (size_t i = 0; i < sim->cable_count; i++) {
         struct cable *c = sim->cables[i];

@@ -15,6 +15,9 @@
 
 #define WATCH_NS (50 * NS_PER_MS)
 #define CALM_NS (4 * NS_PER_S) /* after something went wrong, before idling is judged */
+/* Where answers came late in the last seconds, silence is waited for up to ten limits (docs/protocol.md, 18.7). */
+#define LATENESS_FADES_NS (10 * NS_PER_S)
+#define LONGEST_SILENCE_NS (30 * NS_PER_S)
 /* Within which a run without faults must end, besides its work. */
 #define PEACE_NS (100 * NS_PER_S)
 /* A worker that did not hear of the end looks for it so long. */
@@ -57,6 +60,19 @@ void sim_disturb(struct sim *sim, uint64_t for_ns)
 {
     if (sim->now_ns + for_ns > sim->disturbed_ns)
         sim->disturbed_ns = sim->now_ns + for_ns;
+}
+
+void sim_slows(struct sim *sim, uint64_t for_ns)
+{
+    if (sim->now_ns + for_ns > sim->late_ns)
+        sim->late_ns = sim->now_ns + for_ns;
+}
+
+void sim_falls_silent(struct sim *sim)
+{
+    if (sim->now_ns < sim->late_ns + LATENESS_FADES_NS)
+        sim_disturb(sim, (sim->late_ns > sim->now_ns ? sim->late_ns - sim->now_ns : 0) +
+                             LONGEST_SILENCE_NS);
 }
 
 bool sim_is_calm(const struct sim *sim)

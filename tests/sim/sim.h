@@ -40,6 +40,7 @@ struct sim {
     uint64_t last_id;       /* of connections and processes */
     uint64_t healed_ns;     /* from when on nothing goes wrong any more; 0: not yet */
     uint64_t disturbed_ns;  /* when something last was wrong */
+    uint64_t late_ns;       /* until when answers of the ventilator may have come late */
     uint64_t slow_until_ns; /* the network is */
     uint64_t due_ns;        /* by when the job must have ended; 0: by the limit for all runs */
     bool interrupted;       /* or halted, or ended for what the store has lost */
@@ -79,6 +80,10 @@ void sim_trace(const struct sim *sim, const struct node *who, const char *format
     __attribute__((format(printf, 3, 4)));
 /* Something is wrong until so much later: no judging of who idles. */
 void sim_disturb(struct sim *sim, uint64_t for_ns);
+/* Answers of the ventilator may come late until then. */
+void sim_slows(struct sim *sim, uint64_t for_ns);
+/* Somebody waits for its answers, is not told that there will be none, and judges that by how late they came. */
+void sim_falls_silent(struct sim *sim);
 /* With the others' slots the job must be through so soon. */
 void sim_stalls(struct sim *sim, const struct node *worker, bool only_large);
 /* Nothing has been wrong for longer than it takes to get over it. */
