@@ -10,6 +10,8 @@
 #include "common/net/net.h"
 #include "common/base/xalloc.h"
 
+#define ZAP_PLACE "inproc://zeromq.zap.01"
+
 /* The frames of a request, and how much of each is looked at. */
 enum {
     VERSION,
@@ -42,7 +44,7 @@ enum error zap_new(struct zap **made, zap_decide_fn *decide, void *context, stru
     zap->decide = decide;
     zap->context = context;
     enum error error = net_open(&zap->socket, NET_ZAP, why);
-    if (!error && zmq_bind(zap->socket, "inproc://zeromq.zap.01"))
+    if (!error && zmq_bind(zap->socket, ZAP_PLACE))
         error = fail(why, ERR_IN_USE, "cannot ask for the keys of peers: %s", zmq_strerror(errno));
     if (error)
         zap_free(&zap);
@@ -58,6 +60,9 @@ void zap_free(struct zap **pointer)
     *pointer = NULL;
     if (!zap)
         return;
+    /* A close is another thread's work: until that comes to it a handshake would ask the handler, and never be
+     * answered. This takes away the place at once. */
+    zmq_unbind(zap->socket, ZAP_PLACE);
     net_close(&zap->socket, 0);
     free(zap);
 }
