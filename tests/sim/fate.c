@@ -308,6 +308,9 @@ static void stall(struct sim *sim, enum fault fault, struct node *worker)
         stall_large(sim, node, kind, !of_sink);
     else
         stall_some_connection(sim, node);
+    /* So the sink is told of sessions that end, for ever perhaps, whether it is heard or not. */
+    if (of_sink && fault == FAULT_STALL_CONNECTION)
+        stall_way(sim, worker, CABLE_LANE, true);
 }
 
 static void process_fault(struct sim *sim, enum fault fault, struct node *worker)
