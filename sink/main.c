@@ -10,13 +10,13 @@
 #include "common/sys/shortage.h"
 #include "sink/sink.h"
 
-struct settings {
+struct sink_settings {
     struct sink_options sink;
     unsigned format, durability;
     uint64_t ready_fd;
 };
 
-#define AT(field) offsetof(struct settings, field)
+#define AT(field) offsetof(struct sink_settings, field)
 
 static const struct option_row rows[] = {
     {"connect", NULL, OPTION_TEXT, AT(sink.connect), "ENDPOINT",
@@ -77,19 +77,20 @@ static const struct option_table table = {
     .count = sizeof rows / sizeof *rows,
 };
 
-static struct settings defaults(void)
+static struct sink_settings sink_defaults(void)
 {
     const char *tmpdir = getenv("TMPDIR");
-    return (struct settings){.sink = {.connect = "tcp://127.0.0.1:5556",
-                                      .bind = "tcp://127.0.0.1:5558",
-                                      .give_up_ns = 60 * NS_PER_S,
-                                      .outputs = {.tmpdir = tmpdir && *tmpdir ? tmpdir : "/tmp",
-                                                  .spool_max = UINT64_C(10) << 30}}};
+    return (struct sink_settings){
+        .sink = {.connect = "tcp://127.0.0.1:5556",
+                 .bind = "tcp://127.0.0.1:5558",
+                 .give_up_ns = 60 * NS_PER_S,
+                 .outputs = {.tmpdir = tmpdir && *tmpdir ? tmpdir : "/tmp",
+                             .spool_max = UINT64_C(10) << 30}}};
 }
 
-static int run(void *target, struct options *options)
+static int sink_main_run(void *target, struct options *options)
 {
-    struct settings *settings = target;
+    struct sink_settings *settings = target;
     if (options->word_count) {
         log_line("it takes no words besides options (here: %s)", options->words[0]);
         return 255;
@@ -112,6 +113,6 @@ static int run(void *target, struct options *options)
 int main(int argc, char **argv)
 {
     shortage_open_standard();
-    struct settings settings = defaults();
-    return cli_main(&table, &settings, argc, argv, run);
+    struct sink_settings settings = sink_defaults();
+    return cli_main(&table, &settings, argc, argv, sink_main_run);
 }

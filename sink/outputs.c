@@ -13,7 +13,7 @@
 /* What has left the order window waits in the writers; more than this is not released. */
 enum { RELEASE_BYTES = 1 << 20, TRIES_MEMORY_MAX = 4 << 20 };
 
-static void put(struct writer *w, struct bytes bytes, struct block *holder)
+static void outputs_put(struct writer *w, struct bytes bytes, struct block *holder)
 {
     if (holder)
         writer_put_block(w, holder, bytes);
@@ -21,13 +21,13 @@ static void put(struct writer *w, struct bytes bytes, struct block *holder)
         buf_put_bytes(writer_buf(w), bytes);
 }
 
-static void release(void *context, uint64_t seq, struct bytes out, struct bytes err,
-                    struct block *holder)
+static void outputs_release(void *context, uint64_t seq, struct bytes out, struct bytes err,
+                            struct block *holder)
 {
     struct outputs *o = context;
     (void)seq;
-    put(&o->out, out, holder);
-    put(&o->err, err, holder);
+    outputs_put(&o->out, out, holder);
+    outputs_put(&o->err, err, holder);
 }
 
 /* One more in a list with commas. */
@@ -73,8 +73,8 @@ static const char *output_name(const struct outputs *o)
 }
 
 /* Opens a file beside the store where it was left, or anew; *continued says which. */
-static enum error open_file(struct outputs *o, struct writer *w, const char *path, bool *continued,
-                            uint64_t *next, struct why *why)
+static enum error outputs_open_file(struct outputs *o, struct writer *w, const char *path,
+                                    bool *continued, uint64_t *next, struct why *why)
 {
     struct store_file file = {.name = path};
     bool is_output = path == o->options.file; /* which a new round writes anew */
@@ -87,7 +87,7 @@ static enum error open_file(struct outputs *o, struct writer *w, const char *pat
 static enum error open_output(struct outputs *o, bool *continued, uint64_t *next, struct why *why)
 {
     if (o->options.file)
-        return open_file(o, &o->out, o->options.file, continued, next, why);
+        return outputs_open_file(o, &o->out, o->options.file, continued, next, why);
     struct store_file file = {.name = output_name(o)};
     *continued = o->store && !o->past.is_retried && store_get_file(o->store, &file);
     *next = file.next;
@@ -108,7 +108,7 @@ static enum error open_joblog(struct outputs *o, struct why *why)
             writer_use(&o->joblog, STDOUT_FILENO, "standard output");
         return ERR_NONE;
     }
-    enum error error = open_file(o, &o->joblog, o->options.joblog, &continued, &next, why);
+    enum error error = outputs_open_file(o, &o->joblog, o->options.joblog, &continued, &next, why);
     if (error)
         return error;
     o->has_joblog = true;
@@ -160,7 +160,7 @@ enum error outputs_open(struct outputs *o, const struct outputs_options *options
     plan_printing(o, continued, next);
     if (options->keep_order && !o->store) {
         struct order_options order = {ORDER_MEMORY_MAX, options->spool_max, options->tmpdir};
-        o->order = order_new(&order, release, o);
+        o->order = order_new(&order, outputs_release, o);
     }
     return ERR_NONE;
 }
@@ -373,7 +373,7 @@ static enum error flush_writers(struct outputs *o, struct why *why)
     return error;
 }
 
-static enum error write_all(struct outputs *o, struct why *why)
+static enum error outputs_write_all(struct outputs *o, struct why *why)
 {
     enum error error = tries_unstick(&o->tries, why);
     error = error ? error : unstick(o, why);
@@ -437,7 +437,7 @@ static enum error commit_rows(struct outputs *o, struct why *why)
 }
 
 /* Rows are committed when all that was printed of them is written. */
-static enum error commit(struct outputs *o, struct why *why)
+static enum error outputs_commit(struct outputs *o, struct why *why)
 {
     if (unwritten_bytes(o) || !o->begun)
         return ERR_NONE;
@@ -465,7 +465,7 @@ static enum error print_more(struct outputs *o, struct why *why)
 static enum error flush_with_store(struct outputs *o, struct why *why)
 {
     enum error error = o->broken ? ERR_NONE : flush_writers(o, why);
-    error = error ? error : commit(o, why);
+    error = error ? error : outputs_commit(o, why);
     if (!error && !o->broken && o->begun)
         error = print_more(o, why);
     return error ? error : o->broken ? ERR_NONE : flush_writers(o, why);
@@ -544,7 +544,7 @@ enum error outputs_flush(struct outputs *o, struct why *why)
         return error;
     }
     end_step(o);
-    enum error error = o->broken ? ERR_NONE : write_all(o, why);
+    enum error error = o->broken ? ERR_NONE : outputs_write_all(o, why);
     if (error && error != ERR_DISK_FULL)
         o->broken = true;
     count_stored(o);

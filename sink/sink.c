@@ -100,7 +100,7 @@ static void open_control(struct sink *s, uint64_t now_ns)
     }
 }
 
-static void say_rebuff(struct sink *s, enum connection_event event)
+static void sink_say_rebuff(struct sink *s, enum connection_event event)
 {
     struct connection_keys keys = {&s->keys.own, &s->keys.ventilator};
     char named[ENDPOINT_TEXT_SIZE + 32];
@@ -112,10 +112,10 @@ static void say_rebuff(struct sink *s, enum connection_event event)
         log_line("%s", why.text);
 }
 
-static void take_control(struct sink *s, uint64_t now_ns)
+static void sink_take_control(struct sink *s, uint64_t now_ns)
 {
     enum connection_event event = connection_turn(&s->control);
-    say_rebuff(s, event);
+    sink_say_rebuff(s, event);
     if (event == CONNECTION_ACCEPTED)
         collector_control_accepted(s->collector, now_ns);
     if (event == CONNECTION_UP)
@@ -133,17 +133,17 @@ static void take_control(struct sink *s, uint64_t now_ns)
 
 /* ---- handshakes of workers ---- */
 
-static bool admits(const struct sink *s, const struct key *key)
+static bool sink_admits(const struct sink *s, const struct key *key)
 {
     const struct admitted *admitted = collector_admitted(s->collector);
     return admitted && admitted_roles(admitted, key) & KEY_WORKER;
 }
 
-static bool decide(void *context, const struct zap_request *request)
+static bool sink_decide(void *context, const struct zap_request *request)
 {
     struct sink *s = context;
     struct why why;
-    if (admits(s, &request->key))
+    if (sink_admits(s, &request->key))
         return true;
     /* Before the ventilator has told, nobody is known, and that is no news. */
     if (collector_admitted(s->collector) &&
@@ -180,7 +180,7 @@ static bool wants_results(struct sink *s)
            collector_wants_results(s->collector, outputs_pending_bytes(&s->outputs));
 }
 
-static void take_results(struct sink *s, uint64_t now_ns)
+static void sink_take_results(struct sink *s, uint64_t now_ns)
 {
     bool reads = wants_results(s); /* else even a member cannot show what it is */
     if (s->monitor_watch.look)
@@ -191,7 +191,7 @@ static void take_results(struct sink *s, uint64_t now_ns)
         struct block *message = net_receive_signed(s->results, &sender);
         if (!message)
             s->results_watch.look = false;
-        else if (s->means.keys && !admits(s, &sender.key))
+        else if (s->means.keys && !sink_admits(s, &sender.key))
             net_cut(&sender); /* its key was revoked, after its handshake */
         else if (collector_results_message(s->collector, block_bytes(message), now_ns))
             monitor_vouch(s->monitor, &sender, now_ns);
@@ -200,14 +200,15 @@ static void take_results(struct sink *s, uint64_t now_ns)
     monitor_weigh(s->monitor, reads ? GUEST_BYTES_MAX : UINT64_MAX, now_ns);
 }
 
-static void stop(struct sink *s, uint64_t now_ns)
+static void sink_stop(struct sink *s, uint64_t now_ns)
 {
     s->cut = true;
     collector_stop(s->collector, now_ns);
 }
 
 /* Says once what cannot be written, and once that it goes on. */
-static void note_trouble(struct sink *s, enum error error, const struct why *why, uint64_t now_ns)
+static void sink_note_trouble(struct sink *s, enum error error, const struct why *why,
+                              uint64_t now_ns)
 {
     if (error == ERR_DISK_FULL) {
         if (!s->trouble.text[0])
@@ -228,7 +229,7 @@ static void note_trouble(struct sink *s, enum error error, const struct why *why
         s->over = true;
     } else if (error) {
         log_line("%s", why->text);
-        stop(s, now_ns);
+        sink_stop(s, now_ns);
     }
 }
 
@@ -241,7 +242,7 @@ static void look_at_files(struct sink *s, uint64_t now_ns)
         return;
     outputs_break(&s->outputs);
     log_line("%s", why.text);
-    stop(s, now_ns);
+    sink_stop(s, now_ns);
 }
 
 /* All is written: now the store says that the job is over, and then the ventilator is told. */
@@ -253,7 +254,7 @@ static void close_job(struct sink *s, uint64_t now_ns)
     struct why why;
     look_at_files(s, now_ns);
     enum error error = outputs_finish(&s->outputs, &closing, &why);
-    note_trouble(s, error, &why, now_ns);
+    sink_note_trouble(s, error, &why, now_ns);
     if (error)
         return;
     s->flushing = false;
@@ -278,7 +279,7 @@ static void write_outputs(struct sink *s, uint64_t now_ns)
     struct why why;
     if (now_ns - s->looked_ns >= LOOK_NS)
         look_at_files(s, now_ns);
-    note_trouble(s, outputs_flush(&s->outputs, &why), &why, now_ns);
+    sink_note_trouble(s, outputs_flush(&s->outputs, &why), &why, now_ns);
     collector_mark(s->collector, outputs_given(&s->outputs));
     collector_reached(s->collector, outputs_stored(&s->outputs));
     collector_set_order_full(s->collector, outputs_order_full(&s->outputs));
@@ -303,7 +304,7 @@ static bool begin_life(void *context, uint64_t incarnation)
     return outputs_begin_life(&s->outputs, incarnation) == ERR_NONE;
 }
 
-static void mark_strange(void *context, const struct seqset *tasks)
+static void sink_mark_strange(void *context, const struct seqset *tasks)
 {
     struct sink *s = context;
     outputs_mark_strange(&s->outputs, tasks);
@@ -317,7 +318,7 @@ static size_t hashes(void *context, uint64_t from, struct hashed_task to[static 
 
 /* ---- actions ---- */
 
-static void do_actions(struct sink *s, uint64_t now_ns)
+static void sink_do_actions(struct sink *s, uint64_t now_ns)
 {
     struct collector_action action;
     while (collector_next_action(s->collector, &action))
@@ -349,7 +350,7 @@ static void do_actions(struct sink *s, uint64_t now_ns)
     connection_flush(&s->control);
 }
 
-static void take_signals(struct sink *s, uint64_t now_ns)
+static void sink_take_signals(struct sink *s, uint64_t now_ns)
 {
     for (int number; (number = signals_next(&s->signals)) != 0;) {
         enum request request = requests_take(&s->requests, number, now_ns);
@@ -369,7 +370,7 @@ static void take_signals(struct sink *s, uint64_t now_ns)
             if (!s->options->parent)
                 log_line("stopping: what runs may finish; a second TERM or INT, a second later or "
                          "more, ends it at once");
-            stop(s, now_ns);
+            sink_stop(s, now_ns);
         }
     }
 }
@@ -408,7 +409,7 @@ static void say_stalled(struct sink *s)
     s->stall_said = why;
 }
 
-static void tell(struct sink *s, uint64_t now_ns)
+static void sink_tell(struct sink *s, uint64_t now_ns)
 {
     if (s->held)
         return;
@@ -480,7 +481,7 @@ static uint64_t next_deadline(const struct sink *s)
     return s->retry_at_ns ? clock_earlier(due_ns, s->retry_at_ns) : due_ns;
 }
 
-static void wait_for_events(struct sink *s)
+static void sink_wait_for_events(struct sink *s)
 {
     struct poller poller = {0};
     int fds[OUTPUTS_WRITERS];
@@ -500,22 +501,22 @@ static void wait_for_events(struct sink *s)
     poller_wait(&poller, next_deadline(s));
 }
 
-static void loop(struct sink *s)
+static void sink_loop(struct sink *s)
 {
     while (!s->over) {
         uint64_t now_ns = clock_now_ns();
-        take_signals(s, now_ns);
-        take_control(s, now_ns);
+        sink_take_signals(s, now_ns);
+        sink_take_control(s, now_ns);
         zap_turn(s->zap);
-        take_results(s, now_ns);
+        sink_take_results(s, now_ns);
         write_outputs(s, now_ns);
         collector_set_reading(s->collector, wants_results(s), now_ns);
         collector_turn(s->collector, now_ns);
         note_command(s);
-        do_actions(s, now_ns);
-        tell(s, now_ns);
+        sink_do_actions(s, now_ns);
+        sink_tell(s, now_ns);
         if (!s->over)
-            wait_for_events(s);
+            sink_wait_for_events(s);
     }
 }
 
@@ -571,12 +572,12 @@ static void make_collector(struct sink *s)
                                         .context = s,
                                         .accept = accept,
                                         .begin_life = has_store ? begin_life : NULL,
-                                        .strange = has_store ? mark_strange : NULL,
+                                        .strange = has_store ? sink_mark_strange : NULL,
                                         .hashes = has_store ? hashes : NULL};
     s->collector = collector_new(&options, s->began_ns);
 }
 
-static enum error start(struct sink *s, struct why *why)
+static enum error sink_start(struct sink *s, struct why *why)
 {
     const struct sink_options *o = s->options;
     bool drawn = o->bar == 1 || (o->bar == 0 && !o->quiet && isatty(STDERR_FILENO));
@@ -598,7 +599,7 @@ static enum error start(struct sink *s, struct why *why)
         return error;
     size_t allowed = net_start(DESCRIPTORS_WANTED);
     if (s->means.keys)
-        error = zap_new(&s->zap, decide, s, why);
+        error = zap_new(&s->zap, sink_decide, s, why);
     error = error ? error : net_open(&s->results, NET_RESULTS_RECEIVER, why);
     if (!error && s->means.keys)
         net_serve_keys(s->results, &s->keys.own, "results");
@@ -621,10 +622,10 @@ int sink_run(const struct sink_options *options)
 {
     struct sink s = {.options = options, .status = 255, .began_ns = clock_now_ns()};
     struct why why;
-    if (start(&s, &why)) {
+    if (sink_start(&s, &why)) {
         log_line("%s", why.text);
     } else {
-        loop(&s);
+        sink_loop(&s);
         sum_up(&s);
     }
     connection_close(&s.control, LINGER_MS);

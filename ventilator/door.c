@@ -29,7 +29,7 @@ static unsigned role_of(const char *name)
 }
 
 /* ERR_IO: it cannot be read just now. */
-static enum error admit(struct door *door, const char *name, struct admitted *to)
+static enum error door_admit(struct door *door, const char *name, struct admitted *to)
 {
     struct key key;
     struct why why;
@@ -84,14 +84,14 @@ static void keep_common(const struct admitted *before, struct admitted *now)
 
 /* Others may have put keys into a directory that is not trusted: they are not taken, but removed ones go.
  * False: not all could be read; then all stays as it was. */
-static bool read_all(struct door *door, DIR *files, bool trusted)
+static bool door_read_all(struct door *door, DIR *files, bool trusted)
 {
     struct admitted admitted = {0};
     enum error error = ERR_NONE;
     rewinddir(files);
     for (struct dirent *file; !error && (file = readdir(files));)
         if (file->d_name[0] != '.')
-            error = admit(door, file->d_name, &admitted);
+            error = door_admit(door, file->d_name, &admitted);
     if (error) {
         admitted_free(&admitted);
         return false;
@@ -103,7 +103,7 @@ static bool read_all(struct door *door, DIR *files, bool trusted)
     return true;
 }
 
-static void count(const struct door *door, size_t *workers, size_t *sinks)
+static void door_count(const struct door *door, size_t *workers, size_t *sinks)
 {
     *workers = *sinks = 0;
     for (size_t i = 0; i < door->admitted.count; i++) {
@@ -115,7 +115,7 @@ static void count(const struct door *door, size_t *workers, size_t *sinks)
 /* Whether something in the directory has changed, which is taken in then. A directory that is gone
  * admits nobody; one that cannot be read just now, whom it admitted before; one that others can change,
  * nobody else. */
-static bool look(struct door *door)
+static bool door_look(struct door *door)
 {
     struct why why;
     enum error error = keys_check_directory(door->directory, &why);
@@ -130,7 +130,7 @@ static bool look(struct door *door)
     bool changed = signature != door->signature;
     door->signature = signature;
     if (changed && files) {
-        changed = read_all(door, files, trusted);
+        changed = door_read_all(door, files, trusted);
         door->signature = changed ? signature : 0;
     } else if (changed)
         admitted_free(&door->admitted);
@@ -148,7 +148,7 @@ static uint64_t lane_of(const char *domain)
     return strncmp(domain, GATE_DOMAIN, size) == 0 ? strtoull(domain + size, NULL, 10) : 0;
 }
 
-static bool decide(void *context, const struct zap_request *request)
+static bool door_decide(void *context, const struct zap_request *request)
 {
     struct door *door = context;
     struct why why;
@@ -174,11 +174,11 @@ enum error door_open(struct door *door, const char *keys, uint64_t now_ns, struc
     door->directory = xasprintf("%s/" KEYS_ADMITTED, keys);
     enum error error = keys_load(&door->keys, keys, "ventilator", why);
     error = error ? error : keys_check_directory(door->directory, why);
-    error = error ? error : zap_new(&door->zap, decide, door, why);
+    error = error ? error : zap_new(&door->zap, door_decide, door, why);
     if (error)
         return error;
-    look(door);
-    count(door, &workers, &sinks);
+    door_look(door);
+    door_count(door, &workers, &sinks);
     if (!workers || !sinks)
         log_line("%s admits no %s yet", door->directory, workers ? "sink" : "worker");
     return ERR_NONE;
@@ -196,12 +196,12 @@ void door_close(struct door *door)
 bool door_turn(struct door *door, uint64_t now_ns)
 {
     size_t workers, sinks;
-    bool changed = now_ns >= door->look_ns && look(door);
+    bool changed = now_ns >= door->look_ns && door_look(door);
     door->now_ns = now_ns;
     if (now_ns >= door->look_ns)
         door->look_ns = now_ns + LOOK_NS;
     if (changed) {
-        count(door, &workers, &sinks);
+        door_count(door, &workers, &sinks);
         log_line("admitted keys have changed workers=%zu sinks=%zu", workers, sinks);
     }
     zap_turn(door->zap);

@@ -12,13 +12,13 @@
 /* --queue-max: so that, if tasks are large, some can be at workers at a time */
 enum { QUEUE_MAX_USUAL = 16 << 20, QUEUE_TASKS = 4 };
 
-struct settings {
+struct ventilator_settings {
     struct ventilator_options ventilator;
     struct words files;
     uint64_t ready_fd;
 };
 
-#define AT(field) offsetof(struct settings, field)
+#define AT(field) offsetof(struct ventilator_settings, field)
 
 static const struct option_row rows[] = {
     {"arg-file", "a", OPTION_WORDS, AT(files), "FILE", .help = "read tasks from FILE, not stdin"},
@@ -79,19 +79,19 @@ static const struct option_table table = {
     .count = sizeof rows / sizeof *rows,
 };
 
-static struct settings defaults(void)
+static struct ventilator_settings ventilator_defaults(void)
 {
-    return (struct settings){.ventilator = {.bind = "tcp://127.0.0.1:5556",
-                                            .retries = 1,
-                                            .heartbeat_ns = 500 * NS_PER_MS,
-                                            .give_up_ns = 60 * NS_PER_S,
-                                            .kill_after_ns = 10 * NS_PER_S,
-                                            .source = {.values = 1}}};
+    return (struct ventilator_settings){.ventilator = {.bind = "tcp://127.0.0.1:5556",
+                                                       .retries = 1,
+                                                       .heartbeat_ns = 500 * NS_PER_MS,
+                                                       .give_up_ns = 60 * NS_PER_S,
+                                                       .kill_after_ns = 10 * NS_PER_S,
+                                                       .source = {.values = 1}}};
 }
 
-static int run(void *target, struct options *options)
+static int ventilator_main_run(void *target, struct options *options)
 {
-    struct settings *settings = target;
+    struct ventilator_settings *settings = target;
     struct inputs inputs = {0};
     size_t command = inputs_command_count(options->words);
     if (command > 0) {
@@ -122,8 +122,8 @@ static int run(void *target, struct options *options)
 int main(int argc, char **argv)
 {
     shortage_open_standard();
-    struct settings settings = defaults();
-    int status = cli_main(&table, &settings, argc, argv, run);
+    struct ventilator_settings settings = ventilator_defaults();
+    int status = cli_main(&table, &settings, argc, argv, ventilator_main_run);
     words_free(&settings.files);
     return status;
 }

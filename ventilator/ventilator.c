@@ -98,7 +98,7 @@ static uint32_t peer_of(uint64_t connection)
 
 /* ---- what comes in ---- */
 
-static void take_signals(struct ventilator *v, uint64_t now_ns)
+static void ventilator_take_signals(struct ventilator *v, uint64_t now_ns)
 {
     for (int number; (number = signals_next(&v->signals)) != 0;) {
         enum request request = requests_take(&v->requests, number, now_ns);
@@ -126,7 +126,7 @@ static void take_signals(struct ventilator *v, uint64_t now_ns)
     }
 }
 
-static void take_messages(struct ventilator *v, uint64_t now_ns)
+static void ventilator_take_messages(struct ventilator *v, uint64_t now_ns)
 {
     struct net_sender sender;
     size_t size_bytes = 0;
@@ -152,11 +152,11 @@ static void take_messages(struct ventilator *v, uint64_t now_ns)
     }
 }
 
-static void take_control(struct ventilator *v, uint64_t now_ns)
+static void ventilator_take_control(struct ventilator *v, uint64_t now_ns)
 {
     if (v->means.keys && door_turn(&v->door, now_ns))
         dispatcher_admitted_changed(v->dispatcher, now_ns);
-    take_messages(v, now_ns);
+    ventilator_take_messages(v, now_ns);
     if (v->monitor_watch.look || now_ns >= monitor_deadline(v->monitor))
         monitor_turn(v->monitor, now_ns);
     monitor_weigh(v->monitor, GUEST_BYTES_MAX, now_ns);
@@ -254,7 +254,7 @@ static void flush_control(struct ventilator *v, uint64_t now_ns)
     v->unsent_ns = outboxes_flush(&v->outboxes) ? now_ns + UNSENT_NS : NEVER;
 }
 
-static void do_actions(struct ventilator *v, uint64_t now_ns)
+static void ventilator_do_actions(struct ventilator *v, uint64_t now_ns)
 {
     struct dispatcher_action action;
     while (dispatcher_next_action(v->dispatcher, &action))
@@ -288,7 +288,7 @@ static void do_actions(struct ventilator *v, uint64_t now_ns)
 
 /* ---- sleeping ---- */
 
-static void say_stall(struct ventilator *v, uint64_t now_ns)
+static void ventilator_say_stall(struct ventilator *v, uint64_t now_ns)
 {
     struct why why;
     if (!v->held && stall_due(&v->stall, dispatcher_moved_at(v->dispatcher), now_ns) &&
@@ -296,7 +296,7 @@ static void say_stall(struct ventilator *v, uint64_t now_ns)
         log_line("waiting: %s", why.text);
 }
 
-static void wait_for_events(struct ventilator *v)
+static void ventilator_wait_for_events(struct ventilator *v)
 {
     struct poller poller = {0};
     poller_add_fd(&poller, v->signals.fd, POLLIN);
@@ -316,20 +316,20 @@ static void wait_for_events(struct ventilator *v)
     poller_wait(&poller, clock_earlier(due_ns, v->unsent_ns));
 }
 
-static void loop(struct ventilator *v)
+static void ventilator_loop(struct ventilator *v)
 {
     while (!v->over) {
         uint64_t now_ns = clock_now_ns();
-        take_signals(v, now_ns);
-        take_control(v, now_ns);
+        ventilator_take_signals(v, now_ns);
+        ventilator_take_control(v, now_ns);
         take_lanes(v, now_ns);
         dispatcher_turn(v->dispatcher, now_ns);
         take_input(v, now_ns);
-        do_actions(v, now_ns);
-        say_stall(v, now_ns);
+        ventilator_do_actions(v, now_ns);
+        ventilator_say_stall(v, now_ns);
         flush_control(v, now_ns);
         if (!v->over)
-            wait_for_events(v);
+            ventilator_wait_for_events(v);
     }
 }
 
@@ -419,7 +419,7 @@ static void make_dispatcher(struct ventilator *v, size_t workers)
     ready_tell(v->options->ready_fd, bound);
 }
 
-static enum error start(struct ventilator *v, struct why *why)
+static enum error ventilator_start(struct ventilator *v, struct why *why)
 {
     struct endpoint control;
     enum error error = far_take(&v->means, v->options->keys, v->options->insecure, why);
@@ -457,7 +457,7 @@ static enum error start(struct ventilator *v, struct why *why)
     return error;
 }
 
-static void finish(struct ventilator *v)
+static void ventilator_finish(struct ventilator *v)
 {
     outboxes_free(&v->outboxes);
     dispatcher_destroy(&v->dispatcher);
@@ -475,10 +475,10 @@ int ventilator_run(const struct ventilator_options *options)
     struct ventilator v = {
         .options = options, .unsent_ns = NEVER, .background_at_ns = NEVER, .status = 255};
     struct why why;
-    if (start(&v, &why))
+    if (ventilator_start(&v, &why))
         log_line("%s", why.text);
     else
-        loop(&v);
-    finish(&v);
+        ventilator_loop(&v);
+    ventilator_finish(&v);
     return v.status;
 }

@@ -14,12 +14,12 @@
 #include "worker/exec/plugin_host.h"
 #include "worker/worker.h"
 
-struct settings {
+struct worker_settings {
     struct worker_options worker;
     uint64_t ready_fd;
 };
 
-#define AT(field) offsetof(struct settings, field)
+#define AT(field) offsetof(struct worker_settings, field)
 
 static const struct option_row rows[] = {
     {"connect", NULL, OPTION_TEXT, AT(worker.connect), "ENDPOINT",
@@ -78,22 +78,22 @@ static const struct option_table table = {
     .count = sizeof rows / sizeof *rows,
 };
 
-static struct settings defaults(void)
+static struct worker_settings worker_defaults(void)
 {
     const char *tmpdir = getenv("TMPDIR");
-    return (struct settings){.worker = {.connect = "tcp://127.0.0.1:5556",
-                                        .jobs = jobs_default(),
-                                        .kill_after_ns = 10 * NS_PER_S,
-                                        .linger_ns = 10 * NS_PER_S,
-                                        .output_max_bytes = 16 << 20,
-                                        .give_up_ns = 60 * NS_PER_S,
-                                        .grace_ns = NEVER,
-                                        .tmpdir = tmpdir && *tmpdir ? tmpdir : "/tmp"}};
+    return (struct worker_settings){.worker = {.connect = "tcp://127.0.0.1:5556",
+                                               .jobs = jobs_default(),
+                                               .kill_after_ns = 10 * NS_PER_S,
+                                               .linger_ns = 10 * NS_PER_S,
+                                               .output_max_bytes = 16 << 20,
+                                               .give_up_ns = 60 * NS_PER_S,
+                                               .grace_ns = NEVER,
+                                               .tmpdir = tmpdir && *tmpdir ? tmpdir : "/tmp"}};
 }
 
-static int run(void *target, struct options *options)
+static int worker_main_run(void *target, struct options *options)
 {
-    struct settings *settings = target;
+    struct worker_settings *settings = target;
     struct worker_options *worker = &settings->worker;
     if (!worker->plugin && !worker->shell && options->word_count == 0) {
         log_line("there is no COMMAND to run; try: zfarm-worker -- echo {}");
@@ -138,6 +138,6 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], PLUGIN_HOST_FLAG) == 0)
         return plugin_host_main(argc, argv);
     close_range(3, ~0U, CLOSE_RANGE_CLOEXEC); /* what our parent left open is not for tasks */
-    struct settings settings = defaults();
-    return cli_main(&table, &settings, argc, argv, run);
+    struct worker_settings settings = worker_defaults();
+    return cli_main(&table, &settings, argc, argv, worker_main_run);
 }

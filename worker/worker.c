@@ -71,7 +71,7 @@ struct worker {
 
 /* ---- the executor's events ---- */
 
-static void finished(void *context, const struct outcome *outcome)
+static void worker_finished(void *context, const struct outcome *outcome)
 {
     struct worker *w = context;
     slots_finished(w->slots, outcome, w->now_ns);
@@ -83,7 +83,7 @@ static void finished_run(void *context, const struct outcome_run *run)
     slots_finished_run(w->slots, run, w->now_ns);
 }
 
-static void returned(void *context, unsigned slot, uint64_t first, uint32_t count)
+static void worker_returned(void *context, unsigned slot, uint64_t first, uint32_t count)
 {
     struct worker *w = context;
     slots_returned(w->slots, slot, first, count, w->now_ns);
@@ -129,7 +129,7 @@ static void reap_own(struct worker *w, pid_t pid)
         drain_ended(guard_drain(w->guard));
 }
 
-static void reap(struct worker *w)
+static void worker_reap(struct worker *w)
 {
     int status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) > 0;)
@@ -149,7 +149,7 @@ static bool anything_runs(const struct worker *w)
 }
 
 /* ^Z in the terminal of our parent, and what comes after it. */
-static void hold(struct worker *w, bool holds)
+static void worker_hold(struct worker *w, bool holds)
 {
     const struct executor_class *class = w->executor->class;
     if (holds && !w->held && class->hold)
@@ -162,14 +162,14 @@ static void hold(struct worker *w, bool holds)
         signals_tell_held(&w->signals);
 }
 
-static void take_signals(struct worker *w)
+static void worker_take_signals(struct worker *w)
 {
     for (int number; (number = signals_next(&w->signals)) != 0;) {
         enum request request = requests_take(&w->requests, number, w->now_ns);
         if (number == SIGCHLD) {
-            reap(w);
+            worker_reap(w);
         } else if (number == SIGNAL_HOLD || number == SIGNAL_GO) {
-            hold(w, number == SIGNAL_HOLD);
+            worker_hold(w, number == SIGNAL_HOLD);
         } else if (request == REQUEST_END) {
             slots_abort(w->slots, w->now_ns);
         } else if (request == REQUEST_LEAVE) {
@@ -183,7 +183,7 @@ static void take_signals(struct worker *w)
 
 typedef void message_fn(struct slots *s, struct bytes message, uint64_t now_ns);
 
-static void take_messages(struct worker *w, struct connection *c, message_fn *take)
+static void worker_take_messages(struct worker *w, struct connection *c, message_fn *take)
 {
     struct block *message;
     while ((message = connection_receive(c))) {
@@ -198,8 +198,8 @@ static struct connection_keys keys_to(const struct worker *w, const struct key *
 }
 
 /* Says why a connection is refused, if it is because of keys. */
-static void say_rebuff(struct worker *w, struct rebuff *rebuff, enum connection_event event,
-                       const struct connection *c, const char *what, const char *endpoint)
+static void worker_say_rebuff(struct worker *w, struct rebuff *rebuff, enum connection_event event,
+                              const struct connection *c, const char *what, const char *endpoint)
 {
     struct connection_keys keys = keys_to(w, NULL);
     char named[300];
@@ -214,12 +214,13 @@ static void say_rebuff(struct worker *w, struct rebuff *rebuff, enum connection_
 static void take_connections(struct worker *w)
 {
     enum connection_event event = connection_turn(&w->control);
-    say_rebuff(w, &w->control_rebuff, event, &w->control, "the ventilator", w->options->connect);
+    worker_say_rebuff(w, &w->control_rebuff, event, &w->control, "the ventilator",
+                      w->options->connect);
     if (event == CONNECTION_ACCEPTED)
         slots_control_accepted(w->slots, w->now_ns);
     if (event == CONNECTION_UP)
         slots_control_up(w->slots, w->now_ns);
-    take_messages(w, &w->control, slots_control_message);
+    worker_take_messages(w, &w->control, slots_control_message);
     if (event == CONNECTION_DOWN) {
         connection_close(&w->control, 0);
         slots_control_down(w->slots, w->now_ns);
@@ -227,13 +228,13 @@ static void take_connections(struct worker *w)
     event = connection_turn(&w->lane);
     if (event == CONNECTION_ACCEPTED || event == CONNECTION_UP)
         slots_lane_accepted(w->slots, w->now_ns);
-    take_messages(w, &w->lane, slots_lane_message);
+    worker_take_messages(w, &w->lane, slots_lane_message);
     if (event == CONNECTION_DOWN) {
         connection_close(&w->lane, 0);
         slots_lane_down(w->slots, w->now_ns);
     }
     event = connection_turn(&w->results);
-    say_rebuff(w, &w->results_rebuff, event, &w->results, "the sink", w->results_at);
+    worker_say_rebuff(w, &w->results_rebuff, event, &w->results, "the sink", w->results_at);
     block_release(&(struct block *){connection_receive(&w->results)}); /* nobody sends there */
     if (event == CONNECTION_ACCEPTED)
         slots_results_accepted(w->slots, w->now_ns);
@@ -267,7 +268,7 @@ static void open_connection(struct worker *w, struct connection *c, enum net_rol
     down(w->slots, w->now_ns);
 }
 
-static void do_action(struct worker *w, struct slots_action *action)
+static void worker_do_action(struct worker *w, struct slots_action *action)
 {
     switch (action->kind) {
     case SLOTS_OPEN_CONTROL:
@@ -320,11 +321,11 @@ static void do_action(struct worker *w, struct slots_action *action)
     }
 }
 
-static void do_actions(struct worker *w)
+static void worker_do_actions(struct worker *w)
 {
     struct slots_action action;
     while (slots_next_action(w->slots, &action))
-        do_action(w, &action);
+        worker_do_action(w, &action);
     connection_flush(&w->results); /* first what somebody waits for */
     connection_flush(&w->control);
     guard_flush(w->guard);
@@ -332,7 +333,7 @@ static void do_actions(struct worker *w)
 
 /* ---- the loop ---- */
 
-static void say_stall(struct worker *w)
+static void worker_say_stall(struct worker *w)
 {
     struct why why;
     if (!w->held && stall_due(&w->stall, slots_moved_at(w->slots), w->now_ns) &&
@@ -340,7 +341,7 @@ static void say_stall(struct worker *w)
         log_line("waiting: %s", w->control_rebuff.said ? w->control_rebuff.why.text : why.text);
 }
 
-static void wait_for_events(struct worker *w)
+static void worker_wait_for_events(struct worker *w)
 {
     struct poller poller = {0};
     poller_add_fd(&poller, w->signals.fd, POLLIN);
@@ -354,18 +355,18 @@ static void wait_for_events(struct worker *w)
                 clock_earlier(due_ns, stall_deadline(&w->stall, slots_moved_at(w->slots))));
 }
 
-static void loop(struct worker *w)
+static void worker_loop(struct worker *w)
 {
     while (!w->over) {
         w->now_ns = clock_now_ns();
-        take_signals(w);
+        worker_take_signals(w);
         take_connections(w);
         w->executor->class->turn(w->executor, w->now_ns);
         slots_turn(w->slots, w->now_ns);
-        do_actions(w);
-        say_stall(w);
+        worker_do_actions(w);
+        worker_say_stall(w);
         if (!w->over)
-            wait_for_events(w);
+            worker_wait_for_events(w);
     }
 }
 
@@ -384,8 +385,9 @@ static void name_it(struct worker *w)
 static enum error make_executor(struct worker *w, unsigned slots, struct why *why)
 {
     const struct worker_options *o = w->options;
-    struct executor_events events = {w,      finished, finished_run, returned, cancelled,
-                                     broken, held_up,  stopped,      held};
+    struct executor_events events = {w,         worker_finished, finished_run, worker_returned,
+                                     cancelled, broken,          held_up,      stopped,
+                                     held};
     struct executor_options base = {.slots = slots,
                                     .timeout = o->timeout,
                                     .kill_after_ns = o->kill_after_ns,
@@ -483,7 +485,7 @@ static enum error fewer_slots(unsigned *slots, struct why *why)
     return ERR_NONE;
 }
 
-static enum error start(struct worker *w, struct why *why)
+static enum error worker_start(struct worker *w, struct why *why)
 {
     name_it(w);
     signal(SIGXFSZ, SIG_IGN);
@@ -511,7 +513,7 @@ static enum error start(struct worker *w, struct why *why)
     return ERR_NONE;
 }
 
-static void finish(struct worker *w)
+static void worker_finish(struct worker *w)
 {
     connection_close(&w->lane, 0);
     connection_close(&w->results, LINGER_MS);
@@ -527,10 +529,10 @@ int worker_run(const struct worker_options *options)
 {
     struct worker w = {.options = options, .status = 255};
     struct why why;
-    if (start(&w, &why))
+    if (worker_start(&w, &why))
         log_line("%s", why.text);
     else
-        loop(&w);
-    finish(&w);
+        worker_loop(&w);
+    worker_finish(&w);
     return w.status;
 }

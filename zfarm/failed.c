@@ -14,12 +14,12 @@
 
 enum { FORMAT_LINES, FORMAT_OBJECTS };
 
-struct settings {
+struct failed_settings {
     bool null;
     unsigned format;
 };
 
-#define AT(field) offsetof(struct settings, field)
+#define AT(field) offsetof(struct failed_settings, field)
 
 static const struct option_row rows[] = {
     {"null", "0", OPTION_FLAG, AT(null), .help = "print the tasks alone, each ended by NUL"},
@@ -41,7 +41,7 @@ static const struct option_table table = {
     .count = sizeof rows / sizeof *rows,
 };
 
-static void put_line(struct buf *to, const struct store_row *row, struct task task)
+static void failed_put_line(struct buf *to, const struct store_row *row, struct task task)
 {
     struct buf joined = {0};
     buf_printf(to, "%" PRIu64 "\t", row->seq);
@@ -69,7 +69,7 @@ static void put_alone(struct buf *to, const struct store_row *row, struct task t
     }
 }
 
-static void put_row(struct buf *to, const struct settings *s, struct store_view *view,
+static void put_row(struct buf *to, const struct failed_settings *s, struct store_view *view,
                     const struct store_row *row)
 {
     struct bytes rest = row->record;
@@ -83,11 +83,11 @@ static void put_row(struct buf *to, const struct settings *s, struct store_view 
         store_view_result(view, row, &result);
         jsonl_put(to, &result, (struct bytes){0});
     } else {
-        put_line(to, row, task);
+        failed_put_line(to, row, task);
     }
 }
 
-static enum error list(const struct settings *s, struct store_view *view, struct why *why)
+static enum error list(const struct failed_settings *s, struct store_view *view, struct why *why)
 {
     struct store_row row;
     struct buf line = {0};
@@ -105,9 +105,9 @@ static enum error list(const struct settings *s, struct store_view *view, struct
     return error;
 }
 
-static int run(void *target, struct options *options)
+static int failed_list(void *target, struct options *options)
 {
-    const struct settings *s = target;
+    const struct failed_settings *s = target;
     if (options->word_count != 1) {
         log_line("it takes one store: zfarm failed FILE.db");
         return 255;
@@ -129,6 +129,6 @@ static int run(void *target, struct options *options)
 
 int failed_main(int argc, char **argv)
 {
-    struct settings settings = {0};
-    return cli_main(&table, &settings, argc, argv, run);
+    struct failed_settings settings = {0};
+    return cli_main(&table, &settings, argc, argv, failed_list);
 }

@@ -44,7 +44,7 @@ struct member {
     char *unfinished; /* becomes `directory` when all is in it */
 };
 
-static enum error cannot(const char *verb, const char *path, struct why *why)
+static enum error keys_verb_cannot(const char *verb, const char *path, struct why *why)
 {
     return fail(why, shortage_error(TRIED_FILE, errno), "cannot %s %s: %s", verb, path,
                 strerror(errno));
@@ -56,7 +56,7 @@ static enum error make_directory(const char *path, struct why *why)
     if (mkdir(path, 0700) == 0)
         return ERR_NONE;
     return errno == EEXIST ? keys_check_directory(path, why)
-                           : cannot("make the directory", path, why);
+                           : keys_verb_cannot("make the directory", path, why);
 }
 
 static enum error check_name(const char *name, struct why *why)
@@ -93,27 +93,28 @@ static enum error save_secret(zcert_t *certificate, const char *directory, struc
     char *path = xasprintf("%s/" KEYS_SECRET, directory);
     enum error error = ERR_NONE;
     if (zcert_save_secret(certificate, path) || chmod(path, 0600))
-        error = cannot("write", path, why);
+        error = keys_verb_cannot("write", path, why);
     free(path);
     return error;
 }
 
 static enum error save_public(zcert_t *certificate, const char *path, struct why *why)
 {
-    return zcert_save_public(certificate, path) || chmod(path, 0644) ? cannot("write", path, why)
-                                                                     : ERR_NONE;
+    return zcert_save_public(certificate, path) || chmod(path, 0644)
+               ? keys_verb_cannot("write", path, why)
+               : ERR_NONE;
 }
 
 /* The file comes at once and whole: a ventilator may be looking at the directory. */
-static enum error admit(zcert_t *certificate, const char *farm, const struct member *member,
-                        struct why *why)
+static enum error keys_verb_admit(zcert_t *certificate, const char *farm,
+                                  const struct member *member, struct why *why)
 {
     char *unfinished = xasprintf("%s/ventilator/" KEYS_ADMITTED "/.%s", farm, member->name);
     char *path =
         xasprintf("%s/ventilator/" KEYS_ADMITTED "/%s.%s", farm, member->name, member->role);
     enum error error = save_public(certificate, unfinished, why);
     if (!error && rename(unfinished, path))
-        error = cannot("write", path, why);
+        error = keys_verb_cannot("write", path, why);
     free(unfinished);
     free(path);
     return error;
@@ -142,14 +143,14 @@ static enum error introduce_ventilator(const char *farm, const char *directory, 
 
 /* ---- members ---- */
 
-static enum error fill(zcert_t *certificate, const char *farm, const struct member *member,
-                       struct why *why)
+static enum error keys_verb_fill(zcert_t *certificate, const char *farm,
+                                 const struct member *member, struct why *why)
 {
     enum error error = make_directory(member->unfinished, why);
     error = error ? error : save_secret(certificate, member->unfinished, why);
     if (strcmp(member->role, "ventilator") != 0) {
         error = error ? error : introduce_ventilator(farm, member->unfinished, why);
-        return error ? error : admit(certificate, farm, member, why);
+        return error ? error : keys_verb_admit(certificate, farm, member, why);
     }
     char *admitted = xasprintf("%s/" KEYS_ADMITTED, member->unfinished);
     error = error ? error : make_directory(admitted, why);
@@ -157,14 +158,14 @@ static enum error fill(zcert_t *certificate, const char *farm, const struct memb
     return error;
 }
 
-static enum error make(const char *farm, const struct member *member, struct why *why)
+static enum error keys_verb_make(const char *farm, const struct member *member, struct why *why)
 {
     zcert_t *certificate = zcert_new();
     describe(certificate, member);
-    enum error error = fill(certificate, farm, member, why);
+    enum error error = keys_verb_fill(certificate, farm, member, why);
     zcert_destroy(&certificate);
     if (!error && rename(member->unfinished, member->directory))
-        error = cannot("make the directory", member->directory, why);
+        error = keys_verb_cannot("make the directory", member->directory, why);
     return error;
 }
 
@@ -177,7 +178,8 @@ static bool is_admitted(const char *farm, const struct member *member)
     return found;
 }
 
-static enum error tell(const char *farm, const struct member *member, bool made, struct why *why)
+static enum error keys_verb_tell(const char *farm, const struct member *member, bool made,
+                                 struct why *why)
 {
     char fingerprint[KEY_FINGERPRINT_SIZE];
     struct keys keys;
@@ -201,9 +203,9 @@ static enum error provide(const char *farm, const char *name, const char *role, 
     struct member member = {name, role, xasprintf("%s/%s", farm, name),
                             xasprintf("%s/.%s.unfinished", farm, name)};
     bool missing = access(member.directory, F_OK) != 0;
-    enum error error = missing ? make(farm, &member, why) : ERR_NONE;
+    enum error error = missing ? keys_verb_make(farm, &member, why) : ERR_NONE;
     if (!error && tells)
-        error = tell(farm, &member, missing, why);
+        error = keys_verb_tell(farm, &member, missing, why);
     free(member.directory);
     free(member.unfinished);
     return error;
@@ -244,7 +246,7 @@ void keys_remove(const char *farm)
     }
 }
 
-static int run(void *target, struct options *options)
+static int keys_verb_run(void *target, struct options *options)
 {
     (void)target;
     struct why why;
@@ -263,5 +265,5 @@ static int run(void *target, struct options *options)
 
 int keys_main(int argc, char **argv)
 {
-    return cli_main(&table, NULL, argc, argv, run);
+    return cli_main(&table, NULL, argc, argv, keys_verb_run);
 }

@@ -15,7 +15,7 @@
 
 enum { SHOWN_MAX = 60 };
 
-struct settings {
+struct verify_settings {
     struct words files;
     bool null, pipe, prints_missing;
     uint64_t values, block, task_max_bytes;
@@ -23,7 +23,7 @@ struct settings {
     enum trim trim;
 };
 
-#define AT(field) offsetof(struct settings, field)
+#define AT(field) offsetof(struct verify_settings, field)
 
 static const struct option_row rows[] = {
     {"missing", NULL, OPTION_FLAG, AT(prints_missing),
@@ -60,8 +60,8 @@ struct count {
     uint64_t tasks, first;
 };
 
-struct audit {
-    const struct settings *settings;
+struct verification {
+    const struct verify_settings *settings;
     bool has_input;
     size_t task_max;
     struct store_job job;
@@ -76,7 +76,7 @@ struct audit {
     struct buf shown; /* the first task of the input that differs */
 };
 
-static void count(struct count *c, uint64_t seq, uint64_t tasks)
+static void verify_count(struct count *c, uint64_t seq, uint64_t tasks)
 {
     if (tasks && !c->tasks)
         c->first = seq;
@@ -85,7 +85,7 @@ static void count(struct count *c, uint64_t seq, uint64_t tasks)
 
 /* ---- walking ---- */
 
-static enum error next_row(struct audit *a, struct why *why)
+static enum error next_row(struct verification *a, struct why *why)
 {
     enum error error = store_view_next(a->view, &a->row, &a->has_row, why);
     if (!error && a->has_row) {
@@ -97,7 +97,7 @@ static enum error next_row(struct audit *a, struct why *why)
 }
 
 /* Ready to be read again: with -n the values one by one, as they came; columns behind a tab. */
-static void print_missing(const struct audit *a, uint64_t seq, const struct task *task)
+static void print_missing(const struct verification *a, uint64_t seq, const struct task *task)
 {
     if (!task) {
         log_line("task %" PRIu64 " has no result and is not printed: it is longer than --task-max, "
@@ -116,7 +116,7 @@ static void print_missing(const struct audit *a, uint64_t seq, const struct task
     putchar(end);
 }
 
-static void compare(struct audit *a, uint64_t seq, const struct task *task)
+static void verify_compare(struct verification *a, uint64_t seq, const struct task *task)
 {
     static const struct hash none;
     bool is_same = task && hash_equal(a->row.hash, task_hash(*task));
@@ -129,63 +129,64 @@ static void compare(struct audit *a, uint64_t seq, const struct task *task)
         else
             buf_printf(&a->shown, "longer than --task-max, which is %zu bytes", a->task_max);
     }
-    count(&a->differing, seq, 1);
+    verify_count(&a->differing, seq, 1);
 }
 
 /* A result that is compared with no task of an input must at least be of the task that it names. */
-static void look_at_row(struct audit *a)
+static void look_at_row(struct verification *a)
 {
     if (!a->row.is_whole)
-        count(&a->differing, a->row.seq, 1);
+        verify_count(&a->differing, a->row.seq, 1);
 }
 
-static enum error take_task(void *context, uint64_t seq, const struct task *task, struct why *why)
+static enum error verify_take_task(void *context, uint64_t seq, const struct task *task,
+                                   struct why *why)
 {
-    struct audit *a = context;
+    struct verification *a = context;
     a->given = seq;
     if (a->has_row && a->row.seq == seq) {
-        compare(a, seq, task);
+        verify_compare(a, seq, task);
         return next_row(a, why);
     }
-    count(&a->missing, seq, 1);
+    verify_count(&a->missing, seq, 1);
     if (a->settings->prints_missing)
         print_missing(a, seq, task);
     return ERR_NONE;
 }
 
 /* Without an input the store itself says how many there should be: if the job is closed. */
-static enum error walk_store(struct audit *a, struct why *why)
+static enum error walk_store(struct verification *a, struct why *why)
 {
     enum error error = ERR_NONE;
     uint64_t total = a->job.closed ? a->job.total : UINT64_MAX, next = 1;
     for (; !error && a->has_row && a->row.seq <= total; error = next_row(a, why)) {
-        count(&a->missing, next, a->row.seq - next);
+        verify_count(&a->missing, next, a->row.seq - next);
         next = a->row.seq + 1;
         look_at_row(a);
     }
     a->knows_given = a->job.closed;
     a->given = a->job.closed ? total : next - 1;
-    count(&a->missing, next, a->given + 1 - next);
+    verify_count(&a->missing, next, a->given + 1 - next);
     return error;
 }
 
-static enum error walk(struct audit *a, const struct source_options *source, struct why *why)
+static enum error walk(struct verification *a, const struct source_options *source, struct why *why)
 {
     enum error error = next_row(a, why);
     if (!error && a->has_input) {
-        error = tasks_read(source, take_task, a, why);
+        error = tasks_read(source, verify_take_task, a, why);
         a->knows_given = true;
     } else if (!error) {
         error = walk_store(a, why);
     }
     for (; !error && a->has_row; error = next_row(a, why))
-        count(&a->beyond, a->row.seq, 1);
+        verify_count(&a->beyond, a->row.seq, 1);
     return error;
 }
 
 /* ---- telling ---- */
 
-static void tell_results(const struct audit *a, FILE *to)
+static void tell_results(const struct verification *a, FILE *to)
 {
     fprintf(to, "results: %" PRIu64, a->results);
     const char *before = " (";
@@ -198,7 +199,7 @@ static void tell_results(const struct audit *a, FILE *to)
     fputs(")\n", to);
 }
 
-static void tell_failures(const struct audit *a, FILE *to)
+static void tell_failures(const struct verification *a, FILE *to)
 {
     struct buf words = {0};
     if (!a->failures.count)
@@ -216,7 +217,7 @@ static void tell_count(FILE *to, const char *name, struct count c)
         fprintf(to, ", the first is task %" PRIu64, c.first);
 }
 
-static void tell_differing(const struct audit *a, FILE *to)
+static void tell_differing(const struct verification *a, FILE *to)
 {
     if (!a->has_input && !a->differing.tasks)
         return;
@@ -233,7 +234,7 @@ static void tell_differing(const struct audit *a, FILE *to)
     fputc('\n', to);
 }
 
-static void tell_closed(const struct audit *a, FILE *to)
+static void tell_closed(const struct verification *a, FILE *to)
 {
     if (!a->job.closed)
         fputs(a->job.in_use ? "closed: no, the job is still running\n"
@@ -250,14 +251,14 @@ static void tell_closed(const struct audit *a, FILE *to)
         fputs("closed: yes\n", to);
 }
 
-static bool is_complete(const struct audit *a)
+static bool verify_is_complete(const struct verification *a)
 {
     bool whole = a->has_input ? a->given == a->job.total : !a->job.input_cut;
     return a->job.closed && whole && !a->job.not_run && !a->missing.tasks && !a->differing.tasks &&
            !a->beyond.tasks;
 }
 
-static void tell(const struct audit *a, FILE *to)
+static void verify_tell(const struct verification *a, FILE *to)
 {
     fprintf(to, "given: %s%" PRIu64 " tasks%s\n", a->knows_given ? "" : "at least ", a->given,
             a->has_input ? " in the input" : "");
@@ -279,7 +280,7 @@ static void tell(const struct audit *a, FILE *to)
         fputc('\n', to);
     }
     tell_closed(a, to);
-    fputs(is_complete(a) ? "all is there" : "not all is there", to);
+    fputs(verify_is_complete(a) ? "all is there" : "not all is there", to);
     if (a->failures.count)
         fprintf(to, "; %" PRIu64 " %s failed", a->failures.count,
                 a->failures.count == 1 ? "task" : "tasks");
@@ -290,11 +291,11 @@ static void tell(const struct audit *a, FILE *to)
 
 /* ---- from beginning to end ---- */
 
-static int verify(const struct settings *s, const char *path, const struct inputs *inputs)
+static int verify(const struct verify_settings *s, const char *path, const struct inputs *inputs)
 {
-    struct audit a = {.settings = s,
-                      .has_input = inputs->count > 0,
-                      .task_max = source_task_max(s->task_max_bytes, s->block)};
+    struct verification a = {.settings = s,
+                             .has_input = inputs->count > 0,
+                             .task_max = source_task_max(s->task_max_bytes, s->block)};
     struct source_options source = {.inputs = inputs,
                                     .null = s->null,
                                     .values = s->values,
@@ -315,14 +316,14 @@ static int verify(const struct settings *s, const char *path, const struct input
     if (error)
         log_line("%s", why.text);
     else
-        tell(&a, s->prints_missing ? stderr : stdout);
+        verify_tell(&a, s->prints_missing ? stderr : stdout);
     buf_free(&a.shown);
-    return fflush(stdout) || error ? 255 : !is_complete(&a);
+    return fflush(stdout) || error ? 255 : !verify_is_complete(&a);
 }
 
-static int run(void *target, struct options *options)
+static int verify_run(void *target, struct options *options)
 {
-    const struct settings *s = target;
+    const struct verify_settings *s = target;
     struct inputs inputs = {0};
     size_t count = inputs_command_count(options->words);
     if (count < 1 || count > 2) {
@@ -349,8 +350,8 @@ static int run(void *target, struct options *options)
 
 int verify_main(int argc, char **argv)
 {
-    struct settings settings = {.values = 1};
-    int status = cli_main(&table, &settings, argc, argv, run);
+    struct verify_settings settings = {.values = 1};
+    int status = cli_main(&table, &settings, argc, argv, verify_run);
     words_free(&settings.files);
     return status;
 }

@@ -25,13 +25,13 @@ enum {
     COMMAND_SHOWN = 100 /* bytes of a command line */
 };
 
-struct settings {
+struct why_settings {
     const char *connect;
     const char *keys;
     bool insecure;
 };
 
-#define AT(field) offsetof(struct settings, field)
+#define AT(field) offsetof(struct why_settings, field)
 
 static const struct option_row rows[] = {
     {"connect", NULL, OPTION_TEXT, AT(connect), "ENDPOINT",
@@ -117,7 +117,7 @@ static void put_command(struct buf *to, pid_t pid)
     buf_put_text(to, cut ? "..." : "");
 }
 
-static void put_head(struct buf *to, const struct beacon *at)
+static void why_put_head(struct buf *to, const struct beacon *at)
 {
     pid_t pid = at->parent ? at->parent : at->pid;
     if (pid) {
@@ -130,7 +130,7 @@ static void put_head(struct buf *to, const struct beacon *at)
 
 /* ---- asking ---- */
 
-static void ask(struct asked *a)
+static void why_ask(struct asked *a)
 {
     struct buf message = {0};
     wire_begin(&message, KIND_WHY, (struct frame_head){0});
@@ -138,7 +138,7 @@ static void ask(struct asked *a)
     connection_send(&a->control, &block);
 }
 
-static void take_answer(struct asked *a, struct bytes message)
+static void why_take_answer(struct asked *a, struct bytes message)
 {
     struct frame_head head;
     struct bytes body;
@@ -159,14 +159,14 @@ static void take_answer(struct asked *a, struct bytes message)
     because_free(&because);
 }
 
-static void turn(struct asked *a)
+static void why_turn(struct asked *a)
 {
     enum connection_event event = connection_turn(&a->control);
     if (event == CONNECTION_UP)
-        ask(a);
+        why_ask(a);
     struct block *message;
     while ((message = connection_receive(&a->control))) {
-        take_answer(a, block_bytes(message));
+        why_take_answer(a, block_bytes(message));
         block_release(&message);
     }
     connection_flush(&a->control);
@@ -179,7 +179,7 @@ static void turn(struct asked *a)
     }
 }
 
-static void begin(struct asked *a, const struct beacon *at, const struct connection_keys *keys)
+static void why_begin(struct asked *a, const struct beacon *at, const struct connection_keys *keys)
 {
     *a = (struct asked){.at = at, .keys = keys};
     a->over =
@@ -196,7 +196,7 @@ static void converse(struct asked *all, size_t count)
         for (size_t i = 0; i < count; i++) {
             if (all[i].over)
                 continue;
-            turn(&all[i]);
+            why_turn(&all[i]);
             connection_poll(&all[i].control, &poller);
             waits |= !all[i].over;
         }
@@ -206,13 +206,13 @@ static void converse(struct asked *all, size_t count)
 }
 
 /* Prints what it said; returns the exit status. */
-static int finish(struct asked *a)
+static int why_finish(struct asked *a)
 {
     bool told = a->control.told_up;
     connection_close(&a->control, 0);
     if (a->answered) {
         struct buf head = {0};
-        put_head(&head, a->at);
+        why_put_head(&head, a->at);
         bool written = fwrite(head.data, 1, head.size, stdout) == head.size &&
                        fwrite(a->text.data, 1, a->text.size, stdout) == a->text.size;
         buf_free(&head);
@@ -236,12 +236,12 @@ static int ask_all(const struct beacon *items, size_t count, const struct connec
         struct asked all[ASKED_AT_ONCE];
         size_t some = count - at < ASKED_AT_ONCE ? count - at : ASKED_AT_ONCE;
         for (size_t i = 0; i < some; i++)
-            begin(&all[i], &items[at + i], keys);
+            why_begin(&all[i], &items[at + i], keys);
         converse(all, some);
         for (size_t i = 0; i < some; i++) {
             if (at + i && printf("\n") < 0)
                 status = 255;
-            int one = finish(&all[i]);
+            int one = why_finish(&all[i]);
             status = one ? one : status;
         }
     }
@@ -251,7 +251,7 @@ static int ask_all(const struct beacon *items, size_t count, const struct connec
     return status;
 }
 
-static int ask_one(const struct settings *s, struct far_means means,
+static int ask_one(const struct why_settings *s, struct far_means means,
                    const struct connection_keys *keys)
 {
     struct beacon beacon = {0};
@@ -267,9 +267,9 @@ static int ask_one(const struct settings *s, struct far_means means,
     return ask_all(&beacon, 1, keys);
 }
 
-static int run(void *target, struct options *options)
+static int why_run(void *target, struct options *options)
 {
-    const struct settings *s = target;
+    const struct why_settings *s = target;
     struct beacons found = {0};
     int status = 1;
     struct why why;
@@ -299,6 +299,6 @@ static int run(void *target, struct options *options)
 
 int why_main(int argc, char **argv)
 {
-    struct settings settings = {0};
-    return cli_main(&table, &settings, argc, argv, run);
+    struct why_settings settings = {0};
+    return cli_main(&table, &settings, argc, argv, why_run);
 }

@@ -74,7 +74,7 @@ bool block_is_shared(const struct block *block)
     return atomic_load_explicit(&block->holders, memory_order_acquire) > 1;
 }
 
-static void let_go(struct block *block)
+static void block_let_go(struct block *block)
 {
     unsigned before = atomic_fetch_sub_explicit(&block->holders, 1, memory_order_acq_rel);
     assert(before > 0);
@@ -87,7 +87,7 @@ static void let_go(struct block *block)
 void block_release(struct block **block)
 {
     if (*block)
-        let_go(*block);
+        block_let_go(*block);
     *block = NULL;
 }
 
@@ -99,5 +99,5 @@ struct bytes block_bytes(const struct block *block)
 void block_release_message(void *data, void *hint)
 {
     (void)data;
-    let_go(hint);
+    block_let_go(hint);
 }

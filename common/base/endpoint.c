@@ -12,7 +12,7 @@ static enum error wrong(const char *text, struct why *why, const char *reason)
                 "'%.300s' is no endpoint: %s; one looks like tcp://127.0.0.1:5556", text, reason);
 }
 
-static bool is_ipv6(const char *host)
+static bool endpoint_is_ipv6(const char *host)
 {
     char address[ENDPOINT_HOST_MAX + 1];
     struct in6_addr ignored;
@@ -48,7 +48,7 @@ static const char *host_fault(const char *host, bool bracketed, enum endpoint_us
     if (!*host)
         return "the host is missing";
     if (bracketed)
-        return is_ipv6(host) ? NULL : "what is in brackets is no IPv6 address";
+        return endpoint_is_ipv6(host) ? NULL : "what is in brackets is no IPv6 address";
     if (strcmp(host, "*") == 0)
         return use == ENDPOINT_BIND ? NULL
                                     : "* stands for all addresses and one can only bind to it";

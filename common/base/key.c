@@ -31,7 +31,7 @@ void admitted_free(struct admitted *a)
 }
 
 /* The place of the key, or where it would be. */
-static size_t place_of(const struct admitted *a, const struct key *key)
+static size_t key_place_of(const struct admitted *a, const struct key *key)
 {
     size_t first = 0, end = a->count;
     while (first < end) {
@@ -44,15 +44,15 @@ static size_t place_of(const struct admitted *a, const struct key *key)
     return first;
 }
 
-static bool is_at(const struct admitted *a, size_t place, const struct key *key)
+static bool key_is_at(const struct admitted *a, size_t place, const struct key *key)
 {
     return place < a->count && key_equal(&a->items[place].key, key);
 }
 
 bool admitted_add(struct admitted *a, const struct key *key, unsigned roles)
 {
-    size_t place = place_of(a, key);
-    if (is_at(a, place, key)) {
+    size_t place = key_place_of(a, key);
+    if (key_is_at(a, place, key)) {
         a->items[place].roles |= roles;
         return true;
     }
@@ -70,6 +70,6 @@ bool admitted_add(struct admitted *a, const struct key *key, unsigned roles)
 
 unsigned admitted_roles(const struct admitted *a, const struct key *key)
 {
-    size_t place = place_of(a, key);
-    return is_at(a, place, key) ? a->items[place].roles : 0;
+    size_t place = key_place_of(a, key);
+    return key_is_at(a, place, key) ? a->items[place].roles : 0;
 }

@@ -58,7 +58,7 @@ static bool is_repeated(const char *line, size_t size)
     return true;
 }
 
-static void put_line(const char *format, va_list args)
+static void log_put_line(const char *format, va_list args)
 {
     char line[sizeof last_line];
     int head = snprintf(line, sizeof line, "%s%s: ", prefix_sequence, program_name);
@@ -80,7 +80,7 @@ void log_line(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    put_line(format, args);
+    log_put_line(format, args);
     va_end(args);
 }
 
@@ -90,6 +90,6 @@ void log_debug(const char *format, ...)
         return;
     va_list args;
     va_start(args, format);
-    put_line(format, args);
+    log_put_line(format, args);
     va_end(args);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "common/base/refusals.h"
 
-static bool is_known(const struct refusals *r, const struct key *key)
+static bool refusals_is_known(const struct refusals *r, const struct key *key)
 {
     for (size_t i = 0; i < REFUSALS_KNOWN && i < r->count; i++)
         if (key_equal(&r->known[i], key))
@@ -13,7 +13,7 @@ bool refusals_say(struct refusals *r, const struct key *key, const char *what, c
                   uint64_t now_ns, struct why *why)
 {
     char fingerprint[KEY_FINGERPRINT_SIZE], more[THROTTLE_WORDS_SIZE];
-    if (is_known(r, key))
+    if (refusals_is_known(r, key))
         return false;
     r->known[r->count++ % REFUSALS_KNOWN] = *key;
     if (!throttle_line(&r->lines, REFUSALS_A_MINUTE, now_ns))

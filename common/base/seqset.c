@@ -32,7 +32,7 @@ void seqset_copy(struct seqset *to, const struct seqset *from)
 }
 
 /* The first range whose last is >= number; set->count if there is none. */
-static size_t find(const struct seqset *set, uint64_t number)
+static size_t seqset_find(const struct seqset *set, uint64_t number)
 {
     if (set->count == 0 || set->ranges[set->count - 1].last < number)
         return set->count;
@@ -75,7 +75,7 @@ uint64_t seqset_add(struct seqset *set, uint64_t first, uint64_t last)
     if (added == 0)
         return 0;
     /* Ranges that overlap or touch first..last become one with it. */
-    size_t from = find(set, first - 1);
+    size_t from = seqset_find(set, first - 1);
     size_t to = from;
     struct range merged = {first, last};
     while (to < set->count && set->ranges[to].first <= last + 1) {
@@ -93,7 +93,7 @@ uint64_t seqset_add(struct seqset *set, uint64_t first, uint64_t last)
 uint64_t seqset_remove(struct seqset *set, uint64_t first, uint64_t last)
 {
     assert(first >= 1 && first <= last && last < UINT64_MAX);
-    size_t from = find(set, first);
+    size_t from = seqset_find(set, first);
     size_t to = from;
     struct range left[2];
     size_t kept = 0;
@@ -127,14 +127,14 @@ void seqset_remove_all(struct seqset *set, const struct seqset *other)
 
 bool seqset_has(const struct seqset *set, uint64_t number)
 {
-    size_t i = find(set, number);
+    size_t i = seqset_find(set, number);
     return i < set->count && set->ranges[i].first <= number;
 }
 
 uint64_t seqset_count_in(const struct seqset *set, uint64_t first, uint64_t last)
 {
     uint64_t count = 0;
-    for (size_t i = find(set, first); i < set->count && set->ranges[i].first <= last; i++) {
+    for (size_t i = seqset_find(set, first); i < set->count && set->ranges[i].first <= last; i++) {
         struct range r = set->ranges[i];
         count += (r.last < last ? r.last : last) - (r.first > first ? r.first : first) + 1;
     }
@@ -150,7 +150,7 @@ void seqset_add_part(struct seqset *set, const struct seqset *other, uint64_t fi
 
 bool seqset_next(const struct seqset *set, uint64_t first, uint64_t last, struct range *found)
 {
-    size_t i = find(set, first);
+    size_t i = seqset_find(set, first);
     if (first > last || i == set->count || set->ranges[i].first > last)
         return false;
     found->first = set->ranges[i].first > first ? set->ranges[i].first : first;
@@ -160,7 +160,7 @@ bool seqset_next(const struct seqset *set, uint64_t first, uint64_t last, struct
 
 bool seqset_next_gap(const struct seqset *set, uint64_t first, uint64_t last, struct range *found)
 {
-    size_t i = find(set, first);
+    size_t i = seqset_find(set, first);
     if (i < set->count && set->ranges[i].first <= first)
         first = set->ranges[i++].last + 1;
     if (first > last)

@@ -20,7 +20,7 @@ struct jobs jobs_default(void)
 }
 
 /* Digits at `*at`, up to a million: nobody means more, and sums cannot overflow. */
-static bool take_number(const char **at, uint32_t *number)
+static bool jobs_take_number(const char **at, uint32_t *number)
 {
     if (!isdigit((unsigned char)**at))
         return false;
@@ -50,7 +50,7 @@ enum error jobs_parse(const char *text, struct jobs *jobs, struct why *why)
     const char *at = text;
     if (*at == '+' || *at == '-')
         parsed.kind = *at++ == '+' ? JOBS_MORE : JOBS_LESS;
-    bool right = take_number(&at, &parsed.number);
+    bool right = jobs_take_number(&at, &parsed.number);
     if (right && parsed.kind == JOBS_COUNT && strchr(at, '%')) {
         parsed.kind = JOBS_PERCENT;
         parsed.number = parsed.number * PERCENT_UNIT + take_hundredths(&at);

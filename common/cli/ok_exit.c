@@ -4,7 +4,7 @@
 #include <ctype.h>
 
 /* A number below 256; moves `*text` behind it. */
-static bool take_status(const char **text, unsigned *status)
+static bool ok_exit_take_status(const char **text, unsigned *status)
 {
     const char *start = *text;
     for (*status = 0; isdigit((unsigned char)**text) && *status < 256; ++*text)
@@ -19,11 +19,11 @@ enum error ok_exit_parse(const char *text, void *target, struct why *why)
     bool fine;
     do {
         unsigned first, last;
-        fine = take_status(&at, &first);
+        fine = ok_exit_take_status(&at, &first);
         last = first;
         if (fine && *at == '-') {
             at++;
-            fine = take_status(&at, &last) && first <= last;
+            fine = ok_exit_take_status(&at, &last) && first <= last;
         }
         for (unsigned status = first; fine && status <= last; status++)
             ok.statuses[status / 64] |= UINT64_C(1) << status % 64;

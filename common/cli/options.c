@@ -100,8 +100,8 @@ static enum error unknown(struct reading *r, const char *word, size_t size)
 }
 
 /* `shown` is how the option was written: --jobs, -j or ZFARM_JOBS. */
-static enum error take(struct reading *r, const struct option_row *row, const char *shown,
-                       const char *value)
+static enum error options_take_value(struct reading *r, const struct option_row *row,
+                                     const char *shown, const char *value)
 {
     struct why reason = {""};
     enum error error = option_value_store(row, value, r->target, &reason);
@@ -125,7 +125,7 @@ static enum error take_next(struct reading *r, const struct option_row *row, con
                     "%s needs a value, and -- ends the options: %s %s (for a value that is --, "
                     "--%s=--)",
                     shown, shown, value, row->name);
-    return take(r, row, shown, *r->next++);
+    return options_take_value(r, row, shown, *r->next++);
 }
 
 /* --name, --name=value, --name value; an optional value stands behind `=` only */
@@ -140,7 +140,7 @@ static enum error take_long(struct reading *r, const char *word)
     memcpy(shown, word, size + 2);
     shown[size + 2] = '\0';
     if (equals || !takes_value(row) || row->optional)
-        return take(r, row, shown, equals ? equals + 1 : row->optional);
+        return options_take_value(r, row, shown, equals ? equals + 1 : row->optional);
     return take_next(r, row, shown);
 }
 
@@ -153,8 +153,8 @@ static enum error take_letters(struct reading *r, const char *word)
         if (!row)
             return unknown(r, at == word + 1 ? word : shown, at == word + 1 ? strlen(word) : 2);
         if (takes_value(row))
-            return at[1] ? take(r, row, shown, at + 1) : take_next(r, row, shown);
-        enum error error = take(r, row, shown, NULL);
+            return at[1] ? options_take_value(r, row, shown, at + 1) : take_next(r, row, shown);
+        enum error error = options_take_value(r, row, shown, NULL);
         if (error)
             return error;
     }
@@ -190,7 +190,7 @@ static enum error take_environment(struct reading *r)
         if (!value || !*value || task_variable_is(name) ||
             is_overruled(r->options, from_arguments, row))
             continue;
-        enum error error = take(r, row, name, value);
+        enum error error = options_take_value(r, row, name, value);
         if (error)
             return error;
     }

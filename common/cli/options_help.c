@@ -6,7 +6,7 @@
 enum { HELP_COLUMN = 27, HELP_WIDTH = 79 };
 
 /* "-j, -P, --jobs N"; "-I STR, --replace[=STR]" */
-static void put_name(struct buf *to, const struct option_row *row)
+static void options_help_put_name(struct buf *to, const struct option_row *row)
 {
     for (const char *letter = row->letters; letter && *letter; letter++)
         buf_printf(to, "-%c%s%s, ", *letter, row->optional ? " " : "",
@@ -16,11 +16,11 @@ static void put_name(struct buf *to, const struct option_row *row)
         buf_printf(to, row->optional ? "[=%s]" : " %s", row->value);
 }
 
-static void put_line(struct buf *to, const struct option_row *row)
+static void options_help_put_line(struct buf *to, const struct option_row *row)
 {
     size_t start = to->size;
     buf_put_text(to, "  ");
-    put_name(to, row);
+    options_help_put_name(to, row);
     do
         buf_put_byte(to, ' ');
     while (to->size - start < HELP_COLUMN);
@@ -47,7 +47,7 @@ static void put_others(struct buf *to, const struct option_table *table)
         if (table->rows[i].help || table->rows[i].kind == OPTION_RETIRED)
             continue;
         buf_clear(&name);
-        put_name(&name, &table->rows[i]);
+        options_help_put_name(&name, &table->rows[i]);
         buf_put_byte(&name, ',');
         put_wrapped(to, &start, (const char *)name.data, name.size);
     }
@@ -61,7 +61,7 @@ void options_help(const struct option_table *table, struct buf *to)
     buf_put_text(to, table->usage);
     for (size_t i = 0; i < table->count; i++)
         if (table->rows[i].help)
-            put_line(to, &table->rows[i]);
+            options_help_put_line(to, &table->rows[i]);
     put_others(to, table);
     if (table->more)
         buf_put_text(to, table->more);

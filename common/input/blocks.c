@@ -35,8 +35,8 @@ static void put_unescaped(struct buf *to, const char *text)
     }
 }
 
-static enum error check(const struct inputs *inputs, const struct blocks_options *options,
-                        struct why *why)
+static enum error blocks_check(const struct inputs *inputs, const struct blocks_options *options,
+                               struct why *why)
 {
     size_t standard = 0;
     if (options->block > options->block_max)
@@ -65,7 +65,7 @@ static enum error check(const struct inputs *inputs, const struct blocks_options
 enum error blocks_open(struct blocks **blocks, const struct inputs *inputs,
                        const struct blocks_options *options, struct why *why)
 {
-    enum error error = check(inputs, options, why);
+    enum error error = blocks_check(inputs, options, why);
     if (error)
         return error;
     struct blocks *b = xcalloc(1, sizeof *b);
@@ -103,7 +103,7 @@ void blocks_close(struct blocks **blocks)
 }
 
 /* READER_VALUE: there are more bytes. READER_END: after the last file. */
-static enum reader_state read_more(struct blocks *b, struct why *why)
+static enum reader_state blocks_read_more(struct blocks *b, struct why *why)
 {
     while (b->current < b->count) {
         size_t size;
@@ -166,7 +166,7 @@ static size_t first_border(struct blocks *b)
 }
 
 /* Drops what is held of a block that is too long, but for what may begin a border. */
-static void read_over(struct blocks *b)
+static void blocks_read_over(struct blocks *b)
 {
     size_t kept = b->border.size - 1;
     b->read_over += b->data.size - b->at - kept;
@@ -201,11 +201,11 @@ enum reader_state blocks_peek(struct blocks *b, struct bytes *block, struct why 
         if (b->is_cut)
             break;
         if (b->data.size - b->at > b->block_max + b->border.size)
-            read_over(b);
+            blocks_read_over(b);
         buf_drop_front(&b->data, b->at);
         b->scanned = b->scanned > b->at ? b->scanned - b->at : 0;
         b->at = 0;
-        enum reader_state state = read_more(b, why);
+        enum reader_state state = blocks_read_more(b, why);
         if (state == READER_WAIT || state == READER_FAILED)
             return state;
     }

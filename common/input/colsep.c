@@ -62,8 +62,8 @@ void colsep_close(struct colsep *colsep)
 }
 
 /* Finds the first separator at `from` or behind it. */
-static bool find(const struct colsep *colsep, struct bytes value, size_t from, size_t *start,
-                 size_t *end)
+static bool colsep_find(const struct colsep *colsep, struct bytes value, size_t from, size_t *start,
+                        size_t *end)
 {
     if (colsep->byte >= 0) {
         const uint8_t *found = memchr(value.data + from, colsep->byte, value.size - from);
@@ -89,7 +89,7 @@ bool colsep_next(const struct colsep *colsep, struct bytes value, size_t *at, st
     size_t from = *at, start, end;
     if (from > value.size)
         return false;
-    bool found = from < value.size && find(colsep, value, from, &start, &end);
+    bool found = from < value.size && colsep_find(colsep, value, from, &start, &end);
     *column = (struct bytes){value.data + from, (found ? start : value.size) - from};
     *at = found ? end : value.size + 1;
     return true;

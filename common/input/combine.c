@@ -8,7 +8,7 @@
 #include "common/base/xalloc.h"
 
 /* Where a held value of a file is in `bytes`; nowhere if its size is above value_max. */
-struct place {
+struct combine_place {
     size_t offset;
     size_t size;
 };
@@ -19,7 +19,7 @@ struct column {
     struct input input;
     struct reader reader;
     struct buf bytes;
-    struct place *places;
+    struct combine_place *places;
     size_t capacity; /* of places */
     size_t count;    /* values held, or of the command line */
     size_t index;    /* of the current value, except in a streamed file */
@@ -110,21 +110,21 @@ static bool too_much_held(const struct combine *c, struct why *why)
     return true;
 }
 
-static void hold(struct combine *c, struct column *column, struct bytes value)
+static void combine_hold(struct combine *c, struct column *column, struct bytes value)
 {
     bool kept = value.size <= c->value_max;
     if (column->count == column->capacity) {
         column->capacity = column->capacity ? column->capacity * 2 : 64;
         column->places = xrealloc(column->places, column->capacity * sizeof *column->places);
     }
-    column->places[column->count++] = (struct place){column->bytes.size, value.size};
+    column->places[column->count++] = (struct combine_place){column->bytes.size, value.size};
     if (kept)
         buf_put_bytes(&column->bytes, value);
     c->held_bytes += sizeof *column->places + (kept ? value.size : 0);
 }
 
 /* Reads the columns behind the lead. COMBINE_END: all of them are held. */
-static enum combine_state load(struct combine *c, struct why *why)
+static enum combine_state combine_load(struct combine *c, struct why *why)
 {
     for (; c->loaded < c->width; c->loaded++) {
         struct column *column = &c->columns[c->loaded];
@@ -135,7 +135,7 @@ static enum combine_state load(struct combine *c, struct why *why)
                 return COMBINE_FAILED;
             state = reader_peek(&column->reader, &value, why);
             if (state == READER_VALUE) {
-                hold(c, column, value);
+                combine_hold(c, column, value);
                 reader_skip(&column->reader);
             }
         }
@@ -156,7 +156,7 @@ static struct bytes value_at(const struct column *column)
         return bytes_of("");
     if (!is_file(column))
         return bytes_of(column->input.values[column->index]);
-    struct place place = column->places[column->index];
+    struct combine_place place = column->places[column->index];
     return (struct bytes){column->bytes.data + place.offset, place.size};
 }
 
@@ -225,7 +225,7 @@ static bool step_held(struct combine *c)
 
 enum combine_state combine_next(struct combine *c, const struct bytes **row, struct why *why)
 {
-    enum combine_state state = load(c, why);
+    enum combine_state state = combine_load(c, why);
     if (state != COMBINE_END)
         return state;
     if (c->lead_valid && !step_held(c)) {

@@ -22,7 +22,7 @@ enum piece_kind {
 
 enum piece_form { FORM_WHOLE, FORM_NO_EXTENSION, FORM_BASE, FORM_DIRECTORY, FORM_STEM };
 
-struct piece {
+struct template_piece {
     enum piece_kind kind;
     enum piece_form form;
     int index;         /* from 1; from -1 when counted from the end */
@@ -31,7 +31,7 @@ struct piece {
 
 struct expand {
     unsigned mode; /* of enum expand_mode */
-    struct piece *pieces;
+    struct template_piece *pieces;
     size_t piece_count;
     struct buf literals;
     bool program_varies;
@@ -41,12 +41,12 @@ struct expand {
     size_t argv_capacity;
 };
 
-static struct piece *add_piece(struct expand *expand, enum piece_kind kind)
+static struct template_piece *expand_add_piece(struct expand *expand, enum piece_kind kind)
 {
     size_t size = (expand->piece_count + 1) * sizeof *expand->pieces;
     expand->pieces = xrealloc(expand->pieces, size);
-    struct piece *piece = &expand->pieces[expand->piece_count++];
-    *piece = (struct piece){.kind = kind};
+    struct template_piece *piece = &expand->pieces[expand->piece_count++];
+    *piece = (struct template_piece){.kind = kind};
     return piece;
 }
 
@@ -54,7 +54,7 @@ static void add_literal(struct expand *expand, const char *text, size_t size)
 {
     if (size == 0)
         return;
-    struct piece *piece = add_piece(expand, PIECE_LITERAL);
+    struct template_piece *piece = expand_add_piece(expand, PIECE_LITERAL);
     piece->from = expand->literals.size;
     piece->size = size;
     buf_put(&expand->literals, text, size);
@@ -86,13 +86,13 @@ static int parse_index(const char **at)
 }
 
 /* Reads a replacement in braces at `at`; returns its length, 0 when it is none. */
-static size_t parse_braces(const char *at, struct piece *piece)
+static size_t parse_braces(const char *at, struct template_piece *piece)
 {
     const char *end = *at == '{' ? strchr(at, '}') : NULL;
     if (!end)
         return 0;
     const char *inside = at + 1;
-    *piece = (struct piece){.kind = PIECE_ALL};
+    *piece = (struct template_piece){.kind = PIECE_ALL};
     if (end == inside + 1 && (*inside == '#' || *inside == '%')) {
         piece->kind = *inside == '#' ? PIECE_SEQ : PIECE_SLOT;
     } else {
@@ -105,12 +105,12 @@ static size_t parse_braces(const char *at, struct piece *piece)
     return (size_t)(end - at) + 1;
 }
 
-static size_t parse_piece(const char *at, const char *replacement, struct piece *piece)
+static size_t parse_piece(const char *at, const char *replacement, struct template_piece *piece)
 {
     if (replacement) {
         size_t size = strlen(replacement);
         if (strncmp(at, replacement, size) == 0) {
-            *piece = (struct piece){.kind = PIECE_ALL};
+            *piece = (struct template_piece){.kind = PIECE_ALL};
             return size;
         }
     }
@@ -125,7 +125,7 @@ static bool compile_word(struct expand *expand, const char *word, const char *re
     bool replaced = false;
     const char *literal = word, *at = word;
     while (*at) {
-        struct piece piece = {0};
+        struct template_piece piece = {0};
         size_t size = parse_piece(at, replacement, &piece);
         bool of_task = piece.kind != PIECE_SEQ && piece.kind != PIECE_SLOT;
         if (!size || (of_task && expand->mode & EXPAND_PIPE)) {
@@ -133,7 +133,7 @@ static bool compile_word(struct expand *expand, const char *word, const char *re
             continue;
         }
         add_literal(expand, literal, (size_t)(at - literal));
-        *add_piece(expand, piece.kind) = piece;
+        *expand_add_piece(expand, piece.kind) = piece;
         literal = at += size;
         replaced = true;
     }
@@ -145,7 +145,7 @@ static bool compile_word(struct expand *expand, const char *word, const char *re
 static bool names_program(const struct expand *expand)
 {
     for (size_t i = 0; i < expand->piece_count; i++) {
-        const struct piece *piece = &expand->pieces[i];
+        const struct template_piece *piece = &expand->pieces[i];
         if (piece->kind != PIECE_LITERAL)
             return piece->kind != PIECE_BREAK;
         const uint8_t *text = expand->literals.data + piece->from;
@@ -162,21 +162,21 @@ static void compile(struct expand *expand, const char *const *words, size_t coun
     bool replaced = false;
     for (size_t i = 0; i < count; i++) {
         if (i)
-            add_piece(expand, PIECE_BREAK);
+            expand_add_piece(expand, PIECE_BREAK);
         replaced |= compile_word(expand, words[i], replacement);
         if (i == 0)
             expand->program_varies = replaced;
     }
     if (count && !replaced && !(expand->mode & EXPAND_PIPE)) {
-        add_piece(expand, PIECE_BREAK);
-        add_piece(expand, PIECE_ALL);
+        expand_add_piece(expand, PIECE_BREAK);
+        expand_add_piece(expand, PIECE_ALL);
     }
     if (!count)
-        add_piece(expand, PIECE_LINE);
+        expand_add_piece(expand, PIECE_LINE);
     expand->is_unquoted = names_program(expand);
 }
 
-static bool is_of_task(const struct piece *piece)
+static bool is_of_task(const struct template_piece *piece)
 {
     return piece->kind == PIECE_ALL || piece->kind == PIECE_ONE;
 }
@@ -186,7 +186,7 @@ static bool is_quoted_already(const struct expand *expand)
 {
     struct quoting quoting = {0};
     for (size_t i = 0; i < expand->piece_count; i++) {
-        const struct piece *piece = &expand->pieces[i];
+        const struct template_piece *piece = &expand->pieces[i];
         if (is_of_task(piece) && quoting_is_quoted(&quoting))
             return true;
         for (size_t j = 0; piece->kind == PIECE_LITERAL && j < piece->size; j++)
@@ -360,7 +360,7 @@ static void put_all(struct expand *expand, struct task task, enum piece_form for
     }
 }
 
-static void put_piece(struct expand *expand, const struct piece *piece,
+static void put_piece(struct expand *expand, const struct template_piece *piece,
                       const struct expand_values *values)
 {
     struct bytes arg;
@@ -428,7 +428,7 @@ static enum error expand_text(struct expand *expand, const struct expand_values 
     buf_clear(&expand->text);
     bool shell = expand->mode & EXPAND_SHELL;
     for (size_t i = 0; i < expand->piece_count; i++) {
-        const struct piece *piece = &expand->pieces[i];
+        const struct template_piece *piece = &expand->pieces[i];
         if (!shell && piece->kind == PIECE_BREAK && is_missing(expand, i + 1, values->task))
             i = end_of_word(expand, i + 1) - 1;
         else

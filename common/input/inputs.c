@@ -22,7 +22,7 @@ size_t inputs_command_count(char *const *words)
     return count;
 }
 
-static void add(struct inputs *inputs, struct input input)
+static void inputs_add(struct inputs *inputs, struct input input)
 {
     inputs->list = xrealloc(inputs->list, (inputs->count + 1) * sizeof *inputs->list);
     inputs->list[inputs->count++] = input;
@@ -30,7 +30,7 @@ static void add(struct inputs *inputs, struct input input)
 
 void inputs_add_file(struct inputs *inputs, const char *path)
 {
-    add(inputs, (struct input){.path = path});
+    inputs_add(inputs, (struct input){.path = path});
 }
 
 void inputs_add_words(struct inputs *inputs, char *const *words)
@@ -40,9 +40,9 @@ void inputs_add_words(struct inputs *inputs, char *const *words)
         bool linked = (*words++)[mark] == '+';
         size_t count = inputs_command_count(words);
         if (mark == 3 || count == 0)
-            add(inputs, (struct input){.values = words, .count = count, .linked = linked});
+            inputs_add(inputs, (struct input){.values = words, .count = count, .linked = linked});
         for (size_t i = 0; mark == 4 && i < count; i++)
-            add(inputs, (struct input){.path = words[i], .linked = linked});
+            inputs_add(inputs, (struct input){.path = words[i], .linked = linked});
         words += count;
     }
 }

@@ -80,7 +80,7 @@ void reader_close(struct reader *reader)
 /* Makes room behind `end`, a quarter of the buffer at least: what there is of a value moves to the
  * front, or the buffer grows for a long one. It stays below four times `value_max`, because what is
  * longer is read over. */
-static void make_room(struct reader *r)
+static void reader_make_room(struct reader *r)
 {
     size_t kept = r->end - r->at;
     if (r->capacity && r->capacity - r->end >= r->capacity / 4)
@@ -117,13 +117,13 @@ enum reader_state reader_read(struct reader *r, uint8_t *to, size_t most, size_t
 }
 
 /* READER_VALUE: there are more bytes. */
-static enum reader_state read_more(struct reader *r, struct why *why)
+static enum reader_state reader_read_more(struct reader *r, struct why *why)
 {
     if (r->ended)
         return READER_END;
     if (r->at == r->end)
         r->at = r->end = r->scanned = 0;
-    make_room(r);
+    reader_make_room(r);
     size_t size;
     enum reader_state state = reader_read(r, r->data + r->end, r->capacity - r->end, &size, why);
     if (state == READER_VALUE)
@@ -132,7 +132,7 @@ static enum reader_state read_more(struct reader *r, struct why *why)
 }
 
 /* Drops what is buffered of a value that is too long. */
-static void read_over(struct reader *r, size_t size)
+static void reader_read_over(struct reader *r, size_t size)
 {
     r->over = true;
     r->read_over += size;
@@ -161,8 +161,8 @@ enum reader_state reader_peek(struct reader *r, struct bytes *value, struct why 
         }
         r->scanned = r->end;
         if (r->over || r->end - r->at > r->value_max)
-            read_over(r, r->end - r->at);
-        enum reader_state state = read_more(r, why);
+            reader_read_over(r, r->end - r->at);
+        enum reader_state state = reader_read_more(r, why);
         if (state == READER_END && (r->over || r->end > r->at)) {
             *value = current(r, r->end);
             return READER_VALUE;

@@ -194,8 +194,8 @@ static void skip(struct source *s)
 }
 
 /* Each line of one file, or each block, is a task: no detour over `pending`. */
-static enum source_state take_lines(struct source *s, struct buf *records, size_t tasks_max,
-                                    size_t bytes_max, size_t *tasks, struct why *why)
+static enum source_state source_take_lines(struct source *s, struct buf *records, size_t tasks_max,
+                                           size_t bytes_max, size_t *tasks, struct why *why)
 {
     size_t start = records->size;
     while (*tasks < tasks_max) {
@@ -323,9 +323,10 @@ enum source_state source_take(struct source *source, struct buf *records, size_t
 {
     assert(tasks_max >= 1);
     *tasks = 0;
-    enum source_state state = source->lines || source->blocks
-                                  ? take_lines(source, records, tasks_max, bytes_max, tasks, why)
-                                  : take_rows(source, records, tasks_max, bytes_max, tasks, why);
+    enum source_state state =
+        source->lines || source->blocks
+            ? source_take_lines(source, records, tasks_max, bytes_max, tasks, why)
+            : take_rows(source, records, tasks_max, bytes_max, tasks, why);
     return *tasks ? SOURCE_TOOK : state;
 }
 

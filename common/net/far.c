@@ -13,8 +13,8 @@ enum error far_take(struct far_means *means, const char *keys, bool insecure, st
     return ERR_NONE;
 }
 
-static enum error check(const char *text, enum endpoint_use use, struct far_means means, bool *far,
-                        struct why *why)
+static enum error far_check_endpoint(const char *text, enum endpoint_use use,
+                                     struct far_means means, bool *far, struct why *why)
 {
     struct endpoint endpoint;
     enum error error = endpoint_parse(text, use, &endpoint, why);
@@ -32,7 +32,7 @@ enum error far_check(const char *text, enum endpoint_use use, struct far_means m
                      struct why *why)
 {
     bool far;
-    enum error error = check(text, use, means, &far, why);
+    enum error error = far_check_endpoint(text, use, means, &far, why);
     if (far && !error)
         log_line("--insecure: whoever is on the network of %s can read and change this job", text);
     return error;
@@ -41,5 +41,5 @@ enum error far_check(const char *text, enum endpoint_use use, struct far_means m
 enum error far_allowed(const char *text, struct far_means means, struct why *why)
 {
     bool far;
-    return check(text, ENDPOINT_CONNECT, means, &far, why);
+    return far_check_endpoint(text, ENDPOINT_CONNECT, means, &far, why);
 }

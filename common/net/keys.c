@@ -18,7 +18,7 @@ enum {
     KEY_TEXT_SIZE = 41,         /* Z85, with its NUL */
 };
 
-static enum error cannot(const char *path, int error, struct why *why)
+static enum error keys_cannot(const char *path, int error, struct why *why)
 {
     if (error == ENOENT || error == ENOTDIR)
         return fail(why, ERR_NOT_FOUND,
@@ -44,9 +44,9 @@ enum error keys_check_directory(const char *path, struct why *why)
 {
     struct stat status;
     if (stat(path, &status))
-        return cannot(path, errno, why);
+        return keys_cannot(path, errno, why);
     if (!S_ISDIR(status.st_mode))
-        return cannot(path, ENOTDIR, why);
+        return keys_cannot(path, ENOTDIR, why);
     if (status.st_mode & (S_IWGRP | S_IWOTH))
         return fail(why, ERR_ACCESS,
                     "others can change %.300s (its mode is %o), so the keys in it prove nothing: "
@@ -57,13 +57,13 @@ enum error keys_check_directory(const char *path, struct why *why)
 
 /* Reads the whole of a small file into `text`. Nobody but its owner may do to it what `forbidden`
  * says. */
-static enum error read_file(const char *path, mode_t forbidden, char text[static CERTIFICATE_MAX],
-                            struct why *why)
+static enum error keys_read_file(const char *path, mode_t forbidden,
+                                 char text[static CERTIFICATE_MAX], struct why *why)
 {
     struct stat status;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 || fstat(fd, &status)) {
-        enum error error = cannot(path, errno, why);
+        enum error error = keys_cannot(path, errno, why);
         if (fd >= 0)
             close(fd);
         return error;
@@ -92,7 +92,7 @@ static enum error read_certificate(const char *path, mode_t forbidden, struct ce
 {
     char text[CERTIFICATE_MAX] = "";
     *found = (struct certificate){0};
-    enum error error = read_file(path, forbidden, text, why);
+    enum error error = keys_read_file(path, forbidden, text, why);
     if (!error)
         certificate_read(text, found);
     explicit_bzero(text, sizeof text);

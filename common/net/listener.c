@@ -119,7 +119,7 @@ static int listen_tcp(const struct endpoint *endpoint)
     return fd;
 }
 
-static uint16_t port_of(int fd)
+static uint16_t listener_port_of(int fd)
 {
     union {
         struct sockaddr any;
@@ -145,7 +145,7 @@ enum error listener_open(struct listener *listener, const char *text, struct why
     if (listener->fd < 0)
         return listener_failed(text, errno, why);
     if (!endpoint.ipc)
-        listener->port = port_of(listener->fd);
+        listener->port = listener_port_of(listener->fd);
     return ERR_NONE;
 }
 

@@ -16,7 +16,7 @@
 #define WEIGH_NS (100 * NS_PER_MS)
 
 /* The connection that has a descriptor now. */
-struct connection {
+struct monitored {
     int descriptor;
     bool open;
     bool guest;
@@ -25,16 +25,16 @@ struct connection {
     struct net_sender sender; /* if joined */
     uint64_t since_ns;
     uint64_t weight; /* bytes that it has sent, as a guest */
-    TAILQ_ENTRY(connection) next_guest;
+    TAILQ_ENTRY(monitored) next_guest;
 };
 
 struct monitor {
     void *socket;
     void *events;
     struct monitor_limits limits;
-    struct connection **connections; /* by descriptor */
+    struct monitored **connections; /* by descriptor */
     size_t connections_count;
-    TAILQ_HEAD(, connection) guests; /* who came first is first */
+    TAILQ_HEAD(, monitored) guests; /* who came first is first */
     size_t guests_count;
     size_t open; /* and not shown out */
     uint64_t weigh_ns;
@@ -78,7 +78,7 @@ void *monitor_socket(const struct monitor *monitor)
 /* When the guest that came first has to go. */
 static uint64_t guest_deadline(const struct monitor *monitor)
 {
-    const struct connection *first = TAILQ_FIRST(&monitor->guests);
+    const struct monitored *first = TAILQ_FIRST(&monitor->guests);
     return first && monitor->limits.guest_ns ? first->since_ns + monitor->limits.guest_ns : NEVER;
 }
 
@@ -96,18 +96,18 @@ size_t monitor_connections(const struct monitor *monitor)
 
 /* ---- connections ---- */
 
-static struct connection *at(struct monitor *monitor, int descriptor)
+static struct monitored *at(struct monitor *monitor, int descriptor)
 {
     size_t place = (size_t)descriptor;
     if (place >= monitor->connections_count) {
         size_t count = 2 * place + 64;
-        monitor->connections = xrealloc(monitor->connections, count * sizeof(struct connection *));
+        monitor->connections = xrealloc(monitor->connections, count * sizeof(struct monitored *));
         for (size_t i = monitor->connections_count; i < count; i++)
             monitor->connections[i] = NULL;
         monitor->connections_count = count;
     }
     if (!monitor->connections[place]) {
-        monitor->connections[place] = xcalloc(1, sizeof(struct connection));
+        monitor->connections[place] = xcalloc(1, sizeof(struct monitored));
         monitor->connections[place]->descriptor = descriptor;
     }
     return monitor->connections[place];
@@ -118,7 +118,7 @@ static void put_closed(struct monitor *monitor, uint32_t peer)
     buf_put(&monitor->closed, &peer, sizeof peer);
 }
 
-static void make_member(struct monitor *monitor, struct connection *connection)
+static void make_member(struct monitor *monitor, struct monitored *connection)
 {
     if (!connection->guest)
         return;
@@ -127,7 +127,7 @@ static void make_member(struct monitor *monitor, struct connection *connection)
     connection->guest = false;
 }
 
-static void show_out(struct monitor *monitor, struct connection *connection)
+static void show_out(struct monitor *monitor, struct monitored *connection)
 {
     make_member(monitor, connection);
     connection->shown_out = true;
@@ -135,7 +135,7 @@ static void show_out(struct monitor *monitor, struct connection *connection)
     net_cut_descriptor(monitor->socket, connection->descriptor);
 }
 
-static void came(struct monitor *monitor, struct connection *connection, uint64_t now_ns)
+static void monitor_came(struct monitor *monitor, struct monitored *connection, uint64_t now_ns)
 {
     connection->open = connection->guest = true;
     connection->since_ns = now_ns;
@@ -146,7 +146,7 @@ static void came(struct monitor *monitor, struct connection *connection, uint64_
         show_out(monitor, TAILQ_FIRST(&monitor->guests)); /* perhaps the one that has just come */
 }
 
-static void went(struct monitor *monitor, struct connection *connection)
+static void went(struct monitor *monitor, struct monitored *connection)
 {
     if (connection->joined)
         put_closed(monitor, connection->sender.peer);
@@ -162,10 +162,10 @@ static void take_events(struct monitor *monitor, uint64_t now_ns)
     while (net_events_next(monitor->events, &event)) {
         if (event.value < 0)
             continue;
-        struct connection *connection = at(monitor, event.value);
+        struct monitored *connection = at(monitor, event.value);
         went(monitor, connection);
         if (event.kind == ZMQ_EVENT_ACCEPTED)
-            came(monitor, connection, now_ns);
+            monitor_came(monitor, connection, now_ns);
     }
 }
 
@@ -177,7 +177,7 @@ void monitor_turn(struct monitor *monitor, uint64_t now_ns)
 }
 
 /* What has come through the connection so far; 0 if the system does not tell. */
-static uint64_t weight_of(const struct connection *connection)
+static uint64_t weight_of(const struct monitored *connection)
 {
     struct tcp_info info = {0};
     socklen_t size = sizeof info;
@@ -188,7 +188,7 @@ static uint64_t weight_of(const struct connection *connection)
 
 void monitor_weigh(struct monitor *monitor, uint64_t bytes_max, uint64_t now_ns)
 {
-    struct connection *guest, *next;
+    struct monitored *guest, *next;
     uint64_t total = 0;
     if (now_ns < monitor->weigh_ns || TAILQ_EMPTY(&monitor->guests))
         return;
@@ -209,8 +209,7 @@ void monitor_weigh(struct monitor *monitor, uint64_t bytes_max, uint64_t now_ns)
 void monitor_join(struct monitor *monitor, const struct net_sender *sender, uint64_t now_ns)
 {
     take_events(monitor, now_ns);
-    struct connection *connection =
-        sender->descriptor >= 0 ? at(monitor, sender->descriptor) : NULL;
+    struct monitored *connection = sender->descriptor >= 0 ? at(monitor, sender->descriptor) : NULL;
     if (!connection || !connection->open) {
         put_closed(monitor, sender->peer);
         return;
@@ -237,7 +236,7 @@ void monitor_cut(struct monitor *monitor, uint32_t peer, uint64_t now_ns)
 {
     take_events(monitor, now_ns);
     for (size_t i = 0; i < monitor->connections_count; i++) {
-        const struct connection *connection = monitor->connections[i];
+        const struct monitored *connection = monitor->connections[i];
         if (connection && connection->joined && connection->sender.peer == peer)
             net_cut(&connection->sender);
     }

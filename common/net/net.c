@@ -378,7 +378,7 @@ void net_cut(const struct net_sender *sender)
         shutdown(sender->descriptor, SHUT_RDWR);
 }
 
-static unsigned port_of(const struct sockaddr_storage *address)
+static unsigned net_port_of(const struct sockaddr_storage *address)
 {
     if (address->ss_family == AF_INET)
         return ntohs(((const struct sockaddr_in *)address)->sin_port);
@@ -395,7 +395,7 @@ void net_cut_descriptor(void *socket, int descriptor)
     net_bound(socket, text);
     if (endpoint_parse(text, ENDPOINT_BIND, &bound, NULL) == ERR_NONE && bound.port &&
         getsockname(descriptor, (struct sockaddr *)&address, &size) == 0 &&
-        port_of(&address) == bound.port)
+        net_port_of(&address) == bound.port)
         shutdown(descriptor, SHUT_RDWR);
 }
 

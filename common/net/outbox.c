@@ -40,7 +40,7 @@ void outbox_free(struct outbox *outbox)
     *outbox = (struct outbox){0};
 }
 
-static void grow(struct outbox *outbox)
+static void outbox_grow(struct outbox *outbox)
 {
     size_t capacity = outbox->capacity ? 2 * outbox->capacity : 8;
     struct block **queue = xcalloc(capacity, sizeof *queue);
@@ -58,7 +58,7 @@ enum error outbox_put(struct outbox *outbox, struct block **message)
     if (outbox->count > 0 && outbox->size_bytes + size > outbox->size_max_bytes)
         return ERR_LIMIT;
     if (outbox->count == outbox->capacity)
-        grow(outbox);
+        outbox_grow(outbox);
     outbox->queue[(outbox->first + outbox->count) % outbox->capacity] = *message;
     outbox->count++;
     outbox->size_bytes += size;

@@ -95,7 +95,7 @@ static size_t receive(struct zap *zap, struct frame frames[static FRAMES])
     return count;
 }
 
-static bool admits(const struct zap *zap, struct frame frames[static FRAMES])
+static bool zap_admits(const struct zap *zap, struct frame frames[static FRAMES])
 {
     struct zap_request request = {.domain = frames[DOMAIN].text};
     memcpy(request.key.octets, frames[CREDENTIALS].text, KEY_SIZE);
@@ -131,6 +131,6 @@ void zap_turn(struct zap *zap)
         return;
     struct frame frames[FRAMES];
     for (size_t count; (count = receive(zap, frames)) > 0;)
-        answer(zap, frames, is_curve(frames, count) && admits(zap, frames));
+        answer(zap, frames, is_curve(frames, count) && zap_admits(zap, frames));
     zap->watch.look = false;
 }

@@ -96,7 +96,7 @@ static pid_t living_owner(const char *directory)
     return *end == '-' && pid > 0 && pid <= INT_MAX && kill((pid_t)pid, 0) == 0 ? (pid_t)pid : 0;
 }
 
-static bool is_known(const struct beacons *found, const struct beacon *beacon)
+static bool beacon_is_known(const struct beacons *found, const struct beacon *beacon)
 {
     for (size_t i = 0; i < found->count; i++)
         if (found->items[i].pid == beacon->pid &&
@@ -113,7 +113,7 @@ static void find_in(struct beacons *found, const char *path)
     for (struct dirent *d; (d = readdir(directories));) {
         struct beacon beacon = {.pid = living_owner(d->d_name)};
         if (!beacon.pid || !read_beacon(dirfd(directories), d->d_name, &beacon) ||
-            is_known(found, &beacon))
+            beacon_is_known(found, &beacon))
             continue;
         found->items = xrealloc(found->items, (found->count + 1) * sizeof *found->items);
         found->items[found->count++] = beacon;

@@ -94,7 +94,7 @@ static void remove_left_over(const char *parent)
 }
 
 /* Without a lock, where locks are not to be had, there is no file either, and nobody else removes it. */
-static void lock(struct private_dir *dir)
+static void private_dir_lock(struct private_dir *dir)
 {
     char path[sizeof dir->path + sizeof owner_name];
     snprintf(path, sizeof path, "%s/%s", dir->path, owner_name);
@@ -125,7 +125,7 @@ static enum error make_in(struct private_dir *dir, const char *parent, struct wh
     if (error)
         dir->path[0] = '\0';
     else
-        lock(dir);
+        private_dir_lock(dir);
     return error;
 }
 

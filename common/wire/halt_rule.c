@@ -29,7 +29,7 @@ static bool take_word(const char **text, const char *word)
     return true;
 }
 
-static bool take_number(const char *text, struct halt_rule *rule)
+static bool halt_rule_take_number(const char *text, struct halt_rule *rule)
 {
     char *end;
     errno = 0;
@@ -47,14 +47,14 @@ enum error halt_rule_parse(const char *text, void *target, struct why *why)
     bool fine = strcmp(rest, "never") == 0;
     if (!fine && isdigit((unsigned char)*rest)) { /* 10% */
         rule = (struct halt_rule){.when = HALT_SOON, .why = HALT_FAIL};
-        fine = take_number(rest, &rule) && rule.percent;
+        fine = halt_rule_take_number(rest, &rule) && rule.percent;
     } else if (!fine) {
         rule.when = take_word(&rest, "now,") ? HALT_NOW : take_word(&rest, "soon,") ? HALT_SOON : 0;
         rule.why = take_word(&rest, "fail=")      ? HALT_FAIL
                    : take_word(&rest, "success=") ? HALT_SUCCESS
                                                   : HALT_DONE;
-        fine =
-            rule.when && (rest[-1] == '=' || take_word(&rest, "done=")) && take_number(rest, &rule);
+        fine = rule.when && (rest[-1] == '=' || take_word(&rest, "done=")) &&
+               halt_rule_take_number(rest, &rule);
     }
     if (!fine)
         return fail(why, ERR_INVALID,

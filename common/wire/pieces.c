@@ -28,8 +28,8 @@ struct block *pieces_hold(struct pieces *p)
     return block;
 }
 
-static enum error begin(struct pieces *p, const struct pieces_limits *limits,
-                        const struct pieces_part *part, struct why *why)
+static enum error pieces_begin(struct pieces *p, const struct pieces_limits *limits,
+                               const struct pieces_part *part, struct why *why)
 {
     pieces_drop(p);
     if (part->total > limits->size_max || part->total > SIZE_MAX / 8)
@@ -51,14 +51,14 @@ static enum error begin(struct pieces *p, const struct pieces_limits *limits,
     return ERR_NONE;
 }
 
-static bool continues(const struct pieces *p, const struct pieces_part *part)
+static bool pieces_continues(const struct pieces *p, const struct pieces_part *part)
 {
     return p->open && part->seq == p->seq && attempt_equal(part->attempt, p->attempt) &&
            part->total == p->total && part->offset == p->received &&
            part->bytes.size <= p->total - p->received && (part->bytes.size > 0 || p->total == 0);
 }
 
-static enum error keep(struct pieces *p, struct bytes bytes, struct why *why)
+static enum error pieces_keep(struct pieces *p, struct bytes bytes, struct why *why)
 {
     if (p->in_file) {
         enum error error = tempfile_write(p->fd, bytes, p->received, why);
@@ -88,9 +88,9 @@ enum error pieces_add(struct pieces *p, const struct pieces_limits *limits,
 {
     *complete = false;
     enum error error;
-    if (part->offset == 0 && (error = begin(p, limits, part, why)))
+    if (part->offset == 0 && (error = pieces_begin(p, limits, part, why)))
         return error;
-    if (!continues(p, part)) {
+    if (!pieces_continues(p, part)) {
         pieces_drop(p);
         return fail(why, ERR_MALFORMED,
                     "task %" PRIu64 ": a piece at offset %" PRIu64 " of %" PRIu64
@@ -98,7 +98,7 @@ enum error pieces_add(struct pieces *p, const struct pieces_limits *limits,
                     part->seq, part->offset, part->total);
     }
     uint64_t before = p->received;
-    if ((error = keep(p, part->bytes, why)))
+    if ((error = pieces_keep(p, part->bytes, why)))
         return error;
     if (p->received < p->total)
         return ERR_NONE;

@@ -40,7 +40,7 @@ const char *result_status_meaning(enum result_status status)
     return (unsigned)status < RESULT_STATUS_COUNT ? statuses[status].meaning : "unknown";
 }
 
-static void put_tagged(struct buf *records, const struct result *r)
+static void result_put_tagged(struct buf *records, const struct result *r)
 {
     uint8_t pid[VARINT_SIZE_MAX];
     struct tagged t = {0};
@@ -52,8 +52,8 @@ static void put_tagged(struct buf *records, const struct result *r)
 }
 
 /* `task` is what of the task's bytes is put; returns where those end. */
-static size_t put_head(struct buf *records, const struct result *r, struct bytes task,
-                       uint64_t out_size, uint64_t err_size)
+static size_t result_put_until_outputs(struct buf *records, const struct result *r,
+                                       struct bytes task, uint64_t out_size, uint64_t err_size)
 {
     size_t task_at = 0;
     unsigned flags = (r->final ? FLAG_FINAL : 0) |
@@ -80,7 +80,7 @@ static size_t put_head(struct buf *records, const struct result *r, struct bytes
     if (flags & FLAG_HASH)
         hash_put(records, r->hash);
     if (flags & FLAG_TAGGED)
-        put_tagged(records, r);
+        result_put_tagged(records, r);
     varint_put(records, out_size);
     if (flags & FLAG_ERR)
         varint_put(records, err_size);
@@ -90,13 +90,13 @@ static size_t put_head(struct buf *records, const struct result *r, struct bytes
 void result_put_head(struct buf *records, const struct result *r, uint64_t out_size,
                      uint64_t err_size)
 {
-    put_head(records, r, r->task, out_size, err_size);
+    result_put_until_outputs(records, r, r->task, out_size, err_size);
 }
 
 size_t result_put_head_around_task(struct buf *records, const struct result *r, uint64_t out_size,
                                    uint64_t err_size)
 {
-    return put_head(records, r, (struct bytes){0}, out_size, err_size);
+    return result_put_until_outputs(records, r, (struct bytes){0}, out_size, err_size);
 }
 
 void result_put(struct buf *records, const struct result *r)
@@ -126,7 +126,7 @@ static bool take_u64(const uint8_t **at, const uint8_t *end, uint64_t *value)
     return true;
 }
 
-static enum error take_status(const uint8_t **at, const uint8_t *end, struct result *r)
+static enum error result_take_status(const uint8_t **at, const uint8_t *end, struct result *r)
 {
     uint64_t status, code;
     if (!varint_take(at, end, &status) || !varint_take(at, end, &code))
@@ -155,7 +155,7 @@ __attribute__((noinline)) static enum error take_extras(const uint8_t **at, cons
                                                         unsigned flags, struct result *r)
 {
     if (flags & FLAG_STATUS) {
-        enum error error = take_status(at, end, r);
+        enum error error = result_take_status(at, end, r);
         if (error)
             return error;
     }

@@ -26,7 +26,7 @@ static void remember_end(struct collector *c, const struct collector_past *past)
     c->counts.not_run = c->ending.not_run.members;
 }
 
-static void remember(struct collector *c, const struct collector_past *past)
+static void collector_remember(struct collector *c, const struct collector_past *past)
 {
     seqset_copy(&c->intake.accepted, past->stored);
     seqset_copy(&c->intake.stored, past->stored);
@@ -50,7 +50,7 @@ struct collector *collector_new(const struct collector_options *options, uint64_
     intake_init(&c->intake, options, &c->counts, &c->halting);
     membership_init(&c->membership, options->give_up_ns, options->random_seed, now_ns);
     if (options->past)
-        remember(c, options->past);
+        collector_remember(c, options->past);
     c->due_ns = c->held_ns = NEVER;
     c->moved_ns = c->written_ns = now_ns;
     return c;
@@ -132,7 +132,7 @@ void collector_control_message(struct collector *c, struct bytes message, uint64
         c->counts.dropped_messages++;
 }
 
-static enum error take_results(struct collector *c, struct bytes message, uint64_t now_ns)
+static enum error collector_take_results(struct collector *c, struct bytes message, uint64_t now_ns)
 {
     struct frame_head head;
     struct bytes body;
@@ -150,7 +150,7 @@ bool collector_results_message(struct collector *c, struct bytes message, uint64
 {
     if (c->gone)
         return false;
-    enum error error = take_results(c, message, now_ns);
+    enum error error = collector_take_results(c, message, now_ns);
     if (error) {
         c->counts.dropped_messages++;
         collector_say_protest(c, message, error, now_ns);
@@ -225,7 +225,7 @@ void collector_stop(struct collector *c, uint64_t now_ns)
 
 /* ---- a turn ---- */
 
-static void give_up(struct collector *c)
+static void collector_give_up(struct collector *c)
 {
     struct why why;
     bool was_cut = c->was_closed && (c->counts.input_cut || c->counts.not_run);
@@ -258,7 +258,7 @@ static void turn_membership(struct collector *c, uint64_t now_ns)
         collector_say_heartbeat(c, now_ns);
         break;
     case DUE_GIVE_UP:
-        give_up(c);
+        collector_give_up(c);
         break;
     case DUE_NOTHING:
         break;

@@ -135,7 +135,7 @@ static enum error take_done(struct collector *c, struct bytes body, uint64_t now
     return error;
 }
 
-static enum error take_status(struct collector *c, struct bytes body)
+static enum error collector_inbox_take_status(struct collector *c, struct bytes body)
 {
     struct status status;
     enum error error = status_take(body, &status);
@@ -153,7 +153,8 @@ static enum error take_status(struct collector *c, struct bytes body)
 }
 
 /* What the session (0: each) had been handed before that is known. */
-static void judge(struct collector *c, uint64_t session, uint64_t before_ns, uint64_t now_ns)
+static void collector_inbox_judge(struct collector *c, uint64_t session, uint64_t before_ns,
+                                  uint64_t now_ns)
 {
     struct session_tasks strange;
     while (intake_judge(&c->intake, session, before_ns, &strange)) {
@@ -171,7 +172,7 @@ static enum error take_ended(struct collector *c, struct bytes body, uint64_t no
         return error;
     senders_end(&c->intake.senders, c->membership.incarnation, session);
     if (session)
-        judge(c, session, NEVER, now_ns);
+        collector_inbox_judge(c, session, NEVER, now_ns);
     handed_end(&c->intake.handed, session, &c->intake.accepted);
     return ERR_NONE;
 }
@@ -263,7 +264,7 @@ static enum error take_heartbeat(struct collector *c, struct bytes body, uint64_
     if (!error)
         membership_answered(&c->membership, now_ns);
     if (!error && c->membership.state == JOINED)
-        judge(c, 0, m.clock_ns, now_ns);
+        collector_inbox_judge(c, 0, m.clock_ns, now_ns);
     heartbeat_free(&m);
     return error;
 }
@@ -306,7 +307,7 @@ static enum error take_joined(struct collector *c, const struct frame_head *head
     case KIND_VERDICT:
         return intake_verdict(&c->intake, head, body);
     case KIND_STATUS:
-        return take_status(c, body);
+        return collector_inbox_take_status(c, body);
     case KIND_DONE:
         return take_done(c, body, now_ns);
     case KIND_ENDED:

@@ -9,7 +9,7 @@
 
 enum { NOTE_RANGES_MAX = 50000 }; /* of a STORED: they fit a frame, with a gap for each sender */
 
-static void begin(const struct collector *c, struct buf *message, enum wire_kind kind)
+static void collector_say_begin(const struct collector *c, struct buf *message, enum wire_kind kind)
 {
     wire_begin(message, kind,
                (struct frame_head){.job = c->options.job,
@@ -44,7 +44,7 @@ void collector_say_join(struct collector *c)
     else
         m.halt = c->halting.rule;
     struct buf message = {0};
-    begin(c, &message, KIND_JOIN);
+    collector_say_begin(c, &message, KIND_JOIN);
     sink_join_put(&message, &m);
     send(c, &message);
 }
@@ -59,7 +59,7 @@ static bool may_protest(struct collector *c, uint64_t now_ns)
 static void say_protest(struct collector *c, const struct protest *m)
 {
     struct buf message = {0};
-    begin(c, &message, KIND_PROTEST);
+    collector_say_begin(c, &message, KIND_PROTEST);
     protest_put(&message, m);
     send(c, &message);
 }
@@ -111,7 +111,7 @@ void collector_say_heartbeat(struct collector *c, uint64_t now_ns)
     struct heartbeat m = {.clock_ns = now_ns};
     struct buf message = {0};
     c->asked_ns = now_ns;
-    begin(c, &message, KIND_HEARTBEAT);
+    collector_say_begin(c, &message, KIND_HEARTBEAT);
     heartbeat_put(&message, &m);
     send(c, &message);
 }
@@ -119,7 +119,7 @@ void collector_say_heartbeat(struct collector *c, uint64_t now_ns)
 void collector_say_leave(struct collector *c)
 {
     struct buf message = {0};
-    begin(c, &message, KIND_LEAVE);
+    collector_say_begin(c, &message, KIND_LEAVE);
     leave_put(&message, bytes_of("the sink was interrupted"));
     send(c, &message);
 }
@@ -127,7 +127,7 @@ void collector_say_leave(struct collector *c)
 void collector_say_halt(struct collector *c)
 {
     struct buf message = {0};
-    begin(c, &message, KIND_HALT);
+    collector_say_begin(c, &message, KIND_HALT);
     halt_put(&message, &c->halting.fired);
     send(c, &message);
     c->halt_told = true;
@@ -144,7 +144,7 @@ void collector_say_closed(struct collector *c)
                        .doubled = c->counts.doubled,
                        .status = (uint64_t)collector_status(c, &why)};
     struct buf message = {0};
-    begin(c, &message, KIND_CLOSED);
+    collector_say_begin(c, &message, KIND_CLOSED);
     closed_put(&message, &m);
     send(c, &message);
 }
@@ -160,7 +160,7 @@ void collector_say_hashes(struct collector *c, uint64_t from)
     m.last = m.count < HASHES_MAX && m.count <= most;
     if (m.count > most)
         m.count = most;
-    begin(c, &message, KIND_HASHES);
+    collector_say_begin(c, &message, KIND_HASHES);
     hashes_put(&message, &m);
     send(c, &message);
     hashes_free(&m);
@@ -253,7 +253,7 @@ void collector_say_stored(struct collector *c, uint64_t now_ns)
     do {
         struct buf message = {0};
         take_ranges(&c->intake.news, &note.tasks);
-        begin(c, &message, KIND_STORED);
+        collector_say_begin(c, &message, KIND_STORED);
         stored_note_put(&message, &note);
         send(c, &message);
         note.gap_count = note.received_count = 0;

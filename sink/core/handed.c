@@ -25,7 +25,7 @@ void handed_free(struct handed *h)
 }
 
 /* Where the session is, or would be. */
-static size_t place_of(const struct handed *h, uint64_t session)
+static size_t handed_place_of(const struct handed *h, uint64_t session)
 {
     size_t low = 0, high = h->count;
     while (low < high) {
@@ -38,21 +38,21 @@ static size_t place_of(const struct handed *h, uint64_t session)
     return low;
 }
 
-static bool is_at(const struct handed *h, size_t i, uint64_t session)
+static bool handed_is_at(const struct handed *h, size_t i, uint64_t session)
 {
     return i < h->count && h->items[i].session == session;
 }
 
 const struct handed_session *handed_find(const struct handed *h, uint64_t session)
 {
-    size_t i = place_of(h, session);
-    return is_at(h, i, session) ? &h->items[i] : NULL;
+    size_t i = handed_place_of(h, session);
+    return handed_is_at(h, i, session) ? &h->items[i] : NULL;
 }
 
-static struct handed_session *make(struct handed *h, uint64_t session)
+static struct handed_session *handed_make(struct handed *h, uint64_t session)
 {
-    size_t i = place_of(h, session);
-    if (is_at(h, i, session))
+    size_t i = handed_place_of(h, session);
+    if (handed_is_at(h, i, session))
         return &h->items[i];
     if (h->count == h->capacity) {
         h->capacity = h->capacity ? h->capacity * 2 : 8;
@@ -64,7 +64,7 @@ static struct handed_session *make(struct handed *h, uint64_t session)
     return &h->items[i];
 }
 
-static void drop(struct handed *h, size_t i)
+static void handed_drop(struct handed *h, size_t i)
 {
     h->ended_count -= h->items[i].ended != 0;
     seqset_free(&h->items[i].tasks);
@@ -74,7 +74,7 @@ static void drop(struct handed *h, size_t i)
 
 void handed_add(struct handed *h, const struct session_tasks *m, const struct seqset *done)
 {
-    struct handed_session *item = make(h, m->session);
+    struct handed_session *item = handed_make(h, m->session);
     seqset_add_all(&item->tasks, &m->tasks);
     if (item->tasks.count < item->prune_at)
         return;
@@ -90,17 +90,17 @@ static void drop_first_ended(struct handed *h)
         if (h->items[i].ended && (first == h->count || h->items[i].ended < h->items[first].ended))
             first = i;
     assert(first < h->count);
-    drop(h, first);
+    handed_drop(h, first);
 }
 
 void handed_end(struct handed *h, uint64_t session, const struct seqset *done)
 {
-    size_t i = place_of(h, session);
-    if (!is_at(h, i, session) || h->items[i].ended)
+    size_t i = handed_place_of(h, session);
+    if (!handed_is_at(h, i, session) || h->items[i].ended)
         return;
     seqset_remove_all(&h->items[i].tasks, done);
     if (seqset_empty(&h->items[i].tasks)) {
-        drop(h, i);
+        handed_drop(h, i);
         return;
     }
     h->items[i].ended = ++h->ends;
@@ -108,7 +108,7 @@ void handed_end(struct handed *h, uint64_t session, const struct seqset *done)
         drop_first_ended(h);
 }
 
-void handed_wait(struct handed *h, const struct early *early)
+void handed_wait(struct handed *h, const struct early_results *early)
 {
     if ((h->early_count & (h->early_count - 1)) == 0) /* full: a power of two, or none */
         h->early = xrealloc(h->early, (h->early_count ? 2 * h->early_count : 1) * sizeof *h->early);
@@ -117,9 +117,9 @@ void handed_wait(struct handed *h, const struct early *early)
     h->early_ns = early->came_ns;
 }
 
-struct early handed_take(struct handed *h, size_t i)
+struct early_results handed_take(struct handed *h, size_t i)
 {
-    struct early early = h->early[i];
+    struct early_results early = h->early[i];
     h->early_count--;
     memmove(h->early + i, h->early + i + 1, (h->early_count - i) * sizeof *h->early);
     h->early_bytes -= block_bytes(early.message).size;

@@ -33,7 +33,7 @@ struct handed_session {
 };
 
 /* A message that waits. */
-struct early {
+struct early_results {
     struct block *message;
     struct frame_head head;
     uint64_t came_ns;
@@ -47,7 +47,7 @@ struct handed {
     size_t capacity;
     size_t ended_count;
     uint64_t ends;
-    struct early *early; /* oldest first */
+    struct early_results *early; /* oldest first */
     size_t early_count;
     size_t early_bytes;
     uint64_t early_ns; /* when the newest came */
@@ -62,8 +62,8 @@ void handed_add(struct handed *h, const struct session_tasks *m, const struct se
 void handed_end(struct handed *h, uint64_t session, const struct seqset *done);
 /* What the session was handed; NULL: nothing. Valid until the next call. */
 const struct handed_session *handed_find(const struct handed *h, uint64_t session);
-void handed_wait(struct handed *h, const struct early *early); /* takes over the message */
+void handed_wait(struct handed *h, const struct early_results *early); /* takes over the message */
 /* Takes out the i-th message that waits; it is the caller's. */
-struct early handed_take(struct handed *h, size_t i);
+struct early_results handed_take(struct handed *h, size_t i);
 
 #endif

@@ -43,7 +43,7 @@ static struct intake_mark *mark_at(struct intake *in, size_t i)
     return &in->marks[(in->first_mark + i) % INTAKE_MARKS_MAX];
 }
 
-static void settle(struct intake *in)
+static void intake_settle(struct intake *in)
 {
     while (in->mark_count && mark_at(in, 0)->position_bytes <= in->reached_bytes) {
         struct intake_mark *mark = mark_at(in, 0);
@@ -67,14 +67,14 @@ void intake_mark(struct intake *in, uint64_t position_bytes)
     last->position_bytes = position_bytes;
     seqset_add_all(&last->tasks, &in->fresh);
     seqset_clear(&in->fresh);
-    settle(in);
+    intake_settle(in);
 }
 
 void intake_reached(struct intake *in, uint64_t position_bytes)
 {
     if (position_bytes > in->reached_bytes)
         in->reached_bytes = position_bytes;
-    settle(in);
+    intake_settle(in);
 }
 
 /* ---- accepted ---- */
@@ -132,10 +132,10 @@ static bool is_named(const struct intake *in, const struct frame_head *head, uin
     return true;
 }
 
-static void wait(struct intake *in, const struct frame_head *head, struct bytes message,
-                 bool is_new, uint64_t now_ns)
+static void intake_wait(struct intake *in, const struct frame_head *head, struct bytes message,
+                        bool is_new, uint64_t now_ns)
 {
-    struct early early = {block_copy(message), *head, now_ns, is_new};
+    struct early_results early = {block_copy(message), *head, now_ns, is_new};
     handed_wait(&in->handed, &early);
 }
 
@@ -236,7 +236,7 @@ enum error intake_results(struct intake *in, struct bytes message, uint64_t now_
     if (are_named(in, &head, runs))
         take_runs(in, &head, runs, m.worker, is_new, NULL);
     else
-        wait(in, &head, message, is_new, now_ns);
+        intake_wait(in, &head, message, is_new, now_ns);
     return ERR_NONE;
 }
 
@@ -300,8 +300,8 @@ static enum error take_whole(struct intake *in, const struct frame_head *head,
     return ERR_NONE;
 }
 
-static enum error add_piece(struct intake *in, const struct frame_head *head, struct pieces *p,
-                            const struct piece *m)
+static enum error intake_add_piece(struct intake *in, const struct frame_head *head,
+                                   struct pieces *p, const struct piece *m)
 {
     const struct pieces_limits limits = {
         .memory_max = INTAKE_PIECES_MEMORY_MAX, .size_max = UINT64_MAX, .tmpdir = in->tmpdir};
@@ -343,7 +343,7 @@ static enum error take_piece(struct intake *in, struct bytes message)
     if (!p)
         return ERR_NONE;
     if (!is_over(in, m.seq)) {
-        error = add_piece(in, &head, p, &m);
+        error = intake_add_piece(in, &head, p, &m);
         if (!is_no_room(error))
             senders_add_piece(&in->senders, head.incarnation, head.session, m.content.size);
         return error;
@@ -384,7 +384,7 @@ enum error intake_piece(struct intake *in, struct bytes message, uint64_t now_ns
         error = piece_take(body, &m);
     if (error || is_named(in, &head, m.seq, m.seq))
         return error ? error : take_or_stall(in, message);
-    wait(in, &head, message, false, now_ns);
+    intake_wait(in, &head, message, false, now_ns);
     return ERR_NONE;
 }
 
@@ -406,7 +406,7 @@ void intake_retry(struct intake *in)
 /* ---- what was handed to whom ---- */
 
 /* What it was made of was looked at when it came. */
-static void take_early(struct intake *in, const struct early *early, struct seqset *strange)
+static void take_early(struct intake *in, const struct early_results *early, struct seqset *strange)
 {
     struct results_head m;
     struct piece piece;
@@ -423,7 +423,7 @@ static void take_early(struct intake *in, const struct early *early, struct seqs
     }
 }
 
-static bool is_early_named(const struct intake *in, const struct early *early)
+static bool is_early_named(const struct intake *in, const struct early_results *early)
 {
     struct results_head m;
     struct piece piece;
@@ -440,12 +440,12 @@ void intake_handed(struct intake *in, const struct session_tasks *m)
     struct seqset none = {0};
     handed_add(&in->handed, m, &in->accepted);
     for (size_t i = 0; i < in->handed.early_count;) {
-        const struct early *next = &in->handed.early[i];
+        const struct early_results *next = &in->handed.early[i];
         if (next->head.session != m->session || !is_early_named(in, next)) {
             i++;
             continue;
         }
-        struct early early = handed_take(&in->handed, i);
+        struct early_results early = handed_take(&in->handed, i);
         take_early(in, &early, &none);
         block_release(&early.message);
     }
@@ -462,7 +462,7 @@ bool intake_judge(struct intake *in, uint64_t session, uint64_t before_ns,
         i++;
     if (i == h->early_count)
         return false;
-    struct early early = handed_take(&in->handed, i);
+    struct early_results early = handed_take(&in->handed, i);
     *strange = (struct session_tasks){.session = early.head.session};
     take_early(in, &early, &strange->tasks);
     block_release(&early.message);

@@ -22,7 +22,7 @@ void membership_init(struct membership *m, uint64_t give_up_ns, uint64_t seed, u
 }
 
 /* An answer has come. Until somebody accepts a connection nobody is there who could be late with one. */
-static void note_answer(struct membership *m, uint64_t own_ns, uint64_t now_ns)
+static void membership_note_answer(struct membership *m, uint64_t own_ns, uint64_t now_ns)
 {
     uint64_t due_ns = m->heard_ns + (m->state == JOINED ? m->heartbeat_ns : 0);
     if (now_ns > due_ns)
@@ -38,7 +38,7 @@ void membership_accepted(struct membership *m, uint64_t now_ns)
 void membership_up(struct membership *m, uint64_t own_ns, uint64_t now_ns)
 {
     if (m->accepted)
-        note_answer(m, own_ns, now_ns);
+        membership_note_answer(m, own_ns, now_ns);
     m->state = JOINING;
     m->heard_ns = m->answer_ns = now_ns;
     m->refused = false;
@@ -58,7 +58,7 @@ void membership_leave(struct membership *m, uint64_t now_ns)
 
 void membership_heard(struct membership *m, uint64_t own_ns, uint64_t now_ns)
 {
-    note_answer(m, own_ns, now_ns);
+    membership_note_answer(m, own_ns, now_ns);
     m->heard_ns = now_ns;
 }
 

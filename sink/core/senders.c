@@ -6,7 +6,7 @@
 
 #include "common/base/xalloc.h"
 
-static void forget(struct sender *sender)
+static void senders_forget(struct sender *sender)
 {
     seqset_free(&sender->seen);
     seqset_free(&sender->origin);
@@ -16,24 +16,24 @@ static void forget(struct sender *sender)
 void senders_free(struct senders *s)
 {
     for (size_t i = 0; i < s->count; i++)
-        forget(&s->items[i]);
+        senders_forget(&s->items[i]);
     free(s->items);
     *s = (struct senders){0};
 }
 
-static bool is_before(const struct sender *sender, uint64_t incarnation, uint64_t session)
+static bool senders_is_before(const struct sender *sender, uint64_t incarnation, uint64_t session)
 {
     return sender->incarnation != incarnation ? sender->incarnation < incarnation
                                               : sender->session < session;
 }
 
 /* Where the session is, or would be. */
-static size_t place_of(const struct senders *s, uint64_t incarnation, uint64_t session)
+static size_t senders_place_of(const struct senders *s, uint64_t incarnation, uint64_t session)
 {
     size_t low = 0, high = s->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        if (is_before(&s->items[middle], incarnation, session))
+        if (senders_is_before(&s->items[middle], incarnation, session))
             low = middle + 1;
         else
             high = middle;
@@ -47,12 +47,12 @@ static void forget_quietest(struct senders *s)
     for (size_t i = 1; i < s->count; i++)
         if (s->items[i].used < s->items[quietest].used)
             quietest = i;
-    forget(&s->items[quietest]);
+    senders_forget(&s->items[quietest]);
     s->count--;
     memmove(s->items + quietest, s->items + quietest + 1, (s->count - quietest) * sizeof *s->items);
 }
 
-static struct sender *insert(struct senders *s, uint64_t incarnation, uint64_t session)
+static struct sender *senders_insert(struct senders *s, uint64_t incarnation, uint64_t session)
 {
     if (s->count == SENDERS_MAX)
         forget_quietest(s);
@@ -60,7 +60,7 @@ static struct sender *insert(struct senders *s, uint64_t incarnation, uint64_t s
         s->capacity = s->capacity ? s->capacity * 2 : 8;
         s->items = xrealloc(s->items, s->capacity * sizeof *s->items);
     }
-    size_t i = place_of(s, incarnation, session);
+    size_t i = senders_place_of(s, incarnation, session);
     memmove(s->items + i + 1, s->items + i, (s->count - i) * sizeof *s->items);
     s->count++;
     s->items[i] = (struct sender){.incarnation = incarnation, .session = session, .floor = 1};
@@ -69,10 +69,10 @@ static struct sender *insert(struct senders *s, uint64_t incarnation, uint64_t s
 
 static struct sender *look_up(struct senders *s, uint64_t incarnation, uint64_t session)
 {
-    size_t i = place_of(s, incarnation, session);
+    size_t i = senders_place_of(s, incarnation, session);
     bool known =
         i < s->count && s->items[i].incarnation == incarnation && s->items[i].session == session;
-    struct sender *sender = known ? &s->items[i] : insert(s, incarnation, session);
+    struct sender *sender = known ? &s->items[i] : senders_insert(s, incarnation, session);
     sender->used = ++s->uses;
     return sender;
 }
@@ -155,16 +155,16 @@ void senders_add_piece(struct senders *s, uint64_t incarnation, uint64_t session
 void senders_end(struct senders *s, uint64_t incarnation, uint64_t session)
 {
     struct sender *sender = look_up(s, incarnation, session);
-    forget(sender);
+    senders_forget(sender);
     sender->ended = true;
     sender->has_arrival = false;
 }
 
 void senders_drop_before(struct senders *s, uint64_t incarnation)
 {
-    size_t count = place_of(s, incarnation, 0);
+    size_t count = senders_place_of(s, incarnation, 0);
     for (size_t i = 0; i < count; i++)
-        forget(&s->items[i]);
+        senders_forget(&s->items[i]);
     s->count -= count;
     if (s->count && count)
         memmove(s->items, s->items + count, s->count * sizeof *s->items);

@@ -19,7 +19,7 @@ static void add_mark(struct estimate *e, uint64_t done, uint64_t now_ns)
     e->marks[e->marks_count++] = (struct estimate_mark){done, now_ns, e->busy_s};
 }
 
-static double seconds(uint64_t from_ns, uint64_t to_ns)
+static double estimate_seconds(uint64_t from_ns, uint64_t to_ns)
 {
     return (double)(to_ns - from_ns) / (double)NS_PER_S;
 }
@@ -27,13 +27,13 @@ static double seconds(uint64_t from_ns, uint64_t to_ns)
 static void note_slots(struct estimate *e, uint64_t running, uint64_t slots, uint64_t now_ns)
 {
     if (e->began_ns)
-        e->busy_s += (double)e->busy * seconds(e->noted_ns, now_ns);
+        e->busy_s += (double)e->busy * estimate_seconds(e->noted_ns, now_ns);
     e->noted_ns = now_ns;
     e->slots = slots;
     e->busy = running < slots ? running : slots;
 }
 
-static void begin(struct estimate *e, uint64_t now_ns)
+static void estimate_begin(struct estimate *e, uint64_t now_ns)
 {
     e->began_ns = now_ns;
     add_mark(e, e->done, now_ns);
@@ -44,13 +44,13 @@ void estimate_note(struct estimate *e, uint64_t done, uint64_t running, uint64_t
 {
     bool began_before = !e->began_ns && e->noted_ns && done > e->done;
     if (began_before)
-        begin(e, e->noted_ns);
+        estimate_begin(e, e->noted_ns);
     note_slots(e, running, slots, now_ns);
     if (!e->began_ns) {
         e->done = done;
         e->done_ns = now_ns;
         if (running)
-            begin(e, now_ns);
+            estimate_begin(e, now_ns);
     }
     if (done <= e->done)
         return;
@@ -66,7 +66,7 @@ double estimate_per_second(const struct estimate *e)
     const struct estimate_mark *from = &e->marks[0];
     if (!e->marks_count || e->done_ns <= from->at_ns)
         return 0;
-    return (double)(e->done - from->done) / seconds(from->at_ns, e->done_ns);
+    return (double)(e->done - from->done) / estimate_seconds(from->at_ns, e->done_ns);
 }
 
 /* How long the tasks that have not begun will take, if they are like the last ones. */
@@ -84,7 +84,7 @@ double estimate_left_s(const struct estimate *e, uint64_t left, uint64_t now_ns)
     double per_second = estimate_per_second(e);
     if (per_second <= 0)
         return -1;
-    double left_s = (double)left / per_second - seconds(e->done_ns, now_ns);
+    double left_s = (double)left / per_second - estimate_seconds(e->done_ns, now_ns);
     double least_s = possible_s(e, left);
     return left_s > least_s ? left_s : least_s;
 }

@@ -64,7 +64,7 @@ static void put_bytes(struct buf *to, struct bytes bytes, bool text)
 }
 
 /* `,"name":` */
-static void put_name(struct buf *to, const char *name, const char *suffix)
+static void jsonl_put_name(struct buf *to, const char *name, const char *suffix)
 {
     buf_put_text(to, ",\"");
     buf_put_text(to, name);
@@ -75,7 +75,7 @@ static void put_name(struct buf *to, const char *name, const char *suffix)
 static void put_field(struct buf *to, const char *name, struct bytes bytes)
 {
     bool text = utf8_is_valid(bytes);
-    put_name(to, name, text ? "" : "_base64");
+    jsonl_put_name(to, name, text ? "" : "_base64");
     put_bytes(to, bytes, text);
 }
 
@@ -108,9 +108,9 @@ static void put_task_as(struct buf *to, struct task task, enum form form)
     struct buf joined = {0}, scratch = {0};
     struct bytes arg;
     task_join(task, &joined);
-    put_name(to, "task", suffix);
+    jsonl_put_name(to, "task", suffix);
     put_in_form(to, buf_bytes(&joined), form, &scratch);
-    put_name(to, "args", suffix);
+    jsonl_put_name(to, "args", suffix);
     uint8_t before = '[';
     for (size_t at = 0; task_next_arg(task, &at, &arg); before = ',') {
         buf_put_byte(to, before);
@@ -149,7 +149,7 @@ static void put_number(struct buf *to, uint64_t value, int width)
 
 static void put_micros(struct buf *to, const char *name, uint64_t micros, bool known)
 {
-    put_name(to, name, "");
+    jsonl_put_name(to, name, "");
     if (known) {
         put_number(to, micros / 1000000, 1);
         buf_put_byte(to, '.');
@@ -161,7 +161,7 @@ static void put_micros(struct buf *to, const char *name, uint64_t micros, bool k
 
 static void put_code(struct buf *to, const char *name, unsigned code, bool known)
 {
-    put_name(to, name, "");
+    jsonl_put_name(to, name, "");
     if (known)
         put_number(to, code, 1);
     else
@@ -174,7 +174,7 @@ static void put_output(struct buf *to, const char *name, struct bytes bytes)
         put_field(to, name, bytes);
         return;
     }
-    put_name(to, name, "_bytes");
+    jsonl_put_name(to, name, "_bytes");
     put_number(to, bytes.size, 1);
 }
 

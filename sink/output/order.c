@@ -11,20 +11,21 @@
 #include "sink/output/spool.h"
 
 /* A result that waits in memory: its bytes, stdout before stderr, are at `at` in the arena. */
-struct entry {
+struct order_entry {
     uint64_t seq;
     size_t at;
     uint32_t out_size;
     uint32_t err_size;
 };
 
-static_assert(sizeof(struct entry) <= SEQHEAP_WIDTH_MAX && offsetof(struct entry, seq) == 0,
+static_assert(sizeof(struct order_entry) <= SEQHEAP_WIDTH_MAX &&
+                  offsetof(struct order_entry, seq) == 0,
               "entries are in a seqheap");
 
 /* The arena is one piece of memory: the entries, a seqheap, grow from its bottom, the bytes from
  * its top downwards. Bytes that have left are dead until the arena is tidied. */
 /* A large result that waits in a file of its own. */
-struct held {
+struct order_held {
     uint64_t seq;
     struct bytes out;
     struct bytes err;
@@ -43,7 +44,7 @@ struct order {
     size_t top;   /* where the bytes begin */
     size_t live;  /* bytes of what waits in the arena */
     struct spool *spool;
-    struct held *held; /* sorted by number */
+    struct order_held *held; /* sorted by number */
     size_t held_count;
     uint64_t held_size; /* bytes of them */
 };
@@ -53,7 +54,7 @@ enum { RELEASE_COST = 16 };
 struct order *order_new(const struct order_options *options, order_release_fn *release,
                         void *context)
 {
-    assert(options->memory_max >= sizeof(struct entry) && options->memory_max <= UINT32_MAX);
+    assert(options->memory_max >= sizeof(struct order_entry) && options->memory_max <= UINT32_MAX);
     struct order *o = xcalloc(1, sizeof *o);
     o->options = *options;
     o->release = release;
@@ -80,14 +81,14 @@ void order_destroy(struct order **order)
     *order = NULL;
 }
 
-static struct entry *entries(const struct order *o)
+static struct order_entry *entries(const struct order *o)
 {
-    return (struct entry *)(void *)o->arena;
+    return (struct order_entry *)(void *)o->arena;
 }
 
 static size_t arena_room(const struct order *o)
 {
-    return o->top - o->count * sizeof(struct entry);
+    return o->top - o->count * sizeof(struct order_entry);
 }
 
 /* Moving on. */
@@ -115,7 +116,8 @@ void order_skip(struct order *o, uint64_t first, uint64_t last)
     skip_what_is_skipped(o);
 }
 
-static void release(struct order *o, struct bytes out, struct bytes err, struct block *holder)
+static void order_release_next(struct order *o, struct bytes out, struct bytes err,
+                               struct block *holder)
 {
     o->release(o->context, o->next, out, err, holder);
     order_pass(o);
@@ -123,16 +125,16 @@ static void release(struct order *o, struct bytes out, struct bytes err, struct 
 
 static int compare_entries(const void *a, const void *b)
 {
-    const struct entry *x = a, *y = b;
+    const struct order_entry *x = a, *y = b;
     return x->seq < y->seq ? -1 : x->seq > y->seq;
 }
 
-static struct bytes entry_out(const struct order *o, const struct entry *e)
+static struct bytes entry_out(const struct order *o, const struct order_entry *e)
 {
     return (struct bytes){o->arena + e->at, e->out_size};
 }
 
-static struct bytes entry_err(const struct order *o, const struct entry *e)
+static struct bytes entry_err(const struct order *o, const struct order_entry *e)
 {
     return (struct bytes){o->arena + e->at + e->out_size, e->err_size};
 }
@@ -140,7 +142,7 @@ static struct bytes entry_err(const struct order *o, const struct entry *e)
 /* All that waits in memory becomes a run. Sorted entries are a heap still, should it fail. */
 static enum error spill(struct order *o, struct why *why)
 {
-    struct entry *e = entries(o);
+    struct order_entry *e = entries(o);
     qsort(e, o->count, sizeof *e, compare_entries);
     enum error error = spool_begin_run(o->spool, why);
     for (size_t i = 0; i < o->count && !error; i++)
@@ -156,10 +158,10 @@ static enum error spill(struct order *o, struct why *why)
 static void tidy(struct order *o)
 {
     uint8_t *old = o->arena, *fresh = xmalloc(o->options.memory_max);
-    memcpy(fresh, old, o->count * sizeof(struct entry));
+    memcpy(fresh, old, o->count * sizeof(struct order_entry));
     o->arena = fresh;
     o->top = o->options.memory_max;
-    struct entry *e = entries(o);
+    struct order_entry *e = entries(o);
     for (size_t i = 0; i < o->count; i++) {
         size_t size = (size_t)e[i].out_size + e[i].err_size;
         o->top -= size;
@@ -169,11 +171,11 @@ static void tidy(struct order *o)
     free(old);
 }
 
-static enum error make_room(struct order *o, size_t needed, struct why *why)
+static enum error order_make_room(struct order *o, size_t needed, struct why *why)
 {
     if (arena_room(o) >= needed || o->count == 0)
         return ERR_NONE;
-    if (o->live + o->count * sizeof(struct entry) + needed <= o->options.memory_max / 2) {
+    if (o->live + o->count * sizeof(struct order_entry) + needed <= o->options.memory_max / 2) {
         tidy(o);
         return ERR_NONE;
     }
@@ -188,8 +190,9 @@ static void put_into_arena(struct order *o, uint64_t seq, struct bytes out, stru
         memcpy(o->arena + o->top, out.data, out.size);
     if (err.size)
         memcpy(o->arena + o->top + out.size, err.data, err.size);
-    entries(o)[o->count] = (struct entry){seq, o->top, (uint32_t)out.size, (uint32_t)err.size};
-    seqheap_sift_up(o->arena, sizeof(struct entry), ++o->count);
+    entries(o)[o->count] =
+        (struct order_entry){seq, o->top, (uint32_t)out.size, (uint32_t)err.size};
+    seqheap_sift_up(o->arena, sizeof(struct order_entry), ++o->count);
 }
 
 /* One that is larger than all of the memory is a run of its own. */
@@ -207,11 +210,11 @@ enum error order_put(struct order *o, uint64_t seq, struct bytes out, struct byt
 {
     assert(seq >= o->next);
     if (seq == o->next) {
-        release(o, out, err, NULL);
+        order_release_next(o, out, err, NULL);
         return ERR_NONE;
     }
-    size_t needed = sizeof(struct entry) + out.size + err.size;
-    enum error error = make_room(o, needed, why);
+    size_t needed = sizeof(struct order_entry) + out.size + err.size;
+    enum error error = order_make_room(o, needed, why);
     if (error)
         return error;
     if (arena_room(o) >= needed)
@@ -227,14 +230,14 @@ void order_put_held(struct order *o, uint64_t seq, struct bytes out, struct byte
 {
     assert(seq >= o->next);
     if (seq == o->next) {
-        release(o, out, err, holder);
+        order_release_next(o, out, err, holder);
         return;
     }
     o->held = xrealloc(o->held, (o->held_count + 1) * sizeof *o->held);
     size_t at = o->held_count++;
     for (; at > 0 && o->held[at - 1].seq > seq; at--)
         o->held[at] = o->held[at - 1];
-    o->held[at] = (struct held){seq, out, err, block_hold(holder)};
+    o->held[at] = (struct order_held){seq, out, err, block_hold(holder)};
     o->held_size += out.size + err.size;
     o->waiting++;
 }
@@ -248,20 +251,20 @@ static bool ready_in_file(const struct order *o)
 
 static size_t release_held(struct order *o)
 {
-    struct held first = o->held[0];
+    struct order_held first = o->held[0];
     size_t size = first.out.size + first.err.size;
     memmove(o->held, o->held + 1, --o->held_count * sizeof *o->held);
     o->held_size -= size;
-    release(o, first.out, first.err, first.holder);
+    order_release_next(o, first.out, first.err, first.holder);
     block_release(&first.holder);
     return size;
 }
 
 static size_t release_from_arena(struct order *o)
 {
-    struct entry first = entries(o)[0];
+    struct order_entry first = entries(o)[0];
     size_t size = (size_t)first.out_size + first.err_size;
-    release(o, entry_out(o, &first), entry_err(o, &first), NULL);
+    order_release_next(o, entry_out(o, &first), entry_err(o, &first), NULL);
     o->live -= size;
     entries(o)[0] = entries(o)[--o->count];
     seqheap_sift_down(o->arena, sizeof first, o->count);
@@ -277,7 +280,7 @@ static enum error release_from_spool(struct order *o, size_t *size, struct why *
     if (error)
         return error;
     *size = out.size + err.size;
-    release(o, out, err, NULL);
+    order_release_next(o, out, err, NULL);
     return ERR_NONE;
 }
 

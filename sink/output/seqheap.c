@@ -12,7 +12,7 @@ static uint64_t seq_at(const uint8_t *heap, size_t width, size_t i)
     return seq;
 }
 
-static void swap(uint8_t *heap, size_t width, size_t a, size_t b)
+static void seqheap_swap(uint8_t *heap, size_t width, size_t a, size_t b)
 {
     uint8_t kept[SEQHEAP_WIDTH_MAX];
     memcpy(kept, heap + a * width, width);
@@ -26,7 +26,7 @@ void seqheap_sift_up(void *elements, size_t width, size_t count)
     uint8_t *heap = elements;
     size_t i = count - 1;
     while (i > 0 && seq_at(heap, width, i) < seq_at(heap, width, (i - 1) / 2)) {
-        swap(heap, width, i, (i - 1) / 2);
+        seqheap_swap(heap, width, i, (i - 1) / 2);
         i = (i - 1) / 2;
     }
 }
@@ -40,6 +40,6 @@ void seqheap_sift_down(void *elements, size_t width, size_t count)
             child++;
         if (seq_at(heap, width, i) <= seq_at(heap, width, child))
             return;
-        swap(heap, width, i, child);
+        seqheap_swap(heap, width, i, child);
     }
 }

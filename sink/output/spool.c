@@ -138,7 +138,7 @@ enum error spool_end_run(struct spool *s, struct why *why)
 /* Reading. */
 
 /* Has at least `size` bytes of the run, or all that it still has, in its window from `at` on. */
-static enum error fill(const struct spool *s, struct run *run, size_t size, struct why *why)
+static enum error spool_fill(const struct spool *s, struct run *run, size_t size, struct why *why)
 {
     if (run->window.size - run->at >= size || run->read == run->end)
         return ERR_NONE;
@@ -159,7 +159,7 @@ static enum error fill(const struct spool *s, struct run *run, size_t size, stru
 static enum error take_record(const struct spool *s, struct run *run, struct bytes *out,
                               struct bytes *err, uint64_t *to_next, struct why *why)
 {
-    enum error error = fill(s, run, 2 * VARINT_SIZE_MAX, why);
+    enum error error = spool_fill(s, run, 2 * VARINT_SIZE_MAX, why);
     if (error)
         return error;
     uint64_t out_size, err_size;
@@ -168,7 +168,7 @@ static enum error take_record(const struct spool *s, struct run *run, struct byt
     bool whole = varint_take(&at, end, &out_size) && varint_take(&at, end, &err_size);
     assert(whole); /* nobody else can write to this file */
     size_t head = (size_t)(at - begin), body = (size_t)(out_size + err_size);
-    error = fill(s, run, head + body + VARINT_SIZE_MAX, why);
+    error = spool_fill(s, run, head + body + VARINT_SIZE_MAX, why);
     if (error)
         return error;
     at = run->window.data + run->at + head;

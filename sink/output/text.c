@@ -17,7 +17,7 @@ static void put_tag(struct buf *to, const struct result *r)
     buf_put_byte(to, '\t');
 }
 
-static void put_tagged(struct buf *to, const struct result *r, struct bytes output)
+static void text_put_tagged(struct buf *to, const struct result *r, struct bytes output)
 {
     size_t tag_at = to->size;
     if (output.size)
@@ -52,8 +52,8 @@ void text_put(struct text *text, const struct result *r, struct buf *out, struct
 {
     struct bytes err_bytes = err_is_reason(r) ? (struct bytes){0} : r->err;
     if (text->tag) {
-        put_tagged(out, r, r->out);
-        put_tagged(err, r, err_bytes);
+        text_put_tagged(out, r, r->out);
+        text_put_tagged(err, r, err_bytes);
     } else {
         buf_put_bytes(out, r->out);
         buf_put_bytes(err, err_bytes);

@@ -25,7 +25,7 @@ static size_t row_of(const struct tries *t, uint64_t seq)
     return (size_t)(seq * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (t->table_size - 1);
 }
 
-static void grow(struct tries *t)
+static void tries_grow(struct tries *t)
 {
     struct tries old = *t;
     t->table_size = old.table_size ? old.table_size * 2 : TABLE_MIN;
@@ -77,7 +77,7 @@ void tries_put(struct tries *t, uint64_t seq, uint32_t number, struct bytes byte
 {
     struct why why;
     if (t->count >= t->table_size)
-        grow(t);
+        tries_grow(t);
     struct tries_item **at = &t->table[row_of(t, seq)];
     while (*at && ((*at)->seq != seq || (*at)->number <= number))
         at = &(*at)->next;
@@ -104,7 +104,7 @@ bool tries_is_stuck(const struct tries *t)
     return t->over;
 }
 
-static void append(struct tries *t, const struct tries_item *item, struct buf *to)
+static void tries_append(struct tries *t, const struct tries_item *item, struct buf *to)
 {
     struct why why;
     uint8_t *room = buf_reserve(to, item->size);
@@ -115,7 +115,7 @@ static void append(struct tries *t, const struct tries_item *item, struct buf *t
     to->size += item->size;
 }
 
-static void forget(struct tries *t, struct tries_item *item)
+static void tries_forget(struct tries *t, struct tries_item *item)
 {
     if (item->data)
         t->memory -= item->size;
@@ -142,8 +142,8 @@ void tries_take(struct tries *t, uint64_t seq, struct buf *to)
         }
         if (to->size > start)
             buf_put_byte(to, ',');
-        append(t, item, to);
+        tries_append(t, item, to);
         *at = item->next;
-        forget(t, item);
+        tries_forget(t, item);
     }
 }

@@ -191,7 +191,7 @@ static void advance_piece(struct writer *w, struct writer_piece *piece, size_t s
     memmove(w->pieces, w->pieces + 1, --w->piece_count * sizeof *w->pieces);
 }
 
-static void advance(struct writer *w, size_t size)
+static void writer_advance(struct writer *w, size_t size)
 {
     struct writer_piece *piece = current_piece(w);
     w->written += size;
@@ -208,7 +208,7 @@ static void advance(struct writer *w, size_t size)
     }
 }
 
-static enum error failed(const struct writer *w, struct why *why)
+static enum error writer_failed(const struct writer *w, struct why *why)
 {
     bool hung_up = errno == EIO && !w->plain; /* as a terminal says it */
     if (hung_up || errno == EPIPE || errno == ECONNRESET)
@@ -220,7 +220,7 @@ static enum error failed(const struct writer *w, struct why *why)
 
 /* What was written is moved out of the way when it is most of the buffer, so that a buffer that
  * never runs empty does not grow. */
-static void compact(struct writer *w)
+static void writer_compact(struct writer *w)
 {
     if (w->start > w->buf.size / 2) {
         buf_drop_front(&w->buf, w->start);
@@ -246,15 +246,15 @@ enum error writer_flush(struct writer *w, struct why *why)
         struct bytes bytes = next_bytes(w);
         ssize_t n = write(w->fd, bytes.data, bytes.size < most ? bytes.size : most);
         if (n >= 0) {
-            advance(w, (size_t)n);
+            writer_advance(w, (size_t)n);
         } else if (errno == EAGAIN) {
             w->blocked = true;
             break;
         } else if (errno != EINTR) {
-            return failed(w, why);
+            return writer_failed(w, why);
         }
     }
-    compact(w);
+    writer_compact(w);
     return ERR_NONE;
 }
 

@@ -17,7 +17,7 @@ struct pending_result {
 };
 
 /* Runs a statement that gives no rows. */
-static enum error step(struct store *s, enum statement which, struct why *why)
+static enum error store_step(struct store *s, enum statement which, struct why *why)
 {
     sqlite3_stmt *statement = s->statements[which];
     int rc = sqlite3_step(statement);
@@ -203,7 +203,7 @@ static enum error insert_result(struct store *s, const struct result *r, struct 
     bind_bytes(row, 11, r->out);
     bind_bytes(row, 12, r->err);
     bind_number(row, 14, r->cut, r->cut_pid);
-    return step(s, PUT_RESULT, why);
+    return store_step(s, PUT_RESULT, why);
 }
 
 static enum error insert_attempt(struct store *s, const struct result *r, struct why *why)
@@ -217,7 +217,7 @@ static enum error insert_attempt(struct store *s, const struct result *r, struct
     bind_bytes(row, 10, r->out);
     bind_bytes(row, 11, r->err);
     bind_number(row, 12, r->cut, r->cut_pid);
-    return step(s, PUT_ATTEMPT, why);
+    return store_step(s, PUT_ATTEMPT, why);
 }
 
 /* The next result that waits at `*at`. */
@@ -250,14 +250,14 @@ static enum error insert_pending(struct store *s, struct why *why)
     return error;
 }
 
-static enum error mark_strange(struct store *s, struct why *why)
+static enum error store_mark_strange(struct store *s, struct why *why)
 {
     sqlite3_stmt *row = s->statements[SET_STRANGE];
     enum error error = ERR_NONE;
     for (size_t i = 0; i < s->strange.count && !error; i++) {
         sqlite3_bind_int64(row, 1, (int64_t)s->strange.ranges[i].first);
         sqlite3_bind_int64(row, 2, (int64_t)s->strange.ranges[i].last);
-        error = step(s, SET_STRANGE, why);
+        error = store_step(s, SET_STRANGE, why);
     }
     return error;
 }
@@ -270,7 +270,7 @@ static enum error write_files(struct store *s, struct why *why)
         sqlite3_bind_text(row, 1, s->files[i].name, -1, SQLITE_STATIC);
         sqlite3_bind_int64(row, 2, (int64_t)s->files[i].length);
         sqlite3_bind_int64(row, 3, (int64_t)s->files[i].next);
-        error = step(s, PUT_FILE, why);
+        error = store_step(s, PUT_FILE, why);
     }
     return error;
 }
@@ -295,7 +295,7 @@ static enum error move_failed(struct store *s, struct why *why)
 static enum error open_again(struct store *s, struct why *why)
 {
     enum error error = s->retries ? move_failed(s, why) : ERR_NONE;
-    return error ? error : step(s, REOPEN, why);
+    return error ? error : store_step(s, REOPEN, why);
 }
 
 static void bind_text(sqlite3_stmt *row, int at, const char *text)
@@ -313,7 +313,7 @@ static enum error write_command(struct store *s, struct why *why)
     bind_text(row, 1, s->command.executor);
     bind_text(row, 2, s->command.text);
     sqlite3_bind_blob(row, 3, hash, sizeof hash, SQLITE_TRANSIENT);
-    return step(s, SET_COMMAND, why);
+    return store_step(s, SET_COMMAND, why);
 }
 
 static enum error write_job(struct store *s, struct why *why)
@@ -327,24 +327,25 @@ static enum error write_job(struct store *s, struct why *why)
         sqlite3_bind_int64(row, 4, (int64_t)s->closing.doubled);
         sqlite3_bind_int64(row, 5, (int64_t)s->closing.workers);
         sqlite3_bind_int(row, 6, s->closing.input_cut);
-        error = step(s, FINISH, why);
+        error = store_step(s, FINISH, why);
     }
     return error;
 }
 
-static enum error commit(struct store *s, struct why *why)
+static enum error store_commit_pending(struct store *s, struct why *why)
 {
-    enum error error = step(s, BEGIN, why);
+    enum error error = store_step(s, BEGIN, why);
     if (error)
         return error;
     error = s->reopens ? open_again(s, why) : ERR_NONE;
     error = error ? error : insert_pending(s, why);
-    error = error ? error : mark_strange(s, why);
+    error = error ? error : store_mark_strange(s, why);
     error = error ? error : write_files(s, why);
     error = error ? error : write_job(s, why);
-    error = error ? error : step(s, COMMIT, why);
+    error = error ? error : store_step(s, COMMIT, why);
     if (error) {
-        step(s, ROLLBACK, NULL); /* it may have been rolled back already: that error says nothing */
+        store_step(s, ROLLBACK,
+                   NULL); /* it may have been rolled back already: that error says nothing */
         return error;
     }
     return ERR_NONE;
@@ -357,7 +358,7 @@ enum error store_commit(struct store *s, struct why *why)
     /* That the job is over survives a loss of power in any case, and all before it. */
     bool sync = s->finishes && s->options.durability == STORE_NORMAL;
     enum error error = sync ? store_run(s, "PRAGMA synchronous = FULL", why) : ERR_NONE;
-    error = error ? error : commit(s, why);
+    error = error ? error : store_commit_pending(s, why);
     if (sync)
         store_run(s, "PRAGMA synchronous = NORMAL", NULL);
     if (error)
@@ -372,7 +373,7 @@ enum error store_commit(struct store *s, struct why *why)
 enum error store_commit_life(struct store *s, uint64_t incarnation, struct why *why)
 {
     sqlite3_bind_int64(s->statements[SET_LIFE], 1, (int64_t)incarnation);
-    return step(s, SET_LIFE, why); /* a statement alone is a transaction */
+    return store_step(s, SET_LIFE, why); /* a statement alone is a transaction */
 }
 
 /* ---- reading ---- */

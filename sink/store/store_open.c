@@ -43,7 +43,7 @@ static const char *const texts[STATEMENTS] = {
 /* ---- errors ---- */
 
 /* Whether a write failed, which may work later. (What the system said of it SQLite does not keep.) */
-static bool no_room(sqlite3 *db)
+static bool store_open_no_room(sqlite3 *db)
 {
     int code = sqlite3_extended_errcode(db);
     return (code & 0xff) == SQLITE_FULL || code == SQLITE_IOERR_WRITE ||
@@ -61,7 +61,7 @@ enum error store_is_damaged(const struct store *s, const char *what, struct why 
 enum error store_failure(const struct store *s, struct why *why)
 {
     int code = sqlite3_errcode(s->db) & 0xff;
-    if (no_room(s->db))
+    if (store_open_no_room(s->db))
         return fail(why, ERR_DISK_FULL,
                     "cannot write to the store %s: %s; nothing is lost, make room", s->path,
                     sqlite3_errmsg(s->db));
@@ -102,7 +102,7 @@ bool store_is_in_use(const char *path)
     return in_use;
 }
 
-static enum error lock(struct store *s, struct why *why)
+static enum error store_open_lock(struct store *s, struct why *why)
 {
     struct flock byte = lock_byte();
     s->lock = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
@@ -117,7 +117,8 @@ static enum error lock(struct store *s, struct why *why)
     return ERR_NONE;
 }
 
-static enum error number_of(struct store *s, const char *sql, int64_t *number, struct why *why)
+static enum error store_open_number_of(struct store *s, const char *sql, int64_t *number,
+                                       struct why *why)
 {
     sqlite3_stmt *statement = NULL;
     if (sqlite3_prepare_v2(s->db, sql, -1, &statement, NULL))
@@ -144,9 +145,10 @@ static enum error create(struct store *s, uint64_t job, struct why *why)
 enum error store_identify(struct store *s, bool reads_only, bool *is_empty, struct why *why)
 {
     int64_t application = 0, version = 0, tables = 0;
-    enum error error = number_of(s, "PRAGMA application_id", &application, why);
-    error = error ? error : number_of(s, "PRAGMA user_version", &version, why);
-    error = error ? error : number_of(s, "SELECT count(*) FROM sqlite_master", &tables, why);
+    enum error error = store_open_number_of(s, "PRAGMA application_id", &application, why);
+    error = error ? error : store_open_number_of(s, "PRAGMA user_version", &version, why);
+    error =
+        error ? error : store_open_number_of(s, "SELECT count(*) FROM sqlite_master", &tables, why);
     *is_empty = !error && tables == 0 && application == 0 && version == 0;
     if (error || *is_empty)
         return error;
@@ -187,7 +189,7 @@ enum error store_check_pages(struct store *s, const char *check, struct why *why
     return error;
 }
 
-static enum error connect_to(struct store *s, struct why *why)
+static enum error store_open_connect_to(struct store *s, struct why *why)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
     if (sqlite3_open_v2(s->path, &s->db, flags, NULL))
@@ -245,7 +247,7 @@ static bool begins_round(const struct store_options *options, uint64_t round)
     return options->retry_failed && (!options->round || options->round != round);
 }
 
-static enum error read_job(struct store *s, struct store_past *past, struct why *why)
+static enum error store_open_read_job(struct store *s, struct store_past *past, struct why *why)
 {
     sqlite3_stmt *row = NULL;
     static const char text[] =
@@ -392,8 +394,8 @@ static enum error refuse_command(const struct store *s, const struct store_comma
 }
 
 /* What stands beside what another COMMAND made would look as if one had made all of it. */
-static enum error check_command(const struct store *s, const struct store_past *past,
-                                struct why *why)
+static enum error store_open_check_command(const struct store *s, const struct store_past *past,
+                                           struct why *why)
 {
     static const struct hash none;
     const struct store_options *o = &s->options;
@@ -408,16 +410,16 @@ static enum error check_command(const struct store *s, const struct store_past *
 
 static enum error open_all(struct store *s, struct store_past *past, struct why *why)
 {
-    enum error error = lock(s, why);
-    error = error ? error : connect_to(s, why);
+    enum error error = store_open_lock(s, why);
+    error = error ? error : store_open_connect_to(s, why);
     error = error ? error : store_identify(s, false, &past->is_new, why);
     if (!error)
         error = past->is_new ? create(s, s->options.job, why)
                              : store_check_pages(s, "quick_check", why);
     error = error ? error : prepare(s, why);
-    error = error ? error : read_job(s, past, why);
+    error = error ? error : store_open_read_job(s, past, why);
     error = error ? error : read_results(s, past, why);
-    error = error ? error : check_command(s, past, why);
+    error = error ? error : store_open_check_command(s, past, why);
     return error ? error : count_opening(s, why);
 }
 

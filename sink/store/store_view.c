@@ -43,7 +43,7 @@ static enum error failure(const struct store *s, struct why *why)
     return store_failure(s, why);
 }
 
-static enum error connect_to(struct store *s, bool in_use, struct why *why)
+static enum error store_view_connect_to(struct store *s, bool in_use, struct why *why)
 {
     enum { WAIT_MS = 5000 };
     if (access(s->path, R_OK))
@@ -68,7 +68,7 @@ static enum error check_schema(struct store *s, struct why *why)
     return error;
 }
 
-static enum error read_job(struct store *s, struct store_job *job, struct why *why)
+static enum error store_view_read_job(struct store *s, struct store_job *job, struct why *why)
 {
     sqlite3_stmt *row = NULL;
     static const char text[] =
@@ -107,10 +107,10 @@ enum error store_view_open(struct store_view **view, const char *path, struct st
     struct store *s = &v->store;
     *job = (struct store_job){.in_use = store_is_in_use(path)};
     s->path = xstrdup(path);
-    enum error error = connect_to(s, job->in_use, why);
+    enum error error = store_view_connect_to(s, job->in_use, why);
     error = error ? error : check_schema(s, why);
     error = error ? error : store_check_pages(s, "integrity_check", why);
-    error = error ? error : read_job(s, job, why);
+    error = error ? error : store_view_read_job(s, job, why);
     if (!error)
         read_strange(s, job);
     static const char text[] = "SELECT seq, status, hash, exit, signal, attempts, worker, task, "
@@ -124,7 +124,7 @@ enum error store_view_open(struct store_view **view, const char *path, struct st
 }
 
 /* The record of the task, and whether it is the one with the stored hash. */
-static void take_task(struct store_view *v, struct store_row *row)
+static void store_view_take_task(struct store_view *v, struct store_row *row)
 {
     enum { TASK = 7, RECORD = 8 };
     static const struct hash none;
@@ -158,7 +158,7 @@ enum error store_view_next(struct store_view *v, struct store_row *row, bool *fo
     v->seq = row->seq;
     row->attempts = (uint64_t)sqlite3_column_int64(v->rows, ATTEMPTS);
     row->worker = store_column(v->rows, WORKER);
-    take_task(v, row);
+    store_view_take_task(v, row);
     return ERR_NONE;
 }
 

@@ -66,7 +66,7 @@ void audit_doubt(struct dispatcher *d, uint64_t seq)
 
 /* ---- asking ---- */
 
-static void ask(struct dispatcher *d, uint64_t from)
+static void audit_ask(struct dispatcher *d, uint64_t from)
 {
     struct buf m = {0};
     wire_begin(&m, KIND_CHECK, dispatcher_head(d, KIND_CHECK, d->sink.session));
@@ -82,9 +82,9 @@ static void ask_next(struct dispatcher *d)
     if (a->asked || !d->sink.ready)
         return;
     if (!seqset_empty(&a->to_prove))
-        ask(d, seqset_min(&a->to_prove));
+        audit_ask(d, seqset_min(&a->to_prove));
     else if (!seqset_empty(&a->stored) && d->ledger.read >= a->known)
-        ask(d, d->ledger.read + 1);
+        audit_ask(d, d->ledger.read + 1);
 }
 
 void audit_ask_again(struct dispatcher *d)
@@ -106,7 +106,7 @@ size_t audit_room(struct dispatcher *d)
 
 /* ---- comparing ---- */
 
-static bool is_known(struct hash hash)
+static bool audit_is_known(struct hash hash)
 {
     return hash.high || hash.low;
 }
@@ -138,7 +138,7 @@ static void pass_stored(struct dispatcher *d, uint64_t first, uint64_t last)
 }
 
 /* Tasks that are not: to be handed out when their turn comes. */
-static void keep(struct dispatcher *d, struct buf *records, uint64_t first, uint64_t last)
+static void audit_keep(struct dispatcher *d, struct buf *records, uint64_t first, uint64_t last)
 {
     struct block *block = block_new(records);
     ledger_append(&d->ledger, last - first + 1, &block, 0);
@@ -165,7 +165,7 @@ void audit_take(struct dispatcher *d, size_t tasks, uint64_t now_ns)
                 continue;
             }
             struct hash hash = stored_hash(&d->audit, seq);
-            if (is_known(hash) && !hash_equal(hash, task_hash(task))) {
+            if (audit_is_known(hash) && !hash_equal(hash, task_hash(task))) {
                 differs(d, seq, task);
                 break;
             }
@@ -175,7 +175,7 @@ void audit_take(struct dispatcher *d, size_t tasks, uint64_t now_ns)
         if (is_stored)
             pass_stored(d, first, seq - 1);
         else
-            keep(d, &run, first, seq - 1);
+            audit_keep(d, &run, first, seq - 1);
     }
     d->turn_wanted = true;
     dispatcher_moved(d, now_ns);
@@ -187,7 +187,7 @@ void audit_take_too_large(struct dispatcher *d, uint64_t now_ns)
     if (!seqset_has(&d->audit.stored, seq)) {
         struct block *none = NULL;
         sinkside_judge(d, ledger_append(&d->ledger, 1, &none, 0)->first);
-    } else if (is_known(stored_hash(&d->audit, seq))) {
+    } else if (audit_is_known(stored_hash(&d->audit, seq))) {
         char text[64];
         snprintf(text, sizeof text, "longer than --task-max, which is %llu bytes",
                  (unsigned long long)d->options.task_max_bytes);
@@ -227,7 +227,7 @@ void audit_withhold(struct dispatcher *d, struct seqset *tasks)
 static bool prove(struct dispatcher *d, const struct hashed_task *item)
 {
     struct entry *entry = ledger_find(&d->ledger, item->seq);
-    if (!entry || !entry->block || !is_known(item->hash))
+    if (!entry || !entry->block || !audit_is_known(item->hash))
         return true;
     struct bytes record = ledger_record(entry, item->seq);
     struct task task;

@@ -25,12 +25,12 @@ void delays_free(struct delays *d)
     *d = (struct delays){0};
 }
 
-static bool is_before(const struct delay *a, const struct delay *b)
+static bool delays_is_before(const struct delay *a, const struct delay *b)
 {
     return a->due_ns < b->due_ns || (a->due_ns == b->due_ns && a->seq < b->seq);
 }
 
-static void swap(struct delay *a, struct delay *b)
+static void delays_swap(struct delay *a, struct delay *b)
 {
     struct delay c = *a;
     *a = *b;
@@ -39,21 +39,21 @@ static void swap(struct delay *a, struct delay *b)
 
 static void sift_up(struct delays *d, size_t at)
 {
-    for (; at && is_before(&d->heap[at], &d->heap[(at - 1) / 2]); at = (at - 1) / 2)
-        swap(&d->heap[at], &d->heap[(at - 1) / 2]);
+    for (; at && delays_is_before(&d->heap[at], &d->heap[(at - 1) / 2]); at = (at - 1) / 2)
+        delays_swap(&d->heap[at], &d->heap[(at - 1) / 2]);
 }
 
 static void sift_down(struct delays *d, size_t at)
 {
     for (;;) {
         size_t least = at, left = 2 * at + 1, right = left + 1;
-        if (left < d->count && is_before(&d->heap[left], &d->heap[least]))
+        if (left < d->count && delays_is_before(&d->heap[left], &d->heap[least]))
             least = left;
-        if (right < d->count && is_before(&d->heap[right], &d->heap[least]))
+        if (right < d->count && delays_is_before(&d->heap[right], &d->heap[least]))
             least = right;
         if (least == at)
             return;
-        swap(&d->heap[at], &d->heap[least]);
+        delays_swap(&d->heap[at], &d->heap[least]);
         at = least;
     }
 }

@@ -84,7 +84,8 @@ void dispatcher_destroy(struct dispatcher **dispatcher)
 
 /* ---- actions ---- */
 
-static struct dispatcher_action *push(struct dispatcher *d, enum dispatcher_action_kind kind)
+static struct dispatcher_action *dispatcher_push(struct dispatcher *d,
+                                                 enum dispatcher_action_kind kind)
 {
     if (d->action_count == d->action_capacity) {
         size_t capacity = d->action_capacity ? d->action_capacity * 2 : 16;
@@ -118,7 +119,7 @@ bool dispatcher_next_action(struct dispatcher *d, struct dispatcher_action *acti
 
 void dispatcher_send_block(struct dispatcher *d, uint64_t connection, struct block *block)
 {
-    struct dispatcher_action *action = push(d, DISPATCHER_SEND_CONTROL);
+    struct dispatcher_action *action = dispatcher_push(d, DISPATCHER_SEND_CONTROL);
     action->connection = connection;
     action->block = block;
 }
@@ -130,26 +131,26 @@ void dispatcher_send(struct dispatcher *d, uint64_t connection, struct buf *mess
 
 void dispatcher_send_lane(struct dispatcher *d, uint64_t lane, struct block *block)
 {
-    struct dispatcher_action *action = push(d, DISPATCHER_SEND_LANE);
+    struct dispatcher_action *action = dispatcher_push(d, DISPATCHER_SEND_LANE);
     action->lane = lane;
     action->block = block;
 }
 
 void dispatcher_act(struct dispatcher *d, enum dispatcher_action_kind kind, uint64_t lane)
 {
-    push(d, kind)->lane = lane;
+    dispatcher_push(d, kind)->lane = lane;
 }
 
 void dispatcher_cut(struct dispatcher *d, uint64_t connection)
 {
-    push(d, DISPATCHER_CUT_CONTROL)->connection = connection;
+    dispatcher_push(d, DISPATCHER_CUT_CONTROL)->connection = connection;
 }
 
 void dispatcher_say(struct dispatcher *d, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    struct dispatcher_action *action = push(d, DISPATCHER_SAY);
+    struct dispatcher_action *action = dispatcher_push(d, DISPATCHER_SAY);
     vsnprintf(action->why.text, sizeof action->why.text, format, args);
     va_end(args);
 }
@@ -161,7 +162,7 @@ void dispatcher_exit(struct dispatcher *d, int status, const char *format, ...)
     d->exited = true;
     va_list args;
     va_start(args, format);
-    struct dispatcher_action *action = push(d, DISPATCHER_EXIT);
+    struct dispatcher_action *action = dispatcher_push(d, DISPATCHER_EXIT);
     action->status = status;
     vsnprintf(action->why.text, sizeof action->why.text, format, args);
     va_end(args);
@@ -229,8 +230,8 @@ static bool may_join(struct dispatcher *d, uint64_t connection, size_t size, uin
     return false;
 }
 
-static void join(struct dispatcher *d, const struct origin *from, struct frame_head head,
-                 struct bytes message, struct bytes body, uint64_t now_ns)
+static void dispatcher_join(struct dispatcher *d, const struct origin *from, struct frame_head head,
+                            struct bytes message, struct bytes body, uint64_t now_ns)
 {
     enum wire_role role;
     enum error error = join_role(body, &role);
@@ -271,7 +272,7 @@ void dispatcher_control_message(struct dispatcher *d, const struct origin *from,
         return;
     }
     if (head.kind == KIND_JOIN) {
-        join(d, from, head, message, body, now_ns);
+        dispatcher_join(d, from, head, message, body, now_ns);
         return;
     }
     if (head.kind == KIND_WHY) {
@@ -309,7 +310,7 @@ bool dispatcher_may_read(const struct dispatcher *d)
            (seqset_empty(&d->queue) || d->sink.wants_total) && !dispatcher_is_full(d);
 }
 
-static void make_room(struct dispatcher *d)
+static void dispatcher_make_room(struct dispatcher *d)
 {
     buf_clear(&d->room);
     buf_reserve(&d->room, TASKS_HEAD_SIZE);
@@ -334,7 +335,7 @@ bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *byt
         *bytes_max = BATCH_BYTES_MAX;
         if (*tasks_max == 0)
             return false;
-        make_room(d);
+        dispatcher_make_room(d);
         d->asked = true;
         return true;
     }
@@ -354,7 +355,7 @@ bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *byt
         size_t most = liveness_frame_max(d->target, BATCH_BYTES_MAX);
         *bytes_max = bytes < most ? bytes : most;
     }
-    make_room(d);
+    dispatcher_make_room(d);
     d->asked = true;
     return true;
 }
@@ -527,7 +528,7 @@ void dispatcher_want_flush(struct dispatcher *d, struct session *s)
     TAILQ_INSERT_TAIL(&d->to_flush, s, next_to_flush);
 }
 
-static void flush(struct dispatcher *d, uint64_t now_ns)
+static void dispatcher_flush(struct dispatcher *d, uint64_t now_ns)
 {
     struct session *s;
     if (TAILQ_EMPTY(&d->to_flush) || now_ns < d->flushed_at_ns + FLUSH_NS)
@@ -565,7 +566,7 @@ void dispatcher_turn(struct dispatcher *d, uint64_t now_ns)
     workers_turn(d, now_ns);
     handout_turn(d, now_ns);
     transfer_turn(d, now_ns);
-    flush(d, now_ns);
+    dispatcher_flush(d, now_ns);
     handed_tell(d);
     comfort_waiting(d, now_ns);
     sinkside_turn(d, now_ns);

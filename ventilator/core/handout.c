@@ -119,7 +119,7 @@ uint64_t handout_waiting(const struct dispatcher *d)
 
 /* ---- who takes tasks ---- */
 
-static bool is_open(const struct session *s)
+static bool handout_is_open(const struct session *s)
 {
     return s->lane && s->connection && !s->ended && !s->leaving && !s->alone && !s->stuck_ms &&
            !s->joins_anew && !s->rests_until_ns;
@@ -134,7 +134,7 @@ static bool is_suspect(const struct dispatcher *d, const struct session *s)
 
 uint64_t handout_room(const struct dispatcher *d, const struct session *s, enum ranking_kind kind)
 {
-    if (!is_open(s) || s->reserved)
+    if (!handout_is_open(s) || s->reserved)
         return 0;
     uint64_t room = session_has_bytes(s, 1) ? session_ordinary_room(s) : 0;
     if (kind == TAKES_QUEUED && session_reserve_room(s) > room)
@@ -342,8 +342,8 @@ static bool is_better_elsewhere(const struct dispatcher *d, const struct session
 
 /* Whether the credit allows one more task of so many bytes; the reserve is for tasks that were
  * handed out before. One that goes in pieces goes alone, and there is one at a time. */
-static bool fits(const struct parcel *p, const struct story *story, size_t size_bytes,
-                 bool in_pieces)
+static bool handout_fits(const struct parcel *p, const struct story *story, size_t size_bytes,
+                         bool in_pieces)
 {
     const struct session *s = p->session;
     if (in_pieces && (p->tasks || s->transfer.block))
@@ -392,7 +392,7 @@ static bool send_queued(struct dispatcher *d, struct session *s, bool choosy, ui
         bool large = transfer_is_needed(d, s, record.size);
         if (large && s->transfer.block)
             continue; /* for somebody else; what is small may pass it */
-        if (!fits(&p, story, record.size, large))
+        if (!handout_fits(&p, story, record.size, large))
             break;
         handout_unqueue(d, r.first, r.first);
         if (large)
@@ -476,7 +476,8 @@ static struct session *emptiest(struct dispatcher *d)
         struct session *s = d->sessions[i];
         bool has_room =
             session_reserve_room(s) || (session_ordinary_room(s) && seqset_empty(&s->out));
-        if (is_open(s) && (has_room || session_unfinished(s)) && (!best || is_emptier(s, best)))
+        if (handout_is_open(s) && (has_room || session_unfinished(s)) &&
+            (!best || is_emptier(s, best)))
             best = s;
     }
     return best;

@@ -10,14 +10,14 @@
  * more often. */
 
 /* A task that is known to run, and where. */
-struct runner {
+struct hedge_runner {
     uint64_t seq;
     uint64_t since_ns;
     const struct session *at;
 };
 
 struct runners {
-    struct runner *items;
+    struct hedge_runner *items;
     size_t count;
     size_t capacity;
 };
@@ -69,14 +69,14 @@ static void add_runners(const struct dispatcher *d, const struct session *s, str
                 to->capacity = to->capacity ? to->capacity * 2 : 16;
                 to->items = xrealloc(to->items, to->capacity * sizeof *to->items);
             }
-            to->items[to->count++] = (struct runner){r.first, s->stints[i].since_ns, s};
+            to->items[to->count++] = (struct hedge_runner){r.first, s->stints[i].since_ns, s};
         }
     }
 }
 
 static int by_start(const void *a, const void *b)
 {
-    const struct runner *x = a, *y = b;
+    const struct hedge_runner *x = a, *y = b;
     if (x->since_ns != y->since_ns)
         return x->since_ns < y->since_ns ? -1 : 1;
     return (x->seq > y->seq) - (x->seq < y->seq);

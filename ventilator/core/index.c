@@ -20,7 +20,7 @@ static size_t home_of(const struct index *index, uint64_t key)
 }
 
 /* Where the key is, or the free slot where it would be. */
-static size_t find(const struct index *index, uint64_t key)
+static size_t index_find(const struct index *index, uint64_t key)
 {
     size_t at = home_of(index, key);
     while (index->slots[at].key && index->slots[at].key != key)
@@ -28,14 +28,14 @@ static size_t find(const struct index *index, uint64_t key)
     return at;
 }
 
-static void grow(struct index *index)
+static void index_grow(struct index *index)
 {
     struct index old = *index;
     index->capacity = old.capacity ? old.capacity * 2 : 16;
     index->slots = xcalloc(index->capacity, sizeof *index->slots);
     for (size_t i = 0; i < old.capacity; i++)
         if (old.slots[i].key)
-            index->slots[find(index, old.slots[i].key)] = old.slots[i];
+            index->slots[index_find(index, old.slots[i].key)] = old.slots[i];
     free(old.slots);
 }
 
@@ -43,8 +43,8 @@ void index_set(struct index *index, uint64_t key, void *value)
 {
     assert(key != 0);
     if ((index->count + 1) * 2 > index->capacity)
-        grow(index);
-    size_t at = find(index, key);
+        index_grow(index);
+    size_t at = index_find(index, key);
     if (!index->slots[at].key)
         index->count++;
     index->slots[at] = (struct index_slot){key, value};
@@ -54,14 +54,14 @@ void *index_get(const struct index *index, uint64_t key)
 {
     if (index->count == 0 || key == 0)
         return NULL;
-    return index->slots[find(index, key)].value;
+    return index->slots[index_find(index, key)].value;
 }
 
 void index_remove(struct index *index, uint64_t key)
 {
     if (index->count == 0 || key == 0)
         return;
-    size_t hole = find(index, key), mask = index->capacity - 1;
+    size_t hole = index_find(index, key), mask = index->capacity - 1;
     if (!index->slots[hole].key)
         return;
     for (size_t at = (hole + 1) & mask; index->slots[at].key; at = (at + 1) & mask) {

@@ -19,8 +19,8 @@ struct truth {
 };
 
 /* One task that the worker says it has. */
-static bool adopt(struct dispatcher *d, struct truth *t, uint64_t seq, struct attempt attempt,
-                  bool finished)
+static bool joins_adopt(struct dispatcher *d, struct truth *t, uint64_t seq, struct attempt attempt,
+                        bool finished)
 {
     struct entry *entry = ledger_find(&d->ledger, seq);
     bool unwanted = seqset_has(&d->judged, seq) || d->halt.when == HALT_NOW;
@@ -48,7 +48,7 @@ static bool adopt(struct dispatcher *d, struct truth *t, uint64_t seq, struct at
 static void adopt_running(struct dispatcher *d, struct truth *t, const struct attempt_list *list)
 {
     for (size_t i = 0; i < list->count; i++)
-        if (!adopt(d, t, list->items[i].seq, list->items[i].attempt, false))
+        if (!joins_adopt(d, t, list->items[i].seq, list->items[i].attempt, false))
             seqset_add(&t->kill, list->items[i].seq, list->items[i].seq);
 }
 
@@ -69,7 +69,7 @@ static void adopt_kept(struct dispatcher *d, struct truth *t, const struct seqse
              at <= r.last && seqset_next_gap(&d->ledger.stored, at, r.last, &open);
              at = open.last + 1)
             for (uint64_t seq = open.first; seq <= open.last; seq++)
-                if (!adopt(d, t, seq, (struct attempt){0}, true))
+                if (!joins_adopt(d, t, seq, (struct attempt){0}, true))
                     seqset_add(&t->have, seq, seq); /* enough others have it: it is let go */
     }
 }

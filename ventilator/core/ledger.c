@@ -84,7 +84,7 @@ void ledger_pass(struct ledger *ledger, uint64_t last)
 }
 
 /* The first place whose last task is >= seq; ledger->end if there is none. */
-static size_t place_of(const struct ledger *ledger, uint64_t seq)
+static size_t ledger_place_of(const struct ledger *ledger, uint64_t seq)
 {
     size_t low = ledger->head, high = ledger->end;
     while (low < high) {
@@ -99,7 +99,7 @@ static size_t place_of(const struct ledger *ledger, uint64_t seq)
 
 struct entry *ledger_find(const struct ledger *ledger, uint64_t seq)
 {
-    size_t at = place_of(ledger, seq);
+    size_t at = ledger_place_of(ledger, seq);
     if (at == ledger->end || ledger->places[at].first > seq || seqset_has(&ledger->stored, seq))
         return NULL;
     return ledger->places[at].entry;
@@ -107,7 +107,7 @@ struct entry *ledger_find(const struct ledger *ledger, uint64_t seq)
 
 struct entry *ledger_next(const struct ledger *ledger, uint64_t first, uint64_t last)
 {
-    for (size_t at = place_of(ledger, first); at < ledger->end; at++) {
+    for (size_t at = ledger_place_of(ledger, first); at < ledger->end; at++) {
         if (ledger->places[at].first > last)
             return NULL;
         if (ledger->places[at].entry)
@@ -148,7 +148,7 @@ struct bytes ledger_record(struct entry *entry, uint64_t seq)
 }
 
 /* Copies what is alive into a block of its own and lets go of the larger one. */
-static void compact(struct ledger *ledger, struct entry *entry)
+static void ledger_compact(struct ledger *ledger, struct entry *entry)
 {
     uint64_t last = entry->first + entry->count - 1;
     struct seqset *alive = xcalloc(1, sizeof *alive);
@@ -189,7 +189,7 @@ static void drop_old_stories(const struct ledger *ledger, struct entry *entry)
 
 static void remove_entry(struct ledger *ledger, struct entry *entry)
 {
-    size_t at = place_of(ledger, entry->first);
+    size_t at = ledger_place_of(ledger, entry->first);
     assert(ledger->places[at].entry == entry);
     ledger->places[at].entry = NULL;
     ledger->entries--;
@@ -215,7 +215,7 @@ void ledger_store(struct ledger *ledger, struct entry *entry, uint64_t first, ui
     }
     if (entry->block && entry->alive * ALIVE_FRACTION < tasks_in_block(entry) &&
         block_bytes(entry->block).size > COMPACT_BYTES_MIN)
-        compact(ledger, entry);
+        ledger_compact(ledger, entry);
     ledger->bytes += entry_bytes(entry);
 }
 

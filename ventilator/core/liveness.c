@@ -117,7 +117,7 @@ bool liveness_lane_is_busy(const struct session *s)
 }
 
 /* A link that takes long for a frame needs a longer limit: it falls again by and by. */
-static void note_movement(struct session *s, uint64_t now_ns)
+static void liveness_note_movement(struct session *s, uint64_t now_ns)
 {
     s->lane_rest_ns -= s->lane_rest_ns / 8;
     patience_moved(&s->lane_limit_ns, now_ns - s->lane_moved_at_ns);
@@ -133,7 +133,7 @@ void liveness_lane(struct session *s, const struct credit *m, uint64_t now_ns)
         arrived->batch = m->received_batch;
     if (m->received_offset > arrived->offset)
         arrived->offset = m->received_offset;
-    note_movement(s, now_ns);
+    liveness_note_movement(s, now_ns);
 }
 
 uint64_t liveness_lane_silence_ns(const struct dispatcher *d, const struct session *s,

@@ -12,7 +12,7 @@ void ranking_free(struct ranking *r)
     r->count = r->capacity = 0;
 }
 
-static bool is_before(const struct session *a, const struct session *b)
+static bool ranking_is_before(const struct session *a, const struct session *b)
 {
     if (a->load != b->load)
         return a->load < b->load;
@@ -28,14 +28,14 @@ static void set(struct ranking *r, size_t at, struct session *s)
 }
 
 /* Moves the session from a free place towards the front or the end, as far as it belongs. */
-static void settle(struct ranking *r, size_t at, struct session *s)
+static void ranking_settle(struct ranking *r, size_t at, struct session *s)
 {
-    for (; at && is_before(s, r->items[(at - 1) / 2]); at = (at - 1) / 2)
+    for (; at && ranking_is_before(s, r->items[(at - 1) / 2]); at = (at - 1) / 2)
         set(r, at, r->items[(at - 1) / 2]);
     for (size_t child; (child = 2 * at + 1) < r->count; at = child) {
-        if (child + 1 < r->count && is_before(r->items[child + 1], r->items[child]))
+        if (child + 1 < r->count && ranking_is_before(r->items[child + 1], r->items[child]))
             child++;
-        if (!is_before(r->items[child], s))
+        if (!ranking_is_before(r->items[child], s))
             break;
         set(r, at, r->items[child]);
     }
@@ -45,14 +45,14 @@ static void settle(struct ranking *r, size_t at, struct session *s)
 void ranking_put(struct ranking *r, struct session *s)
 {
     if (s->rank[r->which]) {
-        settle(r, s->rank[r->which] - 1, s);
+        ranking_settle(r, s->rank[r->which] - 1, s);
         return;
     }
     if (r->count == r->capacity) {
         r->capacity = r->capacity ? r->capacity * 2 : 16;
         r->items = xrealloc(r->items, r->capacity * sizeof(struct session *));
     }
-    settle(r, r->count++, s);
+    ranking_settle(r, r->count++, s);
 }
 
 void ranking_remove(struct ranking *r, struct session *s)
@@ -63,7 +63,7 @@ void ranking_remove(struct ranking *r, struct session *s)
     struct session *last = r->items[--r->count];
     s->rank[r->which] = 0;
     if (last != s)
-        settle(r, at - 1, last);
+        ranking_settle(r, at - 1, last);
 }
 
 struct session *ranking_first(const struct ranking *r)

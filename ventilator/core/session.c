@@ -196,7 +196,7 @@ void session_forget(struct session *s, uint64_t first, uint64_t last)
         cut_transfer(s);
 }
 
-static void add_stint(struct session *s, uint64_t first, uint64_t last, uint64_t since_ns)
+static void session_add_stint(struct session *s, uint64_t first, uint64_t last, uint64_t since_ns)
 {
     struct stint *end = s->stint_count ? &s->stints[s->stint_count - 1] : NULL;
     if (end && end->tasks.last + 1 == first && end->since_ns == since_ns) {
@@ -232,7 +232,7 @@ void session_runs(struct session *s, const struct seqset *running, uint64_t long
                     last = old[at].tasks.last;
                 else if (!known && at < old_count && old[at].tasks.first <= last)
                     last = old[at].tasks.first - 1;
-                add_stint(s, r.first, last, known ? old[at].since_ns : now_ns - long_ns);
+                session_add_stint(s, r.first, last, known ? old[at].since_ns : now_ns - long_ns);
                 r.first = last + 1;
             }
     }

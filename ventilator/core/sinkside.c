@@ -36,8 +36,8 @@ static void note_endpoint(struct dispatcher *d, struct bytes told, const char *a
 
 /* A job can be taken up when it is this ventilator's, or when neither it nor this life has anything
  * stored yet. Returns false after a refusal. */
-static bool fits(struct dispatcher *d, uint64_t connection, struct frame_head head,
-                 const struct sink_join *join)
+static bool sinkside_fits(struct dispatcher *d, uint64_t connection, struct frame_head head,
+                          const struct sink_join *join)
 {
     bool fresh = seqset_empty(&join->stored) && !(join->flags & SINK_CLOSED);
     bool can_read_again = !(join->flags & SINK_VOLATILE) && d->ledger.read == 0;
@@ -104,8 +104,8 @@ static void tell_workers(struct dispatcher *d)
     }
 }
 
-static void adopt(struct dispatcher *d, const struct origin *from, struct frame_head head,
-                  const struct sink_join *join, uint64_t now_ns)
+static void sinkside_adopt(struct dispatcher *d, const struct origin *from, struct frame_head head,
+                           const struct sink_join *join, uint64_t now_ns)
 {
     d->sink.is_volatile = join->flags & SINK_VOLATILE;
     d->sink.wants_total = join->flags & SINK_WANTS_TOTAL;
@@ -191,8 +191,8 @@ void sinkside_join(struct dispatcher *d, const struct origin *from, struct frame
                           "another sink is connected; a farm has one");
     else if (d->closed)
         dispatcher_refuse(d, connection, REFUSE_OVER, "the job is over");
-    else if (fits(d, connection, head, &join))
-        adopt(d, from, head, &join, now_ns);
+    else if (sinkside_fits(d, connection, head, &join))
+        sinkside_adopt(d, from, head, &join, now_ns);
     sink_join_free(&join);
 }
 
@@ -356,7 +356,7 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
 
 /* ---- the other messages ---- */
 
-static void heartbeat(struct dispatcher *d, struct bytes body)
+static void sinkside_heartbeat(struct dispatcher *d, struct bytes body)
 {
     struct heartbeat m = {0};
     enum error error = heartbeat_take(body, &m);
@@ -399,7 +399,7 @@ void sinkside_message(struct dispatcher *d, enum wire_kind kind, struct bytes bo
     liveness_sink_heard(d, now_ns);
     d->sink.astray = 0;
     if (kind == KIND_HEARTBEAT)
-        heartbeat(d, body);
+        sinkside_heartbeat(d, body);
     else if (kind == KIND_STORED)
         stored_note(d, body, now_ns);
     else if (kind == KIND_HASHES)
@@ -511,7 +511,7 @@ static bool anything_out(const struct dispatcher *d)
     return !seqset_empty(&d->judged);
 }
 
-static bool is_complete(const struct dispatcher *d)
+static bool sinkside_is_complete(const struct dispatcher *d)
 {
     if (audit_reads(d) && !d->stopping)
         return false;
@@ -592,7 +592,7 @@ static void leave(struct dispatcher *d, uint64_t now_ns)
         dispatcher_exit(d, d->counts.status < 255 ? (int)d->counts.status : 255, "%s", "");
 }
 
-static void give_up(struct dispatcher *d, uint64_t now_ns)
+static void sinkside_give_up(struct dispatcher *d, uint64_t now_ns)
 {
     if (d->held_ns || d->sink.connection ||
         now_ns < d->sink.absent_since_ns + d->options.give_up_ns)
@@ -630,10 +630,10 @@ void sinkside_turn(struct dispatcher *d, uint64_t now_ns)
             leave(d, now_ns);
         return;
     }
-    give_up(d, now_ns);
+    sinkside_give_up(d, now_ns);
     give_up_writing(d, now_ns);
     send_verdicts(d);
-    if (d->sink.ready && !d->done_sent && is_complete(d)) {
+    if (d->sink.ready && !d->done_sent && sinkside_is_complete(d)) {
         sinkside_tell_status(d);
         send_done(d);
         d->done_sent = true;

@@ -82,7 +82,7 @@ static void send_end(struct dispatcher *d, struct session *s)
 }
 
 /* Sends what the lane takes. */
-static void push(struct dispatcher *d, struct session *s, uint64_t now_ns)
+static void transfer_push(struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
     struct transfer *t = &s->transfer;
     drop_taken(t);
@@ -104,7 +104,7 @@ void transfer_begin(struct dispatcher *d, struct session *s, const struct entry 
     session_transfer(s, entry->block, record, run);
     handout_note(d, s);
     seqset_add(&d->transfers, s->id, s->id);
-    push(d, s, now_ns);
+    transfer_push(d, s, now_ns);
 }
 
 void transfer_take_back(struct dispatcher *d, struct session *s)
@@ -132,7 +132,7 @@ void transfer_turn(struct dispatcher *d, uint64_t now_ns)
     for (uint64_t id = 1; seqset_next(&d->transfers, id, UINT64_MAX - 1, &r); id = r.first + 1) {
         struct session *s = index_get(&d->by_id, r.first);
         if (s)
-            push(d, s, now_ns);
+            transfer_push(d, s, now_ns);
         if (!s || (!s->transfer.block && !s->transfer.cut && !drop_taken(&s->transfer)))
             seqset_remove(&d->transfers, r.first, r.first);
     }

@@ -216,7 +216,8 @@ static void end_withholding(struct dispatcher *d, struct session *s, uint64_t no
 }
 
 /* Returns whether the session is over. */
-static bool heartbeat(struct dispatcher *d, struct session *s, struct bytes body, uint64_t now_ns)
+static bool workers_heartbeat(struct dispatcher *d, struct session *s, struct bytes body,
+                              uint64_t now_ns)
 {
     struct heartbeat m = {0};
     bool is_over = false;
@@ -282,7 +283,8 @@ static void note_fails(const struct dispatcher *d, struct session *s, const stru
             handout_count_fail(d, s, seq);
 }
 
-static void finished(struct dispatcher *d, struct session *s, struct bytes body, uint64_t now_ns)
+static void workers_finished(struct dispatcher *d, struct session *s, struct bytes body,
+                             uint64_t now_ns)
 {
     struct finished m = {0};
     struct seqset open = {0};
@@ -322,7 +324,8 @@ static bool holds_attempt(struct dispatcher *d, struct session *s, uint64_t seq,
     return holder && attempt_equal(holder->attempt, attempt);
 }
 
-static void failed(struct dispatcher *d, struct session *s, struct bytes body, uint64_t now_ns)
+static void workers_failed(struct dispatcher *d, struct session *s, struct bytes body,
+                           uint64_t now_ns)
 {
     struct attempt_list m = {0};
     enum error error = attempt_list_take(body, &m);
@@ -336,15 +339,16 @@ static void failed(struct dispatcher *d, struct session *s, struct bytes body, u
     attempt_list_free(&m);
 }
 
-static void give_back(struct dispatcher *d, struct session *s, uint64_t seq,
-                      enum returned_reason reason, uint64_t now_ns)
+static void workers_give_back(struct dispatcher *d, struct session *s, uint64_t seq,
+                              enum returned_reason reason, uint64_t now_ns)
 {
     if (reason == RETURNED_INTERRUPTED)
         losses_interrupted(d, s, seq, now_ns);
     handout_take_back(d, s, seq);
 }
 
-static void returned(struct dispatcher *d, struct session *s, struct bytes body, uint64_t now_ns)
+static void workers_returned(struct dispatcher *d, struct session *s, struct bytes body,
+                             uint64_t now_ns)
 {
     struct returned m = {0};
     struct seqset open = {0};
@@ -355,7 +359,7 @@ static void returned(struct dispatcher *d, struct session *s, struct bytes body,
         still_open(s, &m.tasks, &open);
         for (size_t i = 0; i < open.count; i++)
             for (uint64_t seq = open.ranges[i].first; seq <= open.ranges[i].last; seq++)
-                give_back(d, s, seq, m.reason, now_ns);
+                workers_give_back(d, s, seq, m.reason, now_ns);
         if (m.reason != RETURNED_INTERRUPTED)
             recall_answered(s, open.members, now_ns);
         seqset_remove_all(&s->had, &open);
@@ -394,18 +398,18 @@ void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kin
     liveness_heard(d, s, now_ns);
     s->astray = 0;
     if (kind == KIND_HEARTBEAT) {
-        if (end_unanswering(d, s, now_ns) || heartbeat(d, s, body, now_ns))
+        if (end_unanswering(d, s, now_ns) || workers_heartbeat(d, s, body, now_ns))
             return;
     } else if (kind == KIND_CREDIT)
         credit(d, s, body, now_ns);
     else if (kind == KIND_CLAIM)
         claim(d, s, body);
     else if (kind == KIND_FINISHED)
-        finished(d, s, body, now_ns);
+        workers_finished(d, s, body, now_ns);
     else if (kind == KIND_FAILED)
-        failed(d, s, body, now_ns);
+        workers_failed(d, s, body, now_ns);
     else if (kind == KIND_RETURNED)
-        returned(d, s, body, now_ns);
+        workers_returned(d, s, body, now_ns);
     else if (kind == KIND_LEAVE) {
         s->leaving = true;
         workers_lane_end(d, s);

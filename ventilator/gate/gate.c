@@ -209,7 +209,7 @@ static void close_unasked(struct gate *gate, struct lane *lane)
 
 /* Whoever claims its lane at once gets one, however many strangers hold some: the oldest of those
  * that nobody has claimed makes room. */
-static bool has_room(struct gate *gate, uint64_t now_ns)
+static bool gate_has_room(struct gate *gate, uint64_t now_ns)
 {
     uint64_t burst = gate->lanes_max + LANES_A_SECOND;
     bool full = gate->count == gate->lanes_max;
@@ -225,7 +225,7 @@ static void accept_lanes(struct gate *gate, uint64_t now_ns)
 {
     for (int i = 0; i < ACCEPTS_A_TURN; i++) {
         int fd = accept4(gate->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd >= 0 && has_room(gate, now_ns))
+        if (fd >= 0 && gate_has_room(gate, now_ns))
             open_lane(gate, fd, now_ns);
         else if (fd >= 0)
             close(fd);
@@ -252,7 +252,7 @@ void gate_turn(struct gate *gate, uint64_t now_ns)
     free_shut(gate);
 }
 
-static struct lane *find(const struct gate *gate, uint64_t number)
+static struct lane *gate_find(const struct gate *gate, uint64_t number)
 {
     struct lane *lane = gate->lanes[number % gate->lanes_max];
     return lane && lane->id == number ? lane : NULL;
@@ -260,7 +260,7 @@ static struct lane *find(const struct gate *gate, uint64_t number)
 
 void gate_send(struct gate *gate, uint64_t number, struct block **message)
 {
-    struct lane *lane = find(gate, number);
+    struct lane *lane = gate_find(gate, number);
     if (lane)
         net_send(lane->push, *message); /* without a mark it fails only if the connection is gone */
     block_release(message);
@@ -268,7 +268,7 @@ void gate_send(struct gate *gate, uint64_t number, struct block **message)
 
 void gate_claim(struct gate *gate, uint64_t number)
 {
-    struct lane *lane = find(gate, number);
+    struct lane *lane = gate_find(gate, number);
     if (!lane || lane->claimed)
         return;
     lane->claimed = true;
@@ -277,7 +277,7 @@ void gate_claim(struct gate *gate, uint64_t number)
 
 bool gate_authenticated(struct gate *gate, uint64_t number, const struct key *key)
 {
-    struct lane *lane = find(gate, number);
+    struct lane *lane = gate_find(gate, number);
     if (!lane || lane->authenticated)
         return false;
     lane->authenticated = true;
@@ -288,13 +288,13 @@ bool gate_authenticated(struct gate *gate, uint64_t number, const struct key *ke
 
 void gate_close(struct gate *gate, uint64_t number)
 {
-    struct lane *lane = find(gate, number);
+    struct lane *lane = gate_find(gate, number);
     if (lane)
         shut(gate, lane);
 }
 
 const char *gate_peer(const struct gate *gate, uint64_t number)
 {
-    const struct lane *lane = find(gate, number);
+    const struct lane *lane = gate_find(gate, number);
     return lane ? lane->peer : "";
 }

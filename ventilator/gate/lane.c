@@ -49,7 +49,7 @@ static void set_flag(int fd, int level, int option, int value)
     setsockopt(fd, level, option, &value, sizeof value); /* a unix socket has none of these */
 }
 
-static bool watch(struct lane_end *end, int operation, uint32_t interest)
+static bool lane_watch(struct lane_end *end, int operation, uint32_t interest)
 {
     struct epoll_event event = {.events = interest, .data.ptr = end};
     end->interest = interest;
@@ -66,7 +66,7 @@ static bool listen_for_push(struct lane *lane, const char *private_dir)
     lane->inner.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     return lane->inner.fd >= 0 &&
            bind(lane->inner.fd, (struct sockaddr *)&address, sizeof address) == 0 &&
-           listen(lane->inner.fd, 1) == 0 && watch(&lane->inner, EPOLL_CTL_ADD, EPOLLIN);
+           listen(lane->inner.fd, 1) == 0 && lane_watch(&lane->inner, EPOLL_CTL_ADD, EPOLLIN);
 }
 
 /* Though it connects, it is the server of the handshake. */
@@ -96,8 +96,8 @@ struct lane *lane_open(uint64_t id, int fd, int epoll, const char *private_dir,
     set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set_flag(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     set_flag(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S);
-    if (watch(&lane->worker, EPOLL_CTL_ADD, EPOLLRDHUP) && listen_for_push(lane, private_dir) &&
-        connect_push(lane, own))
+    if (lane_watch(&lane->worker, EPOLL_CTL_ADD, EPOLLRDHUP) &&
+        listen_for_push(lane, private_dir) && connect_push(lane, own))
         return lane;
     lane_shut(lane);
     lane_free(lane);
@@ -123,8 +123,8 @@ static bool join_ends(struct lane *lane)
     close_listener(lane);
     lane->inner.fd = fd;
     lane->joined = true;
-    return watch(&lane->inner, EPOLL_CTL_ADD, EPOLLRDHUP | EPOLLIN) &&
-           watch(&lane->worker, EPOLL_CTL_MOD, EPOLLRDHUP | EPOLLIN);
+    return lane_watch(&lane->inner, EPOLL_CTL_ADD, EPOLLRDHUP | EPOLLIN) &&
+           lane_watch(&lane->worker, EPOLL_CTL_MOD, EPOLLRDHUP | EPOLLIN);
 }
 
 /* Writes what it can; returns how much, or -1 if the connection is gone. */
@@ -174,7 +174,7 @@ static bool update_interest(struct lane_end *end, const struct lane_end *other)
         interest |= EPOLLIN;
     if (end->held.size > 0)
         interest |= EPOLLOUT;
-    return interest == end->interest || watch(end, EPOLL_CTL_MOD, interest);
+    return interest == end->interest || lane_watch(end, EPOLL_CTL_MOD, interest);
 }
 
 bool lane_turn(struct lane_end *end, uint32_t events, uint8_t *chunk)

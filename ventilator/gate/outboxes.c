@@ -14,7 +14,7 @@ void outboxes_init(struct outboxes *o, void *router, size_t size_max_bytes)
     *o = (struct outboxes){.router = router, .size_max_bytes = size_max_bytes};
 }
 
-static void drop(struct outboxes *o, uint64_t key)
+static void outboxes_drop(struct outboxes *o, uint64_t key)
 {
     struct outbox *outbox = index_get(&o->by_peer, key);
     index_remove(&o->by_peer, key);
@@ -43,7 +43,7 @@ size_t outboxes_flush(struct outboxes *o)
     for (size_t i = 0; i < o->by_peer.capacity;) {
         struct index_slot slot = o->by_peer.slots[i];
         if (slot.key && (outbox_flush(slot.value) || !outbox_pending(slot.value))) {
-            drop(o, slot.key); /* another one may have moved to this place: look again */
+            outboxes_drop(o, slot.key); /* another one may have moved to this place: look again */
             continue;
         }
         o->size_bytes += slot.key ? cost_of(slot.value) : 0;
@@ -75,7 +75,7 @@ static uint32_t give_up_slowest(struct outboxes *o)
     }
     assert(most.value); /* what waits, waits for somebody */
     o->size_bytes -= cost_of(most.value);
-    drop(o, most.key);
+    outboxes_drop(o, most.key);
     return (uint32_t)(most.key - 1);
 }
 

@@ -21,7 +21,7 @@ void actions_free(struct actions *a)
     *a = (struct actions){0};
 }
 
-static struct action_entry *append(struct actions *a, enum slots_action_kind kind)
+static struct action_entry *actions_append(struct actions *a, enum slots_action_kind kind)
 {
     if (a->end == a->capacity) {
         a->capacity = a->capacity ? a->capacity * 2 : 16;
@@ -34,46 +34,46 @@ static struct action_entry *append(struct actions *a, enum slots_action_kind kin
 
 void actions_do(struct actions *a, enum slots_action_kind kind)
 {
-    append(a, kind);
+    actions_append(a, kind);
 }
 
 void actions_open(struct actions *a, enum slots_action_kind kind, const char *endpoint)
 {
-    append(a, kind)->endpoint = xstrdup(endpoint);
+    actions_append(a, kind)->endpoint = xstrdup(endpoint);
 }
 
 void actions_open_results(struct actions *a, const char *endpoint, const struct key *sink)
 {
-    struct action_entry *entry = append(a, SLOTS_OPEN_RESULTS);
+    struct action_entry *entry = actions_append(a, SLOTS_OPEN_RESULTS);
     entry->endpoint = xstrdup(endpoint);
     entry->sink = *sink;
 }
 
 void actions_send(struct actions *a, enum slots_action_kind kind, struct block *block)
 {
-    append(a, kind)->block = block;
+    actions_append(a, kind)->block = block;
 }
 
 void actions_start(struct actions *a, const struct assignment *assignment)
 {
-    append(a, SLOTS_START)->assignment = *assignment;
+    actions_append(a, SLOTS_START)->assignment = *assignment;
 }
 
 void actions_cancel(struct actions *a, unsigned slot, uint64_t seq)
 {
-    struct action_entry *entry = append(a, SLOTS_CANCEL);
+    struct action_entry *entry = actions_append(a, SLOTS_CANCEL);
     entry->slot = slot;
     entry->seq = seq;
 }
 
 void actions_say(struct actions *a, const struct why *why)
 {
-    append(a, SLOTS_SAY)->why = xmemdup(why, sizeof *why);
+    actions_append(a, SLOTS_SAY)->why = xmemdup(why, sizeof *why);
 }
 
 void actions_exit(struct actions *a, int status, const struct why *why)
 {
-    struct action_entry *entry = append(a, SLOTS_EXIT);
+    struct action_entry *entry = actions_append(a, SLOTS_EXIT);
     entry->status = status;
     entry->why = xmemdup(why, sizeof *why);
 }

@@ -17,7 +17,7 @@ void backlog_free(struct backlog *b)
 
 /* Makes room for one run at `at`, which counts from the start of the array, and returns where it
  * went. */
-static struct backlog_run *insert(struct backlog *b, size_t at)
+static struct backlog_run *backlog_insert(struct backlog *b, size_t at)
 {
     if (at == b->head && b->head > 0)
         return &b->runs[--b->head];
@@ -36,7 +36,7 @@ static struct backlog_run *insert(struct backlog *b, size_t at)
     return &b->runs[at];
 }
 
-static void erase(struct backlog *b, size_t at)
+static void backlog_erase(struct backlog *b, size_t at)
 {
     block_release(&b->runs[at].block);
     if (at == b->head) {
@@ -49,10 +49,10 @@ static void erase(struct backlog *b, size_t at)
         b->head = b->end = 0;
 }
 
-static void put(struct backlog *b, size_t at, const struct backlog_run *run)
+static void backlog_put(struct backlog *b, size_t at, const struct backlog_run *run)
 {
     assert(run->count > 0);
-    struct backlog_run *place = insert(b, at);
+    struct backlog_run *place = backlog_insert(b, at);
     *place = *run;
     block_hold(place->block);
     b->tasks += run->count;
@@ -61,12 +61,12 @@ static void put(struct backlog *b, size_t at, const struct backlog_run *run)
 
 void backlog_add(struct backlog *b, const struct backlog_run *run)
 {
-    put(b, b->end, run);
+    backlog_put(b, b->end, run);
 }
 
 void backlog_put_back(struct backlog *b, const struct backlog_run *run)
 {
-    put(b, b->head, run);
+    backlog_put(b, b->head, run);
 }
 
 /* Splits a run: its first `count` tasks stay in it, the rest is returned, without a hold on the
@@ -99,14 +99,14 @@ bool backlog_take(struct backlog *b, uint64_t max, struct backlog_run *taken)
     if (run->count > max)
         *run = split(taken, max);
     else
-        erase(b, b->head);
+        backlog_erase(b, b->head);
     b->tasks -= taken->count;
     b->size_bytes -= backlog_run_credit(taken);
     return true;
 }
 
 /* Takes the tasks first..last, which are all in the run at `at`, out of it. */
-static void cut(struct backlog *b, size_t at, uint64_t first, uint64_t last)
+static void backlog_cut(struct backlog *b, size_t at, uint64_t first, uint64_t last)
 {
     struct backlog_run *run = &b->runs[at];
     struct backlog_run middle = split(run, first - run->first);
@@ -116,11 +116,11 @@ static void cut(struct backlog *b, size_t at, uint64_t first, uint64_t last)
     if (right.count && run->count) {
         b->tasks -= right.count; /* put counts them again */
         b->size_bytes -= backlog_run_credit(&right);
-        put(b, at + 1, &right);
+        backlog_put(b, at + 1, &right);
     } else if (right.count) {
         *run = right;
     } else if (!run->count) {
-        erase(b, at);
+        backlog_erase(b, at);
     }
 }
 
@@ -137,7 +137,8 @@ uint64_t backlog_remove(struct backlog *b, uint64_t first, uint64_t last,
             (attempt && !attempt_equal(run->attempt, *attempt)))
             continue;
         size_t head = b->head;
-        cut(b, at - 1, first > run->first ? first : run->first, last < run_last ? last : run_last);
+        backlog_cut(b, at - 1, first > run->first ? first : run->first,
+                    last < run_last ? last : run_last);
         if (b->head < head)
             at -= head - b->head; /* the array was moved to make room */
     }
@@ -152,7 +153,7 @@ void backlog_give_back(struct backlog *b, uint64_t max, struct seqset *given)
         uint64_t count = run->count < max ? run->count : max;
         if (given)
             seqset_add(given, last - count + 1, last);
-        cut(b, b->end - 1, last - count + 1, last);
+        backlog_cut(b, b->end - 1, last - count + 1, last);
         max -= count;
     }
 }

@@ -55,7 +55,7 @@ static void begin_run(struct batch *b, const struct result_run *run, bool final)
     b->message.size += run_head_write(to, &b->run, 0);
 }
 
-static void end_run(struct batch *b)
+static void batch_end_run(struct batch *b)
 {
     if (!b->in_run)
         return;
@@ -67,7 +67,7 @@ static void end_run(struct batch *b)
     b->in_run = false;
 }
 
-static bool continues(const struct batch *b, const struct result_run *run, bool final)
+static bool batch_continues(const struct batch *b, const struct result_run *run, bool final)
 {
     return b->in_run && b->run_final == final && run->first == b->run.first + b->run.count &&
            b->run.tries == run->tries && attempt_equal(b->run.attempt, run->attempt);
@@ -78,9 +78,9 @@ static void aim(struct batch *b, struct bytes worker, const struct result_run *r
 {
     if (b->results == 0)
         begin_message(b, worker);
-    if (continues(b, run, final))
+    if (batch_continues(b, run, final))
         return;
-    end_run(b);
+    batch_end_run(b);
     begin_run(b, run, final);
 }
 
@@ -112,7 +112,7 @@ bool batch_has_open(const struct batch *b, uint64_t first, uint64_t last)
 
 void batch_close(struct batch *b)
 {
-    end_run(b);
+    batch_end_run(b);
 }
 
 void batch_head_write(struct buf *message, struct frame_head head, uint64_t number, uint64_t floor)

@@ -71,7 +71,7 @@ bool kept_put_run(struct kept *k, const struct result_run *run, size_t failed)
 }
 
 /* Room for one batch at the end. */
-static struct kept_batch *append(struct kept *k)
+static struct kept_batch *kept_append(struct kept *k)
 {
     if (k->end == k->capacity && k->begin > k->capacity / 2) {
         memmove(k->batches, k->batches + k->begin, (k->end - k->begin) * sizeof *k->batches);
@@ -105,13 +105,13 @@ void kept_close(struct kept *k, struct seqset *finished, uint64_t *failed)
     seqset_add_all(&k->tasks, &open->tasks);
     seqset_add_all(finished, &open->tasks);
     *failed += open->failed;
-    *append(k) = (struct kept_batch){.message = open->message,
-                                     .number = ++k->number,
-                                     .tasks = open->tasks,
-                                     .results = open->results,
-                                     .finals = open->tasks.members,
-                                     .size_bytes = open->message.size,
-                                     .history = seqset_empty(&open->tasks)};
+    *kept_append(k) = (struct kept_batch){.message = open->message,
+                                          .number = ++k->number,
+                                          .tasks = open->tasks,
+                                          .results = open->results,
+                                          .finals = open->tasks.members,
+                                          .size_bytes = open->message.size,
+                                          .history = seqset_empty(&open->tasks)};
     k->size_bytes += open->message.size + KEPT_OVERHEAD_BYTES;
     *open = (struct batch){0};
 }
@@ -296,7 +296,7 @@ void kept_take_apart(struct kept *k, size_t batch_max, uint64_t arrived, kept_ta
             take_apart(k, b, &how);
         } else {
             close_apart(k);
-            *append(k) = *b;
+            *kept_append(k) = *b;
         }
     }
     close_apart(k);

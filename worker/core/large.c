@@ -149,7 +149,7 @@ static enum error put_content(struct buf *to, const struct large_result *r, uint
     return ERR_NONE;
 }
 
-static void erase(struct large *l, size_t at)
+static void large_erase(struct large *l, size_t at)
 {
     result_let_go(l, &l->results[at]);
     memmove(l->results + at, l->results + at + 1, (l->count - at - 1) * sizeof *l->results);
@@ -204,7 +204,7 @@ enum error large_piece(struct large *l, struct frame_head head, struct bytes wor
     if (r->final)
         l->next++;
     else
-        erase(l, l->next);
+        large_erase(l, l->next);
     return ERR_NONE;
 }
 
@@ -233,7 +233,7 @@ uint64_t large_release(struct large *l, const struct seqset *tasks)
         const struct large_result *r = &l->results[i - 1];
         if (r->final && seqset_has(tasks, r->seq)) {
             seqset_remove(&l->tasks, r->seq, r->seq);
-            erase(l, i - 1);
+            large_erase(l, i - 1);
             freed++;
         }
     }

@@ -40,7 +40,7 @@ void running_start(struct running *r, unsigned slot, const struct backlog_run *r
     r->size_bytes += backlog_run_credit(run);
 }
 
-static bool is_open(const struct slot *s, uint64_t seq)
+static bool running_is_open(const struct slot *s, uint64_t seq)
 {
     return s->run.block && seq >= s->next && seq - s->run.first < s->run.count &&
            !seqset_has(&s->ended, seq);
@@ -49,7 +49,7 @@ static bool is_open(const struct slot *s, uint64_t seq)
 bool running_find(const struct running *r, unsigned slot, uint64_t seq, struct backlog_run *task,
                   bool *wanted)
 {
-    if (slot >= r->count || !is_open(&r->slots[slot], seq))
+    if (slot >= r->count || !running_is_open(&r->slots[slot], seq))
         return false;
     const struct slot *s = &r->slots[slot];
     struct bytes from = s->rest;
@@ -66,7 +66,7 @@ bool running_find(const struct running *r, unsigned slot, uint64_t seq, struct b
 }
 
 /* Moves `next` behind seq and behind all that has ended out of order. */
-static void advance(struct slot *s, uint64_t seq)
+static void running_advance(struct slot *s, uint64_t seq)
 {
     s->held = false;
     uint64_t next = seq + 1;
@@ -93,9 +93,9 @@ static bool take_off(struct running *r, struct slot *s, uint64_t count)
 bool running_end(struct running *r, unsigned slot, uint64_t seq, uint64_t now_ns)
 {
     struct slot *s = &r->slots[slot];
-    assert(slot < r->count && is_open(s, seq));
+    assert(slot < r->count && running_is_open(s, seq));
     if (seq == s->next) {
-        advance(s, seq);
+        running_advance(s, seq);
         s->since_ns = now_ns;
     } else {
         seqset_add(&s->ended, seq, seq);
@@ -115,7 +115,7 @@ bool running_end_next(struct running *r, unsigned slot, uint64_t count, uint64_t
     struct slot *s = &r->slots[slot];
     assert(running_are_next(r, slot, s->next, count));
     if (count < s->left)
-        advance(s, s->next + count - 1);
+        running_advance(s, s->next + count - 1);
     s->since_ns = now_ns;
     return take_off(r, s, count);
 }
@@ -124,7 +124,7 @@ bool running_unwant(struct running *r, uint64_t seq, const struct attempt *attem
 {
     for (; *slot < r->count; ++*slot) {
         struct slot *s = &r->slots[*slot];
-        if (is_open(s, seq) && (!attempt || attempt_equal(s->run.attempt, *attempt)))
+        if (running_is_open(s, seq) && (!attempt || attempt_equal(s->run.attempt, *attempt)))
             return seqset_add(&s->unwanted, seq, seq) == 1;
     }
     return false;

@@ -184,9 +184,9 @@ static bool on_recall(struct slots *s, const struct frame_head *head, struct byt
     return true;
 }
 
-static void remember(struct slots *s, const struct cancel_item *item)
+static void inbox_remember(struct slots *s, const struct cancel_item *item)
 {
-    struct early *e = &s->early;
+    struct early_cancel *e = &s->early;
     if (e->count == EARLY_MAX) {
         s->counts.dropped++;
         return;
@@ -212,7 +212,7 @@ static bool on_cancel(struct slots *s, const struct frame_head *head, struct byt
             work_cancel(s, slot, item->seq);
         else if (!backlog_remove(&s->backlog, item->seq, item->seq, &item->attempt) &&
                  item->batch > s->link.lane_batch)
-            remember(s, item);
+            inbox_remember(s, item);
     }
     cancel_free(&m);
     return fine;

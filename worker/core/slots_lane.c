@@ -4,7 +4,7 @@
 /* The lane has reached `batch`: what was cancelled before it came goes now. */
 static void apply_early(struct slots *s, uint64_t batch)
 {
-    struct early *e = &s->early;
+    struct early_cancel *e = &s->early;
     size_t left = 0;
     for (size_t i = 0; i < e->count; i++) {
         struct cancel_item item = e->items[i];
@@ -103,8 +103,8 @@ static void on_tasks(struct slots *s, struct bytes message, uint64_t now_ns)
 }
 
 /* There is no room for the task: it is given back when all of it has come, and nothing more is taken. */
-static void no_room(struct slots *s, const struct piece *m, const struct why *cause,
-                    uint64_t now_ns)
+static void slots_lane_no_room(struct slots *s, const struct piece *m, const struct why *cause,
+                               uint64_t now_ns)
 {
     struct why why;
     lane_drop_pieces(s);
@@ -114,7 +114,7 @@ static void no_room(struct slots *s, const struct piece *m, const struct why *ca
 }
 
 /* Returns false when the piece makes no sense. */
-static bool add_piece(struct slots *s, const struct piece *m, uint64_t now_ns)
+static bool slots_lane_add_piece(struct slots *s, const struct piece *m, uint64_t now_ns)
 {
     struct pieces_limits limits = {.memory_max = PIECES_MEMORY_MAX,
                                    .size_max = (uint64_t)TASK_SIZE_MAX * 2,
@@ -127,7 +127,7 @@ static bool add_piece(struct slots *s, const struct piece *m, uint64_t now_ns)
         lane_drop_pieces(s);
     enum error error = pieces_add(&s->pieces, &limits, &part, &whole, &record, &why);
     if (error == ERR_DISK_FULL || error == ERR_IO) {
-        no_room(s, m, &why, now_ns);
+        slots_lane_no_room(s, m, &why, now_ns);
         return true;
     }
     if (error)
@@ -147,7 +147,7 @@ static void on_piece(struct slots *s, struct bytes body, uint64_t now_ns)
     if (fine && m.total == 0)
         lane_drop_pieces(s);
     else if (fine && s->leaving == STAYING)
-        fine = add_piece(s, &m, now_ns);
+        fine = slots_lane_add_piece(s, &m, now_ns);
     if (!fine) { /* as with tasks that make no sense */
         s->counts.dropped++;
         slots_link_leave(s, now_ns);

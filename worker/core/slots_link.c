@@ -12,7 +12,7 @@ bool slots_link_in_session(const struct slots *s)
     return s->link.state == LINK_WELCOMED || s->link.state == LINK_JOINED;
 }
 
-static void enter(struct slots *s, enum link_state state, uint64_t now_ns)
+static void link_enter(struct slots *s, enum link_state state, uint64_t now_ns)
 {
     s->link.state = state;
     s->link.since_ns = now_ns;
@@ -27,7 +27,7 @@ void slots_link_begin(struct slots *s, uint64_t now_ns)
     s->link.heartbeat_ns = HEARTBEAT_NS;
     s->link.present_ns = now_ns;
     s->link.retry_ns = now_ns;
-    enter(s, LINK_AWAY, now_ns);
+    link_enter(s, LINK_AWAY, now_ns);
 }
 
 bool slots_link_is_current(const struct slots *s, const struct frame_head *head)
@@ -51,7 +51,7 @@ void say(struct slots *s, struct buf *message)
 
 static void end_session(struct slots *s)
 {
-    struct link *link = &s->link;
+    struct slots_link *link = &s->link;
     if (slots_link_in_session(s))
         actions_do(&s->actions, SLOTS_CLOSE_LANE);
     backlog_give_back(&s->backlog, UINT64_MAX, NULL);
@@ -67,13 +67,13 @@ static void end_session(struct slots *s)
 
 void slots_link_leave(struct slots *s, uint64_t now_ns)
 {
-    struct link *link = &s->link;
+    struct slots_link *link = &s->link;
     if (link->state == LINK_AWAY)
         return;
     end_session(s);
     actions_do(&s->actions, SLOTS_CLOSE_CONTROL);
     link->retry_ns = now_ns + backoff_next(&link->backoff);
-    enter(s, LINK_AWAY, now_ns);
+    link_enter(s, LINK_AWAY, now_ns);
 }
 
 /* A try that has failed and was not told runs until FAILED follows the WELCOME: what is not named is handed out
@@ -90,7 +90,7 @@ static void name_failed(const struct slots *s, struct worker_join *m)
 }
 
 /* The whole truth: what runs and what is kept. All that was to be reported is in it. */
-static void join(struct slots *s, uint64_t now_ns)
+static void link_join(struct slots *s, uint64_t now_ns)
 {
     struct worker_join m = {.peer = s->options.peer,
                             .slots = s->options.slots,
@@ -111,13 +111,13 @@ static void join(struct slots *s, uint64_t now_ns)
     worker_join_put(&message, &m);
     say(s, &message);
     worker_join_free(&m);
-    enter(s, LINK_JOINING, now_ns);
+    link_enter(s, LINK_JOINING, now_ns);
 }
 
 void slots_link_rejoin(struct slots *s, uint64_t now_ns)
 {
     end_session(s);
-    join(s, now_ns);
+    link_join(s, now_ns);
 }
 
 void slots_control_accepted(struct slots *s, uint64_t now_ns)
@@ -131,7 +131,7 @@ void slots_control_accepted(struct slots *s, uint64_t now_ns)
 
 /* Until somebody accepts a connection nobody is there who could be late: the handshake, or HELLO, is an answer
  * to what came after that. */
-static void note_answer(struct slots *s, bool was_accepted, uint64_t now_ns)
+static void link_note_answer(struct slots *s, bool was_accepted, uint64_t now_ns)
 {
     if (was_accepted)
         slots_link_answered(s, now_ns - s->link.accepted_ns, now_ns);
@@ -142,8 +142,8 @@ void slots_control_up(struct slots *s, uint64_t now_ns)
     if (s->link.state != LINK_CONNECTING || s->gone)
         return;
     s->link.heard_ns = now_ns;
-    note_answer(s, s->link.accepted, now_ns);
-    join(s, now_ns);
+    link_note_answer(s, s->link.accepted, now_ns);
+    link_join(s, now_ns);
 }
 
 void slots_control_down(struct slots *s, uint64_t now_ns)
@@ -194,7 +194,7 @@ static uint64_t told_ns(uint64_t told_ms, uint64_t otherwise_ns)
 void slots_link_welcome(struct slots *s, const struct frame_head *head,
                         const struct worker_welcome *m, uint64_t now_ns)
 {
-    struct link *link = &s->link;
+    struct slots_link *link = &s->link;
     if (link->head.job && link->head.job != head->job)
         work_forget(s);
     link->head = *head;
@@ -212,7 +212,7 @@ void slots_link_welcome(struct slots *s, const struct frame_head *head,
     slots_link_endpoint(s, s->options.lanes, m->lanes, link->lane);
     actions_open(&s->actions, SLOTS_OPEN_LANE, link->lane);
     link->lane_accepted = false;
-    enter(s, LINK_WELCOMED, now_ns);
+    link_enter(s, LINK_WELCOMED, now_ns);
 }
 
 void slots_link_claim(struct slots *s, const struct token *token, uint64_t now_ns)
@@ -220,9 +220,9 @@ void slots_link_claim(struct slots *s, const struct token *token, uint64_t now_n
     struct buf message = say_begin(s, KIND_CLAIM);
     token_put(&message, token);
     say(s, &message);
-    note_answer(s, s->link.lane_accepted, now_ns);
+    link_note_answer(s, s->link.lane_accepted, now_ns);
     backoff_reset(&s->link.backoff);
-    enter(s, LINK_JOINED, now_ns);
+    link_enter(s, LINK_JOINED, now_ns);
 }
 
 /* What a slot that is at a task has to tell beyond that. */
@@ -284,7 +284,7 @@ static uint64_t lane_ends(const struct slots *s)
 /* When the state that the link is in has lasted too long, if nothing comes. */
 static uint64_t patience_ends(const struct slots *s)
 {
-    const struct link *link = &s->link;
+    const struct slots_link *link = &s->link;
     uint64_t attempt_ns = patience_attempt(&link->patience, link->limit_ns);
     switch (link->state) {
     case LINK_AWAY:
@@ -311,7 +311,7 @@ void slots_link_turn(struct slots *s, uint64_t now_ns)
     if (s->link.state == LINK_AWAY && now_ns >= s->link.retry_ns && !s->stopping) {
         actions_open(&s->actions, SLOTS_OPEN_CONTROL, s->options.connect);
         s->link.accepted = false;
-        enter(s, LINK_CONNECTING, now_ns);
+        link_enter(s, LINK_CONNECTING, now_ns);
     }
     if (slots_link_in_session(s) && now_ns >= s->link.beat_ns)
         beat(s, now_ns);

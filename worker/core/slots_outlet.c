@@ -4,7 +4,7 @@
 
 #include "worker/core/slots_state.h"
 
-static void enter(struct slots *s, enum outlet_state state, uint64_t now_ns)
+static void outlet_enter(struct slots *s, enum outlet_state state, uint64_t now_ns)
 {
     if (s->outlet.state == OUTLET_UP)
         s->outlet.down_ns = now_ns;
@@ -19,12 +19,12 @@ static void close_it(struct slots *s, enum outlet_state then, uint64_t now_ns)
     if (s->outlet.state == OUTLET_OPENING || s->outlet.state == OUTLET_UP)
         actions_do(&s->actions, SLOTS_CLOSE_RESULTS);
     s->outlet.pending_bytes = 0;
-    enter(s, then, now_ns);
+    outlet_enter(s, then, now_ns);
 }
 
-static void wait(struct slots *s, uint64_t until_ns, uint64_t now_ns)
+static void outlet_wait(struct slots *s, uint64_t until_ns, uint64_t now_ns)
 {
-    enter(s, OUTLET_WAITING, now_ns);
+    outlet_enter(s, OUTLET_WAITING, now_ns);
     s->outlet.retry_ns = until_ns;
 }
 
@@ -32,7 +32,7 @@ static void open_it(struct slots *s, uint64_t now_ns)
 {
     actions_open_results(&s->actions, s->outlet.endpoint, &s->outlet.sink);
     s->outlet.accepted = false;
-    enter(s, OUTLET_OPENING, now_ns);
+    outlet_enter(s, OUTLET_OPENING, now_ns);
 }
 
 /* It is another sink: nothing is known of the way there. */
@@ -67,7 +67,7 @@ void outlet_aim(struct slots *s, uint64_t epoch, struct bytes endpoint, const st
     o->sink = *sink;
     backoff_reset(&o->backoff);
     if (epoch) /* it is opened in the turn: news of the one before may still come until then */
-        wait(s, now_ns, now_ns);
+        outlet_wait(s, now_ns, now_ns);
 }
 
 void slots_results_accepted(struct slots *s, uint64_t now_ns)
@@ -84,14 +84,14 @@ void slots_results_up(struct slots *s, uint64_t now_ns)
         return;
     backoff_reset(&s->outlet.backoff);
     patience_answered(&s->outlet.patience);
-    enter(s, OUTLET_UP, now_ns);
+    outlet_enter(s, OUTLET_UP, now_ns);
     outlet_send_again(s);
 }
 
 static void fall(struct slots *s, uint64_t now_ns)
 {
     close_it(s, OUTLET_CLOSED, now_ns);
-    wait(s, now_ns + backoff_next(&s->outlet.backoff), now_ns);
+    outlet_wait(s, now_ns + backoff_next(&s->outlet.backoff), now_ns);
 }
 
 void slots_results_down(struct slots *s, uint64_t now_ns)
@@ -204,7 +204,7 @@ uint64_t outlet_stuck_ms(const struct slots *s, uint64_t now_ns)
 }
 
 /* A way that takes long for a frame needs a longer limit: it falls again by and by. */
-static void note_movement(struct slots *s, uint64_t now_ns)
+static void outlet_note_movement(struct slots *s, uint64_t now_ns)
 {
     struct outlet *o = &s->outlet;
     uint64_t took_ns = now_ns - o->moved_ns;
@@ -230,7 +230,7 @@ void outlet_received(struct slots *s, const struct received *m, uint64_t now_ns)
     o->told = true;
     o->reads = !(m->flags & RECEIVED_NOT_READING);
     if (moved)
-        note_movement(s, now_ns);
+        outlet_note_movement(s, now_ns);
 }
 
 /* The connection is given up, and with it the session: in the next one all that is kept is numbered anew,
@@ -255,7 +255,7 @@ static void give_up_silent(struct slots *s, uint64_t now_ns)
     slots_link_rejoin(s, now_ns);
 }
 
-static void judge(struct slots *s, uint64_t now_ns)
+static void outlet_judge(struct slots *s, uint64_t now_ns)
 {
     struct outlet *o = &s->outlet;
     if (!waits_for_receipt(s))
@@ -338,7 +338,7 @@ void outlet_turn(struct slots *s, uint64_t now_ns)
             patience_in_vain(&o->patience, LIMIT_NS);
         fall(s, now_ns);
     }
-    judge(s, now_ns);
+    outlet_judge(s, now_ns);
     if (o->state == OUTLET_WAITING && slots_link_in_session(s) && now_ns >= o->retry_ns)
         open_it(s, now_ns);
 }

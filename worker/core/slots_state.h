@@ -52,7 +52,7 @@ enum link_state {
 };
 
 /* Membership: one control connection and one lane. */
-struct link {
+struct slots_link {
     enum link_state state;
     struct frame_head
         head;            /* job, incarnation and session: the current ones, or those to continue */
@@ -126,7 +126,7 @@ struct report {
 };
 
 /* Cancellations that came before their tasks: control may overtake the lane. */
-struct early {
+struct early_cancel {
     struct cancel_item *items;
     size_t count;
     size_t capacity;
@@ -169,7 +169,7 @@ enum eviction { EVICT_LATER, EVICT_TERM, EVICT_KILL };
 
 struct slots {
     struct slots_options options;
-    struct link link;
+    struct slots_link link;
     struct outlet outlet;
     struct backlog backlog;
     struct running running;
@@ -178,7 +178,7 @@ struct slots {
     struct meter meter;
     struct report report;
     struct hold hold;
-    struct early early;
+    struct early_cancel early;
     struct held *held; /* of each slot */
     struct shortage shortage;
     unsigned held_count;

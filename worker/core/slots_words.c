@@ -3,7 +3,7 @@
 
 typedef unsigned long long number; /* for printf */
 
-static number seconds(uint64_t from_ns, uint64_t now_ns)
+static number slots_words_seconds(uint64_t from_ns, uint64_t now_ns)
 {
     return (now_ns > from_ns ? now_ns - from_ns : 0) / NS_PER_S;
 }
@@ -11,7 +11,7 @@ static number seconds(uint64_t from_ns, uint64_t now_ns)
 static void away(const struct slots *s, uint64_t now_ns, struct why *why)
 {
     const char *at = s->options.connect;
-    number tried = seconds(s->link.present_ns, now_ns);
+    number tried = slots_words_seconds(s->link.present_ns, now_ns);
     if (s->link.full)
         fail(why, ERR_NONE,
              "the ventilator at %s has as many workers as it takes: raise its --workers-max, or "
@@ -37,12 +37,12 @@ static void unclaimed(const struct slots *s, uint64_t now_ns, struct why *why)
     fail(why, ERR_NONE,
          "the ventilator's lane at %s does not open: check that its port can be reached, or give "
          "--lanes-at; tried for %llu s",
-         s->link.lane, seconds(s->link.since_ns, now_ns));
+         s->link.lane, slots_words_seconds(s->link.since_ns, now_ns));
 }
 
 static void no_outlet(const struct slots *s, uint64_t now_ns, struct why *why)
 {
-    number tried = seconds(s->outlet.down_ns, now_ns);
+    number tried = slots_words_seconds(s->outlet.down_ns, now_ns);
     if (s->outlet.epoch == 0)
         fail(why, ERR_NONE, "there is no sink: start one with zfarm-sink --connect %s",
              s->options.connect);
@@ -59,7 +59,7 @@ static void stuck(const struct slots *s, uint64_t now_ns, struct why *why)
          "nothing arrives at the sink at %s, though there is a connection: what drops it on its "
          "way, a "
          "firewall, or large packets? nothing has arrived for %llu s; %llu results wait here",
-         s->outlet.endpoint, seconds(s->outlet.stuck_ns, now_ns),
+         s->outlet.endpoint, slots_words_seconds(s->outlet.stuck_ns, now_ns),
          (number)(s->kept.tasks.members + s->large.tasks.members));
 }
 
@@ -100,7 +100,7 @@ static bool at_work(const struct slots *s, uint64_t now_ns, struct why *why)
     if (!seq || now_ns - since_ns < LONG_RUNNING_NS)
         return false;
     fail(why, ERR_NONE, "task %llu has been running for %llu s (%u of %u slots are at work)%s",
-         (number)seq, seconds(since_ns, now_ns), s->running.busy, s->options.slots,
+         (number)seq, slots_words_seconds(since_ns, now_ns), s->running.busy, s->options.slots,
          hindrance(s, seq).text);
     return true;
 }

@@ -29,8 +29,8 @@ static enum error move_to_file(struct capture *capture, const char *tmpdir, stru
     return ERR_NONE;
 }
 
-static enum error append(struct capture *capture, const char *tmpdir, struct bytes bytes,
-                         struct why *why)
+static enum error capture_append(struct capture *capture, const char *tmpdir, struct bytes bytes,
+                                 struct why *why)
 {
     enum error error = ERR_NONE;
     if (capture->file < 0 && capture->size + bytes.size > OUTPUT_MEMORY_MAX)
@@ -48,7 +48,7 @@ static enum error append(struct capture *capture, const char *tmpdir, struct byt
 
 /* The task has failed and its output is not whole: of what is in the file only the beginning stays, so that the
  * disk that is full has the room. */
-static void cut(struct capture *capture)
+static void capture_cut(struct capture *capture)
 {
     if (capture->file < 0 || capture->size <= MEMORY_KEPT_MAX)
         return;
@@ -64,9 +64,9 @@ enum capture_state capture_add(struct capture *capture, const struct capture_lim
         bytes.size = limits->output_max - capture->size;
         state = CAPTURE_TOO_LARGE;
     }
-    if (!append(capture, limits->tmpdir, bytes, why))
+    if (!capture_append(capture, limits->tmpdir, bytes, why))
         return state;
-    cut(capture);
+    capture_cut(capture);
     return CAPTURE_NO_ROOM;
 }
 

@@ -189,7 +189,7 @@ static int start_script(struct child *child, struct spawn *spawn)
     return error;
 }
 
-static int start_program(struct child *child, const struct child_spec *spec)
+static int child_start_program(struct child *child, const struct child_spec *spec)
 {
     struct spawn spawn = {
         .path = spec->path,
@@ -216,7 +216,7 @@ int child_start(struct child *child, const struct child_spec *spec)
     if (!error && spec->err < 0)
         error = stream_open(&child->err);
     if (!error)
-        error = start_program(child, spec);
+        error = child_start_program(child, spec);
     if (error) {
         stream_close(&child->out);
         stream_close(&child->err);
@@ -356,7 +356,7 @@ void children_go(struct children *children, uint64_t now_ns)
 /* ---- the end ---- */
 
 /* What the drain took stays open there: here it is not to be heard of any more. */
-static bool let_go(struct child *child, int *reader)
+static bool child_give_to_drain(struct child *child, int *reader)
 {
     struct children *children = child->children;
     if (*reader < 0)
@@ -370,7 +370,7 @@ static bool let_go(struct child *child, int *reader)
 
 void child_let_go(struct child *child, int reader)
 {
-    if (!let_go(child, &reader))
+    if (!child_give_to_drain(child, &reader))
         fd_close(&reader);
 }
 
@@ -402,14 +402,14 @@ static uint64_t next_look(uint64_t now_ns)
 static bool find_holder(struct child *child, uint64_t now_ns)
 {
     const ino_t pipes[] = {child->out.pipe, child->err.pipe};
-    struct holder holder = processes_find_holder(&child->children->processes, pipes, now_ns);
+    struct output_holder holder = processes_find_holder(&child->children->processes, pipes, now_ns);
     bool other = holder.pid != child->holder.pid;
     child->holder = holder;
     child->look_ns = next_look(now_ns);
     return other;
 }
 
-struct holder child_find_holder(struct child *child, int reader, uint64_t now_ns)
+struct output_holder child_find_holder(struct child *child, int reader, uint64_t now_ns)
 {
     const ino_t pipes[] = {pipe_of(reader), 0};
     return processes_find_holder(&child->children->processes, pipes, now_ns);
@@ -419,7 +419,8 @@ struct holder child_find_holder(struct child *child, int reader, uint64_t now_ns
 static enum child_news linger_cut(struct child *child, uint64_t now_ns)
 {
     bool other = find_holder(child, now_ns);
-    if (let_go(child, &child->out.reader) && let_go(child, &child->err.reader)) {
+    if (child_give_to_drain(child, &child->out.reader) &&
+        child_give_to_drain(child, &child->err.reader)) {
         child->cut = true;
         return linger_ends(child);
     }
@@ -438,8 +439,8 @@ static enum child_news linger_killed(struct child *child, uint64_t now_ns)
 {
     if (child->killed != CHILD_CANCELLED)
         signal_all(child, SIGKILL, now_ns);
-    let_go(child, &child->out.reader);
-    let_go(child, &child->err.reader);
+    child_give_to_drain(child, &child->out.reader);
+    child_give_to_drain(child, &child->err.reader);
     return linger_ends(child);
 }
 
@@ -490,7 +491,7 @@ static void linger_begins(struct child *child, uint64_t now_ns)
 {
     child->out.pipe = pipe_of(child->out.reader);
     child->err.pipe = pipe_of(child->err.reader);
-    child->holder = (struct holder){0};
+    child->holder = (struct output_holder){0};
     child->look_ns = next_look(now_ns);
     uint64_t linger_ns = child->children->linger_ns;
     child->until_ns = now_ns + (linger_ns > STARTING_NS ? linger_ns : STARTING_NS);
@@ -524,8 +525,8 @@ bool child_exited(struct child *child, uint64_t now_ns)
         child->out.pipe = pipe_of(child->out.reader);
         child->err.pipe = pipe_of(child->err.reader);
         signal_all(child, SIGKILL, now_ns);
-        let_go(child, &child->out.reader);
-        let_go(child, &child->err.reader);
+        child_give_to_drain(child, &child->out.reader);
+        child_give_to_drain(child, &child->err.reader);
     }
     linger_ends(child);
     return true;

@@ -92,16 +92,16 @@ enum child_news {
  * all but what is private.
  */
 struct child {
-    pid_t pid;              /* also its process group and session; 0: no process runs */
-    enum child_kill killed; /* stays after the end */
-    bool lingers;           /* its process has ended, and its output is still held */
-    bool stopped;           /* its process is (the executor notes it) */
-    bool cut;               /* it has ended, and its output was still held, by: */
-    struct holder holder;   /* while it lingers; pid 0: not known */
-    uint64_t start_us;      /* since 1970 */
-    uint64_t started_ns;    /* monotonic; later by as long as it was held by children_hold */
-    uint64_t duration_ns;   /* until its process ended */
-    uint64_t deadline_ns;   /* when child_turn is due, or NEVER */
+    pid_t pid;                   /* also its process group and session; 0: no process runs */
+    enum child_kill killed;      /* stays after the end */
+    bool lingers;                /* its process has ended, and its output is still held */
+    bool stopped;                /* its process is (the executor notes it) */
+    bool cut;                    /* it has ended, and its output was still held, by: */
+    struct output_holder holder; /* while it lingers; pid 0: not known */
+    uint64_t start_us;           /* since 1970 */
+    uint64_t started_ns;         /* monotonic; later by as long as it was held by children_hold */
+    uint64_t duration_ns;        /* until its process ended */
+    uint64_t deadline_ns;        /* when child_turn is due, or NEVER */
     /* Private: */
     struct children *children;
     struct child *next;
@@ -152,7 +152,7 @@ bool child_exited(struct child *child, uint64_t now_ns);
 /* Gives a reading end of the caller's own, that others may hold open, to the drain, or closes it. */
 void child_let_go(struct child *child, int reader);
 /* Of a child whose process was reaped: who else holds the other end of the caller's `reader`. */
-struct holder child_find_holder(struct child *child, int reader, uint64_t now_ns);
+struct output_holder child_find_holder(struct child *child, int reader, uint64_t now_ns);
 /* The same one: kills what is left of its session, and who holds `reader`, with KILL. */
 void child_kill_left(struct child *child, int reader, uint64_t now_ns);
 /* The process was stopped, or goes on: true if that is news. */

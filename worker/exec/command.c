@@ -28,7 +28,7 @@ enum { STATUS_CANNOT_EXECUTE = 126, STATUS_NOT_FOUND = 127 }; /* as shells have 
 #define WRITTEN_NS NS_PER_S
 enum { INPUT_CHUNK = 1 << 20 };
 
-struct slot {
+struct command_slot {
     bool busy;
     struct assignment assignment;
     struct child child;
@@ -47,7 +47,7 @@ struct command {
     struct children children;
     struct time_limit limit;
     struct buf line; /* the last command line that was wanted, or a line for stderr */
-    struct slot *slots;
+    struct command_slot *slots;
 };
 
 static const struct executor_class command_class;
@@ -75,8 +75,8 @@ static struct bytes command_line(struct command *command, const struct assignmen
 }
 
 /* Ends a task that could not be started through its own fault. */
-static void finish_unstarted(struct command *command, struct slot *slot, enum result_status status,
-                             unsigned code, const char *reason)
+static void finish_unstarted(struct command *command, struct command_slot *slot,
+                             enum result_status status, unsigned code, const char *reason)
 {
     char *line = xasprintf("zfarm: %s\n", reason);
     struct outcome outcome = {
@@ -94,8 +94,8 @@ static void finish_unstarted(struct command *command, struct slot *slot, enum re
     free(line);
 }
 
-static void give_back(struct command *command, struct slot *slot, bool passes,
-                      const struct why *why)
+static void command_give_back(struct command *command, struct command_slot *slot, bool passes,
+                              const struct why *why)
 {
     const struct executor_events *events = &command->events;
     slot->busy = false;
@@ -106,7 +106,7 @@ static void give_back(struct command *command, struct slot *slot, bool passes,
         events->broken(events->context, why->text);
 }
 
-static void finish_no_program(struct command *command, struct slot *slot, enum error error,
+static void finish_no_program(struct command *command, struct command_slot *slot, enum error error,
                               const struct why *why)
 {
     unsigned code = error == ERR_NOT_FOUND ? STATUS_NOT_FOUND : STATUS_CANNOT_EXECUTE;
@@ -124,7 +124,7 @@ static bool is_being_written(struct command *command, int error)
     return now_ns < command->written_ns + WRITTEN_NS;
 }
 
-static void could_not_start(struct command *command, struct slot *slot, const char *program,
+static void could_not_start(struct command *command, struct command_slot *slot, const char *program,
                             int error)
 {
     struct why why;
@@ -141,11 +141,12 @@ static void could_not_start(struct command *command, struct slot *slot, const ch
     } else {
         bool passes = error == ETXTBSY || shortage_cause(TRIED_START, error) == CAUSE_PASSES;
         start_error_fail(&why, ERR_IO, program, error);
-        give_back(command, slot, passes, &why);
+        command_give_back(command, slot, passes, &why);
     }
 }
 
-static enum error open_file(const struct command *command, size_t size, int *fd, struct why *why)
+static enum error command_open_file(const struct command *command, size_t size, int *fd,
+                                    struct why *why)
 {
     if (size > OUTPUT_MEMORY_MAX)
         return tempfile_open(command->options->base.tmpdir, fd, why);
@@ -161,7 +162,7 @@ static enum error open_file(const struct command *command, size_t size, int *fd,
 static enum error file_of(const struct command *command, const struct assignment *assignment,
                           struct bytes input, int *fd, struct why *why)
 {
-    enum error error = open_file(command, input.size, fd, why);
+    enum error error = command_open_file(command, input.size, fd, why);
     if (error)
         return error;
     for (size_t at = 0, size; at < input.size && !error; at += size) {
@@ -176,8 +177,8 @@ static enum error file_of(const struct command *command, const struct assignment
     return error;
 }
 
-static void start_program(struct command *command, struct slot *slot, const char *path,
-                          char *const *argv, struct bytes block)
+static void command_start_program(struct command *command, struct command_slot *slot,
+                                  const char *path, char *const *argv, struct bytes block)
 {
     const struct assignment *assignment = &slot->assignment;
     struct child_spec spec = {
@@ -196,7 +197,7 @@ static void start_program(struct command *command, struct slot *slot, const char
     if (command->options->pipe)
         unwritten = file_of(command, assignment, block, &spec.in, &why);
     if (unwritten) {
-        give_back(command, slot, unwritten == ERR_DISK_FULL, &why);
+        command_give_back(command, slot, unwritten == ERR_DISK_FULL, &why);
         return;
     }
     int error = child_start(&slot->child, &spec);
@@ -215,7 +216,7 @@ static void command_start(struct executor *executor, const struct assignment *as
 {
     (void)now_ns; /* the child takes the time of its own start */
     struct command *command = command_of(executor);
-    struct slot *slot = &command->slots[assignment->slot];
+    struct command_slot *slot = &command->slots[assignment->slot];
     assert(!slot->busy && assignment->count == 1);
     slot->busy = true;
     slot->assignment = *assignment;
@@ -228,7 +229,7 @@ static void command_start(struct executor *executor, const struct assignment *as
         return;
     }
     if (command->path) {
-        start_program(command, slot, command->path, argv, values.task.body);
+        command_start_program(command, slot, command->path, argv, values.task.body);
         return;
     }
     char *path;
@@ -238,13 +239,13 @@ static void command_start(struct executor *executor, const struct assignment *as
         finish_no_program(command, slot, error, &why);
         return;
     }
-    start_program(command, slot, path, argv, values.task.body);
+    command_start_program(command, slot, path, argv, values.task.body);
     free(path);
 }
 
 static void command_cancel(struct executor *executor, unsigned slot, uint64_t seq, uint64_t now_ns)
 {
-    struct slot *at = &command_of(executor)->slots[slot];
+    struct command_slot *at = &command_of(executor)->slots[slot];
     if (at->busy && at->assignment.first == seq)
         child_kill(&at->child, CHILD_CANCELLED, now_ns);
 }
@@ -271,8 +272,8 @@ static uint64_t command_deadline(const struct executor *executor)
     return deadline_ns;
 }
 
-static void set_status(struct outcome *outcome, const struct ok_exit *ok, enum child_kill killed,
-                       int status)
+static void command_set_status(struct outcome *outcome, const struct ok_exit *ok,
+                               enum child_kill killed, int status)
 {
     if (killed == CHILD_TIMED_OUT) {
         outcome->status = RESULT_TIMED_OUT;
@@ -296,7 +297,7 @@ static void note_run_time(struct command *command, uint64_t duration_ns)
         child_limit(&command->slots[i].child, time_limit_ns(&command->limit));
 }
 
-static void finish(struct command *command, struct slot *slot)
+static void command_finish(struct command *command, struct command_slot *slot)
 {
     struct child *child = &slot->child;
     struct outcome outcome = {
@@ -311,26 +312,26 @@ static void finish(struct command *command, struct slot *slot)
         .cut = child->cut,
         .cut_by = child->holder.pid,
     };
-    set_status(&outcome, &command->options->ok_exit, child->killed, slot->status);
+    command_set_status(&outcome, &command->options->ok_exit, child->killed, slot->status);
     slot->busy = false;
     if (outcome.status == RESULT_OK)
         note_run_time(command, outcome.duration_ns);
     command->events.finished(command->events.context, &outcome);
 }
 
-static void command_ended(struct command *command, struct slot *slot)
+static void command_ended(struct command *command, struct command_slot *slot)
 {
     if (slot->child.killed == CHILD_CANCELLED) {
         slot->busy = false;
         command->events.cancelled(command->events.context, slot->assignment.slot,
                                   slot->assignment.first);
     } else {
-        finish(command, slot);
+        command_finish(command, slot);
     }
     child_forget(&slot->child);
 }
 
-static struct slot *slot_of(struct command *command, pid_t pid)
+static struct command_slot *slot_of(struct command *command, pid_t pid)
 {
     for (unsigned i = 0; i < command->options->base.slots; i++)
         if (command->slots[i].child.pid == pid)
@@ -341,7 +342,7 @@ static struct slot *slot_of(struct command *command, pid_t pid)
 static void command_child_stopped(struct executor *executor, pid_t pid, bool stopped)
 {
     struct command *command = command_of(executor);
-    struct slot *slot = slot_of(command, pid);
+    struct command_slot *slot = slot_of(command, pid);
     if (slot && child_note_stopped(&slot->child, stopped))
         executor_stopped(&command->events, slot->assignment.slot, stopped);
 }
@@ -349,7 +350,7 @@ static void command_child_stopped(struct executor *executor, pid_t pid, bool sto
 static bool command_child_exited(struct executor *executor, pid_t pid, int status, uint64_t now_ns)
 {
     struct command *command = command_of(executor);
-    struct slot *slot = slot_of(command, pid);
+    struct command_slot *slot = slot_of(command, pid);
     if (!slot)
         return false;
     slot->status = status;
@@ -359,7 +360,7 @@ static bool command_child_exited(struct executor *executor, pid_t pid, int statu
     return true;
 }
 
-static void command_look(struct command *command, struct slot *slot, uint64_t now_ns)
+static void command_look(struct command *command, struct command_slot *slot, uint64_t now_ns)
 {
     struct child *child = &slot->child;
     enum child_news news = child_turn(child, now_ns);
@@ -390,7 +391,7 @@ static void command_go(struct executor *executor, uint64_t now_ns)
 
 static uint64_t command_running(const struct executor *executor, unsigned slot, uint64_t *since_ns)
 {
-    const struct slot *at = &command_of(executor)->slots[slot];
+    const struct command_slot *at = &command_of(executor)->slots[slot];
     if (!at->busy)
         return 0;
     *since_ns = at->child.started_ns;

@@ -27,42 +27,44 @@ struct coprocess {
     struct coprocess_slot *slots;
 };
 
-static struct coprocess *of(struct executor *executor)
+static struct coprocess *coprocess_of(struct executor *executor)
 {
     return (struct coprocess *)executor;
 }
 
-static const struct coprocess *of_const(const struct executor *executor)
+static const struct coprocess *coprocess_of_const(const struct executor *executor)
 {
     return (const struct coprocess *)executor;
 }
 
-static void start(struct executor *executor, const struct assignment *assignment, uint64_t now_ns)
+static void coprocess_start(struct executor *executor, const struct assignment *assignment,
+                            uint64_t now_ns)
 {
-    struct coprocess *c = of(executor);
+    struct coprocess *c = coprocess_of(executor);
     coprocess_slot_assign(&c->shared, &c->slots[assignment->slot], assignment, now_ns);
 }
 
-static void cancel(struct executor *executor, unsigned slot, uint64_t seq, uint64_t now_ns)
+static void coprocess_cancel(struct executor *executor, unsigned slot, uint64_t seq,
+                             uint64_t now_ns)
 {
-    coprocess_slot_cancel(&of(executor)->slots[slot], seq, now_ns);
+    coprocess_slot_cancel(&coprocess_of(executor)->slots[slot], seq, now_ns);
 }
 
-static void hurry(struct executor *executor)
+static void coprocess_hurry(struct executor *executor)
 {
-    struct coprocess *c = of(executor);
+    struct coprocess *c = coprocess_of(executor);
     for (unsigned i = 0; i < c->shared.options.slots; i++)
         child_hurry(&c->slots[i].process);
 }
 
-static int fd(const struct executor *executor)
+static int coprocess_fd(const struct executor *executor)
 {
-    return of_const(executor)->shared.epoll;
+    return coprocess_of_const(executor)->shared.epoll;
 }
 
-static void turn(struct executor *executor, uint64_t now_ns)
+static void coprocess_turn(struct executor *executor, uint64_t now_ns)
 {
-    struct coprocess *c = of(executor);
+    struct coprocess *c = coprocess_of(executor);
     struct epoll_event events[EVENTS_MAX];
     int count = epoll_wait(c->shared.epoll, events, EVENTS_MAX, 0);
     for (int i = 0; i < count; i++)
@@ -71,9 +73,9 @@ static void turn(struct executor *executor, uint64_t now_ns)
         coprocess_slot_turn(&c->shared, &c->slots[i], now_ns);
 }
 
-static uint64_t deadline(const struct executor *executor)
+static uint64_t coprocess_deadline(const struct executor *executor)
 {
-    const struct coprocess *c = of_const(executor);
+    const struct coprocess *c = coprocess_of_const(executor);
     uint64_t first_ns = NEVER;
     if (c->shared.children.held_ns)
         return NEVER;
@@ -85,9 +87,9 @@ static uint64_t deadline(const struct executor *executor)
     return first_ns;
 }
 
-static void child_was_stopped(struct executor *executor, pid_t pid, bool stopped)
+static void coprocess_child_was_stopped(struct executor *executor, pid_t pid, bool stopped)
 {
-    struct coprocess *c = of(executor);
+    struct coprocess *c = coprocess_of(executor);
     for (unsigned i = 0; i < c->shared.options.slots; i++) {
         struct child *process = &c->slots[i].process;
         if (process->pid == pid && child_note_stopped(process, stopped))
@@ -95,39 +97,41 @@ static void child_was_stopped(struct executor *executor, pid_t pid, bool stopped
     }
 }
 
-static bool child_has_exited(struct executor *executor, pid_t pid, int status, uint64_t now_ns)
+static bool coprocess_child_has_exited(struct executor *executor, pid_t pid, int status,
+                                       uint64_t now_ns)
 {
-    struct coprocess *c = of(executor);
+    struct coprocess *c = coprocess_of(executor);
     for (unsigned i = 0; i < c->shared.options.slots; i++)
         if (c->slots[i].process.pid == pid) {
-            child_was_stopped(executor, pid, false);
+            coprocess_child_was_stopped(executor, pid, false);
             coprocess_slot_exited(&c->shared, &c->slots[i], status, now_ns);
             return true;
         }
     return false;
 }
 
-static void hold(struct executor *executor, uint64_t now_ns)
+static void coprocess_hold(struct executor *executor, uint64_t now_ns)
 {
-    children_hold(&of(executor)->shared.children, now_ns);
+    children_hold(&coprocess_of(executor)->shared.children, now_ns);
 }
 
-static void go(struct executor *executor, uint64_t now_ns)
+static void coprocess_go(struct executor *executor, uint64_t now_ns)
 {
-    struct coprocess *c = of(executor);
+    struct coprocess *c = coprocess_of(executor);
     uint64_t held_ns = c->shared.children.held_ns;
     children_go(&c->shared.children, now_ns);
     for (unsigned i = 0; held_ns && i < c->shared.options.slots; i++)
         coprocess_slot_put_off(&c->slots[i], held_ns, now_ns);
 }
 
-static uint64_t running(const struct executor *executor, unsigned slot, uint64_t *since_ns)
+static uint64_t coprocess_running(const struct executor *executor, unsigned slot,
+                                  uint64_t *since_ns)
 {
-    return coprocess_slot_running(&of_const(executor)->slots[slot], since_ns);
+    return coprocess_slot_running(&coprocess_of_const(executor)->slots[slot], since_ns);
 }
 
 /* Those that are idle end when their input does. */
-static void end_children(struct coprocess *c)
+static void coprocess_end_children(struct coprocess *c)
 {
     uint64_t until_ns = clock_now_ns() + END_WITHIN_MS * NS_PER_MS;
     for (unsigned i = 0; i < c->shared.options.slots; i++)
@@ -155,32 +159,32 @@ static void free_parts(struct coprocess *c)
     free(c);
 }
 
-static void destroy(struct executor **executor)
+static void coprocess_destroy(struct executor **executor)
 {
     if (!*executor)
         return;
-    end_children(of(*executor));
-    free_parts(of(*executor));
+    coprocess_end_children(coprocess_of(*executor));
+    free_parts(coprocess_of(*executor));
     *executor = NULL;
 }
 
 static const struct executor_class coprocess_class = {.batch_max = COPROCESS_BATCH_MAX,
-                                                      .start = start,
-                                                      .cancel = cancel,
-                                                      .hurry = hurry,
-                                                      .fd = fd,
-                                                      .turn = turn,
-                                                      .deadline = deadline,
-                                                      .child_exited = child_has_exited,
-                                                      .child_stopped = child_was_stopped,
-                                                      .hold = hold,
-                                                      .go = go,
-                                                      .running = running,
-                                                      .destroy = destroy};
+                                                      .start = coprocess_start,
+                                                      .cancel = coprocess_cancel,
+                                                      .hurry = coprocess_hurry,
+                                                      .fd = coprocess_fd,
+                                                      .turn = coprocess_turn,
+                                                      .deadline = coprocess_deadline,
+                                                      .child_exited = coprocess_child_has_exited,
+                                                      .child_stopped = coprocess_child_was_stopped,
+                                                      .hold = coprocess_hold,
+                                                      .go = coprocess_go,
+                                                      .running = coprocess_running,
+                                                      .destroy = coprocess_destroy};
 
 /* COMMAND as it is, or sh -c and its words with blanks between. */
-static enum error make_argv(struct coprocess *c, const struct coprocess_options *options,
-                            struct why *why)
+static enum error coprocess_make_argv(struct coprocess *c, const struct coprocess_options *options,
+                                      struct why *why)
 {
     if (!options->words || !options->words[0])
         return fail(why, ERR_INVALID,
@@ -202,9 +206,9 @@ static enum error make_argv(struct coprocess *c, const struct coprocess_options 
     return ERR_NONE;
 }
 
-static enum error open_shared(struct coprocess_shared *shared,
-                              const struct coprocess_options *options,
-                              const struct executor_events *events, struct why *why)
+static enum error coprocess_open_shared(struct coprocess_shared *shared,
+                                        const struct coprocess_options *options,
+                                        const struct executor_events *events, struct why *why)
 {
     *shared = (struct coprocess_shared){
         .options = options->base,
@@ -233,8 +237,8 @@ enum error coprocess_new(const struct coprocess_options *options,
 {
     assert(options->base.slots);
     struct coprocess *c = xcalloc(1, sizeof *c);
-    enum error error = make_argv(c, options, why);
-    error = error ? error : open_shared(&c->shared, options, events, why);
+    enum error error = coprocess_make_argv(c, options, why);
+    error = error ? error : coprocess_open_shared(&c->shared, options, events, why);
     if (error) {
         words_free(&c->argv);
         free(c->path);

@@ -60,7 +60,7 @@ static bool is_busy(const struct coprocess_slot *slot)
 
 /* ---- the end of a child ---- */
 
-static void give_up(struct coprocess_shared *shared, struct coprocess_slot *slot)
+static void coprocess_slot_give_up(struct coprocess_shared *shared, struct coprocess_slot *slot)
 {
     slot->state = COPROCESS_BROKEN;
     slot->look_ns = NEVER;
@@ -78,11 +78,11 @@ static void start_later(struct coprocess_shared *shared, struct coprocess_slot *
     slot->state = COPROCESS_DOWN;
     slot->look_ns = now_ns + (delay_ns < restart_max_ns ? delay_ns : restart_max_ns);
     if (++slot->failures >= START_TRIES && !shared->answered_ever)
-        give_up(shared, slot);
+        coprocess_slot_give_up(shared, slot);
 }
 
-static void watch(const struct coprocess_shared *shared, struct coprocess_slot *slot, int fd,
-                  int operation, uint32_t events)
+static void coprocess_slot_watch(const struct coprocess_shared *shared, struct coprocess_slot *slot,
+                                 int fd, int operation, uint32_t events)
 {
     struct epoll_event event = {.events = events, .data = {.ptr = slot}};
     epoll_ctl(shared->epoll, operation, fd, &event);
@@ -97,7 +97,7 @@ static void kill_child(struct coprocess_shared *shared, struct coprocess_slot *s
     slot->killed = reason;
     slot->killed_for = slot_batch_next(&slot->batch);
     slot->look_ns = NEVER;
-    watch(shared, slot, slot->out, EPOLL_CTL_DEL, 0);
+    coprocess_slot_watch(shared, slot, slot->out, EPOLL_CTL_DEL, 0);
     fd_close(&slot->in);
     child_kill(&slot->process, reason == COPROCESS_TIMEOUT ? CHILD_TIMED_OUT : CHILD_CANCELLED,
                now_ns);
@@ -109,7 +109,7 @@ static uint64_t wall_us(uint64_t then_ns, uint64_t now_ns)
 }
 
 /* Ends the task that the dead child was at, if there is one and the death is about it. */
-static void charge(struct coprocess_slot *slot, int status, uint64_t now_ns)
+static void coprocess_slot_charge(struct coprocess_slot *slot, int status, uint64_t now_ns)
 {
     bool overtaken = slot->killed && slot->killed_for != slot_batch_next(&slot->batch);
     if (!is_busy(slot) || overtaken)
@@ -131,7 +131,7 @@ static int open_pipe(int ends[static 2], int ours)
     return fcntl(ends[ours], F_SETFL, O_NONBLOCK) ? errno : 0;
 }
 
-static int spawn(struct coprocess_shared *shared, struct coprocess_slot *slot)
+static int coprocess_slot_spawn(struct coprocess_shared *shared, struct coprocess_slot *slot)
 {
     int in[2] = {-1, -1}, out[2] = {-1, -1};
     int error = open_pipe(in, 1);
@@ -153,9 +153,11 @@ static int spawn(struct coprocess_shared *shared, struct coprocess_slot *slot)
     return error;
 }
 
-static void feed(struct coprocess_shared *shared, struct coprocess_slot *slot, uint64_t now_ns);
+static void coprocess_slot_feed(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                                uint64_t now_ns);
 
-static void give_back_for_now(struct coprocess_shared *shared, struct coprocess_slot *slot)
+static void coprocess_slot_give_back_for_now(struct coprocess_shared *shared,
+                                             struct coprocess_slot *slot)
 {
     if (!slot->batch.assigned)
         return;
@@ -165,12 +167,12 @@ static void give_back_for_now(struct coprocess_shared *shared, struct coprocess_
 }
 
 /* Others may run meanwhile: it is no failure of the program. */
-static void wait_for_room(struct coprocess_shared *shared, struct coprocess_slot *slot,
-                          uint64_t now_ns)
+static void coprocess_slot_wait_for_room(struct coprocess_shared *shared,
+                                         struct coprocess_slot *slot, uint64_t now_ns)
 {
     slot->state = COPROCESS_DOWN;
     slot->look_ns = now_ns + room_again_ns;
-    give_back_for_now(shared, slot);
+    coprocess_slot_give_back_for_now(shared, slot);
 }
 
 void coprocess_slot_start_child(struct coprocess_shared *shared, struct coprocess_slot *slot,
@@ -180,28 +182,28 @@ void coprocess_slot_start_child(struct coprocess_shared *shared, struct coproces
     slot->answered = slot->waits = false;
     slot->closed_ns = NEVER;
     slot->mean_ns = ahead_ns;
-    int error = spawn(shared, slot);
+    int error = coprocess_slot_spawn(shared, slot);
     slot->short_of = shortage_cause(TRIED_START, error) == CAUSE_PASSES;
     if (error) {
         start_error_fail(&slot->why, ERR_IO, shared->path, error);
         fd_close(&slot->in);
         fd_close(&slot->out);
         if (slot->short_of)
-            wait_for_room(shared, slot, now_ns);
+            coprocess_slot_wait_for_room(shared, slot, now_ns);
         else
             start_later(shared, slot, now_ns);
         return;
     }
     slot->state = COPROCESS_UP;
-    watch(shared, slot, slot->out, EPOLL_CTL_ADD, EPOLLIN);
-    feed(shared, slot, now_ns);
+    coprocess_slot_watch(shared, slot, slot->out, EPOLL_CTL_ADD, EPOLLIN);
+    coprocess_slot_feed(shared, slot, now_ns);
 }
 
 /* ---- tasks in ---- */
 
 /* When a child that is at a task is to be looked at. */
-static void plan_look(const struct coprocess_shared *shared, struct coprocess_slot *slot,
-                      uint64_t now_ns)
+static void coprocess_slot_plan_look(const struct coprocess_shared *shared,
+                                     struct coprocess_slot *slot, uint64_t now_ns)
 {
     uint64_t timeout_ns = time_limit_ns(&shared->limit), due_ns = NEVER;
     if (slot->closed_ns != NEVER)
@@ -230,11 +232,11 @@ static void note_closed(struct coprocess_shared *shared, struct coprocess_slot *
     if (slot->state != COPROCESS_UP || slot->closed_ns != NEVER)
         return;
     slot->closed_ns = now_ns;
-    watch(shared, slot, slot->out, EPOLL_CTL_DEL, 0);
+    coprocess_slot_watch(shared, slot, slot->out, EPOLL_CTL_DEL, 0);
     if (slot->waits)
-        watch(shared, slot, slot->in, EPOLL_CTL_DEL, 0);
+        coprocess_slot_watch(shared, slot, slot->in, EPOLL_CTL_DEL, 0);
     slot->waits = false;
-    plan_look(shared, slot, now_ns);
+    coprocess_slot_plan_look(shared, slot, now_ns);
 }
 
 /* How many may be with the child at once: what it does in ahead_ns. */
@@ -244,7 +246,8 @@ static uint64_t window(const struct coprocess_slot *slot)
     return most ? most : 1;
 }
 
-static void flush(struct coprocess_shared *shared, struct coprocess_slot *slot, uint64_t now_ns)
+static void coprocess_slot_flush(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                                 uint64_t now_ns)
 {
     ssize_t written = 0;
     if (slot->lines.size)
@@ -269,12 +272,14 @@ static void flush(struct coprocess_shared *shared, struct coprocess_slot *slot, 
     }
     bool waits = slot->lines.size > 0;
     if (waits != slot->waits)
-        watch(shared, slot, slot->in, waits ? EPOLL_CTL_ADD : EPOLL_CTL_DEL, EPOLLOUT);
+        coprocess_slot_watch(shared, slot, slot->in, waits ? EPOLL_CTL_ADD : EPOLL_CTL_DEL,
+                             EPOLLOUT);
     slot->waits = waits;
 }
 
 /* Gives the child as many lines as it may have. One that cannot be given ends when its turn comes. */
-static void feed(struct coprocess_shared *shared, struct coprocess_slot *slot, uint64_t now_ns)
+static void coprocess_slot_feed(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                                uint64_t now_ns)
 {
     struct slot_batch *batch = &slot->batch;
     uint64_t most = window(slot);
@@ -297,8 +302,8 @@ static void feed(struct coprocess_shared *shared, struct coprocess_slot *slot, u
             break;
         }
     }
-    flush(shared, slot, now_ns);
-    plan_look(shared, slot, now_ns);
+    coprocess_slot_flush(shared, slot, now_ns);
+    coprocess_slot_plan_look(shared, slot, now_ns);
 }
 
 void coprocess_slot_assign(struct coprocess_shared *shared, struct coprocess_slot *slot,
@@ -308,11 +313,11 @@ void coprocess_slot_assign(struct coprocess_shared *shared, struct coprocess_slo
     slot->given = 0;
     slot->rest = assignment->records;
     if (slot->state == COPROCESS_UP)
-        feed(shared, slot, now_ns);
+        coprocess_slot_feed(shared, slot, now_ns);
     else if (slot->state == COPROCESS_BROKEN)
         slot_batch_return(&slot->batch);
     else if (slot->state == COPROCESS_DOWN && slot->short_of)
-        give_back_for_now(shared, slot);
+        coprocess_slot_give_back_for_now(shared, slot);
 }
 
 /* ---- answers out ---- */
@@ -322,8 +327,8 @@ struct took {
     uint64_t start_us, duration_ns;
 };
 
-static void finish(struct coprocess_shared *shared, struct coprocess_slot *slot, struct output out,
-                   struct took took)
+static void coprocess_slot_finish(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                                  struct output out, struct took took)
 {
     struct outcome outcome = {.status = RESULT_OK,
                               .start_us = took.start_us,
@@ -336,8 +341,8 @@ static void finish(struct coprocess_shared *shared, struct coprocess_slot *slot,
     slot_batch_finish(&slot->batch, &outcome);
 }
 
-static void keep(struct coprocess_shared *shared, struct coprocess_slot *slot, struct bytes bytes,
-                 uint64_t now_ns)
+static void coprocess_slot_keep(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                                struct bytes bytes, uint64_t now_ns)
 {
     struct why why;
     enum capture_state state = CAPTURE_WHOLE;
@@ -351,24 +356,25 @@ static void keep(struct coprocess_shared *shared, struct coprocess_slot *slot, s
 }
 
 /* One answer has come whole: this is its last part, with what ended it. */
-static void take_answer(struct coprocess_shared *shared, struct coprocess_slot *slot,
-                        struct bytes part, struct took took, uint64_t now_ns)
+static void coprocess_slot_take_answer(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                                       struct bytes part, struct took took, uint64_t now_ns)
 {
     if (slot->answer.size || part.size > shared->limits.output_max) {
-        keep(shared, slot, part, now_ns);
+        coprocess_slot_keep(shared, slot, part, now_ns);
         if (slot->killed == COPROCESS_TOO_LARGE)
             return;
         struct output out = capture_take(&slot->answer);
-        finish(shared, slot, out, took);
+        coprocess_slot_finish(shared, slot, out, took);
         capture_reset(&slot->answer);
         return;
     }
-    finish(shared, slot, (struct output){.bytes = part, .fd = -1, .size = part.size}, took);
+    coprocess_slot_finish(shared, slot, (struct output){.bytes = part, .fd = -1, .size = part.size},
+                          took);
 }
 
 /* The time since the last answer is shared by those that came together. */
-static void take_lines(struct coprocess_shared *shared, struct coprocess_slot *slot, size_t size,
-                       uint64_t now_ns)
+static void coprocess_slot_take_lines(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                                      size_t size, uint64_t now_ns)
 {
     uint8_t *at = shared->chunk, *last = at + size;
     size_t count = coprocess_lines_count((struct bytes){at, size}, shared->end);
@@ -380,10 +386,11 @@ static void take_lines(struct coprocess_shared *shared, struct coprocess_slot *s
             return;
         }
         *end = '\n';
-        take_answer(shared, slot, (struct bytes){at, (size_t)(end + 1 - at)}, took, now_ns);
+        coprocess_slot_take_answer(shared, slot, (struct bytes){at, (size_t)(end + 1 - at)}, took,
+                                   now_ns);
         at = end + 1;
     }
-    keep(shared, slot, (struct bytes){at, (size_t)(last - at)}, now_ns);
+    coprocess_slot_keep(shared, slot, (struct bytes){at, (size_t)(last - at)}, now_ns);
     if (!count)
         return;
     slot->mean_ns = (3 * slot->mean_ns + each_ns) / 4;
@@ -391,13 +398,14 @@ static void take_lines(struct coprocess_shared *shared, struct coprocess_slot *s
 }
 
 /* Takes what the child has written; returns false at the end of it. */
-static bool hear(struct coprocess_shared *shared, struct coprocess_slot *slot, uint64_t now_ns)
+static bool coprocess_slot_hear(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                                uint64_t now_ns)
 {
     ssize_t size;
     do {
         size = read(slot->out, shared->chunk, COPROCESS_CHUNK);
         if (size > 0)
-            take_lines(shared, slot, (size_t)size, now_ns);
+            coprocess_slot_take_lines(shared, slot, (size_t)size, now_ns);
     } while (size == COPROCESS_CHUNK && slot->killed != COPROCESS_UNASKED &&
              slot->killed != COPROCESS_TOO_LARGE);
     return size != 0;
@@ -416,7 +424,8 @@ static void hint(const struct coprocess_shared *shared, struct coprocess_slot *s
 }
 
 /* What a child that is at a task is looked at for. */
-static void look(struct coprocess_shared *shared, struct coprocess_slot *slot, uint64_t now_ns)
+static void coprocess_slot_look(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                                uint64_t now_ns)
 {
     uint64_t timeout_ns = time_limit_ns(&shared->limit), ran_ns = now_ns - slot->since_ns;
     uint64_t next = slot_batch_next(&slot->batch);
@@ -432,7 +441,7 @@ static void look(struct coprocess_shared *shared, struct coprocess_slot *slot, u
         slot_batch_return_behind(&slot->batch, slot->batch.assignment.first + slot->given - 1);
     if (ran_ns >= hint_ns && !shared->answered_ever && !slot->hinted)
         hint(shared, slot);
-    plan_look(shared, slot, now_ns);
+    coprocess_slot_plan_look(shared, slot, now_ns);
 }
 
 static bool is_nonsense(const struct coprocess_slot *slot)
@@ -441,21 +450,22 @@ static bool is_nonsense(const struct coprocess_slot *slot)
 }
 
 /* All that the child said was heard: what its end means, and the next one. */
-static void bury(struct coprocess_shared *shared, struct coprocess_slot *slot, uint64_t now_ns)
+static void coprocess_slot_bury(struct coprocess_shared *shared, struct coprocess_slot *slot,
+                                uint64_t now_ns)
 {
     slot->state = COPROCESS_DOWN;
     slot->look_ns = NEVER;
     if (slot->out >= 0) {
-        watch(shared, slot, slot->out, EPOLL_CTL_DEL, 0);
+        coprocess_slot_watch(shared, slot, slot->out, EPOLL_CTL_DEL, 0);
         child_let_go(&slot->process, slot->out);
         slot->out = -1;
     }
     coprocess_death_in_words(slot, shared->path, slot->status, &slot->why);
-    charge(slot, slot->status, now_ns);
+    coprocess_slot_charge(slot, slot->status, now_ns);
     capture_reset(&slot->answer);
     slot_batch_return(&slot->batch);
     if (slot->killed == COPROCESS_UNASKED) {
-        give_up(shared, slot);
+        coprocess_slot_give_up(shared, slot);
     } else if (slot->answered || slot->killed == COPROCESS_CANCEL ||
                slot->killed == COPROCESS_TIMEOUT || slot->killed == COPROCESS_TOO_LARGE) {
         coprocess_slot_start_child(shared, slot, now_ns);
@@ -471,7 +481,7 @@ static bool hear_rest(struct coprocess_shared *shared, struct coprocess_slot *sl
     while (size > 0 && !is_nonsense(slot)) {
         size = read(slot->out, shared->chunk, COPROCESS_CHUNK);
         if (size > 0)
-            take_lines(shared, slot, (size_t)size, now_ns);
+            coprocess_slot_take_lines(shared, slot, (size_t)size, now_ns);
     }
     if (size == 0)
         fd_close(&slot->out);
@@ -494,7 +504,7 @@ static void linger_hear(struct coprocess_shared *shared, struct coprocess_slot *
 {
     bool goes_on = hear_rest(shared, slot, now_ns);
     if (!goes_on || slot->killed || !is_busy(slot))
-        bury(shared, slot, now_ns);
+        coprocess_slot_bury(shared, slot, now_ns);
     else
         plan_linger(shared, slot, now_ns);
 }
@@ -505,7 +515,7 @@ static void linger_kill(struct coprocess_shared *shared, struct coprocess_slot *
     slot->killed = reason;
     slot->killed_for = slot_batch_next(&slot->batch);
     child_kill_left(&slot->process, slot->out, now_ns);
-    bury(shared, slot, now_ns);
+    coprocess_slot_bury(shared, slot, now_ns);
 }
 
 static void linger_look(struct coprocess_shared *shared, struct coprocess_slot *slot,
@@ -517,9 +527,9 @@ static void linger_look(struct coprocess_shared *shared, struct coprocess_slot *
     } else if (timeout_ns && now_ns >= slot->since_ns + timeout_ns) {
         linger_kill(shared, slot, COPROCESS_TIMEOUT, now_ns);
     } else if (now_ns >= slot->until_ns) {
-        bury(shared, slot, now_ns);
+        coprocess_slot_bury(shared, slot, now_ns);
     } else {
-        struct holder holder = child_find_holder(&slot->process, slot->out, now_ns);
+        struct output_holder holder = child_find_holder(&slot->process, slot->out, now_ns);
         executor_held(&shared->events, slot->batch.slot, holder.pid, holder.name);
         plan_linger(shared, slot, now_ns);
     }
@@ -540,7 +550,7 @@ void coprocess_slot_exited(struct coprocess_shared *shared, struct coprocess_slo
     if (goes_on && watched && !slot->killed && is_busy(slot) && shared->options.linger_ns)
         plan_linger(shared, slot, now_ns);
     else
-        bury(shared, slot, now_ns);
+        coprocess_slot_bury(shared, slot, now_ns);
 }
 
 void coprocess_slot_turn(struct coprocess_shared *shared, struct coprocess_slot *slot,
@@ -554,7 +564,7 @@ void coprocess_slot_turn(struct coprocess_shared *shared, struct coprocess_slot 
     if (slot->state == COPROCESS_UP && lingers)
         kill_child(shared, slot, COPROCESS_CLOSED, now_ns);
     else if (slot->state == COPROCESS_UP && is_busy(slot))
-        look(shared, slot, now_ns);
+        coprocess_slot_look(shared, slot, now_ns);
     else if (slot->state == COPROCESS_LINGERS)
         linger_look(shared, slot, now_ns);
     else if (slot->state == COPROCESS_DOWN)
@@ -579,10 +589,10 @@ void coprocess_slot_serve(struct coprocess_shared *shared, struct coprocess_slot
         linger_hear(shared, slot, now_ns);
     if (slot->state != COPROCESS_UP)
         return;
-    if (!hear(shared, slot, now_ns))
+    if (!coprocess_slot_hear(shared, slot, now_ns))
         note_closed(shared, slot, now_ns);
     if (slot->state == COPROCESS_UP)
-        feed(shared, slot, now_ns);
+        coprocess_slot_feed(shared, slot, now_ns);
 }
 
 void coprocess_slot_cancel(struct coprocess_slot *slot, uint64_t seq, uint64_t now_ns)

@@ -53,7 +53,7 @@ static void take_ends(struct drain *drain)
         drain->pipes -= ended < drain->pipes ? ended : drain->pipes;
 }
 
-static bool has_room(const struct drain *drain)
+static bool drain_has_room(const struct drain *drain)
 {
     struct rlimit files = {.rlim_cur = 0};
     getrlimit(RLIMIT_NOFILE, &files);
@@ -84,7 +84,7 @@ bool drain_take(struct drain *drain, int reader)
     if (drain->socket < 0 && !drain_start(drain))
         return false;
     take_ends(drain);
-    if (!has_room(drain) || !drain_send(drain, reader))
+    if (!drain_has_room(drain) || !drain_send(drain, reader))
         return false;
     drain->pipes++;
     return true;

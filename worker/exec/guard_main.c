@@ -34,7 +34,7 @@ struct watchman {
     struct buf environment;
 };
 
-static void read_file(const char *path, struct buf *content, size_t size_max)
+static void guard_main_read_file(const char *path, struct buf *content, size_t size_max)
 {
     buf_clear(content);
     int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -54,7 +54,7 @@ static uint64_t start_time(pid_t pid, struct buf *scratch)
 {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    read_file(path, scratch, 4096);
+    guard_main_read_file(path, scratch, 4096);
     buf_put_byte(scratch, '\0');
     char *at = strrchr((char *)scratch->data, ')');
     for (int field = 2; at && field < 22; field++)

@@ -26,42 +26,43 @@ struct plugin {
     struct plugin_slot *slots;
 };
 
-static struct plugin *of(struct executor *executor)
+static struct plugin *plugin_of(struct executor *executor)
 {
     return (struct plugin *)executor;
 }
 
-static const struct plugin *of_const(const struct executor *executor)
+static const struct plugin *plugin_of_const(const struct executor *executor)
 {
     return (const struct plugin *)executor;
 }
 
-static void start(struct executor *executor, const struct assignment *assignment, uint64_t now_ns)
+static void plugin_start(struct executor *executor, const struct assignment *assignment,
+                         uint64_t now_ns)
 {
-    struct plugin *plugin = of(executor);
+    struct plugin *plugin = plugin_of(executor);
     assert(assignment->slot < plugin->shared.options.slots && assignment->count <= BATCH_MAX);
     plugin_slot_assign(&plugin->shared, &plugin->slots[assignment->slot], assignment, now_ns);
 }
 
-static void cancel(struct executor *executor, unsigned slot, uint64_t seq, uint64_t now_ns)
+static void plugin_cancel(struct executor *executor, unsigned slot, uint64_t seq, uint64_t now_ns)
 {
-    plugin_slot_cancel(&of(executor)->slots[slot], seq, now_ns);
+    plugin_slot_cancel(&plugin_of(executor)->slots[slot], seq, now_ns);
 }
 
 /* A plugin's process is killed with KILL from the first. */
-static void hurry(struct executor *executor)
+static void plugin_hurry(struct executor *executor)
 {
     (void)executor;
 }
 
-static int fd(const struct executor *executor)
+static int plugin_fd(const struct executor *executor)
 {
-    return of_const(executor)->shared.epoll;
+    return plugin_of_const(executor)->shared.epoll;
 }
 
-static void turn(struct executor *executor, uint64_t now_ns)
+static void plugin_turn(struct executor *executor, uint64_t now_ns)
 {
-    struct plugin *plugin = of(executor);
+    struct plugin *plugin = plugin_of(executor);
     struct epoll_event events[EVENTS_MAX];
     int count = epoll_wait(plugin->shared.epoll, events, EVENTS_MAX, 0);
     for (int i = 0; i < count; i++) {
@@ -75,9 +76,9 @@ static void turn(struct executor *executor, uint64_t now_ns)
         plugin_slot_turn(&plugin->shared, &plugin->slots[i], now_ns);
 }
 
-static uint64_t deadline(const struct executor *executor)
+static uint64_t plugin_deadline(const struct executor *executor)
 {
-    const struct plugin *plugin = of_const(executor);
+    const struct plugin *plugin = plugin_of_const(executor);
     uint64_t first_ns = NEVER;
     if (plugin->shared.children.held_ns)
         return NEVER;
@@ -87,9 +88,9 @@ static uint64_t deadline(const struct executor *executor)
     return first_ns;
 }
 
-static void child_was_stopped(struct executor *executor, pid_t pid, bool stopped)
+static void plugin_child_was_stopped(struct executor *executor, pid_t pid, bool stopped)
 {
-    struct plugin *plugin = of(executor);
+    struct plugin *plugin = plugin_of(executor);
     for (unsigned i = 0; i < plugin->shared.options.slots; i++) {
         struct child *process = &plugin->slots[i].child.process;
         if (process->pid == pid && child_note_stopped(process, stopped))
@@ -97,40 +98,41 @@ static void child_was_stopped(struct executor *executor, pid_t pid, bool stopped
     }
 }
 
-static bool child_has_exited(struct executor *executor, pid_t pid, int status, uint64_t now_ns)
+static bool plugin_child_has_exited(struct executor *executor, pid_t pid, int status,
+                                    uint64_t now_ns)
 {
-    struct plugin *plugin = of(executor);
+    struct plugin *plugin = plugin_of(executor);
     for (unsigned i = 0; i < plugin->shared.options.slots; i++)
         if (plugin->slots[i].child.process.pid == pid) {
-            child_was_stopped(executor, pid, false);
+            plugin_child_was_stopped(executor, pid, false);
             plugin_slot_exited(&plugin->shared, &plugin->slots[i], status, now_ns);
             return true;
         }
     return false;
 }
 
-static void hold(struct executor *executor, uint64_t now_ns)
+static void plugin_hold(struct executor *executor, uint64_t now_ns)
 {
-    children_hold(&of(executor)->shared.children, now_ns);
+    children_hold(&plugin_of(executor)->shared.children, now_ns);
 }
 
-static void go(struct executor *executor, uint64_t now_ns)
+static void plugin_go(struct executor *executor, uint64_t now_ns)
 {
-    struct plugin *plugin = of(executor);
+    struct plugin *plugin = plugin_of(executor);
     uint64_t held_ns = plugin->shared.children.held_ns;
     children_go(&plugin->shared.children, now_ns);
     for (unsigned i = 0; held_ns && i < plugin->shared.options.slots; i++)
         plugin_slot_put_off(&plugin->slots[i], held_ns, now_ns);
 }
 
-static uint64_t running(const struct executor *executor, unsigned slot, uint64_t *since_ns)
+static uint64_t plugin_running(const struct executor *executor, unsigned slot, uint64_t *since_ns)
 {
-    return plugin_slot_running(&of_const(executor)->slots[slot], since_ns);
+    return plugin_slot_running(&plugin_of_const(executor)->slots[slot], since_ns);
 }
 
 /* An idle child calls zfarm_destroy when its link is closed; the others are in the plugin's hands.
  */
-static void end_children(struct plugin *plugin)
+static void plugin_end_children(struct plugin *plugin)
 {
     uint64_t until_ns = clock_now_ns() + DESTROYED_WITHIN_MS * NS_PER_MS;
     for (unsigned i = 0; i < plugin->shared.options.slots; i++) {
@@ -149,12 +151,12 @@ static void end_children(struct plugin *plugin)
     }
 }
 
-static void destroy(struct executor **executor)
+static void plugin_destroy(struct executor **executor)
 {
     if (!*executor)
         return;
-    struct plugin *plugin = of(*executor);
-    end_children(plugin);
+    struct plugin *plugin = plugin_of(*executor);
+    plugin_end_children(plugin);
     children_close(&plugin->shared.children);
     close(plugin->shared.epoll);
     environment_free(&plugin->shared.environment);
@@ -167,21 +169,21 @@ static void destroy(struct executor **executor)
 }
 
 static const struct executor_class plugin_class = {.batch_max = BATCH_MAX,
-                                                   .start = start,
-                                                   .cancel = cancel,
-                                                   .hurry = hurry,
-                                                   .fd = fd,
-                                                   .turn = turn,
-                                                   .deadline = deadline,
-                                                   .child_exited = child_has_exited,
-                                                   .child_stopped = child_was_stopped,
-                                                   .hold = hold,
-                                                   .go = go,
-                                                   .running = running,
-                                                   .destroy = destroy};
+                                                   .start = plugin_start,
+                                                   .cancel = plugin_cancel,
+                                                   .hurry = plugin_hurry,
+                                                   .fd = plugin_fd,
+                                                   .turn = plugin_turn,
+                                                   .deadline = plugin_deadline,
+                                                   .child_exited = plugin_child_has_exited,
+                                                   .child_stopped = plugin_child_was_stopped,
+                                                   .hold = plugin_hold,
+                                                   .go = plugin_go,
+                                                   .running = plugin_running,
+                                                   .destroy = plugin_destroy};
 
 /* The command line of a child; the slot's number is filled in when it is started. */
-static char **make_argv(const struct plugin_options *options)
+static char **plugin_make_argv(const struct plugin_options *options)
 {
     size_t args = 0;
     while (options->args && options->args[args])
@@ -228,8 +230,9 @@ static enum error start_children(struct plugin *plugin, struct why *why)
     return wait_until_loaded(&first->child, plugin->shared.argv[PLUGIN_HOST_FILE], why);
 }
 
-static enum error open_shared(struct plugin_shared *shared, const struct plugin_options *options,
-                              const struct executor_events *events, struct why *why)
+static enum error plugin_open_shared(struct plugin_shared *shared,
+                                     const struct plugin_options *options,
+                                     const struct executor_events *events, struct why *why)
 {
     *shared = (struct plugin_shared){
         .options = options->base,
@@ -249,7 +252,7 @@ static enum error open_shared(struct plugin_shared *shared, const struct plugin_
     }
     shared->environment =
         environment_new(options->base.worker, options->guard ? guard_mark(options->guard) : NULL);
-    shared->argv = make_argv(options);
+    shared->argv = plugin_make_argv(options);
     return ERR_NONE;
 }
 
@@ -259,7 +262,7 @@ enum error plugin_new(const struct plugin_options *options, const struct executo
     assert(options->base.slots);
     struct plugin *plugin = xcalloc(1, sizeof *plugin);
     plugin->base.class = &plugin_class;
-    enum error error = open_shared(&plugin->shared, options, events, why);
+    enum error error = plugin_open_shared(&plugin->shared, options, events, why);
     if (error) {
         free(plugin);
         return error;
@@ -270,7 +273,7 @@ enum error plugin_new(const struct plugin_options *options, const struct executo
     struct executor *made = &plugin->base;
     error = start_children(plugin, why);
     if (error)
-        destroy(&made);
+        plugin_destroy(&made);
     else
         *executor = made;
     return error;

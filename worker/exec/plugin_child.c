@@ -190,7 +190,7 @@ static void *receive_place(struct plugin_child *child, uint8_t *scratch, size_t 
 }
 
 /* Keeps a piece of a large output, which ends at child->received. */
-static void keep(struct plugin_child *child, struct bytes piece)
+static void plugin_child_keep(struct plugin_child *child, struct bytes piece)
 {
     if (child->kept != CAPTURE_WHOLE)
         return; /* it comes to its end, but there is no place for it */
@@ -265,7 +265,7 @@ enum plugin_report_kind plugin_child_receive(struct plugin_child *child)
             return PLUGIN_CLOSED;
         child->received += (size_t)n;
         if (to == scratch) {
-            keep(child, (struct bytes){scratch, (size_t)n});
+            plugin_child_keep(child, (struct bytes){scratch, (size_t)n});
             chunks++;
         } else if (!head_received(child)) {
             return PLUGIN_NONSENSE;

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
-static void fill(struct outcome *outcome, enum result_status status, unsigned code,
-                 const char *words)
+static void plugin_death_fill(struct outcome *outcome, enum result_status status, unsigned code,
+                              const char *words)
 {
     struct bytes err = bytes_of(words);
     outcome->status = status;
@@ -19,24 +19,26 @@ void plugin_death_by_itself(struct outcome *outcome, int status)
 {
     outcome->own_end = true;
     if (WIFSIGNALED(status))
-        fill(outcome, RESULT_SIGNALED, (unsigned)WTERMSIG(status), "");
+        plugin_death_fill(outcome, RESULT_SIGNALED, (unsigned)WTERMSIG(status), "");
     else if (WEXITSTATUS(status))
-        fill(outcome, RESULT_EXITED, (unsigned)WEXITSTATUS(status), "");
+        plugin_death_fill(outcome, RESULT_EXITED, (unsigned)WEXITSTATUS(status), "");
     else
-        fill(outcome, RESULT_EXITED, 255,
-             "zfarm: the plugin ended its process with status 0 in the middle of this task\n");
+        plugin_death_fill(
+            outcome, RESULT_EXITED, 255,
+            "zfarm: the plugin ended its process with status 0 in the middle of this task\n");
 }
 
 void plugin_death_for_time(struct outcome *outcome)
 {
-    fill(outcome, RESULT_TIMED_OUT, 0, "");
+    plugin_death_fill(outcome, RESULT_TIMED_OUT, 0, "");
 }
 
 void plugin_death_for_nonsense(struct outcome *outcome)
 {
-    fill(outcome, RESULT_SIGNALED, SIGKILL,
-         "zfarm: the plugin was killed in or after this task, because it wrote over the worker's "
-         "memory or descriptors\n");
+    plugin_death_fill(
+        outcome, RESULT_SIGNALED, SIGKILL,
+        "zfarm: the plugin was killed in or after this task, because it wrote over the worker's "
+        "memory or descriptors\n");
 }
 
 void plugin_death_in_words(struct why *why, const char *file, int status, bool starting)

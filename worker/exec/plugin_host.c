@@ -33,7 +33,7 @@ struct reply {
     bool too_large;
 };
 
-struct host {
+struct plugin_host {
     int link;
     struct plugin_area *area;
     struct buf results; /* the area's, which never grows: ours, the plugin cannot scribble on it */
@@ -51,7 +51,7 @@ struct host {
     struct reply err;
 };
 
-static bool write_all(int fd, struct iovec *parts, int count)
+static bool plugin_host_write_all(int fd, struct iovec *parts, int count)
 {
     while (count) {
         ssize_t n = writev(fd, parts, count);
@@ -68,7 +68,7 @@ static bool write_all(int fd, struct iovec *parts, int count)
     return true;
 }
 
-static bool read_all(int fd, void *to, size_t size)
+static bool plugin_host_read_all(int fd, void *to, size_t size)
 {
     for (uint8_t *at = to; size;) {
         ssize_t n = read(fd, at, size);
@@ -82,22 +82,22 @@ static bool read_all(int fd, void *to, size_t size)
     return true;
 }
 
-static void count_time(struct host *host)
+static void count_time(struct plugin_host *host)
 {
     uint64_t now_ns = clock_now_ns();
     atomic_fetch_add_explicit(&host->area->busy_ns, now_ns - host->began_ns, memory_order_relaxed);
     host->began_ns = now_ns;
 }
 
-static bool report(struct host *host, enum plugin_report_kind kind, const char *words)
+static bool report(struct plugin_host *host, enum plugin_report_kind kind, const char *words)
 {
     count_time(host);
     struct plugin_report head = {.kind = kind, .size = strlen(words)};
     struct iovec parts[] = {{&head, sizeof head}, {(void *)(uintptr_t)words, head.size}};
-    return write_all(host->link, parts, 2);
+    return plugin_host_write_all(host->link, parts, 2);
 }
 
-static int append(struct zfarm_reply *base, const void *data, size_t size)
+static int plugin_host_append(struct zfarm_reply *base, const void *data, size_t size)
 {
     struct reply *reply = (struct reply *)base;
     if (size > reply->size_max - reply->bytes.size) {
@@ -123,7 +123,7 @@ static void buffer_reuse(struct buf *buffer)
     } while (0)
 
 /* Fills `why` when `file` is no plugin that we can run. */
-static enum error load(struct host *host, const char *file, struct why *why)
+static enum error plugin_host_load(struct plugin_host *host, const char *file, struct why *why)
 {
     void *object = dlopen(file, RTLD_NOW | RTLD_LOCAL);
     if (!object)
@@ -149,16 +149,18 @@ static enum error load(struct host *host, const char *file, struct why *why)
 }
 
 /* Waits until the executor has emptied the area. */
-static bool wait_until_emptied(struct host *host)
+static bool wait_until_emptied(struct plugin_host *host)
 {
     struct plugin_order order;
     buf_clear(&host->results);
-    bool emptied = read_all(host->link, &order, sizeof order) && order.kind == PLUGIN_GO_ON;
+    bool emptied =
+        plugin_host_read_all(host->link, &order, sizeof order) && order.kind == PLUGIN_GO_ON;
     host->began_ns = clock_now_ns();
     return emptied;
 }
 
-static bool send_large(struct host *host, const struct result *r, uint64_t start_ns, bool too_large)
+static bool send_large(struct plugin_host *host, const struct result *r, uint64_t start_ns,
+                       bool too_large)
 {
     count_time(host);
     struct plugin_result result = {.start_ns = start_ns,
@@ -173,16 +175,17 @@ static bool send_large(struct host *host, const struct result *r, uint64_t start
                             {&result, sizeof result},
                             {host->out.bytes.data, r->out.size},
                             {host->err.bytes.data, r->err.size}};
-    return write_all(host->link, parts, 4) && wait_until_emptied(host);
+    return plugin_host_write_all(host->link, parts, 4) && wait_until_emptied(host);
 }
 
-static size_t results_room(const struct host *host)
+static size_t results_room(const struct plugin_host *host)
 {
     return host->results.capacity - host->results.size;
 }
 
 /* Puts a result into the area; waits for the executor to empty it when there is no room. */
-static bool deliver(struct host *host, const struct result *r, uint64_t start_ns, bool too_large)
+static bool deliver(struct plugin_host *host, const struct result *r, uint64_t start_ns,
+                    bool too_large)
 {
     size_t most = RESULT_RECORD_OVERHEAD + r->out.size + r->err.size + r->task.size;
     /* The task is done: what it waits for from here on is not its own time. */
@@ -197,7 +200,7 @@ static bool deliver(struct host *host, const struct result *r, uint64_t start_ns
     return true;
 }
 
-static struct bytes task_bytes(struct host *host, struct task task)
+static struct bytes task_bytes(struct plugin_host *host, struct task task)
 {
     if (!task.many)
         return task.body;
@@ -207,7 +210,7 @@ static struct bytes task_bytes(struct host *host, struct task task)
 }
 
 /* Says that the task begins; false when it was taken back (plugin_link.h). */
-static bool begin_task(struct host *host, uint64_t seq)
+static bool begin_task(struct plugin_host *host, uint64_t seq)
 {
     atomic_store_explicit(&host->area->since_ns, clock_coarse_ns(), memory_order_relaxed);
     atomic_store_explicit(&host->area->at, seq, memory_order_release);
@@ -219,7 +222,7 @@ static bool begin_task(struct host *host, uint64_t seq)
     return !stop_at || seq < stop_at;
 }
 
-static void add_wanted(const struct host *host, struct bytes record, uint64_t start_ns,
+static void add_wanted(const struct plugin_host *host, struct bytes record, uint64_t start_ns,
                        struct result *r)
 {
     if (host->order.wants & WANT_TIMES) {
@@ -235,7 +238,7 @@ static void add_wanted(const struct host *host, struct bytes record, uint64_t st
     }
 }
 
-static bool run_task(struct host *host, const struct zfarm_task *task, struct bytes record)
+static bool run_task(struct plugin_host *host, const struct zfarm_task *task, struct bytes record)
 {
     uint64_t start_ns = host->order.wants & WANT_TIMES ? clock_now_ns() : 0;
     buffer_reuse(&host->out.bytes);
@@ -253,11 +256,11 @@ static bool run_task(struct host *host, const struct zfarm_task *task, struct by
     return deliver(host, &r, start_ns, too_large);
 }
 
-static bool run_batch(struct host *host)
+static bool run_batch(struct plugin_host *host)
 {
     const struct plugin_order *order = &host->order;
     buffer_reuse(&host->records);
-    if (!read_all(host->link, buf_reserve(&host->records, order->size), order->size))
+    if (!plugin_host_read_all(host->link, buf_reserve(&host->records, order->size), order->size))
         return false;
     host->records.size = order->size;
     buf_clear(&host->results);
@@ -282,18 +285,18 @@ static bool run_batch(struct host *host)
     return report(host, PLUGIN_DONE, "");
 }
 
-static void serve(struct host *host)
+static void serve(struct plugin_host *host)
 {
-    while (read_all(host->link, &host->order, sizeof host->order))
+    while (plugin_host_read_all(host->link, &host->order, sizeof host->order))
         if (host->order.kind != PLUGIN_BATCH || !run_batch(host))
             return;
 }
 
 /* Brings the plugin up. False when that was reported to have failed. */
-static bool make_ready(struct host *host, const char *file, int argc, char **argv)
+static bool make_ready(struct plugin_host *host, const char *file, int argc, char **argv)
 {
     struct why why;
-    if (load(host, file, &why)) {
+    if (plugin_host_load(host, file, &why)) {
         report(host, PLUGIN_UNUSABLE, why.text);
         return false;
     }
@@ -332,13 +335,13 @@ int plugin_host_main(int argc, char **argv)
     sched_setscheduler(0, SCHED_BATCH | SCHED_RESET_ON_FORK, &(struct sched_param){0});
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* a worker without a guard leaves nothing behind either */
     uint64_t output_max = strtoull(argv[PLUGIN_HOST_OUTPUT_MAX], NULL, 10);
-    struct host host = {
+    struct plugin_host host = {
         .link = PLUGIN_LINK_FD,
         .area = plugin_area_map(PLUGIN_AREA_FD),
         .slot = atoi(argv[PLUGIN_HOST_SLOT]),
         .fenced = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0) == 0,
-        .out = {.base = {append}, .size_max = output_max},
-        .err = {.base = {append}, .size_max = output_max}};
+        .out = {.base = {plugin_host_append}, .size_max = output_max},
+        .err = {.base = {plugin_host_append}, .size_max = output_max}};
     if (!host.area || !arrange_descriptors())
         return 255;
     host.results = (struct buf){.data = host.area->results, .capacity = PLUGIN_AREA_RESULTS};

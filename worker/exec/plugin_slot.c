@@ -33,7 +33,7 @@ static void watch_link(struct plugin_shared *shared, struct plugin_slot *slot, i
 }
 
 /* Gives the slot up for good. */
-static void give_up(struct plugin_shared *shared, struct plugin_slot *slot)
+static void plugin_slot_give_up(struct plugin_shared *shared, struct plugin_slot *slot)
 {
     slot->state = SLOT_BROKEN;
     slot->look_ns = NEVER;
@@ -49,10 +49,10 @@ static void count_failure(struct plugin_shared *shared, struct plugin_slot *slot
     slot->state = SLOT_DOWN;
     slot->look_ns = now_ns + (RESTART_AFTER_MS * NS_PER_MS << slot->failures);
     if (++slot->failures >= START_TRIES)
-        give_up(shared, slot);
+        plugin_slot_give_up(shared, slot);
 }
 
-static void give_back_for_now(struct plugin_shared *shared, struct plugin_slot *slot)
+static void plugin_slot_give_back_for_now(struct plugin_shared *shared, struct plugin_slot *slot)
 {
     if (!slot->batch.assigned)
         return;
@@ -62,11 +62,12 @@ static void give_back_for_now(struct plugin_shared *shared, struct plugin_slot *
 }
 
 /* Others may run meanwhile: it is no failure of the plugin. */
-static void wait_for_room(struct plugin_shared *shared, struct plugin_slot *slot, uint64_t now_ns)
+static void plugin_slot_wait_for_room(struct plugin_shared *shared, struct plugin_slot *slot,
+                                      uint64_t now_ns)
 {
     slot->state = SLOT_DOWN;
     slot->look_ns = now_ns + ROOM_AGAIN_MS * NS_PER_MS;
-    give_back_for_now(shared, slot);
+    plugin_slot_give_back_for_now(shared, slot);
 }
 
 void plugin_slot_start_child(struct plugin_shared *shared, struct plugin_slot *slot,
@@ -83,7 +84,7 @@ void plugin_slot_start_child(struct plugin_shared *shared, struct plugin_slot *s
                                    &slot->why);
     slot->short_of = shortage_cause(TRIED_START, error) == CAUSE_PASSES;
     if (slot->short_of) {
-        wait_for_room(shared, slot, now_ns);
+        plugin_slot_wait_for_room(shared, slot, now_ns);
         return;
     }
     if (error) {
@@ -115,8 +116,8 @@ static void send_order(struct plugin_shared *shared, struct plugin_slot *slot,
 }
 
 /* Plans the next look at a busy child that began with `at` at `since_ns`. */
-static void plan_look(struct plugin_shared *shared, struct plugin_slot *slot, uint64_t at,
-                      uint64_t since_ns, uint64_t now_ns)
+static void plugin_slot_plan_look(struct plugin_shared *shared, struct plugin_slot *slot,
+                                  uint64_t at, uint64_t since_ns, uint64_t now_ns)
 {
     const struct slot_batch *batch = &slot->batch;
     uint64_t timeout_ns = time_limit_ns(&shared->limit);
@@ -148,7 +149,7 @@ static void send_batch(struct plugin_shared *shared, struct plugin_slot *slot, u
     slot->wall_offset_us = order.wall_offset_us;
     slot->wants = order.wants;
     send_order(shared, slot, &order, assignment->records);
-    plan_look(shared, slot, 0, 0, now_ns);
+    plugin_slot_plan_look(shared, slot, 0, 0, now_ns);
 }
 
 static void become_idle(struct plugin_shared *shared, struct plugin_slot *slot, uint64_t now_ns)
@@ -170,7 +171,7 @@ static bool record_is_sound(const struct plugin_shared *shared, const struct plu
            r->err.size <= most && !r->command.size;
 }
 
-static void end_run(struct plugin_slot *slot, struct outcome_run *run)
+static void plugin_slot_end_run(struct plugin_slot *slot, struct outcome_run *run)
 {
     struct outcome outcome;
     if (!run->count)
@@ -205,11 +206,11 @@ static bool harvest(struct plugin_shared *shared, struct plugin_slot *slot)
     while (rest.size) {
         struct result r;
         if (left-- == 0 || result_take(&rest, &r) || !record_is_sound(shared, slot, &r)) {
-            end_run(slot, &run);
+            plugin_slot_end_run(slot, &run);
             return false;
         }
         if (run.count && run.final != r.final)
-            end_run(slot, &run);
+            plugin_slot_end_run(slot, &run);
         run.final = r.final;
         run.failed += r.status != RESULT_OK;
         run.count++;
@@ -217,14 +218,15 @@ static bool harvest(struct plugin_shared *shared, struct plugin_slot *slot)
         if (r.status == RESULT_OK)
             time_limit_note(&shared->limit, r.duration_ns);
         if (run.records.size >= BATCH_BYTES_MAX)
-            end_run(slot, &run);
+            plugin_slot_end_run(slot, &run);
     }
-    end_run(slot, &run);
+    plugin_slot_end_run(slot, &run);
     return true;
 }
 
-static void finish(struct plugin_shared *shared, struct plugin_slot *slot,
-                   const struct plugin_result *result, struct output out, struct output err)
+static void plugin_slot_finish(struct plugin_shared *shared, struct plugin_slot *slot,
+                               const struct plugin_result *result, struct output out,
+                               struct output err)
 {
     bool too_large = result->too_large;
     struct outcome outcome = {.status = too_large      ? RESULT_OUTPUT_TOO_LARGE
@@ -256,13 +258,13 @@ static void finish_large(struct plugin_shared *shared, struct plugin_slot *slot)
         buf_free(&line);
     }
     struct output out = capture_take(&child->out), err = capture_take(&child->err);
-    finish(shared, slot, &child->large, out, err);
+    plugin_slot_finish(shared, slot, &child->large, out, err);
     capture_reset(&child->out);
     capture_reset(&child->err);
 }
 
 /* Takes back what stands behind the task `at` that the child is at. */
-static void take_back(struct plugin_slot *slot, uint64_t at)
+static void plugin_slot_take_back(struct plugin_slot *slot, uint64_t at)
 {
     struct slot_batch *batch = &slot->batch;
     if (slot_batch_left(batch) == 1)
@@ -274,7 +276,8 @@ static void take_back(struct plugin_slot *slot, uint64_t at)
 }
 
 /* Looks what a busy child has done, and whether it must be killed. */
-static void look(struct plugin_shared *shared, struct plugin_slot *slot, uint64_t now_ns)
+static void plugin_slot_look(struct plugin_shared *shared, struct plugin_slot *slot,
+                             uint64_t now_ns)
 {
     uint64_t timeout_ns = time_limit_ns(&shared->limit), since_ns = 0;
     /* First where it is and then what is finished: so all that is before `at` is there. */
@@ -292,8 +295,8 @@ static void look(struct plugin_shared *shared, struct plugin_slot *slot, uint64_
         kill_slot(shared, slot, KILL_TIMEOUT);
     else {
         if (is_at_next && now_ns - since_ns >= shared->patience_ns)
-            take_back(slot, at);
-        plan_look(shared, slot, at, since_ns, now_ns);
+            plugin_slot_take_back(slot, at);
+        plugin_slot_plan_look(shared, slot, at, since_ns, now_ns);
     }
 }
 
@@ -350,8 +353,8 @@ bool plugin_slot_hear(struct plugin_shared *shared, struct plugin_slot *slot, ui
 }
 
 /* Ends the task that the dead child was at, if there is one and the child's death is its own. */
-static void charge(struct plugin_slot *slot, int status, uint64_t at, uint64_t since_ns,
-                   uint64_t now_ns)
+static void plugin_slot_charge(struct plugin_slot *slot, int status, uint64_t at, uint64_t since_ns,
+                               uint64_t now_ns)
 {
     uint64_t next = slot_batch_next(&slot->batch);
     /* It went on to another task between our look and our signal: this one can run again. */
@@ -373,8 +376,8 @@ static void charge(struct plugin_slot *slot, int status, uint64_t at, uint64_t s
 }
 
 /* Sorts out what a dead child has done, and starts the next. */
-static void bury(struct plugin_shared *shared, struct plugin_slot *slot, int status,
-                 uint64_t now_ns)
+static void plugin_slot_bury(struct plugin_shared *shared, struct plugin_slot *slot, int status,
+                             uint64_t now_ns)
 {
     if (slot->killed != KILL_NONSENSE && !harvest(shared, slot)) {
         slot->killed = KILL_NONSENSE;
@@ -387,7 +390,7 @@ static void bury(struct plugin_shared *shared, struct plugin_slot *slot, int sta
     plugin_child_exited(&slot->child);
     slot->state = SLOT_DOWN;
     slot->look_ns = now_ns;
-    charge(slot, status, at, since_ns, now_ns);
+    plugin_slot_charge(slot, status, at, since_ns, now_ns);
     if (slot->batch.sent)
         slot_batch_return(&slot->batch);
     if (!slot->ended_any && slot->killed != KILL_CANCEL && slot->killed != KILL_TIMEOUT) {
@@ -403,7 +406,7 @@ void plugin_slot_exited(struct plugin_shared *shared, struct plugin_slot *slot, 
 {
     while (slot->state != SLOT_KILLED && plugin_slot_hear(shared, slot, now_ns))
         ;
-    bury(shared, slot, status, now_ns);
+    plugin_slot_bury(shared, slot, status, now_ns);
 }
 
 void plugin_slot_assign(struct plugin_shared *shared, struct plugin_slot *slot,
@@ -415,7 +418,7 @@ void plugin_slot_assign(struct plugin_shared *shared, struct plugin_slot *slot,
     else if (slot->state == SLOT_BROKEN)
         slot_batch_return(&slot->batch);
     else if (slot->state == SLOT_DOWN && slot->short_of)
-        give_back_for_now(shared, slot);
+        plugin_slot_give_back_for_now(shared, slot);
 }
 
 void plugin_slot_cancel(struct plugin_slot *slot, uint64_t seq, uint64_t now_ns)
@@ -441,7 +444,7 @@ void plugin_slot_turn(struct plugin_shared *shared, struct plugin_slot *slot, ui
     if (slot->look_ns > now_ns || shared->children.held_ns)
         return;
     if (slot->state == SLOT_BUSY)
-        look(shared, slot, now_ns);
+        plugin_slot_look(shared, slot, now_ns);
     else if (slot->state == SLOT_DOWN)
         plugin_slot_start_child(shared, slot, now_ns);
 }

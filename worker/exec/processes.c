@@ -42,28 +42,28 @@ static void proc_read(pid_t pid, const char *name, struct buf *content, size_t s
 }
 
 /* The fields of /proc/PID/stat are counted from behind the name, which may hold anything. */
-static bool read_process(pid_t pid, struct buf *scratch, struct process *process)
+static bool read_process(pid_t pid, struct buf *scratch, struct process_seen *process)
 {
     proc_read(pid, "stat", scratch, STAT_MAX);
     buf_put_byte(scratch, '\0');
     const char *at = strrchr((char *)scratch->data, ')');
     char state;
-    *process = (struct process){.pid = pid};
+    *process = (struct process_seen){.pid = pid};
     return at && sscanf(at + 1, " %c %d %d %d", &state, &process->parent, &process->group,
                         &process->session) == 4;
 }
 
-static struct process *table_begin(const struct processes *p)
+static struct process_seen *table_begin(const struct processes *p)
 {
-    return (struct process *)(void *)p->table.data;
+    return (struct process_seen *)(void *)p->table.data;
 }
 
-static struct process *table_end(const struct processes *p)
+static struct process_seen *table_end(const struct processes *p)
 {
-    return (struct process *)(void *)(p->table.data + p->table.size);
+    return (struct process_seen *)(void *)(p->table.data + p->table.size);
 }
 
-static void look(struct processes *p, uint64_t now_ns)
+static void processes_look(struct processes *p, uint64_t now_ns)
 {
     if (p->table.size && p->looked_ns == now_ns)
         return;
@@ -73,7 +73,7 @@ static void look(struct processes *p, uint64_t now_ns)
     if (!proc)
         return;
     for (struct dirent *entry; (entry = readdir(proc));) {
-        struct process process;
+        struct process_seen process;
         pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
         if (pid > 0 && read_process(pid, &p->scratch, &process))
             buf_put(&p->table, &process, sizeof process);
@@ -83,20 +83,20 @@ static void look(struct processes *p, uint64_t now_ns)
 
 /* Its number may have changed hands since the look: with a handle on it, it must still be what it
  * was. */
-static void signal_one(struct processes *p, const struct process *seen, int number)
+static void signal_one(struct processes *p, const struct process_seen *seen, int number)
 {
     int handle = pidfd_open(seen->pid, 0);
     if (handle < 0)
         return;
-    struct process now;
+    struct process_seen now;
     if (read_process(seen->pid, &p->scratch, &now) && now.session == seen->session)
         pidfd_send_signal(handle, number, NULL, 0);
     close(handle);
 }
 
-static bool parent_belongs(const struct processes *p, const struct process *process)
+static bool parent_belongs(const struct processes *p, const struct process_seen *process)
 {
-    for (const struct process *other = table_begin(p); other < table_end(p); other++)
+    for (const struct process_seen *other = table_begin(p); other < table_end(p); other++)
         if (other->pid == process->parent)
             return other->belongs;
     return false;
@@ -105,11 +105,11 @@ static bool parent_belongs(const struct processes *p, const struct process *proc
 /* Those in the session, the leader, and all that descend from them. */
 static void find_members(struct processes *p, pid_t leader)
 {
-    for (struct process *one = table_begin(p); one < table_end(p); one++)
+    for (struct process_seen *one = table_begin(p); one < table_end(p); one++)
         one->belongs = one->session == leader || one->pid == leader;
     for (bool more = true; more;) {
         more = false;
-        for (struct process *one = table_begin(p); one < table_end(p); one++)
+        for (struct process_seen *one = table_begin(p); one < table_end(p); one++)
             if (!one->belongs && one->parent > 1 && parent_belongs(p, one))
                 one->belongs = more = true;
     }
@@ -117,9 +117,9 @@ static void find_members(struct processes *p, pid_t leader)
 
 void processes_signal(struct processes *p, pid_t leader, int number, uint64_t now_ns)
 {
-    look(p, now_ns);
+    processes_look(p, now_ns);
     find_members(p, leader);
-    for (const struct process *one = table_begin(p); one < table_end(p); one++)
+    for (const struct process_seen *one = table_begin(p); one < table_end(p); one++)
         if (one->belongs && one->group != leader)
             signal_one(p, one, number);
     kill(-leader, number);
@@ -130,12 +130,12 @@ void processes_signal(struct processes *p, pid_t leader, int number, uint64_t no
 void processes_signal_rest(struct processes *p, pid_t leader, const char *mark, int number,
                            uint64_t now_ns)
 {
-    look(p, now_ns);
-    for (const struct process *one = table_begin(p); one < table_end(p); one++)
+    processes_look(p, now_ns);
+    for (const struct process_seen *one = table_begin(p); one < table_end(p); one++)
         if (one->pid == leader)
             return;
     bool group = false;
-    for (const struct process *one = table_begin(p); one < table_end(p); one++) {
+    for (const struct process_seen *one = table_begin(p); one < table_end(p); one++) {
         if (one->session != leader || (mark && !process_is_marked(one->pid, mark, &p->scratch)))
             continue;
         signal_one(p, one, number);
@@ -183,13 +183,13 @@ static const struct pipe_holder *holders_end(const struct processes *p)
 
 static void look_for_holders(struct processes *p, uint64_t now_ns)
 {
-    look(p, now_ns);
+    processes_look(p, now_ns);
     if (p->holders_ns == now_ns)
         return;
     p->holders_ns = now_ns;
     buf_clear(&p->holders);
     pid_t self = getpid();
-    for (const struct process *one = table_begin(p); one < table_end(p); one++)
+    for (const struct process_seen *one = table_begin(p); one < table_end(p); one++)
         if (one->pid != self)
             add_pipes(p, one->pid);
 }
@@ -208,16 +208,16 @@ void processes_signal_holders(struct processes *p, const ino_t pipes[static 2], 
         if (!holds(at, pipes) || at->pid == last)
             continue;
         last = at->pid;
-        for (const struct process *one = table_begin(p); one < table_end(p); one++)
+        for (const struct process_seen *one = table_begin(p); one < table_end(p); one++)
             if (one->pid == at->pid)
                 signal_one(p, one, number);
     }
 }
 
-struct holder processes_find_holder(struct processes *p, const ino_t pipes[static 2],
-                                    uint64_t now_ns)
+struct output_holder processes_find_holder(struct processes *p, const ino_t pipes[static 2],
+                                           uint64_t now_ns)
 {
-    struct holder holder = {0};
+    struct output_holder holder = {0};
     if (!p->holders_ns || now_ns - p->holders_ns > FRESH_NS)
         look_for_holders(p, now_ns);
     for (const struct pipe_holder *at = holders_begin(p); at < holders_end(p); at++) {

@@ -14,7 +14,7 @@
  * gives the turn's time, and a new look is taken when it is another one. What cannot be seen (another
  * user's descriptors, a /proc that hides) is not found. Nothing blocks; nothing here is part of a
  * task that ends by itself and leaves nobody behind. */
-struct process {
+struct process_seen {
     pid_t pid;
     pid_t parent;
     pid_t group;
@@ -32,7 +32,7 @@ struct pipe_holder {
 struct processes {
     uint64_t looked_ns; /* when `table` was read */
     uint64_t holders_ns;
-    struct buf table;   /* struct process */
+    struct buf table;   /* struct process_seen */
     struct buf holders; /* struct pipe_holder */
     struct buf scratch;
 };
@@ -40,7 +40,7 @@ struct processes {
 enum { PROCESS_NAME_SIZE = 17 };
 
 /* Who holds a task's output. */
-struct holder {
+struct output_holder {
     pid_t pid; /* 0: nobody is found */
     char name[PROCESS_NAME_SIZE];
 };
@@ -62,8 +62,8 @@ void processes_signal_holders(struct processes *p, const ino_t pipes[static 2], 
 
 /* One process that can write into one of the pipes, this one excepted. It is only to be told to
  * people, so what was seen within the last tenth of a second serves. */
-struct holder processes_find_holder(struct processes *p, const ino_t pipes[static 2],
-                                    uint64_t now_ns);
+struct output_holder processes_find_holder(struct processes *p, const ino_t pipes[static 2],
+                                           uint64_t now_ns);
 
 /* Whether `mark` is in the environment of a process. */
 bool process_is_marked(pid_t pid, const char *mark, struct buf *scratch);

@@ -42,7 +42,7 @@ bool slot_batch_is_cancelled(const struct slot_batch *batch, uint64_t seq)
 }
 
 /* The next `count` tasks have ended; the event is to follow. */
-static void advance(struct slot_batch *batch, uint32_t count)
+static void slot_batch_advance(struct slot_batch *batch, uint32_t count)
 {
     assert(count <= slot_batch_left(batch));
     batch->done += count;
@@ -52,7 +52,7 @@ static void advance(struct slot_batch *batch, uint32_t count)
     seqset_clear(&batch->cancelled);
 }
 
-static void drop(struct output *output)
+static void slot_batch_drop(struct output *output)
 {
     if (output->fd >= 0)
         close(output->fd);
@@ -63,10 +63,10 @@ void slot_batch_finish(struct slot_batch *batch, struct outcome *outcome)
     const struct executor_events *events = batch->events;
     uint64_t seq = slot_batch_next(batch);
     bool cancelled = slot_batch_is_cancelled(batch, seq);
-    advance(batch, 1);
+    slot_batch_advance(batch, 1);
     if (cancelled) {
-        drop(&outcome->out);
-        drop(&outcome->err);
+        slot_batch_drop(&outcome->out);
+        slot_batch_drop(&outcome->err);
         events->cancelled(events->context, batch->slot, seq);
         return;
     }
@@ -80,7 +80,7 @@ void slot_batch_finish_run(struct slot_batch *batch, struct outcome_run *run)
     const struct executor_events *events = batch->events;
     run->slot = batch->slot;
     run->first = slot_batch_next(batch);
-    advance(batch, run->count);
+    slot_batch_advance(batch, run->count);
     events->finished_run(events->context, run);
 }
 
@@ -112,7 +112,7 @@ void slot_batch_return(struct slot_batch *batch)
         uint64_t seq = slot_batch_next(batch);
         uint32_t count = next_to_return(batch, seq, left, &kept);
         left -= count;
-        advance(batch, count);
+        slot_batch_advance(batch, count);
         tell_returned(batch, seq, count, kept);
     }
 }

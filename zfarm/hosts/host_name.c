@@ -24,7 +24,7 @@ static const char *slots_colon(const char *text)
 }
 
 /* With several colons it can be nothing else; of [USER@]ADDRESS[%INTERFACE]. */
-static bool is_ipv6(const char *text)
+static bool host_name_is_ipv6(const char *text)
 {
     struct in6_addr ignored;
     char address[INET6_ADDRSTRLEN];
@@ -57,9 +57,9 @@ static enum error parse_colon_form(struct host_name *name, const char *text, str
     bool brackets = bracket && bracket < end && end[-1] == ']';
     int before = brackets ? (int)(bracket - text) : 0;
     const char *host = brackets ? bracket + 1 : text, *host_end = brackets ? end - 1 : end;
-    bool odd =
-        has_blank(text) || strchr(text, '/') ||
-        (!brackets && (strpbrk(text, "[]") || (!colon && strchr(text, ':') && !is_ipv6(text))));
+    bool odd = has_blank(text) || strchr(text, '/') ||
+               (!brackets &&
+                (strpbrk(text, "[]") || (!colon && strchr(text, ':') && !host_name_is_ipv6(text))));
     /* No host of ssh begins like an option of ssh. */
     if (odd || text[0] == '-' || host[0] == '-' || (host == host_end && (brackets || !colon)))
         return fail(why, ERR_INVALID, "\"%s\" is no host; give [USER@]HOST[:SLOTS]", text);

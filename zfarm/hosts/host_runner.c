@@ -193,8 +193,8 @@ static void note_words(struct runner *r, const char *line)
 }
 
 /* One of the short steps. */
-static enum error step(struct runner *r, const char *command, int input, line_fn *out,
-                       struct why *why)
+static enum error host_runner_step(struct runner *r, const char *command, int input, line_fn *out,
+                                   struct why *why)
 {
     r->last_words.text[0] = '\0';
     r->barred = false;
@@ -240,7 +240,7 @@ static enum error run_there(struct runner *r, struct buf *script, line_fn *out, 
                    lseek(input, 0, SEEK_SET) == 0;
     buf_free(script);
     enum error error = written
-                           ? step(r, "exec /bin/sh -s", input, out, why)
+                           ? host_runner_step(r, "exec /bin/sh -s", input, out, why)
                            : fail(why, ERR_IO, "cannot make a file in memory: %s", strerror(errno));
     if (input >= 0)
         close(input);
@@ -253,11 +253,11 @@ static bool ends_with(const char *text, const char *end)
     return size >= end_size && strcmp(text + size - end_size, end) == 0;
 }
 
-static enum error look(struct runner *r, struct why *why)
+static enum error host_runner_look(struct runner *r, struct why *why)
 {
     put_look(r, &r->script);
     buf_put_byte(&r->script, '\0');
-    enum error error = step(r, "exec /bin/sh -s", -1, hear_look, why);
+    enum error error = host_runner_step(r, "exec /bin/sh -s", -1, hear_look, why);
     buf_free(&r->script);
     if (error)
         return error;
@@ -296,7 +296,7 @@ static enum error copy(struct runner *r, struct why *why)
     if (error)
         return error;
     char *command = xasprintf("exec tar -xof - -C %s", r->remote_dir);
-    error = step(r, command, input, ignore, why);
+    error = host_runner_step(r, command, input, ignore, why);
     free(command);
     close(input);
     int status = bundle_end(tar);
@@ -384,11 +384,11 @@ static void clean(struct runner *r)
     run_there(r, &script, ignore, &ignored);
 }
 
-static int run(struct runner *r)
+static int host_runner_run(struct runner *r)
 {
     struct why why = {""};
     int status = HOST_FAILED;
-    enum error error = look(r, &why);
+    enum error error = host_runner_look(r, &why);
     bool barred = error && r->barred;
     if (!error && !r->interrupts)
         error = copy(r, &why);
@@ -431,7 +431,7 @@ int host_runner_main(int argc, char **argv)
     r.direct_port = strtoull(argv[ARG_PORT], NULL, 10);
     take_worker(&r, argv + ARG_WORKER);
     ssh_init(&r.ssh, argv[ARG_SSH], r.host, &r.signals.before);
-    int status = run(&r);
+    int status = host_runner_run(&r);
     ssh_free(&r.ssh);
     words_free(&r.worker);
     free(r.plugin);

@@ -55,7 +55,7 @@ struct hosts {
 
 /* ---- names ---- */
 
-static struct host *find(struct hosts *h, const char *target)
+static struct host *hosts_find(struct hosts *h, const char *target)
 {
     for (size_t i = 0; i < h->count; i++)
         if (strcmp(h->list[i].name.target, target) == 0)
@@ -141,9 +141,9 @@ static void add_this(struct hosts *h, const struct host_name *name)
 }
 
 /* Takes what it needs of the name, which the caller frees. */
-static struct host *add(struct hosts *h, struct host_name *name)
+static struct host *hosts_add(struct hosts *h, struct host_name *name)
 {
-    struct host *host = find(h, name->target);
+    struct host *host = hosts_find(h, name->target);
     if (host) {
         change_slots(h, host, name);
         return host;
@@ -163,7 +163,7 @@ static enum error add_list(struct hosts *h, const char *list, struct why *why)
     enum error error = names_take(&names, words, why);
     for (size_t i = 0; !error && i < names.count; i++)
         if (names.items[i].target)
-            add(h, &names.items[i])->by_option = true;
+            hosts_add(h, &names.items[i])->by_option = true;
         else
             add_this(h, &names.items[i]);
     names_free(&names);
@@ -210,7 +210,7 @@ static void apply(struct hosts *h, struct names *names)
             continue;
         }
         size_t before = h->count;
-        struct host *host = add(h, &names->items[i]);
+        struct host *host = hosts_add(h, &names->items[i]);
         bool is_back = h->count == before && h->dir && !host->in_file && !host->by_option;
         host->in_file = true;
         if (is_back)
@@ -218,7 +218,7 @@ static void apply(struct hosts *h, struct names *names)
     }
 }
 
-static enum error read_file(struct hosts *h, struct why *why)
+static enum error hosts_read_file(struct hosts *h, struct why *why)
 {
     FILE *file = fopen(h->options.file, "re");
     struct stat status;
@@ -261,7 +261,7 @@ static void look_into_file(struct hosts *h, uint64_t now_ns)
         return;
     bool is_whole = is_unchanged(&status, &h->file_seen); /* else somebody is just writing it */
     h->file_seen = status;
-    if (is_whole && read_file(h, &why))
+    if (is_whole && hosts_read_file(h, &why))
         log_line("%s; the hosts stay as they are", why.text);
 }
 
@@ -273,7 +273,7 @@ enum error hosts_open(struct hosts **hosts, const struct hosts_options *options,
     for (size_t i = 0; !error && i < options->names->count; i++)
         error = add_list(h, options->names->items[i], why);
     if (!error && options->file)
-        error = read_file(h, why);
+        error = hosts_read_file(h, why);
     h->program = realpath("/proc/self/exe", NULL);
     if (!error && !h->program)
         error = fail(why, ERR_NOT_FOUND, "cannot tell where this program is: /proc is not there");
@@ -330,7 +330,7 @@ void hosts_add_worker(const struct words *worker, const char *slots, struct word
     }
 }
 
-static enum error start(struct hosts *h, struct host *host, struct why *why)
+static enum error hosts_start(struct hosts *h, struct host *host, struct why *why)
 {
     int fds[2];
     if (pipe2(fds, O_CLOEXEC | O_NONBLOCK))
@@ -379,7 +379,7 @@ static void start_due(struct hosts *h, struct host *host, uint64_t now_ns)
     if (h->no_more || now_ns < host->due_ns)
         return;
     host->due_ns = NEVER;
-    if (start(h, host, &why)) {
+    if (hosts_start(h, host, &why)) {
         host->why = why;
         try_later(h, host, HOST_FAILED, now_ns);
     }
@@ -396,7 +396,7 @@ static void take_news(struct host *host, const char *line)
 }
 
 /* What its runner has said since. */
-static void hear(struct host *host)
+static void hosts_hear(struct host *host)
 {
     ssize_t size;
     while (host->news_fd >= 0 &&
@@ -426,7 +426,7 @@ void hosts_turn(struct hosts *hosts, uint64_t now_ns)
         return;
     look_into_file(hosts, now_ns);
     for (size_t i = 0; i < hosts->count; i++) {
-        hear(&hosts->list[i]);
+        hosts_hear(&hosts->list[i]);
         start_due(hosts, &hosts->list[i], now_ns);
     }
 }
@@ -459,7 +459,7 @@ bool hosts_reaped(struct hosts *hosts, pid_t pid, int status, bool over, uint64_
             host = &hosts->list[i];
     if (!host)
         return false;
-    hear(host);
+    hosts_hear(host);
     close_news(host);
     host->runner.pid = 0;
     host->drains = false;

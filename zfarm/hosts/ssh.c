@@ -63,8 +63,8 @@ static bool open_ends(struct ends *ends, bool we_write)
     return true;
 }
 
-static enum error spawn(struct ssh *ssh, char *const *argv, int in, int out, int err,
-                        struct why *why)
+static enum error ssh_spawn(struct ssh *ssh, char *const *argv, int in, int out, int err,
+                            struct why *why)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
@@ -90,8 +90,8 @@ static enum error spawn(struct ssh *ssh, char *const *argv, int in, int out, int
                 strerror(error));
 }
 
-static void make_argv(const struct ssh *ssh, const struct words *options, const char *command,
-                      struct words *argv)
+static void ssh_make_argv(const struct ssh *ssh, const struct words *options, const char *command,
+                          struct words *argv)
 {
     words_add_all(argv, ssh->program.items);
     for (size_t i = 0; own_options[i]; i++)
@@ -111,9 +111,9 @@ enum error ssh_start(struct ssh *ssh, const struct words *options, const char *c
     enum error error = ERR_NONE;
     if ((input < 0 && !open_ends(&in, true)) || !open_ends(&out, false) || !open_ends(&err, false))
         error = fail(why, ERR_IO, "cannot make a pipe: %s", strerror(errno));
-    make_argv(ssh, options, command, &argv);
+    ssh_make_argv(ssh, options, command, &argv);
     if (!error)
-        error = spawn(ssh, argv.items, in.theirs, out.theirs, err.theirs, why);
+        error = ssh_spawn(ssh, argv.items, in.theirs, out.theirs, err.theirs, why);
     words_free(&argv);
     if (input < 0)
         fd_close(&in.theirs);
@@ -201,7 +201,7 @@ const char *ssh_line(struct ssh *ssh, enum ssh_stream stream)
     return NULL;
 }
 
-static void take(struct ssh_lines *lines)
+static void ssh_take(struct ssh_lines *lines)
 {
     ssize_t size = read(lines->fd, buf_reserve(&lines->bytes, CHUNK), CHUNK);
     if (size > 0)
@@ -218,7 +218,7 @@ bool ssh_is_open(const struct ssh *ssh)
     return false;
 }
 
-static int timeout_ms(uint64_t until_ns)
+static int ssh_timeout_ms(uint64_t until_ns)
 {
     uint64_t now_ns = clock_now_ns();
     if (until_ns == NEVER)
@@ -231,10 +231,10 @@ void ssh_wait(struct ssh *ssh, int fd, uint64_t until_ns)
     struct pollfd items[1 + SSH_STREAMS] = {{.fd = fd, .events = POLLIN}};
     for (size_t i = 0; i < SSH_STREAMS; i++)
         items[1 + i] = (struct pollfd){.fd = ssh->lines[i].fd, .events = POLLIN};
-    poll(items, 1 + SSH_STREAMS, timeout_ms(until_ns)); /* passes over a descriptor below 0 */
+    poll(items, 1 + SSH_STREAMS, ssh_timeout_ms(until_ns)); /* passes over a descriptor below 0 */
     for (size_t i = 0; i < SSH_STREAMS; i++)
         if (items[1 + i].revents)
-            take(&ssh->lines[i]);
+            ssh_take(&ssh->lines[i]);
 }
 
 int ssh_reap(struct ssh *ssh)

@@ -54,9 +54,9 @@ static char *endpoint(const struct farm *f, const char *option, const char *plac
     return xasprintf("--%s=tcp://%s:%" PRIu64, option, connects ? "127.0.0.1" : "*", port);
 }
 
-static enum error start(struct farm *f, struct process *process, const char *name,
-                        const struct words *arguments, const char *const *endpoints,
-                        const struct process_io *io, struct why *why)
+static enum error farm_start(struct farm *f, struct process *process, const char *name,
+                             const struct words *arguments, const char *const *endpoints,
+                             const struct process_io *io, struct why *why)
 {
     struct words argv = {0};
     char *path;
@@ -136,7 +136,8 @@ static enum error start_member(struct farm *f, enum member member, struct why *w
     }
     struct process *process = &f->processes[member];
     if (!error)
-        error = start(f, process, member_name(member), &arguments, endpoints[member], &io, why);
+        error =
+            farm_start(f, process, member_name(member), &arguments, endpoints[member], &io, why);
     words_free(&arguments);
     close_if_open(io.ready_fd);
     close_if_open(io.stdin_fd);
@@ -146,7 +147,7 @@ static enum error start_member(struct farm *f, enum member member, struct why *w
 
 /* ---- actions ---- */
 
-static int number_of(enum order order)
+static int farm_number_of(enum order order)
 {
     switch (order) {
     case ORDER_STOP:
@@ -176,7 +177,7 @@ static void signal_hosts(const struct farm *f, int number)
         hosts_signal(f->arguments->hosts, number);
 }
 
-static void do_action(struct farm *f, const struct supervisor_action *action, uint64_t now_ns)
+static void farm_do_action(struct farm *f, const struct supervisor_action *action, uint64_t now_ns)
 {
     struct hosts *hosts = f->arguments->hosts;
     switch (action->kind) {
@@ -184,14 +185,14 @@ static void do_action(struct farm *f, const struct supervisor_action *action, ui
         try_start(f, action->member, now_ns);
         break;
     case SUPERVISOR_SIGNAL:
-        process_signal(&f->processes[action->member], number_of(action->order));
+        process_signal(&f->processes[action->member], farm_number_of(action->order));
         break;
     case SUPERVISOR_BEGIN_HOSTS:
         if (hosts)
             hosts_begin(hosts, f->dir.path, now_ns);
         break;
     case SUPERVISOR_SIGNAL_HOSTS:
-        signal_hosts(f, number_of(action->order));
+        signal_hosts(f, farm_number_of(action->order));
         break;
     case SUPERVISOR_NO_MORE:
         f->no_more = true;
@@ -212,11 +213,11 @@ static void do_action(struct farm *f, const struct supervisor_action *action, ui
     }
 }
 
-static void do_actions(struct farm *f, uint64_t now_ns)
+static void farm_do_actions(struct farm *f, uint64_t now_ns)
 {
     struct supervisor_action action;
     while (supervisor_next_action(&f->supervisor, &action))
-        do_action(f, &action, now_ns);
+        farm_do_action(f, &action, now_ns);
     if (f->state == f->supervisor.state)
         return;
     f->state = f->supervisor.state;
@@ -284,7 +285,7 @@ static void member_ended(struct farm *f, enum member member, int status, uint64_
     supervisor_ended(&f->supervisor, member, end, now_ns);
 }
 
-static void reap(struct farm *f, uint64_t now_ns)
+static void farm_reap(struct farm *f, uint64_t now_ns)
 {
     int status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
@@ -295,7 +296,7 @@ static void reap(struct farm *f, uint64_t now_ns)
             member_ended(f, member, status, now_ns);
         else
             host_ended(f, pid, status, now_ns);
-        do_actions(f, now_ns);
+        farm_do_actions(f, now_ns);
     }
 }
 
@@ -307,7 +308,7 @@ static bool spools(const struct farm *f)
     return f->arguments->spool && !f->no_more && supervisor_wants_input(&f->supervisor);
 }
 
-static int timeout_ms(const struct farm *f, uint64_t now_ns)
+static int farm_timeout_ms(const struct farm *f, uint64_t now_ns)
 {
     uint64_t due_ns = supervisor_deadline(&f->supervisor);
     if (spools(f))
@@ -338,7 +339,7 @@ static void turn_hosts(struct farm *f, uint64_t now_ns)
     supervisor_set_hosts_left(&f->supervisor, hosts_are_left(hosts));
 }
 
-static void wait_for_events(const struct farm *f)
+static void farm_wait_for_events(const struct farm *f)
 {
     struct pollfd items[1 + MEMBERS + SPOOL_POLL_MAX] = {{.fd = f->signals_fd, .events = POLLIN}};
     size_t count = 1;
@@ -346,35 +347,35 @@ static void wait_for_events(const struct farm *f)
         items[count++] = (struct pollfd){.fd = f->ready_fds[m], .events = POLLIN};
     if (spools(f))
         count += input_spool_poll(f->arguments->spool, items + count);
-    poll(items, count, timeout_ms(f, clock_now_ns()));
+    poll(items, count, farm_timeout_ms(f, clock_now_ns()));
 }
 
-static void take_signals(struct farm *f, uint64_t now_ns)
+static void farm_take_signals(struct farm *f, uint64_t now_ns)
 {
     struct signalfd_siginfo info;
     while (read(f->signals_fd, &info, sizeof info) == sizeof info) {
         on_signal(f, &info, now_ns);
-        do_actions(f, now_ns);
+        farm_do_actions(f, now_ns);
     }
 }
 
 /* One turn, in this order: signals, children that ended, who is ready, the spool, hosts, and last what
  * is due: so nobody is started after an interrupt that was there before. */
-static void loop(struct farm *f)
+static void farm_loop(struct farm *f)
 {
     while (!f->over) {
         uint64_t now_ns = clock_now_ns();
-        take_signals(f, now_ns);
-        reap(f, now_ns);
+        farm_take_signals(f, now_ns);
+        farm_reap(f, now_ns);
         for (enum member m = 0; m < MEMBERS; m++)
             hear_member(f, m, now_ns);
         turn_spool(f, now_ns);
-        do_actions(f, now_ns);
+        farm_do_actions(f, now_ns);
         turn_hosts(f, now_ns);
         supervisor_turn(&f->supervisor, now_ns);
-        do_actions(f, now_ns);
+        farm_do_actions(f, now_ns);
         if (!f->over)
-            wait_for_events(f);
+            farm_wait_for_events(f);
     }
 }
 
@@ -420,7 +421,7 @@ int farm_run(const struct farm_arguments *arguments)
     if (error)
         log_line("%s", why.text);
     else
-        loop(&f);
+        farm_loop(&f);
     if (f.keys)
         keys_remove(f.keys);
     free(f.keys);

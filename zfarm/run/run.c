@@ -39,7 +39,7 @@ struct handed_on {
     struct ok_exit ok_exit;
 };
 
-struct settings {
+struct run_settings {
     struct words files, hosts;
     bool null, shell, coprocess, pipe, tag, dry_run, retry_failed;
     uint64_t values, block, output_max, direct_port, task_max_bytes, give_up_ns;
@@ -50,7 +50,7 @@ struct settings {
     struct handed_on on;
 };
 
-#define AT(field) offsetof(struct settings, field)
+#define AT(field) offsetof(struct run_settings, field)
 
 static const struct option_row rows[] = {
     {"jobs", "jP", OPTION_JOBS, AT(on.jobs), "N", .help = "tasks at a time: 4, 50%, +1 (all cores)",
@@ -153,7 +153,8 @@ static const struct option_table table = {
     .count = sizeof rows / sizeof *rows,
 };
 
-static struct source_options source_options(const struct settings *s, const struct inputs *inputs)
+static struct source_options source_options(const struct run_settings *s,
+                                            const struct inputs *inputs)
 {
     return (struct source_options){.inputs = inputs,
                                    .null = s->null,
@@ -163,7 +164,7 @@ static struct source_options source_options(const struct settings *s, const stru
                                    .task_max = source_task_max(s->task_max_bytes, s->block)};
 }
 
-static int show(const struct settings *s, char *const *words, size_t command)
+static int show(const struct run_settings *s, char *const *words, size_t command)
 {
     struct inputs inputs = {0};
     for (size_t i = 0; i < s->files.count; i++)
@@ -177,7 +178,7 @@ static int show(const struct settings *s, char *const *words, size_t command)
 }
 
 /* Whether somebody who begins again finds the same input: values and files, but no pipe. */
-static bool can_read_again(const struct settings *s, char *const *words)
+static bool can_read_again(const struct run_settings *s, char *const *words)
 {
     struct inputs inputs = {0};
     struct stat st;
@@ -193,7 +194,7 @@ static bool can_read_again(const struct settings *s, char *const *words)
 }
 
 /* With --spool the input goes through this process. */
-static int run_spooled(const struct settings *s, struct farm_arguments *arguments)
+static int run_spooled(const struct run_settings *s, struct farm_arguments *arguments)
 {
     struct source_options source = source_options(s, NULL);
     struct why why;
@@ -209,7 +210,7 @@ static int run_spooled(const struct settings *s, struct farm_arguments *argument
 }
 
 /* Fills in what --host and --hosts say. */
-static enum error open_hosts(const struct settings *s, struct farm_arguments *arguments,
+static enum error open_hosts(const struct run_settings *s, struct farm_arguments *arguments,
                              struct why *why)
 {
     struct hosts_options options = {.names = &s->hosts,
@@ -232,7 +233,7 @@ static enum error open_hosts(const struct settings *s, struct farm_arguments *ar
     return ERR_NONE;
 }
 
-static int run_farm(const struct settings *s, struct farm_arguments *arguments)
+static int run_farm(const struct run_settings *s, struct farm_arguments *arguments)
 {
     struct why why;
     if (open_hosts(s, arguments, &why)) {
@@ -248,7 +249,7 @@ static int run_farm(const struct settings *s, struct farm_arguments *arguments)
 enum { COMMAND_TEXT_MAX = 65536 };
 
 /* What the sink is to compare with what made the store. */
-static void tell_command(const struct settings *s, char *const *words, size_t command,
+static void tell_command(const struct run_settings *s, char *const *words, size_t command,
                          struct words *sink)
 {
     struct command_line line = {.plugin = s->plugin,
@@ -270,7 +271,7 @@ static void tell_command(const struct settings *s, char *const *words, size_t co
     buf_free(&text);
 }
 
-static int start(const struct settings *s, struct options *options, size_t command)
+static int run_start_farm(const struct run_settings *s, struct options *options, size_t command)
 {
     struct farm_arguments arguments = {0};
     options_pass_on(options, VENTILATOR, &arguments.ventilator);
@@ -297,7 +298,7 @@ static int start(const struct settings *s, struct options *options, size_t comma
 }
 
 /* What does not go with --pipe; NULL if all is well. */
-static const char *pipe_contradiction(const struct settings *s, size_t command)
+static const char *pipe_contradiction(const struct run_settings *s, size_t command)
 {
     if (!s->pipe)
         return s->block || s->recend || s->recstart ? "--block, --recend and --recstart cut the "
@@ -324,7 +325,7 @@ static const char *pipe_contradiction(const struct settings *s, size_t command)
 }
 
 /* Options that do not go together; NULL if all is well. */
-static const char *contradiction(const struct settings *s, char *const *inputs, size_t command)
+static const char *contradiction(const struct run_settings *s, char *const *inputs, size_t command)
 {
     if (command == 0 && !s->plugin && (s->coprocess || !s->shell))
         return "there is no COMMAND to run; try: zfarm run -- echo {} ::: a b c";
@@ -364,8 +365,8 @@ static const char *contradiction(const struct settings *s, char *const *inputs, 
 }
 
 /* What no worker could make a command of is said before anything is started. */
-static enum error check_command(const struct settings *s, char *const *words, size_t count,
-                                struct why *why)
+static enum error run_check_command(const struct run_settings *s, char *const *words, size_t count,
+                                    struct why *why)
 {
     struct expand *expand = NULL;
     unsigned mode = (s->shell ? EXPAND_SHELL : EXPAND_DIRECT) | (s->pipe ? EXPAND_PIPE : 0U);
@@ -377,25 +378,25 @@ static enum error check_command(const struct settings *s, char *const *words, si
     return error;
 }
 
-static int run(void *target, struct options *options)
+static int run_with_settings(void *target, struct options *options)
 {
-    const struct settings *s = target;
+    const struct run_settings *s = target;
     size_t command = inputs_command_count(options->words);
     const char *why_not = contradiction(s, options->words + command, command);
     struct why why;
-    if (!why_not && check_command(s, options->words, command, &why))
+    if (!why_not && run_check_command(s, options->words, command, &why))
         why_not = why.text;
     if (why_not) {
         log_line("%s", why_not);
         return 255;
     }
-    return s->dry_run ? show(s, options->words, command) : start(s, options, command);
+    return s->dry_run ? show(s, options->words, command) : run_start_farm(s, options, command);
 }
 
 int run_main(int argc, char **argv)
 {
-    struct settings settings = {.values = 1, .ssh = "ssh", .give_up_ns = 60 * NS_PER_S};
-    int status = cli_main(&table, &settings, argc, argv, run);
+    struct run_settings settings = {.values = 1, .ssh = "ssh", .give_up_ns = 60 * NS_PER_S};
+    int status = cli_main(&table, &settings, argc, argv, run_with_settings);
     words_free(&settings.files);
     words_free(&settings.hosts);
     return status;

@@ -207,7 +207,7 @@ static enum error read_chunk(struct input_spool *s, struct why *why)
     return size ? ERR_NONE : input_ended(s, why);
 }
 
-static void came(struct input_spool *s, size_t size)
+static void input_spool_came(struct input_spool *s, size_t size)
 {
     XXH3_128bits_update(s->hash, s->chunk + s->chunk_at, size);
     s->chunk_at += size;
@@ -215,7 +215,7 @@ static void came(struct input_spool *s, size_t size)
 }
 
 /* The part of the chunk that is there from an earlier run. */
-static enum error compare(struct input_spool *s, struct why *why)
+static enum error input_spool_compare(struct input_spool *s, struct why *why)
 {
     uint8_t there[4096];
     while (s->chunk_at < s->chunk_size && s->came < s->size) {
@@ -232,12 +232,12 @@ static enum error compare(struct input_spool *s, struct why *why)
                         "byte %" PRIu64 "; give that one, or remove the spool (the store compares "
                         "each task that has a result)",
                         s->dir, s->came);
-        came(s, size);
+        input_spool_came(s, size);
     }
     return ERR_NONE;
 }
 
-static enum error append(struct input_spool *s, struct why *why)
+static enum error input_spool_append(struct input_spool *s, struct why *why)
 {
     struct bytes bytes = {s->chunk + s->chunk_at, s->chunk_size - s->chunk_at};
     if (!bytes.size)
@@ -247,7 +247,7 @@ static enum error append(struct input_spool *s, struct why *why)
         error = disk_failed(s, "write to", why);
     if (error)
         return error;
-    came(s, bytes.size);
+    input_spool_came(s, bytes.size);
     s->size = s->came;
     return ERR_NONE;
 }
@@ -259,7 +259,7 @@ static bool is_readable(int fd)
 }
 
 /* Takes in what there is, up to a limit. */
-static enum error take(struct input_spool *s, struct why *why)
+static enum error input_spool_take(struct input_spool *s, struct why *why)
 {
     enum error error = ERR_NONE;
     for (int i = 0; i < CHUNKS_A_TURN && !error; i++) {
@@ -268,16 +268,16 @@ static enum error take(struct input_spool *s, struct why *why)
             break;
         if (looked_at)
             error = read_chunk(s, why);
-        error = error ? error : compare(s, why);
-        error = error ? error : append(s, why);
+        error = error ? error : input_spool_compare(s, why);
+        error = error ? error : input_spool_append(s, why);
     }
     bool ended = !s->reads && !s->stands && s->chunk_at == s->chunk_size;
     return error || s->has_end || !ended ? error : write_end(s, why);
 }
 
 /* Says once that the disk is full, each minute that it still is, and once that it goes on. */
-static enum error note_trouble(struct input_spool *s, enum error error, const struct why *why,
-                               uint64_t now_ns)
+static enum error input_spool_note_trouble(struct input_spool *s, enum error error,
+                                           const struct why *why, uint64_t now_ns)
 {
     bool was_full = s->retry_at_ns;
     s->retry_at_ns = error == ERR_DISK_FULL ? now_ns + RETRY_NS : 0;
@@ -310,7 +310,7 @@ static void stop_feeding(struct input_spool *s)
 }
 
 /* Hands on what the ventilator takes. Its death shows as an error here, and is seen elsewhere. */
-static enum error feed(struct input_spool *s, struct why *why)
+static enum error input_spool_feed(struct input_spool *s, struct why *why)
 {
     uint8_t bytes[SPOOL_CHUNK];
     while (s->out_fd >= 0 && s->fed < released(s)) {
@@ -375,8 +375,8 @@ enum error input_spool_turn(struct input_spool *s, uint64_t now_ns, struct why *
     if (s->failed)
         return ERR_NONE;
     if (now_ns >= s->retry_at_ns)
-        error = note_trouble(s, take(s, why), why, now_ns);
-    error = error ? error : feed(s, why);
+        error = input_spool_note_trouble(s, input_spool_take(s, why), why, now_ns);
+    error = error ? error : input_spool_feed(s, why);
     if (error) {
         s->failed = true;
         s->reads = false;
@@ -402,7 +402,7 @@ static enum error open_files(struct input_spool *s, struct why *why)
     return s->fd < 0 ? disk_failed(s, "open", why) : ERR_NONE;
 }
 
-static enum error lock(struct input_spool *s, struct why *why)
+static enum error input_spool_lock(struct input_spool *s, struct why *why)
 {
     struct stat ours, there;
     bool locked = flock(s->fd, LOCK_EX | LOCK_NB) == 0;
@@ -448,7 +448,7 @@ enum error input_spool_open(struct input_spool **spool, const char *dir, int fro
     s->hash = XXH3_createState();
     XXH3_128bits_reset(s->hash);
     enum error error = open_files(s, why);
-    error = error ? error : lock(s, why);
+    error = error ? error : input_spool_lock(s, why);
     error = error ? error : read_end(s, why);
     if (!error && (s->size || s->has_end))
         error = go_on(s, why);

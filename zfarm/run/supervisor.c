@@ -107,14 +107,14 @@ static void tell_hosts(struct supervisor *s, enum order order)
 
 /* ---- states ---- */
 
-static void set_status(struct supervisor *s, int status)
+static void supervisor_set_status(struct supervisor *s, int status)
 {
     if (s->status < 0)
         s->status = status;
 }
 
 /* From here on nobody is started, whoever is due. */
-static void enter(struct supervisor *s, enum supervisor_state state, uint64_t due_ns)
+static void supervisor_enter(struct supervisor *s, enum supervisor_state state, uint64_t due_ns)
 {
     if (s->state < SUPERVISOR_STOPPING)
         supervisor_push(s, SUPERVISOR_NO_MORE);
@@ -128,8 +128,8 @@ static void end_now(struct supervisor *s, uint64_t now_ns)
 {
     if (s->state >= SUPERVISOR_ENDING)
         return;
-    enter(s, SUPERVISOR_ENDING, now_ns + KILL_NS);
-    set_status(s, 255);
+    supervisor_enter(s, SUPERVISOR_ENDING, now_ns + KILL_NS);
+    supervisor_set_status(s, 255);
     tell_members(s, ORDER_END_NOW);
     tell_hosts(s, ORDER_END_NOW);
 }
@@ -145,21 +145,21 @@ static const char *who_lacks(const struct supervisor *s)
 }
 
 /* What runs may finish, until `due_ns`; if somebody lacks, nothing is worth waiting for. */
-static void stop(struct supervisor *s, uint64_t due_ns, uint64_t now_ns)
+static void supervisor_stop(struct supervisor *s, uint64_t due_ns, uint64_t now_ns)
 {
     if (s->state != SUPERVISOR_RUNNING || who_lacks(s)) {
         end_now(s, now_ns);
         return;
     }
-    enter(s, SUPERVISOR_STOPPING, due_ns);
-    set_status(s, 255);
+    supervisor_enter(s, SUPERVISOR_STOPPING, due_ns);
+    supervisor_set_status(s, 255);
     tell_member(s, MEMBER_VENTILATOR, ORDER_STOP);
 }
 
 static void close_farm(struct supervisor *s, int status, uint64_t due_ns)
 {
-    set_status(s, status);
-    enter(s, SUPERVISOR_CLOSING, due_ns);
+    supervisor_set_status(s, status);
+    supervisor_enter(s, SUPERVISOR_CLOSING, due_ns);
 }
 
 bool supervisor_is_ending(const struct supervisor *s)
@@ -220,7 +220,7 @@ static void worker_ended(struct supervisor *s, struct member_end end, uint64_t n
         worker->due_ns = worker->has_left ? now_ns + LEFT_NS : NEVER;
         return;
     }
-    stop(s, now_ns + CLOSE_NS, now_ns);
+    supervisor_stop(s, now_ns + CLOSE_NS, now_ns);
 }
 
 static void sink_was_killed(struct supervisor *s, struct member_end end, uint64_t now_ns)
@@ -240,7 +240,7 @@ static void sink_ended(struct supervisor *s, struct member_end end, bool was_rea
     if (end.signal) {
         sink_was_killed(s, end, now_ns);
     } else if (!was_ready || (end.status == 255 && s->interrupted_ns == NEVER)) {
-        set_status(s, 255); /* it has said why */
+        supervisor_set_status(s, 255); /* it has said why */
         end_now(s, now_ns);
     } else {
         close_farm(s, end.status, now_ns + CLOSE_NS);
@@ -298,7 +298,7 @@ void supervisor_failed(struct supervisor *s, const char *why, uint64_t now_ns)
     if (why[0])
         supervisor_say(s, "%s", why);
     if (!supervisor_is_ending(s))
-        stop(s, now_ns + CLOSE_NS, now_ns);
+        supervisor_stop(s, now_ns + CLOSE_NS, now_ns);
 }
 
 void supervisor_interrupted(struct supervisor *s, const char *name, bool key, bool insists,
@@ -319,7 +319,7 @@ void supervisor_interrupted(struct supervisor *s, const char *name, bool key, bo
         return;
     }
     const char *lacking = s->state == SUPERVISOR_RUNNING ? who_lacks(s) : NULL;
-    stop(s, NEVER, now_ns);
+    supervisor_stop(s, NEVER, now_ns);
     if (s->state == SUPERVISOR_STOPPING)
         supervisor_say(s, "stopping: what runs may finish; a second signal ends it at once");
     else if (lacking)
