@@ -262,7 +262,7 @@ static void keep_try(struct outputs *o, const struct result *r)
 void outputs_accept(struct outputs *o, const struct result *result)
 {
     outputs_begin(o);
-    if (result->final)
+    if (result->status != RESULT_OK && result->final)
         failures_note(&o->failures, result->seq, result->status, result->code);
     if (o->broken && !o->store)
         return;

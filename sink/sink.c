@@ -169,8 +169,14 @@ __attribute__((noinline)) static void note_last(struct sink *s, const struct res
 static void accept(void *context, const struct result *result)
 {
     struct sink *s = context;
-    if (s->options->halt.when != HALT_NEVER)
-        note_last(s, result);
+    outputs_accept(&s->outputs, result);
+}
+
+/* With --halt, which names the result that halts the job. */
+static void accept_and_note(void *context, const struct result *result)
+{
+    struct sink *s = context;
+    note_last(s, result);
     outputs_accept(&s->outputs, result);
 }
 
@@ -551,29 +557,29 @@ static void make_collector(struct sink *s)
                                   .failed = p->failed,
                                   .lost = p->lost,
                                   .doubled = p->doubled};
-    struct collector_options options = {.peer = {.instance = random_u64(),
-                                                 .name = bytes_of("sink"),
-                                                 .host = bytes_of(s->host),
-                                                 .release = bytes_of(ZFARM_VERSION),
-                                                 .pid = (uint64_t)getpid()},
-                                        .job = has_store ? p->job : random_u64(),
-                                        .results = s->advertised,
-                                        .wants = outputs_wants(&s->options->outputs) |
-                                                 (s->options->halt.when ? WANT_COMMAND : 0U),
-                                        .supervised = s->options->parent,
-                                        .is_volatile = !has_store,
-                                        .past = has_store ? &past : NULL,
-                                        .tmpdir = s->options->outputs.tmpdir,
-                                        .window_max_bytes = WINDOW_MAX,
-                                        .give_up_ns = s->options->give_up_ns,
-                                        .random_seed = random_u64(),
-                                        .halt = s->options->halt,
-                                        .strict_results = s->options->strict_results,
-                                        .context = s,
-                                        .accept = accept,
-                                        .begin_life = has_store ? begin_life : NULL,
-                                        .strange = has_store ? sink_mark_strange : NULL,
-                                        .hashes = has_store ? hashes : NULL};
+    struct collector_options options = {
+        .peer = {.instance = random_u64(),
+                 .name = bytes_of("sink"),
+                 .host = bytes_of(s->host),
+                 .release = bytes_of(ZFARM_VERSION),
+                 .pid = (uint64_t)getpid()},
+        .job = has_store ? p->job : random_u64(),
+        .results = s->advertised,
+        .wants = outputs_wants(&s->options->outputs) | (s->options->halt.when ? WANT_COMMAND : 0U),
+        .supervised = s->options->parent,
+        .is_volatile = !has_store,
+        .past = has_store ? &past : NULL,
+        .tmpdir = s->options->outputs.tmpdir,
+        .window_max_bytes = WINDOW_MAX,
+        .give_up_ns = s->options->give_up_ns,
+        .random_seed = random_u64(),
+        .halt = s->options->halt,
+        .strict_results = s->options->strict_results,
+        .context = s,
+        .accept = s->options->halt.when == HALT_NEVER ? accept : accept_and_note,
+        .begin_life = has_store ? begin_life : NULL,
+        .strange = has_store ? sink_mark_strange : NULL,
+        .hashes = has_store ? hashes : NULL};
     s->collector = collector_new(&options, s->began_ns);
 }
 
