@@ -171,6 +171,11 @@ __attribute__((noinline)) static enum error take_extras(const uint8_t **at, cons
     return flags & FLAG_TAGGED ? take_tagged(at, end, r) : ERR_NONE;
 }
 
+bool result_is_final(struct bytes beginning)
+{
+    return beginning.size && beginning.data[0] & FLAG_FINAL;
+}
+
 enum error result_take(struct bytes *records, struct result *r)
 {
     if (records->size == 0)

@@ -84,5 +84,7 @@ size_t result_put_head_around_task(struct buf *records, const struct result *res
  * are not in a record are left alone. ERR_TRUNCATED, ERR_MALFORMED: throw the whole message away.
  */
 enum error result_take(struct bytes *records, struct result *result);
+/* Whether the record is final, by its beginning: its first piece, say. An empty one is not. */
+bool result_is_final(struct bytes beginning);
 
 #endif

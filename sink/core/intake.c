@@ -418,7 +418,7 @@ static void take_early(struct intake *in, const struct early_results *early, str
     } else if (head.kind == KIND_PIECE && !piece_take(body, &piece)) {
         if (is_named(in, &head, piece.seq, piece.seq))
             in->counts->dropped_messages += take_or_stall(in, message) != ERR_NONE;
-        else
+        else if (piece.offset == 0 && result_is_final(piece.content))
             seqset_add(strange, piece.seq, piece.seq);
     }
 }

@@ -155,28 +155,44 @@ Test(collector_strict, another_life_of_the_ventilator_names_everything_anew)
     story_end(&s);
 }
 
+/* Says a result of session 20 in a piece that is all of it. */
+static void w_piece(struct story *s, uint64_t seq, bool final)
+{
+    struct result r = {.final = final, .out = bytes_of("much")};
+    struct buf record = {0}, message = {0};
+    result_put(&record, &r);
+    struct piece m = {bytes_of("w"), seq, {1000, 1}, 1, 0, record.size, buf_bytes(&record)};
+    wire_begin(&message, KIND_PIECE,
+               (struct frame_head){.job = JOB, .incarnation = 1000, .session = 20});
+    piece_put(&message, &m);
+    cr_assert(collector_results_message(s->c, buf_bytes(&message), s->now_ns));
+    buf_free(&record);
+    buf_free(&message);
+}
+
 Test(collector_strict, a_result_in_pieces_waits_and_is_dropped_likewise)
 {
     struct story s = strict();
     story_join(&s);
-    struct result r = {.final = true, .out = bytes_of("much")};
-    struct buf record = {0};
-    result_put(&record, &r);
-    for (uint64_t seq = 1; seq <= 2; seq++) {
-        struct piece m = {bytes_of("w"), seq, {1000, 1}, 1, 0, record.size, buf_bytes(&record)};
-        struct buf message = {0};
-        wire_begin(&message, KIND_PIECE,
-                   (struct frame_head){.job = JOB, .incarnation = 1000, .session = 20});
-        piece_put(&message, &m);
-        cr_assert(collector_results_message(s.c, buf_bytes(&message), s.now_ns));
-        buf_free(&message);
-    }
-    buf_free(&record);
+    w_piece(&s, 1, true);
+    w_piece(&s, 2, true);
     story_expect_accepted(&s, "");
     v_handed(&s, 20, 2, 2);
     story_expect_accepted(&s, "2 ");
     beat(&s);
     cr_assert_eq(collector_counts(s.c)->strange, 1);
+    story_end(&s);
+}
+
+Test(collector_strict, a_try_in_pieces_that_is_not_named_is_dropped_and_nobody_is_told)
+{
+    struct story s = strict();
+    story_join(&s);
+    w_piece(&s, 1, false);
+    beat(&s);
+    story_expect_accepted(&s, "");
+    story_expect(&s, "");
+    cr_assert_eq(collector_counts(s.c)->strange, 0);
     story_end(&s);
 }
 
