@@ -13,7 +13,7 @@ function role_of(command) {
 # CPU seconds a task, the largest run of many.
 function many(role) { return cpu["many", largest, role] / largest }
 
-function alone(role) { return cpu["alone", lonely, role] / lonely }
+function alone(role) { return cpu["alone", isolated, role] / isolated }
 
 function mib(role, tasks) { return sprintf("%.1f", kib["many", tasks, role] / 1024) }
 
@@ -81,7 +81,7 @@ BEGIN {
   if ($5 > kib[$1, $2, role])
     kib[$1, $2, role] = $5
   if ($1 == "alone")
-    lonely = $2
+    isolated = $2
   else if (!($2 in took))
     largest = size[++sizes] = $2
   took[$2] = $3

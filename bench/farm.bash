@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MPL-2.0
 # shellcheck shell=bash
 # shellcheck disable=SC2154 # the numbers are in bench/run, which reads this
-# What is measured of a farm besides its speed: how soon a lonely task comes back, what each process costs, and how
+# What is measured of a farm besides its speed: how soon a isolated task comes back, what each process costs, and how
 # unequal machines share the work.
 
 # round_trip SYSTEM COMMAND...: one line of `latencies`: SYSTEM|TASKS|HALF|90 OF 100|99 OF 100|LONGEST, in microseconds.

@@ -119,7 +119,7 @@ static void end_running(void *context, uint64_t serial)
 }
 
 /* What has a result is no danger any more, though its run may go on until it is cancelled. */
-static bool is_lonely(const struct fake_executor *e, const struct fake_slot *s)
+static bool is_isolated(const struct fake_executor *e, const struct fake_slot *s)
 {
     const struct sim *sim = e->node->sim;
     return s->busy && s->at < s->assignment.count && !s->killed &&
@@ -138,7 +138,7 @@ bool fake_is_dying(const struct fake_executor *e)
 bool fake_runs_alone(const struct fake_executor *e)
 {
     for (unsigned i = 0; i < e->slot_count; i++)
-        if (is_lonely(e, &e->slots[i]))
+        if (is_isolated(e, &e->slots[i]))
             return true;
     return false;
 }
@@ -148,13 +148,13 @@ static void check_alone(struct fake_executor *e, unsigned slot)
 {
     struct sim *sim = e->node->sim;
     const struct fake_slot *s = &e->slots[slot];
-    bool alone = is_lonely(e, s);
+    bool alone = is_isolated(e, s);
     for (unsigned i = 0; i < e->slot_count; i++) {
         const struct fake_slot *other = &e->slots[i];
         if (i == slot || !other->busy || other->at >= other->assignment.count || other->killed ||
             sim->model.truths[running(other)].finals || sim->model.truths[running(s)].finals)
             continue;
-        if (alone || is_lonely(e, other))
+        if (alone || is_isolated(e, other))
             sim_violation(sim, "task %llu runs beside %llu on %s, and %llu is to run alone",
                           (unsigned long long)running(s), (unsigned long long)running(other),
                           e->node->name, (unsigned long long)(alone ? running(s) : running(other)));

@@ -307,9 +307,9 @@ static void do_action(struct ventilator_node *v, struct dispatcher_action *actio
     struct node *node = &v->node;
     bool control = action->kind == DISPATCHER_SEND_CONTROL;
     if (control && action->connection == ASKER) {
-        if (v->core->because_at_ns != v->judged_ns) /* else it is an earlier answer again */
+        if (v->core->explain_at_ns != v->judged_ns) /* else it is an earlier answer again */
             check_answer(v, action->block);
-        v->judged_ns = v->core->because_at_ns;
+        v->judged_ns = v->core->explain_at_ns;
         block_release(&action->block);
         return;
     }
@@ -382,7 +382,7 @@ uint64_t ventilator_node_has_read(struct node *node)
 bool ventilator_node_holds_back(struct node *node)
 {
     const struct dispatcher *d = of(node)->core;
-    return !seqset_empty(&d->lonely) || !seqset_empty(&d->doomed);
+    return !seqset_empty(&d->isolated) || !seqset_empty(&d->loss_pending);
 }
 
 bool ventilator_node_has_tasks(struct node *node)

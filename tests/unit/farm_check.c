@@ -57,13 +57,13 @@ static void check_holding(const struct dispatcher *d, const struct session *s, u
         must(entry->home == s, "task %" PRIu64 " is held by a stranger", seq);
 }
 
-/* What handout_note keeps is what there is. */
+/* What schedule_note keeps is what there is. */
 static void check_noted(const struct dispatcher *d, const struct session *s)
 {
     for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++) {
         const struct ranking *r = &d->takers[kind];
         size_t at = s->rank[kind];
-        must((at > 0) == (handout_room(d, s, kind) > 0), "session %" PRIu64, s->id);
+        must((at > 0) == (schedule_room(d, s, kind) > 0), "session %" PRIu64, s->id);
         must(!at || r->items[at - 1] == s, "session %" PRIu64, s->id);
         must(at < 2 || r->items[at / 2 - 1]->load <= s->load, "session %" PRIu64, s->id);
     }
@@ -96,10 +96,10 @@ static void check_session(const struct dispatcher *d, const struct session *s)
 static void check_task(const struct dispatcher *d, const struct entry *entry, uint64_t seq)
 {
     unsigned waits = seqset_has(&d->queue, seq);
-    waits += seqset_has(&d->lonely, seq);
+    waits += seqset_has(&d->isolated, seq);
     waits += seqset_has(&d->delayed.tasks, seq);
-    waits += seqset_has(&d->doomed, seq);
-    bool judged = seqset_has(&d->judged, seq);
+    waits += seqset_has(&d->loss_pending, seq);
+    bool judged = seqset_has(&d->loss_reported, seq);
     unsigned held = 0;
     for (size_t i = 0; i < d->session_count; i++)
         held += seqset_has(&d->sessions[i]->out, seq);
@@ -121,11 +121,11 @@ void farm_check_dispatcher(const struct dispatcher *d)
     const struct ledger *ledger = &d->ledger;
     uint64_t alive = 0;
     check_set(&d->queue, &ledger->stored, ledger->read);
-    check_set(&d->lonely, &ledger->stored, ledger->read);
+    check_set(&d->isolated, &ledger->stored, ledger->read);
     check_set(&d->delayed.tasks, &ledger->stored, ledger->read);
     must(d->delayed.tasks.members == d->delayed.count, "%zu are delayed", d->delayed.count);
-    check_set(&d->doomed, &ledger->stored, ledger->read);
-    check_set(&d->judged, &ledger->stored, ledger->read);
+    check_set(&d->loss_pending, &ledger->stored, ledger->read);
+    check_set(&d->loss_reported, &ledger->stored, ledger->read);
     check_set(&d->unsaid, &ledger->stored, ledger->read);
     for (size_t i = 0; i < d->session_count; i++)
         check_session(d, d->sessions[i]);

@@ -483,7 +483,7 @@ static void end_well(struct walk *k)
         farm_turn(f);
         struct seqset done = {0};
         seqset_add_all(&done, &w->has);
-        seqset_add_all(&done, &f->d->judged);
+        seqset_add_all(&done, &f->d->loss_reported);
         for (size_t j = 0; j < done.count; j++) {
             snprintf(k->text, sizeof k->text, "%llu-%llu", (unsigned long long)done.ranges[j].first,
                      (unsigned long long)done.ranges[j].last);

@@ -41,11 +41,11 @@ Test(dispatcher_loss, a_join_that_continues_the_session_takes_the_charges_back)
     farm_expect(&f, w, "TASKS 1: 1-3#1 last");
     worker_dies(&f, w);
     farm_settle(&f);
-    cr_assert_eq(f.d->lonely.members, 2);
+    cr_assert_eq(f.d->isolated.members, 2);
     worker_reconnect(&f, w);
     worker_join(&f, w, JOB, "2", "");
     farm_expect(&f, w, "WELCOME epoch=1");
-    cr_assert_eq(f.d->lonely.members, 0);
+    cr_assert_eq(f.d->isolated.members, 0);
     struct farm_peer *other = worker_up(&f, 2, 2);
     farm_expect(&f, other, "TASKS 1: 1#2 last 3#2 last");
     farm_end(&f);
@@ -225,12 +225,12 @@ Test(dispatcher_loss, a_worker_is_kept_free_for_a_task_that_must_travel_alone)
     farm_begin(&f, 1);
     die_of(&f, "TASKS 1: 1#1 last");
     farm_turn(&f);
-    struct farm_peer *lonely = worker_up(&f, 2, 2);
-    farm_expect(&f, lonely, "TASKS 1: 1#2 try2 last alone");
+    struct farm_peer *isolated = worker_up(&f, 2, 2);
+    farm_expect(&f, isolated, "TASKS 1: 1#2 try2 last alone");
     f.input = 8;
     struct farm_peer *w = worker_up(&f, 2, 8);
     farm_expect(&f, w, "TASKS 1: 2-9#1 last");
-    worker_dies(&f, lonely);
+    worker_dies(&f, isolated);
     farm_expect(&f, w, "RECALL 6");
     f.input = 1;
     worker_returned(&f, w, "4-9", RETURNED_RECALL);
@@ -241,7 +241,7 @@ Test(dispatcher_loss, a_worker_is_kept_free_for_a_task_that_must_travel_alone)
     farm_end(&f);
 }
 
-Test(dispatcher_loss, who_is_free_now_takes_the_lonely_task_before_who_is_kept_free)
+Test(dispatcher_loss, who_is_free_now_takes_the_isolated_task_before_who_is_kept_free)
 {
     struct farm f = {.input = 1};
     farm_begin(&f, 1);
@@ -257,7 +257,7 @@ Test(dispatcher_loss, who_is_free_now_takes_the_lonely_task_before_who_is_kept_f
     farm_end(&f);
 }
 
-Test(dispatcher_loss, ordinary_credit_is_enough_for_a_lonely_task)
+Test(dispatcher_loss, ordinary_credit_is_enough_for_a_isolated_task)
 {
     struct farm f = {.input = 1};
     farm_begin(&f, 1);

@@ -31,7 +31,7 @@ Test(dispatcher_receipts,
     seqset_clear(&w->has);
     worker_join(&f, w, JOB, "", "");
     farm_expect(&f, other, "TASKS 1: 1#2 last");
-    cr_assert_eq(f.d->obituary_count, 0);
+    cr_assert_eq(f.d->charge_record_count, 0);
     worker_open_lane(&f, w);
     worker_claim(&f, w, w->token);
     worker_credit(&f, w, 1, 1000, 1);

@@ -155,7 +155,7 @@ Test(dispatcher_scale, ten_thousand_workers_join_work_and_die)
     }
     farm_turn(f);
     cr_assert_eq(dispatcher_counts(f->d).workers, 0);
-    cr_assert_eq(f->d->lonely.members, c.size);
+    cr_assert_eq(f->d->isolated.members, c.size);
     cr_assert_eq(f->d->queue.members, c.size);
     farm_end(f);
 }
@@ -167,7 +167,7 @@ Test(dispatcher_scale, two_thousand_workers_whose_tasks_all_fail_do_not_slow_dow
     struct farm *f = &c.farm;
     for (size_t i = 0; i < f->d->session_count; i++) {
         f->d->sessions[i]->fails_in_a_row = 1000;
-        handout_note(f->d, f->d->sessions[i]);
+        schedule_note(f->d, f->d->sessions[i]);
     }
     f->input_begins_late = false;
     f->input = 2 * c.size;

@@ -243,7 +243,7 @@ Test(dispatcher_workers, both_connections_closed_gives_the_tasks_to_others_at_on
     worker_credit(&f, other, 4, 1000, 2);
     worker_dies(&f, w);
     farm_expect(&f, other, "TASKS 1: 1#2 try2 last alone");
-    cr_assert_eq(f.d->lonely.members, 1);
+    cr_assert_eq(f.d->isolated.members, 1);
     cr_assert_eq(f.d->queue.members, 2);
     farm_end(&f);
 }

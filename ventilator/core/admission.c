@@ -42,7 +42,7 @@ void dispatcher_admitted_changed(struct dispatcher *d, uint64_t now_ns)
     if (d->sink.connection && !admission_has(d, &d->sink.key, KEY_SINK)) {
         dispatcher_say(d, "the key of the sink is revoked");
         dispatcher_cut(d, d->sink.connection);
-        sinkside_closed(d, now_ns);
+        sink_session_closed(d, now_ns);
     }
     admission_tell_sink(d);
 }

@@ -186,7 +186,7 @@ void audit_take_too_large(struct dispatcher *d, uint64_t now_ns)
     uint64_t seq = d->ledger.read + 1;
     if (!seqset_has(&d->audit.stored, seq)) {
         struct block *none = NULL;
-        sinkside_judge(d, ledger_append(&d->ledger, 1, &none, 0)->first);
+        sink_session_judge(d, ledger_append(&d->ledger, 1, &none, 0)->first);
     } else if (audit_is_known(stored_hash(&d->audit, seq))) {
         char text[64];
         snprintf(text, sizeof text, "longer than --task-max, which is %llu bytes",
@@ -250,7 +250,7 @@ static void prove_some(struct dispatcher *d, const struct hashes *m, uint64_t no
     uint64_t last = m->count && !m->last ? m->items[m->count - 1].seq : UINT64_MAX - 1;
     seqset_remove(&a->to_prove, m->from, last);
     seqset_remove_all(&a->unproven, &proven);
-    sinkside_stored(d, &proven, now_ns);
+    sink_session_stored(d, &proven, now_ns);
     seqset_free(&proven);
 }
 

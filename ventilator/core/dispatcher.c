@@ -67,10 +67,10 @@ void dispatcher_destroy(struct dispatcher **dispatcher)
     seqset_free(&d->transfers);
     seqset_free(&d->handed);
     seqset_free(&d->queue);
-    seqset_free(&d->lonely);
+    seqset_free(&d->isolated);
     delays_free(&d->delayed);
-    seqset_free(&d->doomed);
-    seqset_free(&d->judged);
+    seqset_free(&d->loss_pending);
+    seqset_free(&d->loss_reported);
     seqset_free(&d->unsaid);
     seqset_free(&d->sink.taken);
     buf_free(&d->room);
@@ -243,7 +243,7 @@ static void dispatcher_join(struct dispatcher *d, const struct origin *from, str
     else if (role == ROLE_WORKER)
         joins_take(d, from, head, message, body, now_ns);
     else
-        sinkside_join(d, from, head, body, now_ns);
+        sink_session_join(d, from, head, body, now_ns);
 }
 
 static void no_frame(struct dispatcher *d, const struct origin *from, struct bytes message,
@@ -279,13 +279,13 @@ void dispatcher_control_message(struct dispatcher *d, const struct origin *from,
         if (body.size)
             d->dropped++;
         else
-            because_answer(d, connection, now_ns);
+            explain_answer(d, connection, now_ns);
         return;
     }
     bool ours = head.job == d->job && head.incarnation == d->options.incarnation;
     struct session *s = index_get(&d->by_id, head.session);
     if (ours && connection == d->sink.connection && head.session == d->sink.session)
-        sinkside_message(d, head.kind, body, now_ns);
+        sink_session_message(d, head.kind, body, now_ns);
     else if (ours && s && s->connection == connection)
         workers_message(d, s, head.kind, body, now_ns);
     else
@@ -340,7 +340,7 @@ bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *byt
         return true;
     }
     if (dispatcher_may_read(d) && seqset_empty(&d->queue))
-        d->target = handout_pick_for_input(d);
+        d->target = schedule_pick_for_input(d);
     if (!dispatcher_may_read(d) || (!d->target && !may_look_ahead(d)))
         return false;
     if (d->sink.wants_total && !d->target) {
@@ -372,7 +372,7 @@ void dispatcher_add_tasks(struct dispatcher *d, size_t tasks, uint64_t now_ns)
     if (audit_reads(d))
         audit_take(d, tasks, now_ns);
     else
-        handout_new_tasks(d, d->target, tasks, now_ns);
+        schedule_new_tasks(d, d->target, tasks, now_ns);
 }
 
 void dispatcher_add_too_large(struct dispatcher *d, uint64_t now_ns)
@@ -383,7 +383,7 @@ void dispatcher_add_too_large(struct dispatcher *d, uint64_t now_ns)
         return;
     }
     struct block *none = NULL;
-    sinkside_judge(d, ledger_append(&d->ledger, 1, &none, 0)->first);
+    sink_session_judge(d, ledger_append(&d->ledger, 1, &none, 0)->first);
     d->turn_wanted = true;
     dispatcher_moved(d, now_ns);
 }
@@ -398,7 +398,7 @@ void dispatcher_input_ended(struct dispatcher *d, uint64_t now_ns)
     d->asked = false;
     d->input_ended = true;
     audit_input_ended(d);
-    sinkside_tell_status(d); /* now it is known how many tasks there are */
+    sink_session_tell_status(d); /* now it is known how many tasks there are */
     d->turn_wanted = true;
     dispatcher_moved(d, now_ns);
 }
@@ -450,10 +450,10 @@ static void forgive(struct dispatcher *d, uint64_t late_ns, uint64_t now_ns)
         if (s->half_closed_at_ns != NEVER)
             postpone(&s->half_closed_at_ns, late_ns, now_ns);
     }
-    for (size_t i = 0; i < d->obituary_count; i++)
-        postpone(&d->obituaries[i].expires_ns, late_ns, latest_ns);
+    for (size_t i = 0; i < d->charge_record_count; i++)
+        postpone(&d->charge_records[i].expires_ns, late_ns, latest_ns);
     struct range r;
-    for (uint64_t at = 1; seqset_next(&d->doomed, at, UINT64_MAX - 1, &r); at = r.first + 1)
+    for (uint64_t at = 1; seqset_next(&d->loss_pending, at, UINT64_MAX - 1, &r); at = r.first + 1)
         postpone(&entry_story(ledger_find(&d->ledger, r.first), r.first)->judge_at_ns, late_ns,
                  latest_ns);
     postpone(&d->sink.heard_at_ns, late_ns, now_ns);
@@ -564,12 +564,12 @@ void dispatcher_turn(struct dispatcher *d, uint64_t now_ns)
     d->asked = d->turn_wanted = false;
     forgive_own_lateness(d, now_ns);
     workers_turn(d, now_ns);
-    handout_turn(d, now_ns);
+    schedule_turn(d, now_ns);
     transfer_turn(d, now_ns);
     dispatcher_flush(d, now_ns);
     handed_tell(d);
     comfort_waiting(d, now_ns);
-    sinkside_turn(d, now_ns);
+    sink_session_turn(d, now_ns);
 }
 
 uint64_t dispatcher_deadline(const struct dispatcher *d)

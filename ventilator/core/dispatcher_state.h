@@ -15,26 +15,26 @@
 
 /* The dispatcher's state, shared by the files that together are the dispatcher:
  *
- *     dispatcher.c   events in, actions out, the order of a turn
- *     admission.c    whose key may join as what
- *     joins.c        workers that come: JOIN, WELCOME
- *     workers.c      workers that are here: what they say; what a session's end means for its tasks
- *     handout.c      who gets which task
- *     hedge.c        tasks that are run a second time
- *     transfer.c     tasks that are too large for one message
- *     recall.c       tasks that are taken back from who has not begun them, for who idles
- *     haltside.c     a job that the sink ends early
- *     sinkside.c     the sink: JOIN, STORED, verdicts, the end of the job
- *     audit.c        a job that is taken up again: its input against what is stored
- *     protests.c     messages that make no sense
- *     promises.c     results that were not asked for, and results that do not come
- *     handed.c       who was handed what, for a sink that wants to know
- *     losses.c       workers that died, and what is charged to the tasks that they had
- *     because.c      what each unfinished task waits for; the stall line (sentences.c: a list of such)
+ *     dispatcher.c     events in, actions out, the order of a turn
+ *     admission.c      whose key may join as what
+ *     joins.c          workers that come: JOIN, WELCOME
+ *     workers.c        workers that are here: what they say; what a session's end means for its tasks
+ *     schedule.c       who gets which task
+ *     hedge.c          tasks that are run a second time
+ *     transfer.c       tasks that are too large for one message
+ *     recall.c         tasks that are taken back from who has not begun them, for who idles
+ *     halt_order.c     a job that the sink ends early
+ *     sink_session.c   the sink: JOIN, STORED, verdicts, the end of the job
+ *     audit.c          a job that is taken up again: its input against what is stored
+ *     protests.c       messages that make no sense
+ *     promises.c       results that were not asked for, and results that do not come
+ *     handed.c         who was handed what, for a sink that wants to know
+ *     charges.c        workers that died, and what is charged to the tasks that they had
+ *     explain.c        what each unfinished task waits for; the stall line (sentences.c: a list of such)
  */
 
 /* What was charged when a session ended, in case its worker comes back. */
-struct obituary {
+struct charge_record {
     uint64_t session;
     struct seqset charged;
     uint64_t expires_ns;
@@ -55,7 +55,7 @@ struct waiting_join {
 };
 
 /* The sink, or the lack of one. */
-struct sinkside {
+struct sink_session {
     uint64_t connection; /* 0: none now */
     struct key key;
     uint64_t session;
@@ -101,7 +101,7 @@ struct dispatcher {
     uint64_t job;
     uint64_t last_id; /* of sessions */
     uint64_t last_epoch;
-    struct sinkside sink;
+    struct sink_session sink;
     struct audit audit;
 
     struct session **sessions;
@@ -125,9 +125,9 @@ struct dispatcher {
     struct waiting_join *waiting;
     size_t waiting_count;
     size_t waiting_bytes;
-    struct obituary *obituaries;
-    size_t obituary_count;
-    struct index deaths; /* task -> struct deaths of losses.c */
+    struct charge_record *charge_records;
+    size_t charge_record_count;
+    struct index deaths; /* task -> struct deaths of charges.c */
     struct index seen;   /* instances that got a task */
     uint64_t workers_seen;
     struct hash executor; /* of the worker that joined last */
@@ -143,13 +143,13 @@ struct dispatcher {
 
     /* Every task in the ledger is in exactly one of these, or at one or more sessions. */
     struct ledger ledger;
-    struct seqset queue;   /* to be handed out */
-    struct seqset lonely;  /* to be handed out, alone */
-    struct delays delayed; /* to be handed out later: the last try failed */
-    struct seqset doomed;  /* taken down too much, not final yet */
-    struct seqset judged;  /* to be told by VERDICT, not stored yet */
-    struct seqset unsaid;  /* of these: not told in this session of the sink */
-    uint64_t random;       /* for delays and incarnations */
+    struct seqset queue;         /* to be handed out */
+    struct seqset isolated;      /* to be handed out, alone */
+    struct delays delayed;       /* to be handed out later: the last try failed */
+    struct seqset loss_pending;  /* taken down too much, not final yet */
+    struct seqset loss_reported; /* to be told by VERDICT, not stored yet */
+    struct seqset unsaid;        /* of these: not told in this session of the sink */
+    uint64_t random;             /* for delays and incarnations */
 
     struct buf room;         /* the batch that is being filled */
     struct session *target;  /* whom it is for */
@@ -184,7 +184,7 @@ struct dispatcher {
     uint64_t handed_at_ns;  /* tasks were handed out; 0: never */
     uint64_t stored_at_ns;  /* likewise stored */
     struct block *because;  /* the last answer to WHY */
-    uint64_t because_at_ns; /* its time */
+    uint64_t explain_at_ns; /* its time */
     uint64_t dropped;
 
     struct dispatcher_action *actions; /* a ring */
@@ -250,34 +250,34 @@ void workers_free(struct dispatcher *d);
 /* There is something to be passed on to it: RELEASED, CANCEL, RESEND. */
 void dispatcher_want_flush(struct dispatcher *d, struct session *s);
 
-/* handout.c */
+/* schedule.c */
 /* To be called whenever something has changed of what the session has, what it may be given, or what it
  * has done: from that the dispatcher's rankings and sums are kept. */
-void handout_note(struct dispatcher *d, struct session *s);
-void handout_note_end(struct dispatcher *d, struct session *s); /* it is over */
+void schedule_note(struct dispatcher *d, struct session *s);
+void schedule_note_end(struct dispatcher *d, struct session *s); /* it is over */
 /* How many tasks it may get now: such as were handed out before, or new ones. */
-uint64_t handout_room(const struct dispatcher *d, const struct session *s, enum ranking_kind kind);
-double handout_rate(const struct dispatcher *d,
-                    const struct session *s); /* tasks per ns, as far as known */
-/* Puts a task that nobody has where it belongs: queue, lonely or doomed; what is delayed stays so. */
-void handout_queue(struct dispatcher *d, const struct story *story);
-void handout_unqueue(struct dispatcher *d, uint64_t first, uint64_t last);
+uint64_t schedule_room(const struct dispatcher *d, const struct session *s, enum ranking_kind kind);
+double schedule_rate(const struct dispatcher *d,
+                     const struct session *s); /* tasks per ns, as far as known */
+/* Puts a task that nobody has where it belongs: queue, `isolated` or `loss_pending`; what is delayed stays so. */
+void schedule_queue(struct dispatcher *d, const struct story *story);
+void schedule_unqueue(struct dispatcher *d, uint64_t first, uint64_t last);
 /* Takes the task away from the session; queued again if nobody else has it. Returns its story. */
-struct story *handout_take_back(struct dispatcher *d, struct session *s, uint64_t seq);
+struct story *schedule_take_back(struct dispatcher *d, struct session *s, uint64_t seq);
 /* It failed there: one more in a row, if it failed nowhere else before. */
-void handout_count_fail(const struct dispatcher *d, struct session *s, uint64_t seq);
+void schedule_count_fail(const struct dispatcher *d, struct session *s, uint64_t seq);
 /* A try of it failed there, and was not the last. */
-void handout_failed(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns);
+void schedule_failed(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns);
 /* How lately it failed at the session's worker: 0 it did not, the more the later. */
-size_t handout_failed_lately(const struct story *story, const struct session *s);
-uint64_t handout_waiting(const struct dispatcher *d); /* tasks that nobody has and somebody will */
+size_t schedule_failed_lately(const struct story *story, const struct session *s);
+uint64_t schedule_waiting(const struct dispatcher *d); /* tasks that nobody has and somebody will */
 /* Sends it this task and nothing else; it must not be getting another one in pieces. */
-void handout_one(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t flags,
-                 uint64_t now_ns);
-void handout_turn(struct dispatcher *d, uint64_t now_ns);
-struct session *handout_pick_for_input(struct dispatcher *d);
+void schedule_one(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t flags,
+                  uint64_t now_ns);
+void schedule_turn(struct dispatcher *d, uint64_t now_ns);
+struct session *schedule_pick_for_input(struct dispatcher *d);
 /* Numbers the tasks in d->room, notes them in the ledger and sends them to the session. */
-void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, uint64_t now_ns);
+void schedule_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, uint64_t now_ns);
 
 /* hedge.c */
 void hedge_turn(struct dispatcher *d, uint64_t now_ns);
@@ -364,47 +364,47 @@ bool recall_is_overdue(const struct dispatcher *d, const struct session *s, uint
 bool recall_may_ask(const struct session *s, uint64_t now_ns);
 void recall_turn(struct dispatcher *d, uint64_t now_ns);
 
-/* haltside.c */
-void haltside_take(struct dispatcher *d, struct bytes body, uint64_t now_ns); /* HALT */
-void haltside_tell(
+/* halt_order.c */
+void halt_order_take(struct dispatcher *d, struct bytes body, uint64_t now_ns); /* HALT */
+void halt_order_tell(
     struct dispatcher *d); /* a sink that has just joined, if that was decided before */
 
-/* losses.c */
+/* charges.c */
 enum {
     LOSSES_MAX = 3,          /* of a task, then it is lost */
     INTERRUPTIONS_ALONE = 3, /* so many, and it travels alone, as with a loss */
     INTERRUPTIONS_MAX = 20,  /* then it is lost */
 };
 /* What is known of it may be its own doing: it is handed out alone, or not any more. */
-bool losses_make_suspect(const struct story *story);
-bool losses_are_too_many(const struct story *story);
+bool charges_make_suspect(const struct story *story);
+bool charges_are_too_many(const struct story *story);
 /* The task was begun at `s`, which is told to leave, and was ended by what made it leave: no budget is
  * charged, but a task that does that to its workers itself does not go on for ever. */
-void losses_interrupted(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns);
+void charges_interrupted(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns);
 /* Charges a loss for what must have been running; remembers whom, in case the worker comes back. */
-void losses_charge(struct dispatcher *d, struct session *s, uint64_t now_ns);
+void charges_add(struct dispatcher *d, struct session *s, uint64_t now_ns);
 /* The worker is alive: what was charged when its session ended is taken back. */
-void losses_refund(struct dispatcher *d, uint64_t session);
-void losses_turn(struct dispatcher *d, uint64_t now_ns); /* verdicts that are due */
-void losses_forget(struct dispatcher *d, uint64_t seq);  /* it is stored */
+void charges_refund(struct dispatcher *d, uint64_t session);
+void charges_turn(struct dispatcher *d, uint64_t now_ns); /* verdicts that are due */
+void charges_forget(struct dispatcher *d, uint64_t seq);  /* it is stored */
 /* Words for people: whom it took down. */
-void losses_put_words(const struct dispatcher *d, uint64_t seq, struct buf *to);
-void losses_free(struct dispatcher *d);
+void charges_put_words(const struct dispatcher *d, uint64_t seq, struct buf *to);
+void charges_free(struct dispatcher *d);
 
-/* because.c */
-void because_answer(struct dispatcher *d, uint64_t connection, uint64_t now_ns); /* to WHY */
+/* explain.c */
+void explain_answer(struct dispatcher *d, uint64_t connection, uint64_t now_ns); /* to WHY */
 
-/* sinkside.c */
-void sinkside_join(struct dispatcher *d, const struct origin *from, struct frame_head head,
-                   struct bytes body, uint64_t now_ns);
-void sinkside_message(struct dispatcher *d, enum wire_kind kind, struct bytes body,
-                      uint64_t now_ns);
-void sinkside_closed(struct dispatcher *d, uint64_t now_ns);
+/* sink_session.c */
+void sink_session_join(struct dispatcher *d, const struct origin *from, struct frame_head head,
+                       struct bytes body, uint64_t now_ns);
+void sink_session_message(struct dispatcher *d, enum wire_kind kind, struct bytes body,
+                          uint64_t now_ns);
+void sink_session_closed(struct dispatcher *d, uint64_t now_ns);
 /* The tasks are stored: out of queues and sessions, whose workers are told. */
-void sinkside_stored(struct dispatcher *d, const struct seqset *tasks, uint64_t now_ns);
-void sinkside_session_ended(struct dispatcher *d, uint64_t session);
-void sinkside_tell_status(struct dispatcher *d); /* if there is a sink */
-void sinkside_judge(struct dispatcher *d, uint64_t seq);
-void sinkside_turn(struct dispatcher *d, uint64_t now_ns);
+void sink_session_stored(struct dispatcher *d, const struct seqset *tasks, uint64_t now_ns);
+void sink_session_say_ended(struct dispatcher *d, uint64_t session);
+void sink_session_tell_status(struct dispatcher *d); /* if there is a sink */
+void sink_session_judge(struct dispatcher *d, uint64_t seq);
+void sink_session_turn(struct dispatcher *d, uint64_t now_ns);
 
 #endif

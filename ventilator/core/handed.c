@@ -39,7 +39,7 @@ void handed_note_tried(struct dispatcher *d, struct session *s)
     for (size_t i = d->ledger.head; i < d->ledger.end; i++) {
         const struct entry *entry = d->ledger.places[i].entry;
         for (size_t j = 0; entry && j < entry->story_count; j++)
-            if (handout_failed_lately(&entry->stories[j], s) &&
+            if (schedule_failed_lately(&entry->stories[j], s) &&
                 !seqset_has(&d->ledger.stored, entry->stories[j].seq))
                 seqset_add(&s->handed, entry->stories[j].seq, entry->stories[j].seq);
     }

@@ -38,7 +38,7 @@ static struct session *idlest_but(const struct dispatcher *d, const struct sessi
 static bool may_hedge(const struct dispatcher *d, uint64_t now_ns)
 {
     if (!d->options.hedge || now_ns < d->hedge_again_ns || !d->input_ended || !d->wanting ||
-        handout_waiting(d))
+        schedule_waiting(d))
         return false;
     for (size_t i = 0; i < d->session_count; i++) {
         const struct session *s = d->sessions[i];
@@ -54,7 +54,7 @@ static bool is_hedgeable(const struct dispatcher *d, const struct session *s, ui
     if (seqset_has(&s->finished, seq))
         return false;
     const struct story *story = entry_story(ledger_find(&d->ledger, seq), seq);
-    return !story || (story->holder_count == 1 && !story->hedge && !losses_make_suspect(story));
+    return !story || (story->holder_count == 1 && !story->hedge && !charges_make_suspect(story));
 }
 
 static void add_runners(const struct dispatcher *d, const struct session *s, struct runners *to)
@@ -96,7 +96,7 @@ void hedge_turn(struct dispatcher *d, uint64_t now_ns)
         struct session *s = d->wanting ? idlest_but(d, all.items[i].at) : NULL;
         if (!s)
             continue;
-        handout_one(d, s, all.items[i].seq, 0, now_ns);
+        schedule_one(d, s, all.items[i].seq, 0, now_ns);
     }
     free(all.items);
 }

@@ -23,7 +23,7 @@ static bool joins_adopt(struct dispatcher *d, struct truth *t, uint64_t seq, str
                         bool finished)
 {
     struct entry *entry = ledger_find(&d->ledger, seq);
-    bool unwanted = seqset_has(&d->judged, seq) || d->halt.when == HALT_NOW;
+    bool unwanted = seqset_has(&d->loss_reported, seq) || d->halt.when == HALT_NOW;
     if (!entry || d->settled || (unwanted && !finished))
         return false;
     struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
@@ -39,7 +39,7 @@ static bool joins_adopt(struct dispatcher *d, struct truth *t, uint64_t seq, str
         audit_doubt(d, seq);
     if (story->attempts == 0)
         story->attempts = 1; /* in an earlier life */
-    handout_unqueue(d, seq, seq);
+    schedule_unqueue(d, seq, seq);
     session_has(t->session, seq, finished);
     workers_note_use(d, t->session);
     return true;
@@ -80,10 +80,10 @@ static void keep_alone(struct dispatcher *d, struct session *s)
     struct range r;
     for (uint64_t at = 1; seqset_next(&s->out, at, UINT64_MAX - 1, &r); at = r.first + 1) {
         struct story *story = entry_story(ledger_find(&d->ledger, r.first), r.first);
-        if (story && losses_make_suspect(story) && !seqset_has(&s->finished, r.first))
+        if (story && charges_make_suspect(story) && !seqset_has(&s->finished, r.first))
             s->alone = r.first;
     }
-    handout_note(d, s);
+    schedule_note(d, s);
 }
 
 static void welcome(struct dispatcher *d, const struct truth *t)
@@ -140,7 +140,7 @@ static void take_in(struct dispatcher *d, const struct origin *from, struct fram
     handed_note_tried(d, t.session);
     workers_add(d, t.session);
     if (ours)
-        losses_refund(d, head.session);
+        charges_refund(d, head.session);
     keep_alone(d, t.session);
     welcome(d, &t);
     seqset_free(&t.kill);

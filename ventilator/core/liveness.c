@@ -242,7 +242,7 @@ static void strip(struct dispatcher *d, struct session *s, uint64_t now_ns)
              (double)s->stuck_ms / 1e3);
     say_of(d, s, line, s->finished.members, now_ns);
     while (!seqset_empty(&s->finished))
-        handout_take_back(d, s, seqset_min(&s->finished));
+        schedule_take_back(d, s, seqset_min(&s->finished));
     s->is_stripped = true;
     dispatcher_moved(d, now_ns);
 }

@@ -98,7 +98,7 @@ static void run_elsewhere(struct dispatcher *d, struct session *s, const struct 
         bytes_of("results of tasks that it reported as finished do not come: join again")};
     for (size_t i = 0; i < open->count; i++)
         for (uint64_t seq = open->ranges[i].first; seq <= open->ranges[i].last; seq++)
-            handout_take_back(d, s, seq);
+            schedule_take_back(d, s, seq);
     dispatcher_again(d, s->connection, &again);
 }
 

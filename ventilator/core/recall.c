@@ -58,7 +58,7 @@ bool recall_may_ask(const struct session *s, uint64_t now_ns)
 /* A worker that has not reported for longer than its pace has become slower. */
 static struct giver giver_of(const struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
-    double rate = handout_rate(d, s);
+    double rate = schedule_rate(d, s);
     double silent_ns = now_ns > s->pace_from_ns ? (double)(now_ns - s->pace_from_ns) : 0;
     if (silent_ns * rate > (double)s->slots)
         rate = (double)s->slots / silent_ns;
@@ -87,7 +87,7 @@ static struct wanting wanting_of(const struct dispatcher *d, uint64_t now_ns)
         if (!s->noted.wants)
             continue;
         all.count++;
-        all.rate += handout_rate(d, s);
+        all.rate += schedule_rate(d, s);
         all.impatient = all.impatient || now_ns >= s->noted.wants_from_ns + PATIENCE_NS;
     }
     return all;

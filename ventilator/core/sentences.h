@@ -4,7 +4,7 @@
 
 #include "common/wire/wire.h"
 
-/* Sentences with the tasks that each is about, as they are collected for an answer to WHY (because.c). All zeros
+/* Sentences with the tasks that each is about, as they are collected for an answer to WHY (explain.c). All zeros
  * is an empty list. A list owns its sentences and their tasks. */
 struct sentences {
     struct because_item *items;

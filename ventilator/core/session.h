@@ -137,7 +137,7 @@ struct session {
     TAILQ_ENTRY(session) next_to_flush;
     bool is_to_flush; /* there is something to be passed on */
 
-    /* What handout_note has seen, for the dispatcher's lists and sums. */
+    /* What schedule_note has seen, for the dispatcher's lists and sums. */
     struct {
         uint64_t unfinished;
         double rate;            /* its part of the sum */

@@ -78,7 +78,7 @@ static void send_end(struct dispatcher *d, struct session *s)
     holder->batch = s->batch;
     workers_note_use(d, s);
     session_transferred(s);
-    handout_note(d, s);
+    schedule_note(d, s);
 }
 
 /* Sends what the lane takes. */
@@ -102,7 +102,7 @@ void transfer_begin(struct dispatcher *d, struct session *s, const struct entry 
                     struct bytes record, const struct task_run *run, uint64_t now_ns)
 {
     session_transfer(s, entry->block, record, run);
-    handout_note(d, s);
+    schedule_note(d, s);
     seqset_add(&d->transfers, s->id, s->id);
     transfer_push(d, s, now_ns);
 }
@@ -111,8 +111,8 @@ void transfer_take_back(struct dispatcher *d, struct session *s)
 {
     if (!s->transfer.block)
         return;
-    handout_take_back(d, s, s->transfer.run.first);
-    handout_note(d, s);
+    schedule_take_back(d, s, s->transfer.run.first);
+    schedule_note(d, s);
 }
 
 void transfer_cut(struct dispatcher *d, const struct story *story)
@@ -120,8 +120,8 @@ void transfer_cut(struct dispatcher *d, const struct story *story)
     for (unsigned i = story->holder_count; i-- > 0;) {
         struct session *s = story->holders[i].session;
         if (session_transfers(s, story->seq)) {
-            handout_take_back(d, s, story->seq);
-            handout_note(d, s);
+            schedule_take_back(d, s, story->seq);
+            schedule_note(d, s);
         }
     }
 }

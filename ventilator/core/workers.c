@@ -26,12 +26,12 @@ void workers_add(struct dispatcher *d, struct session *s)
     index_set(&d->by_connection, s->connection, s);
     if (s->instance)
         index_set(&d->by_instance, s->instance, s);
-    handout_note(d, s);
+    schedule_note(d, s);
 }
 
 static void remove_session(struct dispatcher *d, struct session *s)
 {
-    handout_note_end(d, s);
+    schedule_note_end(d, s);
     if (s->is_to_flush)
         TAILQ_REMOVE(&d->to_flush, s, next_to_flush);
     struct session *last = d->sessions[--d->session_count];
@@ -52,7 +52,7 @@ static void remove_session(struct dispatcher *d, struct session *s)
 
 void workers_free(struct dispatcher *d)
 {
-    losses_free(d);
+    charges_free(d);
     for (size_t i = 0; i < d->session_count; i++)
         session_free(d->sessions[i]);
     free(d->sessions);
@@ -75,7 +75,7 @@ void workers_note_use(struct dispatcher *d, struct session *s)
 static void take_everything_back(struct dispatcher *d, struct session *s)
 {
     while (!seqset_empty(&s->out))
-        handout_take_back(d, s, seqset_min(&s->out));
+        schedule_take_back(d, s, seqset_min(&s->out));
 }
 
 /* An entry may still name the session as the home of tasks that are not its own any more: all of
@@ -90,12 +90,12 @@ static void forget_home(struct dispatcher *d, const struct session *s)
 void workers_end(struct dispatcher *d, struct session *s, bool charge, uint64_t now_ns)
 {
     if (charge)
-        losses_charge(d, s, now_ns);
+        charges_add(d, s, now_ns);
     take_everything_back(d, s);
     forget_home(d, s);
     handed_tell(d);
     remove_session(d, s);
-    sinkside_session_ended(d, s->id);
+    sink_session_say_ended(d, s->id);
     session_free(s);
     dispatcher_moved(d, now_ns);
 }
@@ -172,7 +172,7 @@ void workers_lane_end(struct dispatcher *d, struct session *s)
     dispatcher_send_lane(d, s->lane, block_new(&m));
     s->ended = true;
     s->ended_at_ns = d->turned_at_ns;
-    handout_note(d, s);
+    schedule_note(d, s);
 }
 
 /* The part of `named` that the session has and has not finished. */
@@ -280,7 +280,7 @@ static void note_fails(const struct dispatcher *d, struct session *s, const stru
         s->fails_in_a_row = 0;
     for (size_t i = 0; failed >= tasks->members && i < tasks->count; i++)
         for (uint64_t seq = tasks->ranges[i].first; seq <= tasks->ranges[i].last; seq++)
-            handout_count_fail(d, s, seq);
+            schedule_count_fail(d, s, seq);
 }
 
 static void workers_finished(struct dispatcher *d, struct session *s, struct bytes body,
@@ -335,7 +335,7 @@ static void workers_failed(struct dispatcher *d, struct session *s, struct bytes
         note_pace(d, s, m.count, now_ns);
     for (size_t i = 0; i < m.count; i++)
         if (holds_attempt(d, s, m.items[i].seq, m.items[i].attempt))
-            handout_failed(d, s, m.items[i].seq, now_ns);
+            schedule_failed(d, s, m.items[i].seq, now_ns);
     attempt_list_free(&m);
 }
 
@@ -343,8 +343,8 @@ static void workers_give_back(struct dispatcher *d, struct session *s, uint64_t 
                               enum returned_reason reason, uint64_t now_ns)
 {
     if (reason == RETURNED_INTERRUPTED)
-        losses_interrupted(d, s, seq, now_ns);
-    handout_take_back(d, s, seq);
+        charges_interrupted(d, s, seq, now_ns);
+    schedule_take_back(d, s, seq);
 }
 
 static void workers_returned(struct dispatcher *d, struct session *s, struct bytes body,
@@ -420,7 +420,7 @@ void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kin
         protests_from_worker(d, s, body);
     else
         protests_worker(d, s, kind, 0, ERR_KIND);
-    handout_note(d, s);
+    schedule_note(d, s);
 }
 
 /* ---- connections and time ---- */
@@ -437,13 +437,13 @@ void dispatcher_control_closed(struct dispatcher *d, uint64_t connection, uint64
 {
     joins_forget(d, connection);
     if (d->sink.connection == connection)
-        sinkside_closed(d, now_ns);
+        sink_session_closed(d, now_ns);
     struct session *s = index_get(&d->by_connection, connection);
     index_remove(&d->by_connection, connection);
     if (!s)
         return;
     s->connection = 0;
-    handout_note(d, s);
+    schedule_note(d, s);
     closed_half(d, s, now_ns);
 }
 
@@ -469,7 +469,7 @@ void dispatcher_lane_closed(struct dispatcher *d, uint64_t lane, uint64_t now_ns
     if (!s)
         return;
     s->lane = 0;
-    handout_note(d, s);
+    schedule_note(d, s);
     closed_half(d, s, now_ns);
 }
 
@@ -545,5 +545,5 @@ void workers_turn(struct dispatcher *d, uint64_t now_ns)
     if (now_ns >= d->silent_from_ns)
         end_silent(d, now_ns);
     if (!d->held_ns)
-        losses_turn(d, now_ns);
+        charges_turn(d, now_ns);
 }

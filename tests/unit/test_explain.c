@@ -67,7 +67,7 @@ static void sink_flags(struct farm *f, uint64_t flags)
 
 /* ---- the job ---- */
 
-Test(because, who_asks_gets_an_answer_and_no_session)
+Test(explain, who_asks_gets_an_answer_and_no_session)
 {
     struct farm f = {.input = 0};
     farm_begin(&f, 1);
@@ -82,7 +82,7 @@ Test(because, who_asks_gets_an_answer_and_no_session)
     farm_end(&f);
 }
 
-Test(because, a_why_with_a_body_is_dropped_and_one_of_another_version_refused)
+Test(explain, a_why_with_a_body_is_dropped_and_one_of_another_version_refused)
 {
     struct farm f = {.input = 0};
     farm_begin(&f, 1);
@@ -99,7 +99,7 @@ Test(because, a_why_with_a_body_is_dropped_and_one_of_another_version_refused)
     farm_end(&f);
 }
 
-Test(because, without_a_sink_it_says_how_to_start_one_and_when_it_gives_up)
+Test(explain, without_a_sink_it_says_how_to_start_one_and_when_it_gives_up)
 {
     struct farm f = {.input = 3};
     struct dispatcher_options options = farm_options(1);
@@ -114,7 +114,7 @@ Test(because, without_a_sink_it_says_how_to_start_one_and_when_it_gives_up)
     farm_end(&f);
 }
 
-Test(because, nobody_is_told_to_start_by_hand_what_zfarm_run_starts)
+Test(explain, nobody_is_told_to_start_by_hand_what_zfarm_run_starts)
 {
     struct farm f = {.input = 3};
     struct dispatcher_options options = farm_options(1);
@@ -128,7 +128,7 @@ Test(because, nobody_is_told_to_start_by_hand_what_zfarm_run_starts)
     farm_end(&f);
 }
 
-Test(because, a_sink_that_went_is_waited_for_so_long)
+Test(explain, a_sink_that_went_is_waited_for_so_long)
 {
     struct farm f = {.input = 4};
     farm_begin(&f, 1);
@@ -145,7 +145,7 @@ Test(because, a_sink_that_went_is_waited_for_so_long)
     farm_end(&f);
 }
 
-Test(because, a_silent_sink_is_named)
+Test(explain, a_silent_sink_is_named)
 {
     struct farm f = {.input = 2};
     farm_begin(&f, 1);
@@ -160,7 +160,7 @@ Test(because, a_silent_sink_is_named)
     farm_end(&f);
 }
 
-Test(because, what_only_the_sink_knows_it_tells_with_its_notes)
+Test(explain, what_only_the_sink_knows_it_tells_with_its_notes)
 {
     struct farm f = {.input = 2};
     farm_begin(&f, 1);
@@ -182,7 +182,7 @@ Test(because, what_only_the_sink_knows_it_tells_with_its_notes)
     farm_end(&f);
 }
 
-Test(because, an_input_that_does_not_end_is_named)
+Test(explain, an_input_that_does_not_end_is_named)
 {
     struct farm f = {.input = 1};
     farm_begin(&f, 1);
@@ -202,7 +202,7 @@ Test(because, an_input_that_does_not_end_is_named)
     farm_end(&f);
 }
 
-Test(because, an_interrupted_job_says_so)
+Test(explain, an_interrupted_job_says_so)
 {
     struct farm f = {.input = 9};
     farm_begin(&f, 1);
@@ -216,7 +216,7 @@ Test(because, an_interrupted_job_says_so)
     farm_end(&f);
 }
 
-Test(because, an_input_that_is_read_again_is_named)
+Test(explain, an_input_that_is_read_again_is_named)
 {
     struct farm f = {.input = 5};
     struct dispatcher_options options = farm_options(1);
@@ -234,7 +234,7 @@ Test(because, an_input_that_is_read_again_is_named)
 
 /* ---- tasks ---- */
 
-Test(because, what_runs_is_named_with_its_worker_and_its_time)
+Test(explain, what_runs_is_named_with_its_worker_and_its_time)
 {
     struct farm f = {.input = 6};
     farm_begin(&f, 1);
@@ -255,7 +255,7 @@ Test(because, what_runs_is_named_with_its_worker_and_its_time)
     farm_end(&f);
 }
 
-Test(because, what_is_stopped_or_has_ended_and_is_held_has_sentences_of_its_own)
+Test(explain, what_is_stopped_or_has_ended_and_is_held_has_sentences_of_its_own)
 {
     struct farm f = {.input = 4};
     farm_begin(&f, 1);
@@ -287,7 +287,7 @@ Test(because, what_is_stopped_or_has_ended_and_is_held_has_sentences_of_its_own)
     farm_end(&f);
 }
 
-Test(because, many_that_run_on_one_worker_are_one_group)
+Test(explain, many_that_run_on_one_worker_are_one_group)
 {
     struct farm f = {.input = 20};
     farm_begin(&f, 1);
@@ -303,7 +303,7 @@ Test(because, many_that_run_on_one_worker_are_one_group)
     farm_end(&f);
 }
 
-Test(because, a_task_runs_on_when_its_worker_joins_again)
+Test(explain, a_task_runs_on_when_its_worker_joins_again)
 {
     struct farm f = {.input = 1};
     farm_begin(&f, 1);
@@ -320,7 +320,7 @@ Test(because, a_task_runs_on_when_its_worker_joins_again)
     farm_end(&f);
 }
 
-Test(because, what_is_queued_waits_for_a_slot)
+Test(explain, what_is_queued_waits_for_a_slot)
 {
     struct farm f = {.input = 10};
     farm_begin(&f, 1);
@@ -340,7 +340,7 @@ Test(because, what_is_queued_waits_for_a_slot)
     farm_end(&f);
 }
 
-Test(because, workers_that_have_slots_and_ask_for_nothing_are_named)
+Test(explain, workers_that_have_slots_and_ask_for_nothing_are_named)
 {
     struct farm f = {.input = 3};
     farm_begin(&f, 1);
@@ -354,7 +354,7 @@ Test(because, workers_that_have_slots_and_ask_for_nothing_are_named)
     farm_end(&f);
 }
 
-Test(because, a_task_that_workers_died_with_says_what_comes_next)
+Test(explain, a_task_that_workers_died_with_says_what_comes_next)
 {
     struct farm f = {.input = 1};
     farm_begin(&f, 1);
@@ -373,7 +373,7 @@ Test(because, a_task_that_workers_died_with_says_what_comes_next)
     farm_end(&f);
 }
 
-Test(because, a_worker_that_is_kept_free_is_named)
+Test(explain, a_worker_that_is_kept_free_is_named)
 {
     struct farm f = {.input = 5};
     farm_begin(&f, 1);
@@ -395,7 +395,7 @@ Test(because, a_worker_that_is_kept_free_is_named)
     farm_end(&f);
 }
 
-Test(because, a_task_that_is_too_large_waits_for_the_sink)
+Test(explain, a_task_that_is_too_large_waits_for_the_sink)
 {
     struct farm f = {.input = 2};
     farm_begin(&f, 1);
@@ -406,7 +406,7 @@ Test(because, a_task_that_is_too_large_waits_for_the_sink)
     farm_end(&f);
 }
 
-Test(because, a_full_order_window_names_the_task_that_it_waits_for_and_where_that_is)
+Test(explain, a_full_order_window_names_the_task_that_it_waits_for_and_where_that_is)
 {
     struct farm f = {.input = 9};
     farm_begin(&f, 1);
@@ -423,7 +423,7 @@ Test(because, a_full_order_window_names_the_task_that_it_waits_for_and_where_tha
 
 /* ---- workers ---- */
 
-Test(because, a_worker_that_cannot_reach_its_lane_or_the_sink_is_named)
+Test(explain, a_worker_that_cannot_reach_its_lane_or_the_sink_is_named)
 {
     struct farm f = {.input = 1};
     farm_begin(&f, 1);
@@ -444,7 +444,7 @@ Test(because, a_worker_that_cannot_reach_its_lane_or_the_sink_is_named)
     farm_end(&f);
 }
 
-Test(because, a_worker_that_is_silent_or_half_gone_is_named)
+Test(explain, a_worker_that_is_silent_or_half_gone_is_named)
 {
     struct farm f = {.input = 2};
     farm_begin(&f, 1);
@@ -462,7 +462,7 @@ Test(because, a_worker_that_is_silent_or_half_gone_is_named)
 
 /* ---- bounds ---- */
 
-Test(because, a_million_queued_tasks_are_one_group)
+Test(explain, a_million_queued_tasks_are_one_group)
 {
     struct farm f = {.input = 2000000};
     struct dispatcher_options options = farm_options(1);
@@ -495,7 +495,7 @@ Test(because, a_million_queued_tasks_are_one_group)
     farm_end(&f);
 }
 
-Test(because, of_a_group_with_many_holes_the_first_ranges_are_named_and_the_rest_counted)
+Test(explain, of_a_group_with_many_holes_the_first_ranges_are_named_and_the_rest_counted)
 {
     struct farm f = {.input = 100};
     farm_begin(&f, 1);
@@ -511,13 +511,13 @@ Test(because, of_a_group_with_many_holes_the_first_ranges_are_named_and_the_rest
     farm_end(&f);
 }
 
-Test(because, asking_again_and_again_is_cheap)
+Test(explain, asking_again_and_again_is_cheap)
 {
     struct farm f = {.input = 1};
     farm_begin(&f, 1);
     free(ask(&f));
     struct block *first = f.d->because;
-    uint64_t made_ns = f.d->because_at_ns;
+    uint64_t made_ns = f.d->explain_at_ns;
     struct farm_peer *p = worker_connect(&f, 1);
     for (int i = 0; i < 3; i++) {
         struct buf to = peer_message(&f, p, KIND_WHY);
@@ -526,11 +526,11 @@ Test(because, asking_again_and_again_is_cheap)
         farm_turn(&f);
     }
     cr_assert_eq(f.d->because, first);
-    cr_assert_eq(f.d->because_at_ns, made_ns);
+    cr_assert_eq(f.d->explain_at_ns, made_ns);
     farm_end(&f);
 }
 
-Test(because, names_that_peers_made_up_are_cut)
+Test(explain, names_that_peers_made_up_are_cut)
 {
     struct farm f = {.input = 1};
     farm_begin(&f, 1);
@@ -547,7 +547,7 @@ Test(because, names_that_peers_made_up_are_cut)
     farm_end(&f);
 }
 
-Test(because, a_task_that_goes_in_pieces_is_on_its_way)
+Test(explain, a_task_that_goes_in_pieces_is_on_its_way)
 {
     struct farm f = {.input = 1, .slow_lanes = true};
     struct dispatcher_options options = farm_options(1);
@@ -568,7 +568,7 @@ Test(because, a_task_that_goes_in_pieces_is_on_its_way)
     farm_end(&f);
 }
 
-Test(because, who_holds_hands_out_nothing_and_its_patience_stands_still)
+Test(explain, who_holds_hands_out_nothing_and_its_patience_stands_still)
 {
     struct farm f = {.input = 4};
     farm_begin(&f, 1);
@@ -587,7 +587,7 @@ Test(because, who_holds_hands_out_nothing_and_its_patience_stands_still)
     farm_end(&f);
 }
 
-Test(because, an_interrupt_does_not_wait_for_a_sink_that_cannot_write)
+Test(explain, an_interrupt_does_not_wait_for_a_sink_that_cannot_write)
 {
     struct farm f = {.input = 2};
     struct dispatcher_options options = farm_options(1);

@@ -11,7 +11,7 @@ static void cancel_at(struct dispatcher *d, struct session *s, uint64_t seq)
     const struct holder *h = story_holder(story, s);
     struct cancel_item item = {seq, h->attempt, h->batch};
     buf_put(&s->cancel, &item, sizeof item);
-    handout_take_back(d, s, seq);
+    schedule_take_back(d, s, seq);
 }
 
 /* Whose result is made already is waited for: it counts. */
@@ -25,11 +25,11 @@ static void cancel_unfinished(struct dispatcher *d, struct session *s)
         for (uint64_t seq = r.first; seq <= r.last; seq++)
             cancel_at(d, s, seq);
     seqset_free(&unfinished);
-    handout_note(d, s);
+    schedule_note(d, s);
     dispatcher_want_flush(d, s);
 }
 
-void haltside_take(struct dispatcher *d, struct bytes body, uint64_t now_ns)
+void halt_order_take(struct dispatcher *d, struct bytes body, uint64_t now_ns)
 {
     struct halt m;
     if (halt_take(body, &m)) {
@@ -44,7 +44,7 @@ void haltside_take(struct dispatcher *d, struct bytes body, uint64_t now_ns)
         cancel_unfinished(d, d->sessions[i]);
 }
 
-void haltside_tell(struct dispatcher *d)
+void halt_order_tell(struct dispatcher *d)
 {
     if (d->halt.when == HALT_NEVER)
         return;

@@ -36,8 +36,8 @@ static void note_endpoint(struct dispatcher *d, struct bytes told, const char *a
 
 /* A job can be taken up when it is this ventilator's, or when neither it nor this life has anything
  * stored yet. Returns false after a refusal. */
-static bool sinkside_fits(struct dispatcher *d, uint64_t connection, struct frame_head head,
-                          const struct sink_join *join)
+static bool sink_session_fits(struct dispatcher *d, uint64_t connection, struct frame_head head,
+                              const struct sink_join *join)
 {
     bool fresh = seqset_empty(&join->stored) && !(join->flags & SINK_CLOSED);
     bool can_read_again = !(join->flags & SINK_VOLATILE) && d->ledger.read == 0;
@@ -104,8 +104,9 @@ static void tell_workers(struct dispatcher *d)
     }
 }
 
-static void sinkside_adopt(struct dispatcher *d, const struct origin *from, struct frame_head head,
-                           const struct sink_join *join, uint64_t now_ns)
+static void sink_session_adopt(struct dispatcher *d, const struct origin *from,
+                               struct frame_head head, const struct sink_join *join,
+                               uint64_t now_ns)
 {
     d->sink.is_volatile = join->flags & SINK_VOLATILE;
     d->sink.wants_total = join->flags & SINK_WANTS_TOTAL;
@@ -121,7 +122,7 @@ static void sinkside_adopt(struct dispatcher *d, const struct origin *from, stru
     }
     /* The session before may have ended since a VERDICT took too long to get there. */
     d->sink.is_careful = d->sink.instance == join->peer.instance &&
-                         (d->sink.is_careful || d->judged.members > d->unsaid.members);
+                         (d->sink.is_careful || d->loss_reported.members > d->unsaid.members);
     if (d->sink.instance != join->peer.instance) {
         d->sink.epoch = ++d->last_epoch;
         seqset_clear(&d->sink.taken);
@@ -170,8 +171,8 @@ static bool is_outdated(const struct dispatcher *d, struct frame_head head,
     return head.job == d->job && join->opening < d->sink.opening;
 }
 
-void sinkside_join(struct dispatcher *d, const struct origin *from, struct frame_head head,
-                   struct bytes body, uint64_t now_ns)
+void sink_session_join(struct dispatcher *d, const struct origin *from, struct frame_head head,
+                       struct bytes body, uint64_t now_ns)
 {
     uint64_t connection = from->connection;
     struct sink_join join = {0};
@@ -191,12 +192,12 @@ void sinkside_join(struct dispatcher *d, const struct origin *from, struct frame
                           "another sink is connected; a farm has one");
     else if (d->closed)
         dispatcher_refuse(d, connection, REFUSE_OVER, "the job is over");
-    else if (sinkside_fits(d, connection, head, &join))
-        sinkside_adopt(d, from, head, &join, now_ns);
+    else if (sink_session_fits(d, connection, head, &join))
+        sink_session_adopt(d, from, head, &join, now_ns);
     sink_join_free(&join);
 }
 
-void sinkside_closed(struct dispatcher *d, uint64_t now_ns)
+void sink_session_closed(struct dispatcher *d, uint64_t now_ns)
 {
     d->sink.connection = 0;
     d->sink.ready = false;
@@ -210,14 +211,14 @@ static void release_at(struct dispatcher *d, struct session *s, uint64_t first, 
 {
     session_forget(s, first, last);
     seqset_add(&s->release, first, last);
-    handout_note(d, s);
+    schedule_note(d, s);
     dispatcher_want_flush(d, s);
 }
 
 /* Of several that have the task, those that are not through with it are told to stop. */
 static void release_story(struct dispatcher *d, const struct story *story)
 {
-    losses_forget(d, story->seq);
+    charges_forget(d, story->seq);
     for (unsigned i = 0; i < story->holder_count; i++) {
         const struct holder *h = &story->holders[i];
         if (story->holder_count > 1 && !seqset_has(&h->session->finished, story->seq)) {
@@ -244,8 +245,8 @@ static void store_in_entry(struct dispatcher *d, struct entry *entry, uint64_t f
 
 static void store_range(struct dispatcher *d, uint64_t first, uint64_t last)
 {
-    handout_unqueue(d, first, last);
-    seqset_remove(&d->judged, first, last);
+    schedule_unqueue(d, first, last);
+    seqset_remove(&d->loss_reported, first, last);
     seqset_remove(&d->unsaid, first, last);
     seqset_remove(&d->sink.taken, first, last);
     while (first <= last) {
@@ -260,7 +261,7 @@ static void store_range(struct dispatcher *d, uint64_t first, uint64_t last)
     }
 }
 
-void sinkside_stored(struct dispatcher *d, const struct seqset *tasks, uint64_t now_ns)
+void sink_session_stored(struct dispatcher *d, const struct seqset *tasks, uint64_t now_ns)
 {
     for (size_t i = 0; i < tasks->count; i++) {
         uint64_t last = tasks->ranges[i].last;
@@ -298,13 +299,13 @@ static uint64_t slots_of_all(const struct dispatcher *d)
     return slots;
 }
 
-void sinkside_tell_status(struct dispatcher *d)
+void sink_session_tell_status(struct dispatcher *d)
 {
     if (!d->sink.ready)
         return;
     struct status m = {.total = d->input_ended ? d->ledger.read : d->options.total,
                        .read = d->ledger.read,
-                       .queued = handout_waiting(d),
+                       .queued = schedule_waiting(d),
                        .flags = d->input_looks | (d->input_ended ? STATUS_INPUT_ENDED : 0),
                        .workers = d->session_count,
                        .executor = d->executor,
@@ -341,13 +342,13 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
             audit_ask_again(d);
         audit_withhold(d, &m.tasks);
         if (!d->settled) /* the sink drops what it is told not to wait for, and calls it stored */
-            sinkside_stored(d, &m.tasks, now_ns);
+            sink_session_stored(d, &m.tasks, now_ns);
         note_gaps(d, &m);
         if (first) {
-            seqset_copy(&d->unsaid, &d->judged);
+            seqset_copy(&d->unsaid, &d->loss_reported);
             d->done_sent = false;
-            sinkside_tell_status(d);
-            haltside_tell(d);
+            sink_session_tell_status(d);
+            halt_order_tell(d);
             joins_welcome_waiting(d, now_ns);
         }
     }
@@ -356,7 +357,7 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
 
 /* ---- the other messages ---- */
 
-static void sinkside_heartbeat(struct dispatcher *d, struct bytes body)
+static void sink_session_heartbeat(struct dispatcher *d, struct bytes body)
 {
     struct heartbeat m = {0};
     enum error error = heartbeat_take(body, &m);
@@ -369,7 +370,7 @@ static void sinkside_heartbeat(struct dispatcher *d, struct bytes body)
         wire_begin(&to, KIND_HEARTBEAT, dispatcher_head(d, KIND_HEARTBEAT, d->sink.session));
         heartbeat_put(&to, &answer);
         dispatcher_send(d, d->sink.connection, &to);
-        sinkside_tell_status(d);
+        sink_session_tell_status(d);
     }
     heartbeat_free(&m);
 }
@@ -394,12 +395,13 @@ static void closed(struct dispatcher *d, struct bytes body, uint64_t now_ns)
     dispatcher_moved(d, now_ns);
 }
 
-void sinkside_message(struct dispatcher *d, enum wire_kind kind, struct bytes body, uint64_t now_ns)
+void sink_session_message(struct dispatcher *d, enum wire_kind kind, struct bytes body,
+                          uint64_t now_ns)
 {
     liveness_sink_heard(d, now_ns);
     d->sink.astray = 0;
     if (kind == KIND_HEARTBEAT)
-        sinkside_heartbeat(d, body);
+        sink_session_heartbeat(d, body);
     else if (kind == KIND_STORED)
         stored_note(d, body, now_ns);
     else if (kind == KIND_HASHES)
@@ -407,7 +409,7 @@ void sinkside_message(struct dispatcher *d, enum wire_kind kind, struct bytes bo
     else if (kind == KIND_CLOSED && d->done_sent)
         closed(d, body, now_ns);
     else if (kind == KIND_HALT)
-        haltside_take(d, body, now_ns);
+        halt_order_take(d, body, now_ns);
     else if (kind == KIND_LEAVE)
         dispatcher_stop(d, "the sink was asked to stop", now_ns);
     else if (kind == KIND_PROTEST)
@@ -418,7 +420,7 @@ void sinkside_message(struct dispatcher *d, enum wire_kind kind, struct bytes bo
         protests_sink(d, kind, 0, ERR_KIND);
 }
 
-void sinkside_session_ended(struct dispatcher *d, uint64_t session)
+void sink_session_say_ended(struct dispatcher *d, uint64_t session)
 {
     if (!d->sink.connection)
         return;
@@ -430,10 +432,10 @@ void sinkside_session_ended(struct dispatcher *d, uint64_t session)
 
 /* ---- verdicts ---- */
 
-void sinkside_judge(struct dispatcher *d, uint64_t seq)
+void sink_session_judge(struct dispatcher *d, uint64_t seq)
 {
-    handout_unqueue(d, seq, seq);
-    seqset_add(&d->judged, seq, seq);
+    schedule_unqueue(d, seq, seq);
+    seqset_add(&d->loss_reported, seq, seq);
     seqset_add(&d->unsaid, seq, seq);
 }
 
@@ -457,7 +459,7 @@ static void put_words(const struct dispatcher *d, const struct verdict_item *ite
         buf_printf(to, "the task is longer than --task-max, which is %llu bytes",
                    (unsigned long long)d->options.task_max_bytes);
     else
-        losses_put_words(d, item->first, to);
+        charges_put_words(d, item->first, to);
 }
 
 /* As many as fit a frame, of those that this session of the sink has not been told; returns false if there are none. */
@@ -508,15 +510,15 @@ static bool anything_out(const struct dispatcher *d)
     for (size_t i = 0; i < d->session_count; i++)
         if (!seqset_empty(&d->sessions[i]->out))
             return true;
-    return !seqset_empty(&d->judged);
+    return !seqset_empty(&d->loss_reported);
 }
 
-static bool sinkside_is_complete(const struct dispatcher *d)
+static bool sink_session_is_complete(const struct dispatcher *d)
 {
     if (audit_reads(d) && !d->stopping)
         return false;
     if (d->stopping) /* who was cut off a moment ago may come back with what it runs */
-        return !anything_out(d) && d->obituary_count == 0;
+        return !anything_out(d) && d->charge_record_count == 0;
     return d->input_ended && d->ledger.stored.members == d->ledger.read;
 }
 
@@ -592,7 +594,7 @@ static void leave(struct dispatcher *d, uint64_t now_ns)
         dispatcher_exit(d, d->counts.status < 255 ? (int)d->counts.status : 255, "%s", "");
 }
 
-static void sinkside_give_up(struct dispatcher *d, uint64_t now_ns)
+static void sink_session_give_up(struct dispatcher *d, uint64_t now_ns)
 {
     if (d->held_ns || d->sink.connection ||
         now_ns < d->sink.absent_since_ns + d->options.give_up_ns)
@@ -623,18 +625,18 @@ static void give_up_writing(struct dispatcher *d, uint64_t now_ns)
                         (double)d->options.kill_after_ns / (double)NS_PER_S);
 }
 
-void sinkside_turn(struct dispatcher *d, uint64_t now_ns)
+void sink_session_turn(struct dispatcher *d, uint64_t now_ns)
 {
     if (d->closed) {
         if (d->stops_sent || !d->sink.connection || now_ns >= d->leave_by_ns)
             leave(d, now_ns);
         return;
     }
-    sinkside_give_up(d, now_ns);
+    sink_session_give_up(d, now_ns);
     give_up_writing(d, now_ns);
     send_verdicts(d);
-    if (d->sink.ready && !d->done_sent && sinkside_is_complete(d)) {
-        sinkside_tell_status(d);
+    if (d->sink.ready && !d->done_sent && sink_session_is_complete(d)) {
+        sink_session_tell_status(d);
         send_done(d);
         d->done_sent = true;
         d->settled = d->stopping;

@@ -13,7 +13,7 @@
  * somebody would take them. The session that would begin it first gets the next batch: one that idles, then
  * the one that is through with what it has soonest, by the pace at which it reports its tasks (greedy list
  * scheduling, Graham 1969). Nothing here looks at every session for each batch: those that take tasks are
- * kept in rankings, and handout_note moves a session when something has changed there. */
+ * kept in rankings, and schedule_note moves a session when something has changed there. */
 
 enum {
     SUSPECT_FAILS =
@@ -26,29 +26,29 @@ static void handed_out(struct dispatcher *d, uint64_t now_ns)
     dispatcher_moved(d, now_ns);
 }
 
-void handout_unqueue(struct dispatcher *d, uint64_t first, uint64_t last)
+void schedule_unqueue(struct dispatcher *d, uint64_t first, uint64_t last)
 {
     seqset_remove(&d->queue, first, last);
-    seqset_remove(&d->lonely, first, last);
+    seqset_remove(&d->isolated, first, last);
     delays_remove(&d->delayed, first, last);
-    seqset_remove(&d->doomed, first, last);
+    seqset_remove(&d->loss_pending, first, last);
 }
 
-void handout_queue(struct dispatcher *d, const struct story *story)
+void schedule_queue(struct dispatcher *d, const struct story *story)
 {
     assert(story->holder_count == 0);
     if (seqset_has(&d->delayed.tasks, story->seq))
         return;
-    handout_unqueue(d, story->seq, story->seq);
-    if (seqset_has(&d->judged, story->seq))
+    schedule_unqueue(d, story->seq, story->seq);
+    if (seqset_has(&d->loss_reported, story->seq))
         return; /* a worker had kept its result; the verdict stands */
-    struct seqset *where = losses_are_too_many(story)   ? &d->doomed
-                           : losses_make_suspect(story) ? &d->lonely
-                                                        : &d->queue;
+    struct seqset *where = charges_are_too_many(story)   ? &d->loss_pending
+                           : charges_make_suspect(story) ? &d->isolated
+                                                         : &d->queue;
     seqset_add(where, story->seq, story->seq);
 }
 
-struct story *handout_take_back(struct dispatcher *d, struct session *s, uint64_t seq)
+struct story *schedule_take_back(struct dispatcher *d, struct session *s, uint64_t seq)
 {
     struct entry *entry = ledger_find(&d->ledger, seq);
     assert(entry); /* what a session has is in the ledger */
@@ -57,7 +57,7 @@ struct story *handout_take_back(struct dispatcher *d, struct session *s, uint64_
     session_forget(s, seq, seq);
     seqset_add(&s->had, seq, seq);
     if (story->holder_count == 0)
-        handout_queue(d, story);
+        schedule_queue(d, story);
     return story;
 }
 
@@ -83,24 +83,24 @@ static bool failed_elsewhere(const struct dispatcher *d, const struct session *s
     return false;
 }
 
-void handout_count_fail(const struct dispatcher *d, struct session *s, uint64_t seq)
+void schedule_count_fail(const struct dispatcher *d, struct session *s, uint64_t seq)
 {
     s->fails_in_a_row += !failed_elsewhere(d, s, seq);
 }
 
-void handout_failed(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns)
+void schedule_failed(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns)
 {
-    handout_count_fail(d, s, seq);
-    struct story *story = handout_take_back(d, s, seq);
+    schedule_count_fail(d, s, seq);
+    struct story *story = schedule_take_back(d, s, seq);
     seqset_remove(&s->had, seq, seq);              /* such a result is not final */
     if (story->holder_count == 0 || !story->hedge) /* else the other attempt of this try decides */
         story->fails++;
     note_failed_at(story, s->instance);
     dispatcher_moved(d, now_ns);
-    bool is_next = seqset_has(&d->queue, seq) || seqset_has(&d->lonely, seq);
+    bool is_next = seqset_has(&d->queue, seq) || seqset_has(&d->isolated, seq);
     if (!is_next || !d->options.retry_delay_ns)
         return;
-    handout_unqueue(d, seq, seq);
+    schedule_unqueue(d, seq, seq);
     delays_add(&d->delayed, seq,
                now_ns + delay_after(d->options.retry_delay_ns, story->fails, &d->random));
 }
@@ -109,17 +109,17 @@ static void end_delays(struct dispatcher *d, uint64_t now_ns)
 {
     uint64_t seq;
     while ((seq = delays_take(&d->delayed, now_ns)) != 0)
-        handout_queue(d, entry_story(ledger_find(&d->ledger, seq), seq));
+        schedule_queue(d, entry_story(ledger_find(&d->ledger, seq), seq));
 }
 
-uint64_t handout_waiting(const struct dispatcher *d)
+uint64_t schedule_waiting(const struct dispatcher *d)
 {
-    return d->queue.members + d->lonely.members + d->delayed.count + d->doomed.members;
+    return d->queue.members + d->isolated.members + d->delayed.count + d->loss_pending.members;
 }
 
 /* ---- who takes tasks ---- */
 
-static bool handout_is_open(const struct session *s)
+static bool schedule_is_open(const struct session *s)
 {
     return s->lane && s->connection && !s->ended && !s->leaving && !s->alone && !s->stuck_ms &&
            !s->joins_anew && !s->rests_until_ns;
@@ -132,9 +132,9 @@ static bool is_suspect(const struct dispatcher *d, const struct session *s)
     return s->fails_in_a_row >= SUSPECT_FAILS && d->succeeding;
 }
 
-uint64_t handout_room(const struct dispatcher *d, const struct session *s, enum ranking_kind kind)
+uint64_t schedule_room(const struct dispatcher *d, const struct session *s, enum ranking_kind kind)
 {
-    if (!handout_is_open(s) || s->reserved)
+    if (!schedule_is_open(s) || s->reserved)
         return 0;
     uint64_t room = session_has_bytes(s, 1) ? session_ordinary_room(s) : 0;
     if (kind == TAKES_QUEUED && session_reserve_room(s) > room)
@@ -145,7 +145,7 @@ uint64_t handout_room(const struct dispatcher *d, const struct session *s, enum 
 }
 
 /* As long as its own pace is not known it is taken to be like the others. */
-double handout_rate(const struct dispatcher *d, const struct session *s)
+double schedule_rate(const struct dispatcher *d, const struct session *s)
 {
     double pace_ns = pace_of(&s->pace), slot_pace_ns = pace_of(&d->slot_pace);
     if (pace_ns > 0)
@@ -159,7 +159,7 @@ static double load_of(const struct dispatcher *d, const struct session *s)
     double unfinished = (double)session_unfinished(s), slots = (double)s->slots;
     if (unfinished < slots)
         return unfinished / slots;
-    return 1 + (unfinished - slots + 1) / handout_rate(d, s);
+    return 1 + (unfinished - slots + 1) / schedule_rate(d, s);
 }
 
 static void note_success(struct dispatcher *d, struct session *s, bool succeeds)
@@ -172,16 +172,16 @@ static void note_success(struct dispatcher *d, struct session *s, bool succeeds)
     s->noted.succeeds = succeeds;
     for (size_t i = 0; before != (d->succeeding > 0) && i < d->session_count; i++)
         if (d->sessions[i]->fails_in_a_row >= SUSPECT_FAILS)
-            handout_note(d, d->sessions[i]);
+            schedule_note(d, d->sessions[i]);
 }
 
 static void note_rank(struct dispatcher *d, struct session *s)
 {
     double rate = 0;
     for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++)
-        if (handout_room(d, s, kind)) {
+        if (schedule_room(d, s, kind)) {
             ranking_put(&d->takers[kind], s);
-            rate = kind == TAKES_QUEUED ? handout_rate(d, s) : 0;
+            rate = kind == TAKES_QUEUED ? schedule_rate(d, s) : 0;
         } else {
             ranking_remove(&d->takers[kind], s);
         }
@@ -191,14 +191,14 @@ static void note_rank(struct dispatcher *d, struct session *s)
         d->takers_rate = 0; /* rounding does not add up for ever */
 }
 
-void handout_note(struct dispatcher *d, struct session *s)
+void schedule_note(struct dispatcher *d, struct session *s)
 {
     uint64_t unfinished = session_unfinished(s);
     if (unfinished && !s->noted.unfinished)
         s->pace_from_ns = d->turned_at_ns;
     s->noted.unfinished = unfinished;
     bool gives = s->connection && session_unstarted(s) > 0;
-    bool wants = unfinished < s->slots && handout_room(d, s, TAKES_QUEUED);
+    bool wants = unfinished < s->slots && schedule_room(d, s, TAKES_QUEUED);
     d->giving += gives;
     d->giving -= s->noted.gives;
     d->wanting += wants;
@@ -214,7 +214,7 @@ void handout_note(struct dispatcher *d, struct session *s)
     note_success(d, s, s->used && s->fails_in_a_row == 0);
 }
 
-void handout_note_end(struct dispatcher *d, struct session *s)
+void schedule_note_end(struct dispatcher *d, struct session *s)
 {
     note_success(d, s, false);
     for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++)
@@ -224,7 +224,7 @@ void handout_note_end(struct dispatcher *d, struct session *s)
     d->wanting -= s->noted.wants;
 }
 
-struct session *handout_pick_for_input(struct dispatcher *d)
+struct session *schedule_pick_for_input(struct dispatcher *d)
 {
     return ranking_first(&d->takers[TAKES_NEW]);
 }
@@ -300,7 +300,7 @@ static void parcel_send(struct parcel *p, struct dispatcher *d)
     if (p->tasks) {
         p->session->batch++;
         workers_note_use(d, p->session);
-        handout_note(d, p->session);
+        schedule_note(d, p->session);
         dispatcher_send_lane(d, p->session->lane, block_new(&p->message));
     }
     buf_free(&p->message);
@@ -315,7 +315,7 @@ static void send_in_pieces(struct dispatcher *d, struct session *s, struct entry
     transfer_begin(d, s, entry, ledger_record(entry, run.first), &run, now_ns);
 }
 
-size_t handout_failed_lately(const struct story *story, const struct session *s)
+size_t schedule_failed_lately(const struct story *story, const struct session *s)
 {
     for (size_t i = 0; i < FAILED_AT_MAX && story->failed_at[i]; i++)
         if (story->failed_at[i] == s->instance)
@@ -328,12 +328,12 @@ size_t handout_failed_lately(const struct story *story, const struct session *s)
 static bool is_better_elsewhere(const struct dispatcher *d, const struct session *s,
                                 const struct story *story)
 {
-    size_t here = handout_failed_lately(story, s);
+    size_t here = schedule_failed_lately(story, s);
     bool idles = session_unfinished(s) < s->slots;
     const struct ranking *takers = &d->takers[TAKES_QUEUED];
     for (size_t i = 0; here && i < takers->count; i++) {
         const struct session *other = takers->items[i];
-        if (handout_failed_lately(story, other) < here &&
+        if (schedule_failed_lately(story, other) < here &&
             (!idles || session_unfinished(other) < other->slots))
             return true;
     }
@@ -342,8 +342,8 @@ static bool is_better_elsewhere(const struct dispatcher *d, const struct session
 
 /* Whether the credit allows one more task of so many bytes; the reserve is for tasks that were
  * handed out before. One that goes in pieces goes alone, and there is one at a time. */
-static bool handout_fits(const struct parcel *p, const struct story *story, size_t size_bytes,
-                         bool in_pieces)
+static bool schedule_fits(const struct parcel *p, const struct story *story, size_t size_bytes,
+                          bool in_pieces)
 {
     const struct session *s = p->session;
     if (in_pieces && (p->tasks || s->transfer.block))
@@ -363,9 +363,9 @@ static bool handout_fits(const struct parcel *p, const struct story *story, size
 /* How many of those that are queued: what fills its slots, and beyond that its share, by its pace. */
 static uint64_t share_of(const struct dispatcher *d, const struct session *s)
 {
-    uint64_t unfinished = session_unfinished(s), room = handout_room(d, s, TAKES_QUEUED);
+    uint64_t unfinished = session_unfinished(s), room = schedule_room(d, s, TAKES_QUEUED);
     uint64_t most = unfinished < s->slots ? s->slots - unfinished : 1;
-    double share = (double)d->queue.members * handout_rate(d, s) / d->takers_rate;
+    double share = (double)d->queue.members * schedule_rate(d, s) / d->takers_rate;
     if (share > (double)most)
         most = share < BATCH_TASKS_MAX ? (uint64_t)share : BATCH_TASKS_MAX;
     return most < room ? most : room;
@@ -392,9 +392,9 @@ static bool send_queued(struct dispatcher *d, struct session *s, bool choosy, ui
         bool large = transfer_is_needed(d, s, record.size);
         if (large && s->transfer.block)
             continue; /* for somebody else; what is small may pass it */
-        if (!handout_fits(&p, story, record.size, large))
+        if (!schedule_fits(&p, story, record.size, large))
             break;
-        handout_unqueue(d, r.first, r.first);
+        schedule_unqueue(d, r.first, r.first);
         if (large)
             send_in_pieces(d, s, entry, story, 0, now_ns);
         else
@@ -411,7 +411,7 @@ static void new_large_task(struct dispatcher *d, struct session *s, uint64_t now
     size_t size_bytes = d->room.size - TASKS_HEAD_SIZE;
     struct block *block = block_new(&d->room);
     struct entry *entry = ledger_append(&d->ledger, 1, &block, TASKS_HEAD_SIZE);
-    if (!s || handout_room(d, s, TAKES_NEW) == 0 || s->transfer.block ||
+    if (!s || schedule_room(d, s, TAKES_NEW) == 0 || s->transfer.block ||
         !session_has_bytes(s, task_pieces_credit(size_bytes))) {
         seqset_add(&d->queue, entry->first, entry->first);
         d->turn_wanted = true;
@@ -423,7 +423,7 @@ static void new_large_task(struct dispatcher *d, struct session *s, uint64_t now
     handed_out(d, now_ns);
 }
 
-void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, uint64_t now_ns)
+void schedule_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, uint64_t now_ns)
 {
     if (tasks == 1 && transfer_is_needed(d, s, d->room.size - TASKS_HEAD_SIZE)) {
         new_large_task(d, s, now_ns);
@@ -441,7 +441,7 @@ void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, ui
     struct block *block = block_new(&d->room);
     struct block *kept = block_hold(block);
     struct entry *entry = ledger_append(&d->ledger, tasks, &kept, TASKS_HEAD_SIZE);
-    if (!s || handout_room(d, s, TAKES_NEW) < tasks || !session_has_bytes(s, size_bytes)) {
+    if (!s || schedule_room(d, s, TAKES_NEW) < tasks || !session_has_bytes(s, size_bytes)) {
         seqset_add(&d->queue, run.first, last); /* for whoever has room first */
         d->turn_wanted = true;
         block_release(&block);
@@ -452,7 +452,7 @@ void handout_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, ui
     entry->home = s;
     entry->home_batch = s->batch;
     session_sent(s, run.first, last, size_bytes);
-    handout_note(d, s);
+    schedule_note(d, s);
     dispatcher_send_lane(d, s->lane, block);
     handed_out(d, now_ns);
 }
@@ -476,20 +476,20 @@ static struct session *emptiest(struct dispatcher *d)
         struct session *s = d->sessions[i];
         bool has_room =
             session_reserve_room(s) || (session_ordinary_room(s) && seqset_empty(&s->out));
-        if (handout_is_open(s) && (has_room || session_unfinished(s)) &&
+        if (schedule_is_open(s) && (has_room || session_unfinished(s)) &&
             (!best || is_emptier(s, best)))
             best = s;
     }
     return best;
 }
 
-void handout_one(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t flags,
-                 uint64_t now_ns)
+void schedule_one(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t flags,
+                  uint64_t now_ns)
 {
     struct entry *entry = ledger_find(&d->ledger, seq);
     struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
     struct bytes record = ledger_record(entry, seq);
-    handout_unqueue(d, seq, seq);
+    schedule_unqueue(d, seq, seq);
     if (transfer_is_needed(d, s, record.size)) {
         send_in_pieces(d, s, entry, story, flags, now_ns);
     } else {
@@ -503,26 +503,26 @@ void handout_one(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t
 
 static void send_alone(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns)
 {
-    handout_one(d, s, seq, TASK_ALONE, now_ns);
+    schedule_one(d, s, seq, TASK_ALONE, now_ns);
     s->alone = seq;
     s->reserved = false;
-    handout_note(d, s);
+    schedule_note(d, s);
 }
 
 /* Each task with a loss gets a worker of its own; if none is empty, one is kept free for the next.
  */
-static void hand_out_lonely(struct dispatcher *d, uint64_t now_ns)
+static void hand_out_isolated(struct dispatcher *d, uint64_t now_ns)
 {
-    while (!seqset_empty(&d->lonely)) {
+    while (!seqset_empty(&d->isolated)) {
         struct session *s = emptiest(d);
         if (!s)
             return;
         if (session_unfinished(s) == 0) {
-            send_alone(d, s, seqset_min(&d->lonely), now_ns);
+            send_alone(d, s, seqset_min(&d->isolated), now_ns);
             continue;
         }
         s->reserved = d->keeps_free = true;
-        handout_note(d, s);
+        schedule_note(d, s);
         if (recall_may_ask(s, now_ns))
             recall_ask(d, s, session_unstarted(s), now_ns);
         return;
@@ -530,7 +530,7 @@ static void hand_out_lonely(struct dispatcher *d, uint64_t now_ns)
     for (size_t i = 0; d->keeps_free && i < d->session_count; i++)
         if (d->sessions[i]->reserved) {
             d->sessions[i]->reserved = false;
-            handout_note(d, d->sessions[i]);
+            schedule_note(d, d->sessions[i]);
         }
     d->keeps_free = false;
 }
@@ -563,17 +563,17 @@ static void hand_out_queue(struct dispatcher *d, bool choosy, uint64_t now_ns)
         else
             pass_over(d, s, &passed_over);
     for (size_t i = 0; i < passed_over.count; i++)
-        handout_note(d, passed_over.items[i]);
+        schedule_note(d, passed_over.items[i]);
     free(passed_over.items);
 }
 
-void handout_turn(struct dispatcher *d, uint64_t now_ns)
+void schedule_turn(struct dispatcher *d, uint64_t now_ns)
 {
     end_delays(d, now_ns);
     d->recall_due_ns = NEVER;
     if (d->held_ns || dispatcher_is_over(d) || !d->sink.ready || audit_holds(d, now_ns))
         return;
-    hand_out_lonely(d, now_ns);
+    hand_out_isolated(d, now_ns);
     hand_out_queue(d, true, now_ns);
     hand_out_queue(d, false, now_ns); /* a better place is never waited for */
     recall_turn(d, now_ns);

@@ -22,7 +22,7 @@ struct reasons {
 
 /* ---- words ---- */
 
-static double because_seconds(uint64_t from_ns, uint64_t to_ns)
+static double explain_seconds(uint64_t from_ns, uint64_t to_ns)
 {
     return to_ns > from_ns ? (double)(to_ns - from_ns) / (double)NS_PER_S : 0;
 }
@@ -53,7 +53,7 @@ static struct why storing(const struct dispatcher *d, uint64_t now_ns)
         fail(&why, ERR_NONE, "the sink takes no more before it has written what it has");
     else if (d->stored_at_ns)
         fail(&why, ERR_NONE, "the sink stored something %.1f s ago",
-             because_seconds(d->stored_at_ns, now_ns));
+             explain_seconds(d->stored_at_ns, now_ns));
     else
         fail(&why, ERR_NONE, "the sink has stored nothing so far");
     return why;
@@ -102,7 +102,7 @@ static struct why queueing(const struct dispatcher *d, uint64_t now_ns)
         fail(&why, ERR_NONE, "nothing is handed out before the input is compared");
     else if (audit_holds(d, now_ns))
         fail(&why, ERR_NONE, "workers of before have %.1f s more to say what they run",
-             because_seconds(now_ns, d->audit.grace_until_ns));
+             explain_seconds(now_ns, d->audit.grace_until_ns));
     else
         why = slots_of(d);
     return why;
@@ -115,7 +115,7 @@ static void add_queue(const struct dispatcher *d, uint64_t now_ns, struct senten
         return;
     if (d->handed_at_ns)
         sentences_add(groups, &d->queue, "queued; %s; tasks were handed out %.1f s ago", why.text,
-                      because_seconds(d->handed_at_ns, now_ns));
+                      explain_seconds(d->handed_at_ns, now_ns));
     else
         sentences_add(groups, &d->queue, "queued; %s", why.text);
 }
@@ -139,21 +139,21 @@ static const struct story *story_of(const struct dispatcher *d, uint64_t seq)
     return entry_story(ledger_find(&d->ledger, seq), seq);
 }
 
-static void add_lonely(const struct dispatcher *d, struct sentences *groups)
+static void add_isolated(const struct dispatcher *d, struct sentences *groups)
 {
     static const char *const reasons[] = {"it was interrupted again and again",
                                           "one worker died with it", "two workers died with it"};
-    struct seqset by_losses[LOSSES_MAX] = {0};
+    struct seqset by_charges[LOSSES_MAX] = {0};
     struct range r;
-    for (uint64_t at = 1; seqset_next(&d->lonely, at, UINT64_MAX - 1, &r); at = r.first + 1)
-        seqset_add(&by_losses[story_of(d, r.first)->losses], r.first, r.first);
+    for (uint64_t at = 1; seqset_next(&d->isolated, at, UINT64_MAX - 1, &r); at = r.first + 1)
+        seqset_add(&by_charges[story_of(d, r.first)->losses], r.first, r.first);
     struct why why = keeping_free(d);
     for (size_t i = 0; i < LOSSES_MAX; i++) {
-        if (!seqset_empty(&by_losses[i]))
-            sentences_add(groups, &by_losses[i],
+        if (!seqset_empty(&by_charges[i]))
+            sentences_add(groups, &by_charges[i],
                           "waiting for a worker that it can have for itself (%s): %s", reasons[i],
                           why.text);
-        seqset_free(&by_losses[i]);
+        seqset_free(&by_charges[i]);
     }
 }
 
@@ -164,27 +164,27 @@ static void add_delayed(const struct dispatcher *d, uint64_t now_ns, struct sent
             groups, &d->delayed.tasks,
             "failed and waiting for the next try (--retry-delay), the first of them for %.1f s "
             "more",
-            because_seconds(now_ns, delays_next_ns(&d->delayed)));
+            explain_seconds(now_ns, delays_next_ns(&d->delayed)));
 }
 
-static void add_doomed(const struct dispatcher *d, uint64_t now_ns, struct sentences *groups)
+static void add_loss_pending(const struct dispatcher *d, uint64_t now_ns, struct sentences *groups)
 {
     uint64_t last_ns = 0;
     struct range r;
-    for (uint64_t at = 1; seqset_next(&d->doomed, at, UINT64_MAX - 1, &r); at = r.first + 1)
+    for (uint64_t at = 1; seqset_next(&d->loss_pending, at, UINT64_MAX - 1, &r); at = r.first + 1)
         if (story_of(d, r.first)->judge_at_ns > last_ns)
             last_ns = story_of(d, r.first)->judge_at_ns;
-    if (!seqset_empty(&d->doomed))
-        sentences_add(groups, &d->doomed,
+    if (!seqset_empty(&d->loss_pending))
+        sentences_add(groups, &d->loss_pending,
                       "three workers died with it: lost in %.1f s, unless one of them comes back",
-                      because_seconds(now_ns, last_ns));
+                      explain_seconds(now_ns, last_ns));
 }
 
-static void add_judged(const struct dispatcher *d, uint64_t now_ns, struct sentences *groups)
+static void add_loss_reported(const struct dispatcher *d, uint64_t now_ns, struct sentences *groups)
 {
     struct seqset died = {0}, interrupted = {0}, large = {0};
     struct range r;
-    for (uint64_t at = 1; seqset_next(&d->judged, at, UINT64_MAX - 1, &r); at = r.first + 1)
+    for (uint64_t at = 1; seqset_next(&d->loss_reported, at, UINT64_MAX - 1, &r); at = r.first + 1)
         seqset_add(!ledger_find(&d->ledger, r.first)->block     ? &large
                    : story_of(d, r.first)->losses >= LOSSES_MAX ? &died
                                                                 : &interrupted,
@@ -230,7 +230,7 @@ static void take_second(const struct dispatcher *d, const struct session *s, str
     seqset_remove_all(tasks, second);
 }
 
-static void because_add_stint(const struct session *s, const struct seqset *tasks, const char *how,
+static void explain_add_stint(const struct session *s, const struct seqset *tasks, const char *how,
                               double for_s, struct sentences *groups)
 {
     if (!seqset_empty(tasks))
@@ -284,17 +284,17 @@ static void add_stints(const struct dispatcher *d, const struct session *s, uint
         last_ns = stint->since_ns > last_ns ? stint->since_ns : last_ns;
         if (!each)
             continue;
-        take_hindered(s, &tasks, because_seconds(stint->since_ns, now_ns), groups);
+        take_hindered(s, &tasks, explain_seconds(stint->since_ns, now_ns), groups);
         take_second(d, s, &tasks, &second);
-        because_add_stint(s, &tasks, seqset_has(&tasks, s->alone) ? "alone " : "",
-                          because_seconds(stint->since_ns, now_ns), groups);
-        because_add_stint(s, &second, "a second time, ", because_seconds(stint->since_ns, now_ns),
+        explain_add_stint(s, &tasks, seqset_has(&tasks, s->alone) ? "alone " : "",
+                          explain_seconds(stint->since_ns, now_ns), groups);
+        explain_add_stint(s, &second, "a second time, ", explain_seconds(stint->since_ns, now_ns),
                           groups);
     }
     if (!each && !seqset_empty(running))
         sentences_add(groups, running, "running on %s for %.1f to %.1f s",
-                      session_whereabouts(s).text, because_seconds(last_ns, now_ns),
-                      because_seconds(first_ns, now_ns));
+                      session_whereabouts(s).text, explain_seconds(last_ns, now_ns),
+                      explain_seconds(first_ns, now_ns));
     seqset_free(&tasks);
     seqset_free(&second);
 }
@@ -369,7 +369,7 @@ static void add_session(const struct dispatcher *d, const struct session *s, uin
 
 static void add_sink(const struct dispatcher *d, uint64_t now_ns, struct sentences *job)
 {
-    double left_s = because_seconds(now_ns, d->sink.absent_since_ns + d->options.give_up_ns);
+    double left_s = explain_seconds(now_ns, d->sink.absent_since_ns + d->options.give_up_ns);
     if (d->sink.instance == 0)
         sentences_add(job, NULL, "no sink has joined yet%s%s; given up in %.0f s",
                       d->endpoint ? ": start one with: zfarm-sink --connect " : "",
@@ -377,11 +377,11 @@ static void add_sink(const struct dispatcher *d, uint64_t now_ns, struct sentenc
     else if (!d->sink.connection)
         sentences_add(job, NULL,
                       "the sink is gone for %.1f s; it is waited for, given up in %.0f s",
-                      because_seconds(d->sink.absent_since_ns, now_ns), left_s);
+                      explain_seconds(d->sink.absent_since_ns, now_ns), left_s);
     else if (is_sink_silent(d, now_ns))
         sentences_add(job, NULL,
                       "the sink has been silent for %.1f s: is it stopped, or its disk hung?",
-                      because_seconds(d->sink.heard_at_ns, now_ns));
+                      explain_seconds(d->sink.heard_at_ns, now_ns));
     else if (!d->sink.ready)
         sentences_add(job, NULL, "the sink has joined, and is to say what it has stored");
     if (d->sink.has_no_room)
@@ -482,14 +482,14 @@ static void add_worker(const struct dispatcher *d, const struct session *s, uint
             "worker %s: its %s connection is closed for %.1f s; its tasks go to others in "
             "%.1f s, unless it joins again",
             at.text, s->connection ? "lane's" : "control",
-            because_seconds(s->half_closed_at_ns, now_ns),
-            because_seconds(now_ns, s->half_closed_at_ns + limit_ns));
+            explain_seconds(s->half_closed_at_ns, now_ns),
+            explain_seconds(now_ns, s->half_closed_at_ns + limit_ns));
     else if (now_ns > s->heard_at_ns + 2 * d->options.heartbeat_ns)
         sentences_add(
             workers, NULL,
             "worker %s: silent for %.1f s; its tasks go to others in %.1f s, unless it speaks",
-            at.text, because_seconds(s->heard_at_ns, now_ns),
-            because_seconds(now_ns, s->heard_at_ns + limit_ns));
+            at.text, explain_seconds(s->heard_at_ns, now_ns),
+            explain_seconds(now_ns, s->heard_at_ns + limit_ns));
     else if (s->leaving)
         sentences_add(workers, NULL, "worker %s: is leaving, and gets no more tasks", at.text);
     else if (!s->lane_claimed && !is_new)
@@ -497,13 +497,13 @@ static void add_worker(const struct dispatcher *d, const struct session *s, uint
             workers, NULL,
             "worker %s: joined %.1f s ago and has not reached its lane, %s%s: can it connect "
             "there?",
-            at.text, because_seconds(s->joined_at_ns, now_ns),
+            at.text, explain_seconds(s->joined_at_ns, now_ns),
             d->lanes[0] >= '0' && d->lanes[0] <= '9' ? "port " : "", d->lanes);
     else if (s->rests_until_ns > now_ns)
         sentences_add(workers, NULL,
                       "worker %s: what is sent down its lane does not arrive, again and again: it "
                       "gets tasks again in %.1f s",
-                      at.text, because_seconds(now_ns, s->rests_until_ns));
+                      at.text, explain_seconds(now_ns, s->rests_until_ns));
     else if (s->stuck_ms)
         sentences_add(
             workers, NULL,
@@ -516,7 +516,7 @@ static void add_worker(const struct dispatcher *d, const struct session *s, uint
             workers, NULL,
             "worker %s: joined %.1f s ago and takes nothing before it has reached the sink, "
             "%s%s: can it connect there?",
-            at.text, because_seconds(s->joined_at_ns, now_ns),
+            at.text, explain_seconds(s->joined_at_ns, now_ns),
             d->sink.results[0] >= '0' && d->sink.results[0] <= '9' ? "port " : "", d->sink.results);
 }
 
@@ -525,10 +525,10 @@ static void add_worker(const struct dispatcher *d, const struct session *s, uint
 static void collect(const struct dispatcher *d, uint64_t now_ns, struct reasons *r)
 {
     add_queue(d, now_ns, &r->waiting);
-    add_lonely(d, &r->waiting);
+    add_isolated(d, &r->waiting);
     add_delayed(d, now_ns, &r->waiting);
-    add_doomed(d, now_ns, &r->waiting);
-    add_judged(d, now_ns, &r->waiting);
+    add_loss_pending(d, now_ns, &r->waiting);
+    add_loss_reported(d, now_ns, &r->waiting);
     for (size_t i = 0; i < d->session_count; i++) {
         add_session(d, d->sessions[i], now_ns, r);
         add_worker(d, d->sessions[i], now_ns, &r->workers);
@@ -580,7 +580,7 @@ static void add_head(const struct dispatcher *d, uint64_t now_ns, struct sentenc
                   (unsigned long long)d->ledger.read, plural(d->ledger.read),
                   (unsigned long long)d->ledger.stored.members,
                   (unsigned long long)(d->ledger.read - d->ledger.stored.members),
-                  because_seconds(d->moved_at_ns, now_ns));
+                  explain_seconds(d->moved_at_ns, now_ns));
     if (d->strange.tasks)
         sentences_add(head, NULL,
                       "%llu result%s taken from workers that were never handed the task, the "
@@ -611,14 +611,14 @@ static struct block *make_answer(const struct dispatcher *d, uint64_t now_ns)
     return block_new(&to);
 }
 
-void because_answer(struct dispatcher *d, uint64_t connection, uint64_t now_ns)
+void explain_answer(struct dispatcher *d, uint64_t connection, uint64_t now_ns)
 {
     if (d->exited)
         return;
-    if (!d->because || now_ns >= d->because_at_ns + SAME_ANSWER_NS) {
+    if (!d->because || now_ns >= d->explain_at_ns + SAME_ANSWER_NS) {
         block_release(&d->because);
         d->because = make_answer(d, now_ns);
-        d->because_at_ns = now_ns;
+        d->explain_at_ns = now_ns;
     }
     dispatcher_send_block(d, connection, block_hold(d->because));
 }

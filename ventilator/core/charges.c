@@ -20,20 +20,20 @@ struct deaths {
     char *left; /* the worker where it was interrupted last; NULL: none */
 };
 
-/* ---- obituaries ---- */
+/* ---- charge_records ---- */
 
-static struct obituary *find_obituary(struct dispatcher *d, uint64_t session)
+static struct charge_record *find_charge_record(struct dispatcher *d, uint64_t session)
 {
-    for (size_t i = 0; i < d->obituary_count; i++)
-        if (d->obituaries[i].session == session)
-            return &d->obituaries[i];
+    for (size_t i = 0; i < d->charge_record_count; i++)
+        if (d->charge_records[i].session == session)
+            return &d->charge_records[i];
     return NULL;
 }
 
-static void remove_obituary(struct dispatcher *d, struct obituary *o)
+static void remove_charge_record(struct dispatcher *d, struct charge_record *o)
 {
     seqset_free(&o->charged);
-    *o = d->obituaries[--d->obituary_count];
+    *o = d->charge_records[--d->charge_record_count];
 }
 
 /* ---- whom it took down ---- */
@@ -75,7 +75,7 @@ static void free_deaths(struct deaths *deaths)
     free(deaths);
 }
 
-void losses_forget(struct dispatcher *d, uint64_t seq)
+void charges_forget(struct dispatcher *d, uint64_t seq)
 {
     if (d->deaths.count == 0)
         return;
@@ -83,7 +83,7 @@ void losses_forget(struct dispatcher *d, uint64_t seq)
     index_remove(&d->deaths, seq);
 }
 
-void losses_put_words(const struct dispatcher *d, uint64_t seq, struct buf *to)
+void charges_put_words(const struct dispatcher *d, uint64_t seq, struct buf *to)
 {
     const struct deaths *deaths = index_get(&d->deaths, seq);
     for (unsigned i = 0; deaths && i < deaths->count; i++)
@@ -98,17 +98,17 @@ void losses_put_words(const struct dispatcher *d, uint64_t seq, struct buf *to)
 
 /* ---- judging ---- */
 
-bool losses_make_suspect(const struct story *story)
+bool charges_make_suspect(const struct story *story)
 {
     return story->losses || story->interruptions >= INTERRUPTIONS_ALONE;
 }
 
-bool losses_are_too_many(const struct story *story)
+bool charges_are_too_many(const struct story *story)
 {
     return story->losses >= LOSSES_MAX || story->interruptions >= INTERRUPTIONS_MAX;
 }
 
-void losses_interrupted(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns)
+void charges_interrupted(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns)
 {
     struct entry *entry = ledger_find(&d->ledger, seq);
     struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
@@ -123,15 +123,16 @@ void losses_interrupted(struct dispatcher *d, struct session *s, uint64_t seq, u
 
 /* ---- charging ---- */
 
-void losses_charge(struct dispatcher *d, struct session *s, uint64_t now_ns)
+void charges_add(struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
     struct seqset started = {0};
     session_presume_started(s, &started);
     if (seqset_empty(&started))
         return;
-    d->obituaries = xrealloc(d->obituaries, (d->obituary_count + 1) * sizeof *d->obituaries);
-    struct obituary *o = &d->obituaries[d->obituary_count++];
-    *o = (struct obituary){s->id, started, now_ns + d->options.limit_ns};
+    d->charge_records =
+        xrealloc(d->charge_records, (d->charge_record_count + 1) * sizeof *d->charge_records);
+    struct charge_record *o = &d->charge_records[d->charge_record_count++];
+    *o = (struct charge_record){s->id, started, now_ns + d->options.limit_ns};
     for (size_t i = 0; i < started.count; i++)
         for (uint64_t seq = started.ranges[i].first; seq <= started.ranges[i].last; seq++) {
             struct entry *entry = ledger_find(&d->ledger, seq);
@@ -143,43 +144,43 @@ void losses_charge(struct dispatcher *d, struct session *s, uint64_t now_ns)
         }
 }
 
-void losses_refund(struct dispatcher *d, uint64_t session)
+void charges_refund(struct dispatcher *d, uint64_t session)
 {
-    struct obituary *o = find_obituary(d, session);
+    struct charge_record *o = find_charge_record(d, session);
     if (!o)
         return;
     for (size_t i = 0; i < o->charged.count; i++)
         for (uint64_t seq = o->charged.ranges[i].first; seq <= o->charged.ranges[i].last; seq++) {
             struct entry *entry = ledger_find(&d->ledger, seq);
             struct story *story = entry ? entry_story(entry, seq) : NULL;
-            if (!story || seqset_has(&d->judged, seq))
+            if (!story || seqset_has(&d->loss_reported, seq))
                 continue;
             story->losses--;
             remove_death(d, seq, session);
             if (story->holder_count == 0)
-                handout_queue(d, story);
+                schedule_queue(d, story);
         }
-    remove_obituary(d, o);
+    remove_charge_record(d, o);
 }
 
-void losses_turn(struct dispatcher *d, uint64_t now_ns)
+void charges_turn(struct dispatcher *d, uint64_t now_ns)
 {
-    for (size_t i = d->obituary_count; i-- > 0;)
-        if (now_ns >= d->obituaries[i].expires_ns)
-            remove_obituary(d, &d->obituaries[i]);
+    for (size_t i = d->charge_record_count; i-- > 0;)
+        if (now_ns >= d->charge_records[i].expires_ns)
+            remove_charge_record(d, &d->charge_records[i]);
     struct range r;
-    for (uint64_t at = 1; seqset_next(&d->doomed, at, UINT64_MAX - 1, &r); at = r.first + 1) {
+    for (uint64_t at = 1; seqset_next(&d->loss_pending, at, UINT64_MAX - 1, &r); at = r.first + 1) {
         struct story *story = entry_story(ledger_find(&d->ledger, r.first), r.first);
         if (now_ns >= story->judge_at_ns)
-            sinkside_judge(d, r.first);
+            sink_session_judge(d, r.first);
     }
 }
 
-void losses_free(struct dispatcher *d)
+void charges_free(struct dispatcher *d)
 {
-    while (d->obituary_count)
-        remove_obituary(d, &d->obituaries[0]);
-    free(d->obituaries);
+    while (d->charge_record_count)
+        remove_charge_record(d, &d->charge_records[0]);
+    free(d->charge_records);
     for (size_t i = 0; i < d->deaths.capacity; i++)
         if (d->deaths.slots[i].key)
             free_deaths(d->deaths.slots[i].value);
