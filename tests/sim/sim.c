@@ -281,10 +281,11 @@ static bool may_end_with(const struct sim *sim, const struct node *server, int w
 {
     if (server->status == wanted || (sim->halted && server->status == sim->halted_status))
         return true;
-    /* A sink that died when all was said finds in its store that the job was cut short, and not why. */
+    /* A sink that died when all was said finds in its store that the job was cut short, and not why. Whoever watches
+     * them takes its status for the ventilator's, too. */
     bool cut = sim->plan.stops_ns || sim->store_noticed ||
                (sim->plan.supervised && sim->interrupted) ||
-               (sim->halted && server == sim->sink && sim->plan.has_store);
+               (sim->halted && sim->sink->status == 255 && sim->plan.has_store);
     return cut && server->status == 255;
 }
 
