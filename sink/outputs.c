@@ -412,7 +412,7 @@ static void note_file(struct outputs *o, const struct writer *w, const char *nam
     store_set_file(o->store, &file);
 }
 
-/* An output that is yet to get what was stored before is not known to the store: whoever takes the job up then
+/* An output that is yet to get what was stored before is not known to the store: the run that takes the job up then
  * writes all of it anew. */
 static bool lacks_the_past(const struct outputs *o)
 {

@@ -210,7 +210,7 @@ static bool take_tasks(struct ventilator *v, size_t tasks_max, size_t bytes_max,
     return false;
 }
 
-/* After `bg` the terminal's input is for somebody else: to read would stop us, or fail. */
+/* After `bg` the terminal's input is for another process: to read would stop us, or fail. */
 static bool is_in_background(struct ventilator *v, uint64_t now_ns)
 {
     int fd = source_fd(v->source);

@@ -326,7 +326,7 @@ static void worker_do_actions(struct worker *w)
     struct slots_action action;
     while (slots_next_action(w->slots, &action))
         worker_do_action(w, &action);
-    connection_flush(&w->results); /* first what somebody waits for */
+    connection_flush(&w->results); /* first what a peer waits for */
     connection_flush(&w->control);
     guard_flush(w->guard);
 }

@@ -99,7 +99,7 @@ static enum error list(const struct failed_settings *s, struct store_view *view,
         buf_clear(&line);
         put_row(&line, s, view, &row);
         if (line.size && fwrite(line.data, 1, line.size, stdout) < line.size)
-            break; /* whoever reads has enough */
+            break; /* the reader has enough */
     }
     buf_free(&line);
     return error;

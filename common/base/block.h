@@ -14,7 +14,7 @@ struct block;
 /* A block that takes over the memory of `*content`, which is empty afterwards. Count 1. */
 struct block *block_new(struct buf *content);
 struct block *block_copy(struct bytes content); /* a block with a copy. Count 1. */
-/* A block around memory that somebody else made (a received message): when the last holder lets go,
+/* A block around memory that another owner made (a received message): when the last holder lets go,
  * `release (owner)` is called, on that holder's thread. Count 1. */
 struct block *block_adopt(struct bytes content, void (*release)(void *owner), void *owner);
 /* A block around a file's mapping of `content.size` bytes, which is unmapped at the end. Count 1. */
@@ -23,7 +23,7 @@ struct block *block_map(struct bytes content);
  * this process's once they were read. They can be read again. */
 void block_cool(const struct block *block, struct bytes part);
 struct block *block_hold(struct block *block); /* one holder more; returns block */
-/* Whether somebody besides the caller, who holds it, does. */
+/* True if the block has another holder besides the caller. */
 bool block_is_shared(const struct block *block);
 void block_release(struct block **block); /* one holder less; sets *block to NULL; takes NULL */
 struct bytes block_bytes(const struct block *block); /* valid while held */

@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Bytes that somebody else owns: valid as long as the owner says. */
+/* Bytes that another object owns: valid as long as the owner says. */
 struct bytes {
     const uint8_t *data;
     size_t size;
@@ -18,7 +18,7 @@ struct bytes bytes_of(const char *text); /* without the closing NUL */
 bool bytes_equal(struct bytes a, struct bytes b);
 
 /* Bytes that grow. Zero-initialised is empty; embed it by value. Growing ends the process when
- * memory is out (xalloc.h), so nothing here fails; whoever fills one from outside keeps a limit. */
+ * memory is out (xalloc.h), so nothing here fails; a caller that fills one from outside keeps a limit. */
 struct buf {
     uint8_t *data;
     size_t size;

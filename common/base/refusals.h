@@ -7,7 +7,7 @@
 #include "common/base/throttle.h"
 
 /* Which refused keys people have been told of. Each is told once, and no more than a few a minute,
- * so that whoever makes up keys fills no log. Zero-initialised is new; embed it by value. */
+ * so that a peer that makes up keys fills no log. Zero-initialised is new; embed it by value. */
 enum { REFUSALS_KNOWN = 256, REFUSALS_A_MINUTE = 10 };
 
 struct refusals {

@@ -9,7 +9,7 @@
 /* What libzmq tells of the connections of one socket, event by event (zmq_socket_monitor).
  *
  * libzmq's own thread sends the events, and blocks when nobody reads them and their queue is full;
- * so the queue here has no limit, and whoever opens one drains it in every turn. */
+ * so the queue here has no limit, and its owner drains it in every turn. */
 
 struct net_event {
     int kind;  /* ZMQ_EVENT_... */

@@ -14,9 +14,9 @@
  *
  * A connection is a guest until its peer has said something that only a member says. When there are
  * more connections than may be, the guest that has been there for longest is shown out, else the one
- * that has just come: so whoever says who it is at once gets in, however many strangers hold
+ * that has just come: so a peer that says who it is at once gets in, however many strangers hold
  * connections. Where guests have a time, each is shown out after it. (Connections of unix sockets are
- * only counted: whoever reaches those is the user himself.)
+ * only counted: what reaches those runs as the same user.)
  *
  * libzmq tells descriptors, and uses them again at once: a new peer may speak through the number of
  * a dead one before that one's end is read. So a connection is a descriptor and the count of what

@@ -22,8 +22,9 @@
 
 enum {
     SOCKETS_MIN = 1024,
-    SOCKETS_MAX = 65535,  /* ZMQ_SOCKET_LIMIT of every build */
-    HANDSHAKE_MS = 30000, /* whoever connects is less patient, unless it knows that all are slow */
+    SOCKETS_MAX = 65535, /* ZMQ_SOCKET_LIMIT of every build */
+    HANDSHAKE_MS =
+        30000, /* the connecting side is less patient, unless it knows that all are slow */
     RECONNECT_MS = 100,
     RECONNECT_MAX_MS = 2000,
     KEEPALIVE_S = 60, /* where no heartbeats judge, a dead machine is found after two minutes */

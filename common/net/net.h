@@ -36,7 +36,7 @@ enum net_role {
     NET_LANE_RECEIVER,    /* worker: PULL, connects once and is not to be used again after that */
     NET_RESULTS_SENDER,   /* worker: PUSH, connects and connects again */
     NET_RESULTS_RECEIVER, /* sink: PULL, bound */
-    NET_ZAP,              /* whoever lets peers in by their keys: REP, bound (zap.h) */
+    NET_ZAP,              /* what lets peers in by their keys: REP, bound (zap.h) */
 };
 
 /* What must come before the first socket: czmq leaves signals alone, the limit of open descriptors

@@ -11,7 +11,7 @@
  *
  * It is our own, and no thread: czmq's zauth ends at SIGTERM, knows one list for all sockets, and
  * without a handler libzmq lets everybody in. Sockets made by net_serve_keys let nobody in then.
- * The calling loop, each turn, and at least once in the 3 s that whoever connects waits at first:
+ * The calling loop, each turn, and at least once in the 3 s that a connecting peer waits at first:
  *
  *     zap_turn (zap);
  *     poller_add (poller, zap_watch (zap)) */

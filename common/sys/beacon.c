@@ -18,7 +18,7 @@ static const char name[] = "beacon";
 
 enum { CONTENT_MAX = ENDPOINT_TEXT_SIZE + 24 };
 
-/* As somebody on this machine connects to it, from whatever directory. */
+/* As a program on this machine connects to it, from whatever directory. */
 static void reachable(const char *bound, char text[static ENDPOINT_TEXT_SIZE])
 {
     struct endpoint endpoint;

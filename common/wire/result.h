@@ -43,7 +43,7 @@ enum result_want {
 
 struct block;
 
-/* One result of one attempt. All bytes belong to whoever made the struct. */
+/* One result of one attempt. All bytes belong to the owner of the struct. */
 struct result {
     uint64_t seq;
     struct attempt attempt;

@@ -256,7 +256,7 @@ struct gap {
 
 enum stored_flag {
     STORED_ORDER_FULL = 1, /* the order window is full: no more input */
-    STORED_UNREAD = 2,     /* whoever reads the output has taken nothing for a while */
+    STORED_UNREAD = 2,     /* the reader of the output has taken nothing for a while */
     STORED_NO_ROOM = 4,    /* there is no room left to write */
     STORED_NOT_READING = 8 /* the sink takes no results at present */
 };

@@ -85,7 +85,7 @@ void collector_exit_by_counts(struct collector *c)
     struct why why = {0};
     int status = collector_status(c, &why);
     if (c->options.supervised && ending_adds_up(&c->ending, &c->counts))
-        why.text[0] = '\0'; /* whoever stopped it has said so */
+        why.text[0] = '\0'; /* what stopped it has said so */
     collector_exit(c, status, &why);
 }
 

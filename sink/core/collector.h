@@ -46,7 +46,7 @@ struct collector_options {
     const char *connect; /* the ventilator's control endpoint, for sentences; or NULL */
     const char *results; /* endpoint told in JOIN */
     uint64_t wants;      /* enum result_want */
-    bool supervised;     /* somebody else (zfarm run) tells people why it is stopped */
+    bool supervised;     /* zfarm run tells the user why it is stopped */
     bool is_volatile;    /* without a store */
     const struct collector_past *past; /* of the store; NULL: it is new, or there is none */
     const char *tmpdir;        /* large results are put together in files there; NULL: /tmp */

@@ -26,7 +26,7 @@ struct collector {
     bool admitted_told;
     bool begun;       /* BEGIN was said */
     bool gone;        /* EXIT was said */
-    bool stopping;    /* somebody wants an early end */
+    bool stopping;    /* an early end is wanted */
     bool was_closed;  /* in an earlier life, until a ventilator opens the job again */
     uint64_t opening; /* of the store; 0: there is none */
     bool order_full;

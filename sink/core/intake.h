@@ -12,7 +12,7 @@
  *     RESULTS, PIECE, VERDICT --> accepted --> marked with a position --> stored --> news
  *
  * The first final result of a task is accepted, later ones are dropped and counted. `news` is what
- * the ventilator is to be told: what became stored, and what came again after it was; whoever tells
+ * the ventilator is to be told: what became stored, and what came again after it was; the caller that tells
  * it clears it. */
 enum {
     INTAKE_MARKS_MAX = 1024,            /* positions that wait; more are put together */
@@ -45,7 +45,7 @@ struct intake {
     size_t mark_count;
     uint64_t reached_bytes;
     bool closed; /* nothing is accepted any more */
-    bool moved;  /* something was accepted or became stored; whoever looks clears it */
+    bool moved;  /* something was accepted or became stored; the reader clears it */
     /* Pieces for which the temporary file has no room, until intake_retry finds some. */
     struct block **stalled;
     size_t stalled_count;

@@ -21,7 +21,7 @@ void membership_init(struct membership *m, uint64_t give_up_ns, uint64_t seed, u
     backoff_init(&m->backoff, seed);
 }
 
-/* An answer has come. Until somebody accepts a connection nobody is there who could be late with one. */
+/* An answer has come. Until a connection is accepted no ventilator is there that could be late with one. */
 static void membership_note_answer(struct membership *m, uint64_t own_ns, uint64_t now_ns)
 {
     uint64_t due_ns = m->heard_ns + (m->state == JOINED ? m->heartbeat_ns : 0);

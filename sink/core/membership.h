@@ -35,7 +35,7 @@ struct membership {
     uint64_t heartbeat_ns;
     uint64_t limit_ns;
     struct patience patience;
-    bool accepted; /* CONNECTING: somebody is there */
+    bool accepted; /* CONNECTING: the other end has accepted */
     uint64_t give_up_ns;
     uint64_t heard_ns;   /* since when the connection is silent */
     uint64_t answer_ns;  /* when a heartbeat was answered last, or since when one could be */

@@ -195,7 +195,7 @@ static enum error store_open_connect_to(struct store *s, struct why *why)
     if (sqlite3_open_v2(s->path, &s->db, flags, NULL))
         return store_failure(s, why);
     sqlite3_extended_result_codes(s->db, 1);
-    sqlite3_busy_timeout(s->db, 1000); /* somebody who reads may hold it for a moment */
+    sqlite3_busy_timeout(s->db, 1000); /* a reader may hold it for a moment */
     return store_run(s, "PRAGMA synchronous = FULL", why);
 }
 

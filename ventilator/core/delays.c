@@ -70,7 +70,7 @@ void delays_add(struct delays *d, uint64_t seq, uint64_t due_ns)
     sift_up(d, d->count - 1);
 }
 
-/* Seldom: somebody else had the task as well, and its result has come. */
+/* Seldom: another worker had the task as well, and its result has come. */
 void delays_remove(struct delays *d, uint64_t first, uint64_t last)
 {
     if (seqset_count_in(&d->tasks, first, last) == 0)

@@ -438,7 +438,7 @@ static void postpone(uint64_t *time_ns, uint64_t late_ns, uint64_t latest_ns)
     *time_ns = *time_ns + late_ns < latest_ns ? *time_ns + late_ns : latest_ns;
 }
 
-/* All that is measured since somebody was last heard begins as much later. */
+/* Every time since a peer was last heard moves by as much. */
 static void forgive(struct dispatcher *d, uint64_t late_ns, uint64_t now_ns)
 {
     uint64_t latest_ns = now_ns + d->options.limit_ns;
@@ -541,7 +541,7 @@ static void dispatcher_flush(struct dispatcher *d, uint64_t now_ns)
     d->flushed_at_ns = now_ns;
 }
 
-/* Those who wait for a sink are told that somebody is here. */
+/* Workers that wait for a sink get a HEARTBEAT: the ventilator is here. */
 static void comfort_waiting(struct dispatcher *d, uint64_t now_ns)
 {
     if (d->waiting_count == 0 || now_ns < d->waits_sent_ns + d->options.heartbeat_ns)

@@ -47,7 +47,7 @@ struct dispatcher_options {
     const char *input;    /* likewise: "standard input" */
     struct hash fingerprint; /* of source and options */
     uint64_t total;          /* tasks in the input, if known; else 0 */
-    bool supervised;         /* somebody else (zfarm run) tells people why it is stopped */
+    bool supervised;         /* zfarm run tells the user why it is stopped */
     bool is_first;           /* no worker can be left of an earlier life: none is waited for */
     /* Whose key may join as what; the shell's, which tells of every change. NULL: a farm without
      * keys, which takes everybody. */
@@ -84,7 +84,7 @@ struct origin {
     struct key key;      /* proven to be the peer's; none in a farm without keys */
 };
 
-/* What happened. WHY is answered to whoever asks (docs/protocol.md, 12). Messages that are
+/* What happened. WHY is answered to any peer that asks (docs/protocol.md, 12). Messages that are
  * malformed, unknown or out of place are dropped and counted. */
 void dispatcher_control_message(struct dispatcher *d, const struct origin *from,
                                 struct bytes message, uint64_t now_ns);
@@ -97,7 +97,7 @@ void dispatcher_lane_opened(struct dispatcher *d, uint64_t lane, struct token to
                             const struct key *key, uint64_t now_ns);
 void dispatcher_lane_closed(struct dispatcher *d, uint64_t lane, uint64_t now_ns);
 
-/* The input. dispatcher_wants_tasks says whether somebody would take tasks now, and how much.
+/* The input. dispatcher_wants_tasks says whether a worker would take tasks now, and how much.
  * dispatcher_room is an empty batch (with room for the message's head): append records to it. */
 bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *bytes_max);
 struct buf *dispatcher_room(struct dispatcher *d);

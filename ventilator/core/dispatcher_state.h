@@ -65,7 +65,7 @@ struct sink_session {
     bool ready; /* its first note has come: it has committed the incarnation */
     bool order_full;
     bool wants_total;    /* the input is read ahead, until the queue is full */
-    bool is_unread;      /* whoever reads its output takes nothing */
+    bool is_unread;      /* the reader of its output takes nothing */
     bool has_no_room;    /* to write */
     bool is_pausing;     /* takes no results, or cannot write them */
     bool is_holding;     /* takes no results at present */
@@ -133,7 +133,7 @@ struct dispatcher {
     struct hash executor; /* of the worker that joined last */
     struct ranking takers[RANKINGS];
     double takers_rate;    /* tasks per ns of those who take what is queued, together */
-    struct pace slot_pace; /* of a slot, whoever's */
+    struct pace slot_pace; /* of a slot, over all workers */
     size_t succeeding;     /* workers whose last task did not fail */
     size_t giving;         /* workers that have tasks that they have not begun */
     size_t wanting;        /* workers that have a slot that idles, and take tasks */
@@ -170,7 +170,8 @@ struct dispatcher {
     struct halt halt; /* when is HALT_NEVER: not that way */
 
     bool done_sent;
-    bool settled;    /* DONE has said what is not run: that is final, whoever comes back with it */
+    bool
+        settled; /* DONE has said what is not run: that is final, whichever worker comes back with it */
     bool closed;     /* CLOSED came: only goodbyes are left */
     bool stops_sent; /* to the workers */
     bool exited;
@@ -214,7 +215,7 @@ uint64_t dispatcher_late_ns(const struct dispatcher *d, uint64_t now_ns);
 void dispatcher_moved(struct dispatcher *d, uint64_t now_ns);
 void dispatcher_begin_to_stop(struct dispatcher *d, uint64_t now_ns);
 bool dispatcher_is_over(const struct dispatcher *d);  /* nothing more is handed out */
-bool dispatcher_may_read(const struct dispatcher *d); /* input, if somebody would take it */
+bool dispatcher_may_read(const struct dispatcher *d); /* input, if a worker would take it */
 bool dispatcher_is_full(const struct dispatcher *d);  /* of tasks that are not stored */
 
 /* admission.c */
@@ -268,9 +269,10 @@ struct story *schedule_take_back(struct dispatcher *d, struct session *s, uint64
 void schedule_count_fail(const struct dispatcher *d, struct session *s, uint64_t seq);
 /* A try of it failed there, and was not the last. */
 void schedule_failed(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns);
-/* How lately it failed at the session's worker: 0 it did not, the more the later. */
+/* Rank of the session's worker among the last failures of the task: 0 never failed there, higher is more recent. */
 size_t schedule_failed_lately(const struct story *story, const struct session *s);
-uint64_t schedule_waiting(const struct dispatcher *d); /* tasks that nobody has and somebody will */
+uint64_t
+schedule_waiting(const struct dispatcher *d); /* tasks that no worker has and one will get */
 /* Sends it this task and nothing else; it must not be getting another one in pieces. */
 void schedule_one(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t flags,
                   uint64_t now_ns);

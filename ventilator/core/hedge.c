@@ -34,7 +34,7 @@ static struct session *idlest_but(const struct dispatcher *d, const struct sessi
     return best;
 }
 
-/* When somebody idles, and neither the input nor the queues nor a recall has anything for him. */
+/* True if a worker is idle and there is nothing else to give it: no input, no queued task, no recall. */
 static bool may_hedge(const struct dispatcher *d, uint64_t now_ns)
 {
     if (!d->options.hedge || now_ns < d->hedge_again_ns || !d->input_ended || !d->wanting ||

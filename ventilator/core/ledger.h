@@ -14,7 +14,7 @@
  * entry. What is stored is remembered by number only, in ranges; an entry of which little is alive
  * is copied into a smaller one.
  *
- * Memory is bounded by the caller, who reads no more input while ledger_bytes is above his limit.
+ * Memory is bounded by the caller, which reads no more input while ledger_bytes is above its limit.
  */
 struct session;
 

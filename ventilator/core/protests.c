@@ -6,7 +6,7 @@
 
 #include "common/base/clock.h"
 
-/* Peers that err (docs/protocol.md, 15): a worker may be somebody's own. What makes no sense is dropped; its
+/* Peers that err (docs/protocol.md, 15): a worker may be of another make. What makes no sense is dropped; its
  * sender is told by PROTEST, people by a few lines a minute, and zfarm why counts. */
 
 enum {

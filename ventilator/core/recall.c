@@ -109,7 +109,7 @@ static size_t find_givers(const struct dispatcher *d, uint64_t now_ns, struct gi
     return count;
 }
 
-/* Returns whether somebody was asked. */
+/* Returns true if a worker was asked. */
 static bool even_out(struct dispatcher *d, uint64_t now_ns)
 {
     struct giver *givers = xmalloc(d->session_count * sizeof *givers);

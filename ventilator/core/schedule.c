@@ -391,7 +391,7 @@ static bool send_queued(struct dispatcher *d, struct session *s, bool choosy, ui
             continue;
         bool large = transfer_is_needed(d, s, record.size);
         if (large && s->transfer.block)
-            continue; /* for somebody else; what is small may pass it */
+            continue; /* for another worker; what is small may pass it */
         if (!schedule_fits(&p, story, record.size, large))
             break;
         schedule_unqueue(d, r.first, r.first);
@@ -442,7 +442,7 @@ void schedule_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, u
     struct block *kept = block_hold(block);
     struct entry *entry = ledger_append(&d->ledger, tasks, &kept, TASKS_HEAD_SIZE);
     if (!s || schedule_room(d, s, TAKES_NEW) < tasks || !session_has_bytes(s, size_bytes)) {
-        seqset_add(&d->queue, run.first, last); /* for whoever has room first */
+        seqset_add(&d->queue, run.first, last); /* for the first worker that has room */
         d->turn_wanted = true;
         block_release(&block);
         return;

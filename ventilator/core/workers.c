@@ -118,7 +118,7 @@ void workers_end_all(struct dispatcher *d, uint64_t now_ns)
 
 /* ---- what a session says ---- */
 
-/* Octets that we have made up at random ourselves; 0 is no key. */
+/* The token is random, so its first 8 bytes serve as the hash key (0 is reserved). */
 static uint64_t token_key(const struct token *token)
 {
     uint64_t key;

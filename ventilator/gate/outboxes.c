@@ -73,7 +73,7 @@ static uint32_t give_up_slowest(struct outboxes *o)
         if (slot.key && (!most.key || cost_of(slot.value) > cost_of(most.value)))
             most = slot;
     }
-    assert(most.value); /* what waits, waits for somebody */
+    assert(most.value); /* what waits, waits for a peer */
     o->size_bytes -= cost_of(most.value);
     outboxes_drop(o, most.key);
     return (uint32_t)(most.key - 1);

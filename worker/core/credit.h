@@ -8,7 +8,7 @@
  *
  * At first one task for each slot. Then ahead of that what the slots get through in one round trip
  * and a tenth of a second, by the longest service time lately seen: thousands of tasks that take
- * microseconds, none that take a second, so that little waits here that somebody idle could run
+ * microseconds, none that take a second, so that little waits here that an idle worker could run
  * (and that is recalled). Among short tasks a long one now and then must not leave slots idle: so
  * at least what they get through in two round trips, by the mean. Times are in ns; zero-initialised
  * is "nothing measured yet"; embed it by value. */

@@ -39,7 +39,7 @@ struct slots_options {
     const char *tmpdir;  /* where tasks that come in pieces are put together */
     uint64_t give_up_ns; /* without a ventilator for so long: EXIT */
     uint64_t grace_ns; /* a drain: after so long what still runs is killed and returned; 0: never */
-    bool supervised;   /* somebody else (zfarm run) tells people why it is stopped */
+    bool supervised;   /* zfarm run tells the user why it is stopped */
     bool stay;         /* wait for the next job after one is over */
     const char *lanes; /* endpoint that overrides WELCOME's, or NULL */
     const char *results;  /* the same for the sink's */

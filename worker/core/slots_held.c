@@ -15,7 +15,7 @@
     (50 * NS_PER_MS) /* who is late by this may not have heard of the signal either */
 enum { HELD_EXTENSIONS = 4, SHELL_SIGNALED = 128 };
 
-/* The signals by which whoever owns the machine takes it back. A SIGSEGV is always the task's. */
+/* The signals by which the owner of the machine takes it back. A SIGSEGV is always the task's. */
 static bool held_interrupts(unsigned number)
 {
     return number == SIGTERM || number == SIGINT || number == SIGHUP || number == SIGXCPU ||

@@ -17,7 +17,7 @@ static void forget_failed(struct attempt_list *failed, const struct seqset *task
     failed->count = left;
 }
 
-/* Of what is to be killed, what has ended since the JOIN, or had failed before: nobody counts on it, so it would
+/* Drops results of attempts that WELCOME cancels but that finished or failed before it came: they would
  * never be released. */
 static void let_go_of_finished(struct slots *s, const struct seqset *kill)
 {

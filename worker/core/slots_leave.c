@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "worker/core/slots_state.h"
 
-/* From TERM to KILL, for what --grace ends: whoever waits for this worker will not wait for long. */
+/* From TERM to KILL, for what --grace ends: what waits for this worker will not wait for long. */
 #define EVICT_KILL_NS NS_PER_S
 
 void leave_exit(struct slots *s, int status, const struct why *why)

@@ -129,7 +129,7 @@ void slots_control_accepted(struct slots *s, uint64_t now_ns)
     s->link.heard_ns = now_ns;
 }
 
-/* Until somebody accepts a connection nobody is there who could be late: the handshake, or HELLO, is an answer
+/* Until a connection is accepted no peer is there that could be late: the handshake, or HELLO, is an answer
  * to what came after that. */
 static void link_note_answer(struct slots *s, bool was_accepted, uint64_t now_ns)
 {

@@ -66,7 +66,7 @@ struct slots_link {
     uint64_t heartbeat_ns;
     uint64_t limit_ns; /* of silence, as the ventilator tells */
     struct patience patience;
-    bool accepted;        /* somebody was there at the last attempt */
+    bool accepted;        /* the last attempt was accepted */
     bool lane_accepted;   /* WELCOMED: the same on the lane */
     uint64_t accepted_ns; /* when, of the one that was accepted last */
     uint64_t beat_ns;     /* when the next heartbeat is due */
@@ -93,7 +93,7 @@ struct outlet {
     uint64_t since_ns; /* when the state was entered */
     uint64_t down_ns;  /* since when it has not been up */
     uint64_t retry_ns;
-    bool accepted;            /* OPENING: somebody is there */
+    bool accepted;            /* OPENING: the other end has accepted */
     struct patience patience; /* of attempts */
     struct backoff backoff;
     uint64_t wants;
@@ -230,7 +230,7 @@ void slots_link_endpoint(const struct slots *s, const char *instead, struct byte
 void slots_link_answered(struct slots *s, uint64_t took_ns, uint64_t now_ns);
 /* How long the ventilator may be silent, which is as long as any answer may take. */
 uint64_t slots_link_limit(const struct slots *s);
-/* There is somebody whose answer is waited for, in this state. */
+/* True if an answer of a peer is waited for in this state. */
 bool slots_link_is_trying(const struct slots *s);
 void slots_link_turn(struct slots *s, uint64_t now_ns);
 void slots_link_forgive(struct slots *s, uint64_t late_ns, uint64_t now_ns);

@@ -306,7 +306,7 @@ void slots_cancelled(struct slots *s, unsigned slot, uint64_t seq, uint64_t now_
     bool wanted;
     if (!running_find(&s->running, slot, seq, &task, &wanted))
         return;
-    if (wanted) /* it had to go for --grace: somebody else may run it */
+    if (wanted) /* it had to go for --grace: another worker may run it */
         work_interrupted(s, seq);
     work_end_task(s, slot, seq, now_ns);
 }

@@ -253,7 +253,7 @@ static const char *mark_of(const struct child *child)
 }
 
 /* To all that belongs to the child: as long as its process is there, by descent; then whatever is left
- * of its session and whoever holds its output. */
+ * of its session and each process that holds its output. */
 static void signal_all(struct child *child, int number, uint64_t now_ns)
 {
     struct processes *processes = &child->children->processes;

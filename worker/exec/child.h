@@ -130,7 +130,7 @@ void child_init(struct child *child, struct children *children);
 /* Starts a child; none may be running in `child`. What the last one wrote is forgotten. Returns 0,
  * or the errno of what failed; then nothing runs. ENOENT, EACCES: the program; E2BIG: its
  * arguments; EAGAIN, ENOMEM, EMFILE, ENFILE: the machine. The descriptors in `spec` stay the
- * caller's, who closes his copies of a child's end afterwards. */
+ * caller's, which closes its copies of a child's end afterwards. */
 int child_start(struct child *child, const struct child_spec *spec);
 /* From now on it may run so long in all, unless it is being killed already. */
 void child_limit(struct child *child, uint64_t timeout_ns);

@@ -13,7 +13,7 @@ enum { COPROCESS_LINES_MAX = 1 << 16 }; /* bytes: when so many wait no more are 
 bool coprocess_lines_put(const struct coprocess_shared *shared, struct coprocess_slot *slot);
 /* Ends the next task as one of which no line can be made. */
 void coprocess_lines_refuse(const struct coprocess_shared *shared, struct coprocess_slot *slot);
-/* Drops all that was made. The room of one that was large is given back. */
+/* Drops all that was made. Frees the buffer if one large line grew it. */
 void coprocess_lines_clear(struct coprocess_slot *slot);
 /* How many lines end within `bytes`; `end` is what ends one. */
 size_t coprocess_lines_count(struct bytes bytes, uint8_t end);

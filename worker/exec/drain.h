@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* Where the reading ends of pipes go whose task is over while somebody still holds the writing end.
+/* Where the reading ends of pipes go whose task is over while a process still holds the writing end.
  *
  * The drain is a small process in a session of its own that reads them to nowhere until their end, so
  * that nobody who writes there is killed by SIGPIPE or stands still. It outlives the worker, and ends
@@ -22,7 +22,7 @@ enum { DRAIN_PIPES_MAX = 1024 };
 
 /* `program` with the argument DRAIN_FLAG must return drain_main from its main. Starts nothing yet. */
 struct drain *drain_new(const char *program);
-/* Gives the drain a copy of `reader`, which does not block; the caller closes his own. False: it has as
+/* Gives the drain a copy of `reader`, which does not block; the caller closes its own. False: it has as
  * many as it may, or cannot be started; ask again later. Does not block, but that the first call starts
  * a process. */
 bool drain_take(struct drain *drain, int reader);

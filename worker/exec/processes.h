@@ -10,7 +10,7 @@
 /* The processes of this machine as /proc has them at one moment: who belongs to a task, who holds a
  * pipe, and how to signal them without hitting a process that has got the number since.
  *
- * A look takes some milliseconds, so one serves all that is asked in the same turn: whoever asks
+ * A look takes some milliseconds, so one serves all that is asked in the same turn: a caller that asks
  * gives the turn's time, and a new look is taken when it is another one. What cannot be seen (another
  * user's descriptors, a /proc that hides) is not found. Nothing blocks; nothing here is part of a
  * task that ends by itself and leaves nobody behind. */
@@ -52,7 +52,7 @@ void processes_free(struct processes *p);
 void processes_signal(struct processes *p, pid_t leader, int number, uint64_t now_ns);
 
 /* The same for what is left of a session whose leader has been reaped. Its number may be another's
- * by now: whoever has not `mark` in its environment is left alone. NULL: no mark is asked for. */
+ * by now: a process that has not `mark` in its environment is left alone. NULL: no mark is asked for. */
 void processes_signal_rest(struct processes *p, pid_t leader, const char *mark, int number,
                            uint64_t now_ns);
 

@@ -6,7 +6,7 @@
 #include "worker/exec/executor.h"
 
 /* One slot's assignment and how far it has come. No child, no clock: each task ends here, in order,
- * in exactly one event. An event comes after the batch is as it should be, since whoever gets it
+ * in exactly one event. An event comes after the batch is as it should be, since the receiver
  * may give the next assignment from inside. Zero-initialised, with `slot` and `events` set, is
  * free. Read the fields, change them by the functions. */
 struct slot_batch {

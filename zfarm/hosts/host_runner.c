@@ -317,7 +317,8 @@ static void hear_news(struct runner *r, const char *line)
         r->killed_by = status > 128 && status < 192 ? status - 128 : 0;
         r->refused = status && !r->killed_by;
         if (r->end_by_ns == NEVER)
-            r->end_by_ns = clock_now_ns() + END_NS; /* whoever holds the connection there */
+            r->end_by_ns =
+                clock_now_ns() + END_NS; /* for a process that holds the connection there */
     } else if (strncmp(line, "zfarm-ready: ", strlen("zfarm-ready: ")) == 0) {
         tell_news(HOST_NEWS_READY, "");
     }

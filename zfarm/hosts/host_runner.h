@@ -25,7 +25,7 @@ enum host_runner_status {
     HOST_FAILED = 1,  /* it could not be reached, or was cut off */
     HOST_REFUSED = 2, /* the worker could not work and has said why */
     HOST_BARRED =
-        3, /* nobody can log in there until somebody changes something: unknown name, host key, denied */
+        3, /* no login works there until the user changes something: unknown name, host key, denied */
     HOST_RUNNER_STATUSES
 };
 

@@ -259,7 +259,7 @@ static void look_into_file(struct hosts *h, uint64_t now_ns)
     h->look_ns = now_ns + LOOK_NS;
     if (stat(h->options.file, &status) || is_unchanged(&status, &h->file_taken))
         return;
-    bool is_whole = is_unchanged(&status, &h->file_seen); /* else somebody is just writing it */
+    bool is_whole = is_unchanged(&status, &h->file_seen); /* else it is just being written */
     h->file_seen = status;
     if (is_whole && hosts_read_file(h, &why))
         log_line("%s; the hosts stay as they are", why.text);

@@ -28,7 +28,7 @@ struct ssh {
     const char *host;
     const sigset_t *mask; /* of children */
     pid_t pid;            /* 0: none runs */
-    int leash;            /* its stdin; -1: let go, or somebody else's */
+    int leash;            /* its stdin; -1: let go, or another owner's */
     struct ssh_lines lines[SSH_STREAMS];
 };
 
@@ -45,7 +45,7 @@ bool ssh_tell(struct ssh *ssh, const char *line);
 void ssh_let_go(struct ssh *ssh); /* the other side reads the end of its stdin */
 /* It, and what it has started here (a ProxyCommand). Its streams are closed. */
 void ssh_kill(struct ssh *ssh);
-/* Whether what ssh says tells that no try will log in there until somebody changes something. */
+/* Whether what ssh says tells that no try will log in there until the user changes something. */
 bool ssh_words_bar(const char *line);
 
 /* The next whole line that has come, without its end; NULL: none yet. Valid until the next call. A

@@ -177,7 +177,7 @@ static int show(const struct run_settings *s, char *const *words, size_t command
     return status;
 }
 
-/* Whether somebody who begins again finds the same input: values and files, but no pipe. */
+/* True if a program that begins again finds the same input: values and files, but no pipe. */
 static bool can_read_again(const struct run_settings *s, char *const *words)
 {
     struct inputs inputs = {0};

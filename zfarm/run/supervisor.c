@@ -113,7 +113,7 @@ static void supervisor_set_status(struct supervisor *s, int status)
         s->status = status;
 }
 
-/* From here on nobody is started, whoever is due. */
+/* From here on no member is started, whichever is due. */
 static void supervisor_enter(struct supervisor *s, enum supervisor_state state, uint64_t due_ns)
 {
     if (s->state < SUPERVISOR_STOPPING)
@@ -144,7 +144,7 @@ static const char *who_lacks(const struct supervisor *s)
     return s->members[MEMBER_SINK].alive ? NULL : member_name(MEMBER_SINK);
 }
 
-/* What runs may finish, until `due_ns`; if somebody lacks, nothing is worth waiting for. */
+/* What runs may finish, until `due_ns`; if a member is missing, nothing is worth waiting for. */
 static void supervisor_stop(struct supervisor *s, uint64_t due_ns, uint64_t now_ns)
 {
     if (s->state != SUPERVISOR_RUNNING || who_lacks(s)) {

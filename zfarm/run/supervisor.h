@@ -133,7 +133,7 @@ void supervisor_holds(struct supervisor *s, enum member member); /* it says so *
 /* This process goes on. All times begin where they stood. Does nothing without a hold before. */
 void supervisor_go(struct supervisor *s, uint64_t now_ns);
 
-/* What is due: starts, and what follows when somebody does not end. Comes last in a turn. */
+/* What is due: starts, and what follows when a member does not end. Comes last in a turn. */
 void supervisor_turn(struct supervisor *s, uint64_t now_ns);
 uint64_t
 supervisor_deadline(const struct supervisor *s); /* NEVER: only an event changes something */
