@@ -3,7 +3,8 @@
 #define ZFARM_LOG_H
 
 /* Lines to stderr, whole, one write each: `zfarm-worker: what happened key=value`. No byte of
- * what is filled in gets to the terminal as a control (shown.h). Only shells and main.c call this; cores and common/ return errors. */
+ * what is filled in gets to the terminal as a control (shown.h). Only shells and main.c call this; cores and common/
+ * return errors. */
 
 /* Names the program in front of each line. Call once, first. `program` must stay valid. */
 void log_init(const char *program);

@@ -8,8 +8,8 @@
  *
  * The limit is what the ventilator tells. It is meant for a farm whose answers come at once. Where they come late,
  * since a machine or a network has more to do than it can, a peer that is slow looks like a dead one: so the limit is
- * longer there, by four times the longest lateness of the last seconds. Only an answer that did come counts as late: where
- * there is none at all, the limit stays as it is, and a dead peer is noticed.
+ * longer there, by four times the longest lateness of the last seconds. Only an answer that did come counts as late:
+ * where there is none at all, the limit stays as it is, and a dead peer is noticed.
  *
  * A newcomer knows no lateness. Each attempt of it that gets no answer, though it was not refused, is waited for
  * twice as long as the one before.

@@ -9,8 +9,8 @@
  *
  * Time is counted between completions only, since nothing is known between them: else the rate of long tasks would
  * sink until the next one ends. Until some have been done it is done / elapsed, from when the first task was at a
- * worker (or, if one has ended before that was heard of, from the look before); later the mean over the last completions, at least half of all, so that it follows a job whose tasks
- * change and is not moved by one burst.
+ * worker (or, if one has ended before that was heard of, from the look before); later the mean over the last
+ * completions, at least half of all, so that it follows a job whose tasks change and is not moved by one burst.
  *
  * The time left is never less than is possible: tasks that have not begun still have to run, and as far as
  * is known they run as long as those before. How long that was is the time that slots were busy by the tasks that

@@ -65,8 +65,8 @@ enum error store_check_pages(struct store *s, const char *check, struct why *why
 /* Runs statements that give no rows. */
 enum error store_run(struct store *s, const char *sql, struct why *why);
 struct hash store_hash(const uint8_t bytes[static 16]);
-/* The next row of a statement that begins with seq, status, hash, exit, signal and is in the order of seq; `row` is the one
- * before, or zero, and gets these. False in *found behind the last. ERR_INVALID: what it says cannot be. */
+/* The next row of a statement that begins with seq, status, hash, exit, signal and is in the order of seq; `row` is
+ * the one before, or zero, and gets these. False in *found behind the last. ERR_INVALID: what it says cannot be. */
 enum error store_next_row(struct store *s, sqlite3_stmt *rows, struct store_row *row, bool *found,
                           struct why *why);
 

@@ -236,8 +236,8 @@ static void make_late_output(struct plan *plan, struct rng *rng)
     }
 }
 
-/* Nothing goes wrong, but the lines are slow: 64 kbit a second each way of each connection. With a store, half of the time,
- * sink or ventilator is killed once. */
+/* Nothing goes wrong, but the lines are slow: 64 kbit a second each way of each connection. With a store, half of
+ * the time, sink or ventilator is killed once. */
 static void make_slow(struct plan *plan, struct rng *rng)
 {
     plan->faults = plan->has_store && rng_chance(rng, 50);

@@ -14,8 +14,8 @@
  *
  * A run of tasks is written as first-last#attempt, then try (from 2), `last`, `alone` and `pieces`; a
  * piece as PIECE seq@offset, and one that says that no more will come as CUT seq. Answers
- * to heartbeats and STATUS are left out, and one to WHY is a line for each item: "1-3+0: sentence". Every batch is checked against the credit of whom it
- * reached.
+ * to heartbeats and STATUS are left out, and one to WHY is a line for each item: "1-3+0: sentence". Every batch is
+ * checked against the credit of whom it reached.
  */
 
 enum { FARM_PEERS = 24, FARM_WAITING_MAX = 64, JOB = 77, INCARNATION = 1000 };

@@ -68,9 +68,9 @@ void kept_resend(struct kept *k, uint64_t number);
 /* Something was sent and is not released whose batch is above this one. */
 bool kept_is_out(const struct kept *k, uint64_t batch);
 /* Batches are full from so many bytes on, from now on. What is of no use in a new session is left out: results that are
- * released, and history of batches up to number `arrived`, which has come to where it is for. With `take` batches that are
- * much larger are taken apart: a result that is larger by itself is given to it, and then kept here no more. To be
- * called before kept_begin_session, with nothing in the open batch. */
+ * released, and history of batches up to number `arrived`, which has come to where it is for. With `take` batches
+ * that are much larger are taken apart: a result that is larger by itself is given to it, and then kept here no
+ * more. To be called before kept_begin_session, with nothing in the open batch. */
 typedef void kept_take_fn(void *context, const struct result *result);
 void kept_take_apart(struct kept *k, size_t batch_max, uint64_t arrived, kept_take_fn *take,
                      void *context);

@@ -14,7 +14,8 @@
  *
  * The life of a slot: it is free; `start` gives it an assignment of one or more tasks; each task of
  * the assignment then ends in exactly one of finished, returned or cancelled, in order; when all
- * have, the slot is free again. A task whose process has ended goes on while its output is held (child.h). Nothing blocks. The calling loop, once a turn:
+ * have, the slot is free again. A task whose process has ended goes on while its output is held (child.h). Nothing
+ * blocks. The calling loop, once a turn:
  *
  *     poll (..., executor->class->fd (executor), until executor->class->deadline (executor))
  *     executor->class->turn (executor, now_ns);

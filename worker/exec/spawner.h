@@ -11,8 +11,8 @@
  * blocked meanwhile, the child resets them before it lets any in, and it calls nothing but system
  * calls.
  *
- * The process gets a session, and so a process group, of its own and no terminal, no signal is blocked or ignored in it, and it has no
- * descriptor but those it is given and those that are not close-on-exec. */
+ * The process gets a session, and so a process group, of its own and no terminal, no signal is blocked or ignored in
+ * it, and it has no descriptor but those it is given and those that are not close-on-exec. */
 
 enum { SPAWN_FDS_MAX = 4 };
 

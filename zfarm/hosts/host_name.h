@@ -4,8 +4,8 @@
 
 #include "common/base/error.h"
 
-/* [USER@]HOST[:SLOTS], or SLOTS/[USER@]HOST as in GNU parallel; HOST as ssh takes it, an IPv6 address in brackets. Nothing before the colon
- * (":4", ":") is no ssh host but this machine itself. */
+/* [USER@]HOST[:SLOTS], or SLOTS/[USER@]HOST as in GNU parallel; HOST as ssh takes it, an IPv6 address in brackets.
+ * Nothing before the colon (":4", ":") is no ssh host but this machine itself. */
 struct host_name {
     char *target; /* what ssh is given; NULL: this machine */
     char *slots;  /* what --jobs is given; NULL: not said */
