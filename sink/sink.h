@@ -22,7 +22,7 @@ struct sink_options {
     struct outputs_options outputs;
 };
 
-/* Collects a job, start to end. Returns the exit status; everything that people are to know has
+/* Collects a job, start to end. Returns the exit status; everything that users are to know has
  * been said on stderr. Call it before any thread exists. */
 int sink_run(const struct sink_options *options);
 

@@ -8,7 +8,7 @@
 #include "ventilator/gate/gate.h"
 
 /* Whom the ventilator lets in, in a farm with keys: its own keys, those that are admitted, and the answer to
- * each handshake on control and on lanes. Part of the shell: it writes lines for people.
+ * each handshake on control and on lanes. Part of the shell: it writes lines for users.
  *
  * The directory of admitted keys is looked at each second: a file that comes admits a key, one that goes
  * revokes it. The calling loop, each turn:

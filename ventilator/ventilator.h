@@ -29,7 +29,7 @@ struct ventilator_options {
     struct source_options source;
 };
 
-/* Runs a job, start to end. Returns the exit status; everything that people are to know has been
+/* Runs a job, start to end. Returns the exit status; everything that users are to know has been
  * said on stderr. Call it before any thread exists. */
 int ventilator_run(const struct ventilator_options *options);
 

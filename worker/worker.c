@@ -423,7 +423,7 @@ static enum error make_executor(struct worker *w, unsigned slots, struct why *wh
     return command_new(&w->executor_options.command, &events, &w->executor, why);
 }
 
-/* Told in JOIN, so that people can see who executes what. */
+/* Told in JOIN, so that users can see who executes what. */
 static struct hash executor_hash(const struct worker_options *o)
 {
     struct command_line line = {.plugin = o->plugin,

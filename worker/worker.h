@@ -39,7 +39,7 @@ struct worker_options {
     char *const *words;      /* COMMAND and its arguments, or the plugin's; NULL at the end */
 };
 
-/* Works until the job is over. Returns the exit status; everything that people are to know has been
+/* Works until the job is over. Returns the exit status; everything that users are to know has been
  * said on stderr. Call it before any thread exists. */
 int worker_run(const struct worker_options *options);
 

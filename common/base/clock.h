@@ -16,7 +16,7 @@ uint64_t clock_now_ns(void); /* CLOCK_MONOTONIC */
 uint64_t clock_coarse_ns(void);
 uint64_t clock_coarse_late_ns(void);
 uint64_t
-clock_realtime_us(void); /* microseconds since 1970, for what people read and incarnations */
+clock_realtime_us(void); /* microseconds since 1970, for what users read and incarnations */
 
 /* NEVER is later than all else. */
 static inline uint64_t clock_earlier(uint64_t a_ns, uint64_t b_ns)

@@ -24,7 +24,7 @@ struct key_pair {
 
 bool key_is_none(const struct key *key);
 bool key_equal(const struct key *a, const struct key *b);
-/* How people are told which key it is: the first half of the public key, in hexadecimal digits. */
+/* How users are told which key it is: the first half of the public key, in hexadecimal digits. */
 void key_fingerprint(const struct key *public, char text[static KEY_FINGERPRINT_SIZE]);
 
 enum key_role { KEY_WORKER = 1, KEY_SINK = 2 };

@@ -6,7 +6,7 @@
 #include "common/base/key.h"
 #include "common/base/throttle.h"
 
-/* Which refused keys people have been told of. Each is told once, and no more than a few a minute,
+/* Which refused keys users have been told of. Each is told once, and no more than a few a minute,
  * so that a peer that makes up keys fills no log. Zero-initialised is new; embed it by value. */
 enum { REFUSALS_KNOWN = 256, REFUSALS_A_MINUTE = 10 };
 

@@ -18,7 +18,7 @@ bool throttle_take(struct throttle *t, uint64_t burst, uint64_t interval_ns, uin
 bool throttle_take_many(struct throttle *t, uint64_t times, uint64_t burst, uint64_t interval_ns,
                         uint64_t now_ns);
 
-/* For lines to people: a number of them a minute. */
+/* For lines to users: a number of them a minute. */
 bool throttle_line(struct throttle *t, unsigned lines_a_minute, uint64_t now_ns);
 /* What the next line that may be written ends with: "; 20 more were left out", or "". Counting
  * begins anew. */

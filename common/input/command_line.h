@@ -4,7 +4,7 @@
 
 #include "common/wire/task.h"
 
-/* What runs the tasks, as it was told on the command line: to be shown to people, and to be compared, because
+/* What runs the tasks, as it was told on the command line: to be shown to users, and to be compared, because
  * results of two different ones do not belong together. How it is run (slots, limits) is no part of it. */
 struct command_line {
     const char *plugin; /* the file; NULL: commands */

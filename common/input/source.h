@@ -62,7 +62,7 @@ struct source_looks source_looks(const struct source *source);
 /* What SOURCE_WAIT waits for. */
 int source_fd(const struct source *source);
 uint64_t source_too_large_size(const struct source *source);
-/* What the tasks are read from, for people: "standard input", a file's name, or "its inputs". */
+/* What the tasks are read from, for users: "standard input", a file's name, or "its inputs". */
 const char *source_name(const struct source *source);
 /* How many tasks there will be in all, or 0 when only reading tells. */
 uint64_t source_total(const struct source *source);

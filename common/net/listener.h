@@ -20,7 +20,7 @@ struct listener {
 enum error listener_open(struct listener *listener, const char *endpoint, struct why *why);
 void listener_close(struct listener *listener);
 
-/* The words, for people, of a bind that failed with the errno `error`; returns the code for it. */
+/* The words, for users, of a bind that failed with the errno `error`; returns the code for it. */
 enum error listener_failed(const char *endpoint, int error, struct why *why);
 
 #endif

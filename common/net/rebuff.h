@@ -4,7 +4,7 @@
 
 #include "common/net/connection.h"
 
-/* What people are told when a connection is refused, probably because of keys: once for each reason, and not
+/* What users are told when a connection is refused, probably because of keys: once for each reason, and not
  * the first time, which may be a peer that was just starting or ending. Until there is a connection;
  * then anew. Zero-initialised is new; embed it by value. */
 struct rebuff {

@@ -183,7 +183,7 @@ enum { HEARTBEAT_RUNNING_MS = 1000 }; /* a task that has run for so long is name
 struct held_task {
     uint64_t seq;
     uint64_t pid;         /* of who holds it */
-    struct bytes command; /* what that is, for people */
+    struct bytes command; /* what that is, for users */
 };
 enum { HELD_MAX = 16 }; /* in one heartbeat */
 
@@ -472,7 +472,7 @@ struct verdict_item {
     uint64_t last;
     uint64_t tries;
     struct bytes task;    /* record, or empty */
-    struct bytes workers; /* text, for people: what happened to those that ran it */
+    struct bytes workers; /* text, for users: what happened to those that ran it */
 };
 struct verdict {
     struct verdict_item *items;

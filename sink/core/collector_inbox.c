@@ -322,7 +322,7 @@ static enum error take_joined(struct collector *c, const struct frame_head *head
         return take_halt(c, body);
     case KIND_ADMITTED:
         return take_admitted(c, body);
-    case KIND_PROTEST: /* the ventilator says it to people as well */
+    case KIND_PROTEST: /* the ventilator says it to users as well */
         return take_protest(body);
     case KIND_AGAIN:
         return take_again(c, body, now_ns);

@@ -271,7 +271,7 @@ bool collector_has_news(const struct collector *c)
             c->flags_told != collector_flags(c));
 }
 
-/* ---- to people ---- */
+/* ---- to users ---- */
 
 static void say_no_ventilator(const struct collector *c, uint64_t now_ns, struct why *why)
 {

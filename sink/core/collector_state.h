@@ -11,7 +11,7 @@
 
 /* The inside of the collector, for its three files: collector.c (its interface and turn),
  * collector_inbox.c (what the ventilator says) and collector_say.c (what it says to the ventilator
- * and to people). */
+ * and to users). */
 struct collector {
     struct collector_options options;
     struct collector_counts counts;

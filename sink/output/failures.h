@@ -4,7 +4,7 @@
 
 #include "common/wire/result.h"
 
-/* The first tasks that failed, by their numbers, and how many there are: for people, who want to know which
+/* The first tasks that failed, by their numbers, and how many there are: for users, who want to know which
  * without being shown a thousand. Zero-initialised holds none; embed it by value. */
 enum { FAILURES_KEPT = 10 };
 

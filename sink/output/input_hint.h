@@ -4,7 +4,7 @@
 
 #include "common/wire/wire.h"
 
-/* A hint for people whose tasks fail and whose input was made elsewhere: it has CR LF or a byte-order mark, which
+/* A hint for users whose tasks fail and whose input was made elsewhere: it has CR LF or a byte-order mark, which
  * the tasks get as it is. Zero-initialised has not been given. */
 struct input_hint {
     bool given;

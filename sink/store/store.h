@@ -6,7 +6,7 @@
 #include "common/wire/wire.h"
 #include "sink/output/failures.h"
 
-/* The store of --store FILE.db: every result of a job in a SQLite database that people can query
+/* The store of --store FILE.db: every result of a job in a SQLite database that users can query
  * (docs/store.md has its schema), so that the sink may die and the job can be taken up again.
  *
  * What store_put is given waits in memory; store_commit writes all of it in one transaction, next to
@@ -23,7 +23,7 @@ enum store_durability { STORE_NORMAL, STORE_FULL };
 /* What runs the tasks. */
 struct store_command {
     const char *executor; /* "command", "shell" ... */
-    const char *text;     /* of COMMAND, for people; NULL: not told */
+    const char *text;     /* of COMMAND, for users; NULL: not told */
     struct hash hash;     /* of both; zero: not known */
 };
 

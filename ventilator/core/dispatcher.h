@@ -42,7 +42,7 @@ struct dispatcher_options {
         kill_after_ns; /* interrupted, with a sink that cannot write, for so long: EXIT 255; 0: never */
     unsigned workers_max;
     const char *lanes;    /* told to workers: the gate's port, or an endpoint */
-    const char *endpoint; /* of control, as others reach it; named in sentences for people who start
+    const char *endpoint; /* of control, as others reach it; named in sentences for users who start
                                 programs by hand. NULL: nobody does */
     const char *input;    /* likewise: "standard input" */
     struct hash fingerprint; /* of source and options */
@@ -60,7 +60,7 @@ enum dispatcher_action_kind {
     DISPATCHER_CLAIM_LANE,   /* lane: it has an owner now */
     DISPATCHER_CLOSE_LANE,   /* lane */
     DISPATCHER_CUT_CONTROL,  /* connection: its key is not admitted any more */
-    DISPATCHER_SAY,          /* why: a line for people (worker refused, task lost, ...) */
+    DISPATCHER_SAY,          /* why: a line for users (worker refused, task lost, ...) */
     DISPATCHER_EXIT          /* status, why; send what is queued first */
 };
 

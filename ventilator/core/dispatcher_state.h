@@ -315,7 +315,7 @@ void handed_tell(struct dispatcher *d);
 
 /* protests.c */
 enum { SENSELESS_LINES_A_MINUTE = 10 };
-/* A message of the worker makes no sense, from that octet of it on: it is told, and people are. */
+/* A message of the worker makes no sense, from that octet of it on: it is told, and users are. */
 void protests_worker(struct dispatcher *d, struct session *s, unsigned kind, size_t offset,
                      enum error error);
 /* The sink has taken results of tasks that the session was never handed. */
@@ -389,7 +389,7 @@ void charges_add(struct dispatcher *d, struct session *s, uint64_t now_ns);
 void charges_refund(struct dispatcher *d, uint64_t session);
 void charges_turn(struct dispatcher *d, uint64_t now_ns); /* verdicts that are due */
 void charges_forget(struct dispatcher *d, uint64_t seq);  /* it is stored */
-/* Words for people: whom it took down. */
+/* Words for users: whom it took down. */
 void charges_put_words(const struct dispatcher *d, uint64_t seq, struct buf *to);
 void charges_free(struct dispatcher *d);
 

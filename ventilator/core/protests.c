@@ -7,7 +7,7 @@
 #include "common/base/clock.h"
 
 /* Peers that err (docs/protocol.md, 15): a worker may be of another make. What makes no sense is dropped; its
- * sender is told by PROTEST, people by a few lines a minute, and zfarm why counts. */
+ * sender is told by PROTEST, users by a few lines a minute, and zfarm why counts. */
 
 enum {
     PROTESTS_AT_ONCE = 10, /* to one peer; then one a second */

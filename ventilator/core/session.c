@@ -15,7 +15,7 @@ enum {
     SLOTS_MAX = 1 << 16, /* a number that a peer makes up is not multiplied with */
 };
 
-/* What a peer calls itself goes into lines for people: not all of it. */
+/* What a peer calls itself goes into lines for users: not all of it. */
 static char *to_be_shown(struct bytes text)
 {
     size_t size = text.size < NAME_SIZE_MAX ? text.size : NAME_SIZE_MAX;

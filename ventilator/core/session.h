@@ -38,7 +38,7 @@ void pace_add(struct pace *p, uint64_t time_ns, uint64_t tasks, uint64_t window_
 double pace_of(const struct pace *p); /* ns; 0: not known yet */
 
 /* Those who take tasks: new ones, and such as were handed out before. */
-/* By whom the output of a task is held, as people may be told it. */
+/* By whom the output of a task is held, as users may be told it. */
 struct held_note {
     uint64_t seq;
     char by[64];
@@ -178,7 +178,7 @@ void session_notes(struct session *s, const struct heartbeat *m);
 /* It is of the same process as `before`, and goes on with what ran there, and what was wrong. */
 void session_runs_on(struct session *s, struct session *before);
 
-/* Its worker by name, as people are told it. Names are made up by peers: no more of one is shown than
+/* Its worker by name, as users are told it. Names are made up by peers: no more of one is shown than
  * SESSION_NAME_SHOWN bytes. */
 enum { SESSION_NAME_SHOWN = 60 };
 struct whereabouts {

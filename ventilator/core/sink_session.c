@@ -452,7 +452,7 @@ static struct verdict_item judgement(struct dispatcher *d, uint64_t seq)
                                  .task = record.size > most ? (struct bytes){0} : record};
 }
 
-/* What the sink tells people besides the status. */
+/* What the sink tells users besides the status. */
 static void put_words(const struct dispatcher *d, const struct verdict_item *item, struct buf *to)
 {
     if (item->status == RESULT_TASK_TOO_LARGE)

@@ -72,7 +72,7 @@ void gate_claim(struct gate *gate, uint64_t lane);
 bool gate_authenticated(struct gate *gate, uint64_t lane, const struct key *key);
 /* Closes the lane at once and loses what is queued. No event follows. */
 void gate_close(struct gate *gate, uint64_t lane);
-/* Who is at the other end, for people: "10.0.0.7:41234"; "" if the lane is gone. Valid until
+/* Who is at the other end, for users: "10.0.0.7:41234"; "" if the lane is gone. Valid until
  * gate_turn or gate_close. */
 const char *gate_peer(const struct gate *gate, uint64_t lane);
 

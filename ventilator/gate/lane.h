@@ -33,7 +33,7 @@ struct lane_end {
 struct lane {
     uint64_t id;
     struct token token;
-    char peer[LANE_PEER_SIZE]; /* who connected, for people */
+    char peer[LANE_PEER_SIZE]; /* who connected, for users */
     void *push;
     struct lane_end worker;
     struct lane_end inner; /* listens until the PUSH is there, then its connection */

@@ -58,7 +58,7 @@ enum slots_action_kind {
     SLOTS_SEND_RESULTS, /* block */
     SLOTS_START,        /* assignment: executor start */
     SLOTS_CANCEL,       /* slot, seq: executor cancel */
-    SLOTS_SAY,          /* why: a line for people */
+    SLOTS_SAY,          /* why: a line for users */
     SLOTS_HURRY,        /* executor hurry */
     SLOTS_EXIT          /* status, why: what is queued for sending is still to be sent first */
 };

@@ -5,7 +5,7 @@
 
 #include "worker/core/slots_state.h"
 
-/* Batch systems, supervisors and people send a signal to a worker and to its tasks at once, and which of
+/* Batch systems, supervisors and users send a signal to a worker and to its tasks at once, and which of
  * the two is noticed first is chance. So a task that was ended by such a signal, which was not ours, is
  * not judged for a moment, and its slot stays busy: a worker that is told to leave in that moment gives
  * the task back (docs/protocol.md, 5). */

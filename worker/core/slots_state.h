@@ -25,7 +25,7 @@
  *     slots_short.c   what cannot be started for now: fewer at a time
  *     slots_held.c    tasks that were ended by a signal: failed, or interrupted
  *     slots_leave.c   the ways to end
- *     slots_words.c   what is waited for, for people
+ *     slots_words.c   what is waited for, for users
  */
 enum {
     ENDPOINT_MAX = sizeof(((struct slots_action *)0)->endpoint),
@@ -148,7 +148,7 @@ struct shortage {
     uint64_t more_ns;  /* when one more is tried; NEVER: all slots may be busy */
     uint64_t stuck_ns; /* since when nothing at all could be started; NEVER: something could */
     unsigned delays;   /* how often that was tried */
-    unsigned said;     /* how many people were told of; 0: none */
+    unsigned said;     /* how many users were told of; 0: none */
     uint64_t say_ns;   /* when they are told next; NEVER */
     struct why why;
 };

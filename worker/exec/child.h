@@ -44,7 +44,7 @@ struct children {
     struct child *first; /* of all, by `next` */
     struct processes processes;
     uint64_t held_ns; /* since when all are stopped by children_hold; 0: they are not */
-    bool told;        /* people know that the drain has no room */
+    bool told;        /* users know that the drain has no room */
     uint8_t *chunk;   /* what one read takes */
 };
 

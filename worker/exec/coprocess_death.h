@@ -4,7 +4,7 @@
 
 #include "worker/exec/coprocess_slot.h"
 
-/* What a coprocess's death means: to the task that it was at, and to people. `status` is waitpid's; why it was
+/* What a coprocess's death means: to the task that it was at, and to users. `status` is waitpid's; why it was
  * killed, if it was, stands in the slot. */
 
 /* Fills in status, code, own_end, out and err of `outcome`. What was captured stays the slot's, and other bytes

@@ -70,7 +70,7 @@ struct coprocess_slot {
     int status;          /* of the child that was reaped */
     uint64_t until_ns;   /* when its linger ends */
     bool answered;       /* this child, a task */
-    bool hinted;         /* people were told why there may be no answer */
+    bool hinted;         /* users were told why there may be no answer */
     unsigned failures;   /* deaths in a row of children that had not answered */
     struct why why;      /* what the last failure was */
 };

@@ -5,7 +5,7 @@
 #include "common/base/error.h"
 #include "worker/exec/executor.h"
 
-/* What a plugin child's death means: to the task that it was at, and to people. These fill in
+/* What a plugin child's death means: to the task that it was at, and to users. These fill in
  * status, code, out and err of an outcome, with bytes that need no owner. */
 
 /* `status` is waitpid's. A plugin that ends its process with 0 has not done its task either. */

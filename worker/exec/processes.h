@@ -61,7 +61,7 @@ void processes_signal_holders(struct processes *p, const ino_t pipes[static 2], 
                               uint64_t now_ns);
 
 /* One process that can write into one of the pipes, this one excepted. It is only to be told to
- * people, so what was seen within the last tenth of a second serves. */
+ * users, so what was seen within the last tenth of a second serves. */
 struct output_holder processes_find_holder(struct processes *p, const ino_t pipes[static 2],
                                            uint64_t now_ns);
 

@@ -37,7 +37,7 @@ void host_trial_ready(struct host_trial *t); /* its worker works */
 /* The try is over. Returns after how long the next one is due. `why`: what the runner said, or "". */
 uint64_t host_trial_failed(struct host_trial *t, enum host_runner_status status, const char *why,
                            uint64_t give_up_ns, uint64_t now_ns);
-/* Whether to tell people why: a reason that they know is told again after a minute. */
+/* Whether to tell users why: a reason that they know is told again after a minute. */
 bool host_trial_says(struct host_trial *t, uint64_t now_ns);
 
 bool host_trial_is_lost(const struct host_trial *t, uint64_t give_up_ns, uint64_t now_ns);

@@ -118,7 +118,7 @@ void supervisor_ended(struct supervisor *s, enum member member, struct member_en
                       uint64_t now_ns);
 /* A signal that is to end the farm. `key`: it is a key of the terminal; then a second one counts however
  * soon it comes. `insists`: it may be the second one that ends all at once; a HUP never is. `name` is for
- * people, and static: "TERM". */
+ * users, and static: "TERM". */
 void supervisor_interrupted(struct supervisor *s, const char *name, bool key, bool insists,
                             uint64_t now_ns);
 /* The job cannot go on; `why` is said. An empty one was said already. */
