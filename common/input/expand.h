@@ -11,8 +11,8 @@
  * Replacement strings, as in GNU parallel: {} the arguments, {.} without extension, {/} without
  * directory, {//} the directory, {/.} without both, {#} the task's number, {%} the slot; {1} {2}
  * ... one argument, {-1} the last, and so {1.} {1/} {1//} {1/.}. An argument that the task does not
- * have is nothing, and a word of such alone is no word. When COMMAND holds none of them, " {}" is added to it. `-I
- * STR` puts STR in the place of {}, and then neither {} nor {1} is one.
+ * have is nothing, and a word of such alone is no word. When COMMAND holds none of them, " {}" is added to it.
+ * `-I STR` puts STR in the place of {}, and then neither {} nor {1} is one.
  *
  * Several arguments are joined by a blank of the command line: without a shell they are separate
  * words, with a shell each is quoted. With a shell nothing is quoted if a replacement is in the first

@@ -25,6 +25,7 @@
 enum {
     WIRE_VERSION = 2,
     FRAME_MAX = 2 << 20,
+    FRAME_CAREFUL = 8 << 10, /* where a connection was given up for silence */
     FRAME_HEAD_SIZE = 26,
     BATCH_BYTES_MAX = 64 << 10,
     BATCH_TASKS_MAX = 4096,
@@ -193,9 +194,9 @@ struct heartbeat {
     struct seqset stopped; /* tag 1: those of them that run, but whose process is stopped */
     struct held_task *held; /* tag 2 */
     size_t held_count;
-    uint64_t
-        results_stuck_ms; /* tag 3: for how long nothing has moved on the results connection, though
-                                  something is out, without what is usual there; 0: all is well */
+    /* tag 3: for how long nothing has moved on the results connection, though something is out, without what is usual
+     * there; 0: all is well */
+    uint64_t results_stuck_ms;
 };
 void heartbeat_put(struct buf *to, const struct heartbeat *m);
 enum error heartbeat_take(struct bytes body, struct heartbeat *m);

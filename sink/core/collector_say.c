@@ -151,7 +151,7 @@ void collector_say_closed(struct collector *c)
 
 void collector_say_hashes(struct collector *c, uint64_t from)
 {
-    enum { CAREFUL = 8192 / (16 + 2) }; /* a frame of 8 KiB */
+    enum { HASH_BYTES = 16 + 2, CAREFUL = FRAME_CAREFUL / HASH_BYTES };
     size_t most = c->is_careful ? CAREFUL : HASHES_MAX;
     struct hashes m = {.from = from, .items = xcalloc(HASHES_MAX, sizeof *m.items)};
     struct buf message = {0};

@@ -86,7 +86,7 @@ static void restart_server(void *context, uint64_t unused)
 }
 
 /* Whoever watches them knows that the job is over: a new life of the ventilator finds no sink. */
-static void end_isolated(void *context, uint64_t unused)
+static void end_without_sink(void *context, uint64_t unused)
 {
     (void)unused;
     struct sim *sim = context;
@@ -97,7 +97,7 @@ static void end_isolated(void *context, uint64_t unused)
 void fate_sink_ended(struct sim *sim)
 {
     if (sim->plan.has_store && !sim->supervision)
-        sim_at(sim, 5 * NS_PER_S, end_isolated, sim, 0);
+        sim_at(sim, 5 * NS_PER_S, end_without_sink, sim, 0);
 }
 
 static void kill_server(struct node *node)

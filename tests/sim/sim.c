@@ -160,18 +160,6 @@ static void judge_idling(struct sim *sim, unsigned i, bool idles)
                       worker->name, (double)(sim->now_ns - worker->idle_since_ns) / 1e9);
 }
 
-/* The sink talks to a ventilator that is gone, and waits as long as answers were late before (patience.h). */
-static bool sink_is_deceived(const struct sim *sim)
-{
-    for (size_t i = 0; i < sim->cable_count; i++) {
-        const struct cable *c = sim->cables[i];
-        if (c->kind == CABLE_CONTROL && c->ends[0].node == sim->sink &&
-            cable_end_lives(c, sim->sink) && !cable_is_live(c))
-            return true;
-    }
-    return false;
-}
-
 /* What is stored is soon no worker's burden any more. */
 static void judge_keeping(struct sim *sim, struct node *worker, bool calm)
 {
@@ -191,7 +179,7 @@ static void watch(void *context, uint64_t unused)
     struct sim *sim = context;
     uint64_t *unstarted = xcalloc(sim->worker_count, sizeof *unstarted);
     bool *idles = xcalloc(sim->worker_count, sizeof *idles);
-    bool calm = sim_is_calm(sim) && sim->plan.byte_ns == PLAN_BYTE_NS && !sink_is_deceived(sim);
+    bool calm = sim_is_calm(sim) && sim->plan.byte_ns == PLAN_BYTE_NS;
     bool held_back = calm && ventilator_node_holds_back(sim->ventilator);
     for (unsigned i = 0; i < sim->worker_count; i++)
         idles[i] = worker_node_idles(sim->workers[i], &unstarted[i]);

@@ -18,24 +18,23 @@
  *               finished is run elsewhere. */
 
 enum {
-    CAREFUL_BYTES = 8 << 10, /* of a frame where one was closed for silence */
-    LASTS_LIMITS = 3,        /* so many times the limit without a result: run elsewhere */
+    LASTS_LIMITS = 3,    /* so many times the limit without a result: run elsewhere */
     LANE_LIMITS_MAX = 4, /* so many times the limit a lane may be silent where nothing has moved */
 };
 
-static uint64_t lesser(uint64_t a, uint64_t b)
+static size_t frame_max(bool is_careful, size_t usual)
 {
-    return a < b ? a : b;
+    return is_careful && usual > FRAME_CAREFUL ? FRAME_CAREFUL : usual;
 }
 
 size_t liveness_frame_max(const struct session *s, size_t usual)
 {
-    return s && s->is_careful && usual > CAREFUL_BYTES ? CAREFUL_BYTES : usual;
+    return frame_max(s && s->is_careful, usual);
 }
 
 size_t liveness_sink_frame_max(const struct dispatcher *d, size_t usual)
 {
-    return d->sink.is_careful ? lesser(usual, CAREFUL_BYTES) : usual;
+    return frame_max(d->sink.is_careful, usual);
 }
 
 void liveness_go_on(struct session *s, const struct session *before)
@@ -164,8 +163,8 @@ static void give_rest(struct dispatcher *d, struct session *s, uint64_t now_ns)
     uint64_t usual_ns = d->options.limit_ns;
     if (s->lane_rest_ns >= usual_ns)
         s->rests_until_ns = now_ns + s->lane_rest_ns;
-    s->lane_rest_ns = lesser(2 * (s->lane_rest_ns > usual_ns ? s->lane_rest_ns : usual_ns),
-                             d->options.give_up_ns);
+    s->lane_rest_ns = clock_earlier(2 * (s->lane_rest_ns > usual_ns ? s->lane_rest_ns : usual_ns),
+                                    d->options.give_up_ns);
 }
 
 static void close_lane(struct dispatcher *d, struct session *s, uint64_t now_ns)
@@ -179,9 +178,9 @@ static void close_lane(struct dispatcher *d, struct session *s, uint64_t now_ns)
              silent_s);
     snprintf(line, sizeof line, "is there, but %s", sentence);
     say_of(d, s, line, session_unfinished(s), now_ns);
-    uint64_t most_ns = lesser(LANE_LIMITS_MAX * d->options.limit_ns, d->options.give_up_ns);
+    uint64_t most_ns = clock_earlier(LANE_LIMITS_MAX * d->options.limit_ns, d->options.give_up_ns);
     if (lane_limit(d, s) < most_ns)
-        s->lane_limit_ns = lesser(2 * lane_limit(d, s), most_ns);
+        s->lane_limit_ns = clock_earlier(2 * lane_limit(d, s), most_ns);
     give_rest(d, s, now_ns);
     s->is_careful = true;
     demand_join(d, s, AGAIN_SILENT_LANE, sentence);

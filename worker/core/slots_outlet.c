@@ -142,8 +142,8 @@ void outlet_begin_session(struct slots *s, uint64_t epoch, uint64_t now_ns)
     if (o->is_careful && o->state == OUTLET_UP && is_under_way(s))
         close_it(s, OUTLET_CLOSED, now_ns);
     if (o->is_careful) {
-        kept_take_apart(&s->kept, CAREFUL_BYTES, arrived, take_large, s);
-        s->large.piece_max = CAREFUL_BYTES;
+        kept_take_apart(&s->kept, FRAME_CAREFUL, arrived, take_large, s);
+        s->large.piece_max = FRAME_CAREFUL;
     } else {
         kept_take_apart(&s->kept, s->kept.batch_max, arrived, NULL, NULL);
     }

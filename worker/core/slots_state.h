@@ -40,7 +40,6 @@ enum {
 /* And one that idles when its results are well on their way: the ventilator must not be in their way. */
 #define IDLE_FLUSH_NS (200 * NS_PER_US)
 #define LONG_RUNNING_NS (HEARTBEAT_RUNNING_MS * NS_PER_MS)
-enum { CAREFUL_BYTES = 8 << 10 }; /* of results in a frame, where a connection was silent */
 #define PIECES_PENDING_MAX (UINT64_C(4) << 20)
 
 enum link_state {

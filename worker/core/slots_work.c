@@ -157,7 +157,7 @@ static void take_result(struct slots *s, struct result *r, const struct outcome 
         s->counts.finished++;
     else
         attempt_list_add(&s->report.failed, r->seq, r->attempt);
-    size_t inline_max = s->outlet.is_careful ? CAREFUL_BYTES : RESULT_INLINE_MAX;
+    size_t inline_max = s->outlet.is_careful ? FRAME_CAREFUL : RESULT_INLINE_MAX;
     if (large_fits(r, &outcome->out, &outcome->err, inline_max)) {
         large_put(&s->large, r, &outcome->out, &outcome->err, task->in_pieces ? task->block : NULL);
         return;

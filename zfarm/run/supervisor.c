@@ -134,9 +134,9 @@ static void end_now(struct supervisor *s, uint64_t now_ns)
     tell_hosts(s, ORDER_END_NOW);
 }
 
-/* Whom it takes for what runs to finish, and who is not there: a ventilator that can be told, and that somebody can
- * have got tasks from; a sink, for no other one is started any more. NULL: both are there. */
-static const char *who_lacks(const struct supervisor *s)
+/* The name of the member without which nothing that runs can finish, or NULL: a ventilator that was ready, for it is to
+ * be told, and without it no task was handed out; a sink, for no other one is started any more. */
+static const char *missing_member(const struct supervisor *s)
 {
     const struct supervisor_member *ventilator = &s->members[MEMBER_VENTILATOR];
     if (!ventilator->alive || !ventilator->told_ready)
@@ -147,7 +147,7 @@ static const char *who_lacks(const struct supervisor *s)
 /* What runs may finish, until `due_ns`; if a member is missing, nothing is worth waiting for. */
 static void supervisor_stop(struct supervisor *s, uint64_t due_ns, uint64_t now_ns)
 {
-    if (s->state != SUPERVISOR_RUNNING || who_lacks(s)) {
+    if (s->state != SUPERVISOR_RUNNING || missing_member(s)) {
         end_now(s, now_ns);
         return;
     }
@@ -318,7 +318,7 @@ void supervisor_interrupted(struct supervisor *s, const char *name, bool key, bo
         end_now(s, now_ns);
         return;
     }
-    const char *lacking = s->state == SUPERVISOR_RUNNING ? who_lacks(s) : NULL;
+    const char *lacking = s->state == SUPERVISOR_RUNNING ? missing_member(s) : NULL;
     supervisor_stop(s, NEVER, now_ns);
     if (s->state == SUPERVISOR_STOPPING)
         supervisor_say(s, "stopping: what runs may finish; a second signal ends it at once");
