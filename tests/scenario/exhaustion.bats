@@ -37,10 +37,14 @@ load limits
 
 @test "a COMMAND that is being written is tried again for a moment" {
   cp "$(type -P echo)" tool
-  start writer bash -c 'exec 7>>tool; sleep 0.4'
-  wait_for 5 bash -c '! ./tool 2>/dev/null'
-  run -0 --separate-stderr zfarm run -j1 -- ./tool {} ::: a
-  [[ $output == a ]]
+  start writer bash -c 'exec 7>>tool; : >held; until [ -e over ]; do sleep 0.02; done'
+  wait_for 10 test -e held
+  start run zfarm run -j1 -- ./tool {} ::: a
+  wait_for 10 has_child run zfarm-worker
+  sleep 0.2 # in which it is tried: nothing tells of that
+  : >over
+  ends run 10 0
+  [[ $(<run.out) == a ]]
 }
 
 @test "a COMMAND that goes away in the middle fails the tasks that need it" {
