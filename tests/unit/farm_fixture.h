@@ -101,6 +101,9 @@ void sink_join_opened(struct farm *f, struct farm_peer *p, uint64_t job, uint64_
 void sink_note(struct farm *f, const char *stored);
 void sink_received(struct farm *f, const struct farm_peer *worker, uint64_t batch, uint64_t flags);
 void sink_note_full(struct farm *f, const char *stored, bool order_full);
+/* It has taken the results of `tasks` from the session, and `stored` is stored. */
+void sink_took(struct farm *f, uint64_t session, const char *tasks, const char *stored,
+               uint64_t flags);
 void sink_halts(struct farm *f, enum halt_when when, uint64_t seq, uint64_t status);
 void sink_closed(struct farm *f, uint64_t failed);
 

@@ -96,6 +96,21 @@ void sink_note(struct farm *f, const char *stored)
     sink_note_full(f, stored, false);
 }
 
+void sink_took(struct farm *f, uint64_t session, const char *tasks, const char *stored,
+               uint64_t flags)
+{
+    struct session_tasks origin = {session, {0}};
+    struct stored_note m = {
+        .epoch = f->epoch, .origins = &origin, .origin_count = 1, .flags = flags};
+    struct buf to = peer_message(f, f->sink, KIND_STORED);
+    ranges_of(tasks, &origin.tasks);
+    ranges_of(stored, &m.tasks);
+    stored_note_put(&to, &m);
+    peer_send(f, f->sink, &to);
+    seqset_free(&origin.tasks);
+    seqset_free(&m.tasks);
+}
+
 void sink_halts(struct farm *f, enum halt_when when, uint64_t seq, uint64_t status)
 {
     struct halt m = {when, seq, status};

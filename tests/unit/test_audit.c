@@ -265,6 +265,32 @@ Test(audit, a_sink_that_joins_again_in_the_middle_is_asked_again)
     farm_end(&f);
 }
 
+/* A sink that loses its power after its note and before HASHES has lost the result, and gets it once more. */
+Test(audit, what_another_sink_has_said_is_not_waited_for)
+{
+    struct farm f = {0};
+    begin(&f, 3, "1", true);
+    farm_expect(&f, f.sink, "CHECK 1");
+    struct farm_peer *w = worker_connect(&f, 2);
+    old_worker_joins(&f, w, 0, "3");
+    sink_hashes(&f, "1", 0);
+    farm_expect(&f, w, "WAIT; WELCOME epoch=1");
+    sink_took(&f, w->session, "3", "3", 0);
+    farm_expect(&f, f.sink, "CHECK 3");
+    worker_control_dies(&f, f.sink);
+    sink_connect(&f, 501);
+    store_joins(&f, "1");
+    farm_expect(&f, f.sink, "WELCOME epoch=2");
+    sink_note(&f, "1");
+    farm_expect(&f, f.sink, "");
+    sink_took(&f, w->session, "3", "3", 0);
+    farm_expect(&f, f.sink, "CHECK 3");
+    sink_hashes(&f, "3", 0);
+    farm_expect(&f, w, "SINK; RELEASED 3");
+    cr_assert_eq(f.d->strange.tasks, 0);
+    farm_end(&f);
+}
+
 static uint64_t incarnation_of_a_life(uint64_t random_seed)
 {
     struct farm f = {0};

@@ -282,22 +282,6 @@ Test(protests, who_answers_recall_with_nothing_has_answered)
 
 /* ---- results that were not asked for, and results that do not come ---- */
 
-/* The sink says that it has taken these from the session, and what it has stored. */
-static void sink_took(struct farm *f, uint64_t session, const char *tasks, const char *stored,
-                      uint64_t flags)
-{
-    struct session_tasks origin = {session, {0}};
-    struct stored_note m = {
-        .epoch = f->epoch, .origins = &origin, .origin_count = 1, .flags = flags};
-    struct buf to = peer_message(f, f->sink, KIND_STORED);
-    ranges_of(tasks, &origin.tasks);
-    ranges_of(stored, &m.tasks);
-    stored_note_put(&to, &m);
-    peer_send(f, f->sink, &to);
-    seqset_free(&origin.tasks);
-    seqset_free(&m.tasks);
-}
-
 Test(protests, results_of_tasks_that_a_worker_was_never_handed_are_counted_and_it_is_named)
 {
     struct farm f = {.input = 4};

@@ -90,6 +90,7 @@ static void ask_next(struct dispatcher *d)
 void audit_ask_again(struct dispatcher *d)
 {
     d->audit.asked = 0;
+    seqset_clear(&d->audit.to_prove);
     ask_next(d);
 }
 

@@ -24,7 +24,7 @@ struct audit {
     uint64_t asked; /* CHECK from this task on is not answered; 0: none */
     uint64_t grace_until_ns;
     struct seqset unproven; /* brought by a worker from an earlier life */
-    struct seqset to_prove; /* of these, what is said to be stored */
+    struct seqset to_prove; /* of these, what the sink has said is stored, in its session */
 };
 
 struct dispatcher;
@@ -51,7 +51,8 @@ void audit_doubt(struct dispatcher *d, uint64_t seq);
 /* Takes those out of `tasks` that have to be proven first. */
 void audit_withhold(struct dispatcher *d, struct seqset *tasks);
 void audit_hashes(struct dispatcher *d, struct bytes body, uint64_t now_ns);
-/* The sink is another one, or joined anew: what was asked is asked again. */
+/* The sink is another one, or joined anew: what was asked is asked again. What it said is stored, and is not proven,
+ * counts no more: its first note says that again, unless a loss of power has taken it. */
 void audit_ask_again(struct dispatcher *d);
 
 #endif
