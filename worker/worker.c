@@ -46,12 +46,7 @@ struct worker {
     const struct worker_options *options;
     struct signals signals;
     struct guard *guard;
-    union {
-        struct executor_options base; /* first member of both others */
-        struct command_options command;
-        struct plugin_options plugin;
-        struct coprocess_options coprocess;
-    } executor_options; /* must stay valid while the executor lives */
+    struct executor_options executor_options; /* must stay valid while the executor lives */
     struct executor *executor;
     struct slots *slots;
     struct connection control, lane, results;
@@ -134,16 +129,16 @@ static void worker_reap(struct worker *w)
     int status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) > 0;)
         if (WIFSTOPPED(status) || WIFCONTINUED(status))
-            w->executor->class->child_stopped(w->executor, pid, WIFSTOPPED(status));
-        else if (!w->executor->class->child_exited(w->executor, pid, status, w->now_ns))
+            executor_child_stopped(w->executor, pid, WIFSTOPPED(status));
+        else if (!executor_child_exited(w->executor, pid, status, w->now_ns))
             reap_own(w, pid);
 }
 
 static bool anything_runs(const struct worker *w)
 {
     uint64_t since_ns;
-    for (unsigned slot = 0; slot < w->executor_options.base.slots; slot++)
-        if (w->executor->class->running(w->executor, slot, &since_ns))
+    for (unsigned slot = 0; slot < w->executor_options.slots; slot++)
+        if (executor_running(w->executor, slot, &since_ns))
             return true;
     return false;
 }
@@ -151,11 +146,10 @@ static bool anything_runs(const struct worker *w)
 /* ^Z in the terminal of our parent, and what comes after it. */
 static void worker_hold(struct worker *w, bool holds)
 {
-    const struct executor_class *class = w->executor->class;
-    if (holds && !w->held && class->hold)
-        class->hold(w->executor, w->now_ns);
-    else if (!holds && w->held && class->go)
-        class->go(w->executor, w->now_ns);
+    if (holds && !w->held)
+        executor_hold(w->executor, w->now_ns);
+    else if (!holds && w->held)
+        executor_go(w->executor, w->now_ns);
     w->held = holds;
     slots_hold(w->slots, holds);
     if (holds)
@@ -300,17 +294,17 @@ static void worker_do_action(struct worker *w, struct slots_action *action)
         connection_send(&w->results, &action->block);
         break;
     case SLOTS_START:
-        w->executor_options.base.want_command = slots_wants(w->slots) & WANT_COMMAND;
-        w->executor->class->start(w->executor, &action->assignment, w->now_ns);
+        w->executor_options.want_command = slots_wants(w->slots) & WANT_COMMAND;
+        executor_start(w->executor, &action->assignment, w->now_ns);
         break;
     case SLOTS_CANCEL:
-        w->executor->class->cancel(w->executor, action->slot, action->seq, w->now_ns);
+        executor_cancel(w->executor, action->slot, action->seq, w->now_ns);
         break;
     case SLOTS_SAY:
         log_line("%s", action->why.text);
         break;
     case SLOTS_HURRY:
-        w->executor->class->hurry(w->executor);
+        executor_hurry(w->executor);
         break;
     case SLOTS_EXIT:
         if (action->why.text[0])
@@ -345,12 +339,11 @@ static void worker_wait_for_events(struct worker *w)
 {
     struct poller poller = {0};
     poller_add_fd(&poller, w->signals.fd, POLLIN);
-    poller_add_fd(&poller, w->executor->class->fd(w->executor), POLLIN);
+    poller_add_fd(&poller, executor_fd(w->executor), POLLIN);
     connection_poll(&w->control, &poller);
     connection_poll(&w->lane, &poller);
     connection_poll(&w->results, &poller);
-    uint64_t due_ns =
-        clock_earlier(slots_deadline(w->slots), w->executor->class->deadline(w->executor));
+    uint64_t due_ns = clock_earlier(slots_deadline(w->slots), executor_deadline(w->executor));
     poller_wait(&poller,
                 clock_earlier(due_ns, stall_deadline(&w->stall, slots_moved_at(w->slots))));
 }
@@ -361,7 +354,7 @@ static void worker_loop(struct worker *w)
         w->now_ns = clock_now_ns();
         worker_take_signals(w);
         take_connections(w);
-        w->executor->class->turn(w->executor, w->now_ns);
+        executor_turn(w->executor, w->now_ns);
         slots_turn(w->slots, w->now_ns);
         worker_do_actions(w);
         worker_say_stall(w);
@@ -382,45 +375,35 @@ static void name_it(struct worker *w)
         snprintf(w->name, sizeof w->name, "%s:%d", w->host, (int)getpid());
 }
 
+static const struct executor_kind *kind_of(const struct worker_options *o)
+{
+    return o->plugin ? &plugin_kind : o->coprocess ? &coprocess_kind : &command_kind;
+}
+
 static enum error make_executor(struct worker *w, unsigned slots, struct why *why)
 {
     const struct worker_options *o = w->options;
     struct executor_events events = {w,         worker_finished, finished_run, worker_returned,
                                      cancelled, broken,          held_up,      stopped,
                                      held};
-    struct executor_options base = {.slots = slots,
-                                    .timeout = o->timeout,
-                                    .kill_after_ns = o->kill_after_ns,
-                                    .linger_ns = o->linger_ns,
-                                    .output_max = o->output_max_bytes,
-                                    .tmpdir = o->tmpdir,
-                                    .worker = w->name};
-    if (o->plugin) {
-        w->executor_options.plugin = (struct plugin_options){.base = base,
-                                                             .file = o->plugin,
-                                                             .args = o->words,
-                                                             .program = own_program,
-                                                             .guard = w->guard,
-                                                             .patience_ns = PATIENCE_NS};
-        return plugin_new(&w->executor_options.plugin, &events, &w->executor, why);
-    }
-    if (o->coprocess) {
-        w->executor_options.coprocess = (struct coprocess_options){.base = base,
-                                                                   .words = o->words,
-                                                                   .shell = o->shell,
-                                                                   .null = o->null,
-                                                                   .guard = w->guard,
-                                                                   .patience_ns = PATIENCE_NS};
-        return coprocess_new(&w->executor_options.coprocess, &events, &w->executor, why);
-    }
-    w->executor_options.command = (struct command_options){.base = base,
-                                                           .words = o->words,
-                                                           .shell = o->shell,
-                                                           .pipe = o->pipe,
-                                                           .ok_exit = o->ok_exit,
-                                                           .replacement = o->replacement,
-                                                           .guard = w->guard};
-    return command_new(&w->executor_options.command, &events, &w->executor, why);
+    w->executor_options = (struct executor_options){.slots = slots,
+                                                    .timeout = o->timeout,
+                                                    .kill_after_ns = o->kill_after_ns,
+                                                    .linger_ns = o->linger_ns,
+                                                    .output_max = o->output_max_bytes,
+                                                    .patience_ns = PATIENCE_NS,
+                                                    .tmpdir = o->tmpdir,
+                                                    .worker = w->name,
+                                                    .guard = w->guard,
+                                                    .program = own_program,
+                                                    .words = o->words,
+                                                    .plugin = o->plugin,
+                                                    .shell = o->shell,
+                                                    .pipe = o->pipe,
+                                                    .null = o->null,
+                                                    .replacement = o->replacement,
+                                                    .ok_exit = o->ok_exit};
+    return executor_new(kind_of(o), &w->executor_options, &events, &w->executor, why);
 }
 
 /* Told in JOIN, so that users can see who executes what. */
@@ -442,7 +425,7 @@ static void make_slots(struct worker *w, unsigned slots)
 {
     const struct worker_options *o = w->options;
     struct slots_options options = {.slots = slots,
-                                    .batch_max = w->executor->class->batch_max,
+                                    .batch_max = executor_batch_max(w->executor),
                                     .peer = {.instance = random_u64(),
                                              .name = bytes_of(w->name),
                                              .host = bytes_of(w->host),
@@ -518,8 +501,7 @@ static void worker_finish(struct worker *w)
     connection_close(&w->lane, 0);
     connection_close(&w->results, LINGER_MS);
     connection_close(&w->control, LINGER_MS);
-    if (w->executor)
-        w->executor->class->destroy(&w->executor);
+    executor_destroy(&w->executor);
     slots_destroy(&w->slots);
     guard_destroy(&w->guard);
     net_end(NET_END_LIMIT_MS, w->status);

@@ -39,7 +39,7 @@ static void give(struct loop *loop, unsigned slot)
         return;
     loop->next += loop->batch;
     loop->left[slot] = loop->batch;
-    loop->executor->class->start(loop->executor, &assignment, clock_now_ns());
+    executor_start(loop->executor, &assignment, clock_now_ns());
 }
 
 static void on_finished(void *context, const struct outcome *outcome)
@@ -85,13 +85,12 @@ static void on_broken(void *context, const char *why)
 
 static void run(struct loop *loop, unsigned slots)
 {
-    const struct executor_class *class = loop->executor->class;
     for (unsigned slot = 0; slot < slots; slot++)
         give(loop, slot);
     while (loop->finished < loop->last) {
-        struct pollfd fd = {.fd = class->fd(loop->executor), .events = POLLIN};
+        struct pollfd fd = {.fd = executor_fd(loop->executor), .events = POLLIN};
         poll(&fd, 1, 1000);
-        class->turn(loop->executor, clock_now_ns());
+        executor_turn(loop->executor, clock_now_ns());
     }
 }
 
@@ -125,11 +124,13 @@ int main(int argc, char **argv)
     loop.last = (uint64_t)(atof(argv[3]) * 1e6) / loop.batch * loop.batch;
     uint32_t left[256] = {0};
     loop.left = left;
-    struct plugin_options options = {
-        .base = {.slots = slots, .output_max = 1 << 24, .tmpdir = "/tmp", .worker = "bench"},
-        .file = argv[4],
-        .args = argv + 5,
-        .program = "/proc/self/exe"};
+    struct executor_options options = {.slots = slots,
+                                       .output_max = 1 << 24,
+                                       .tmpdir = "/tmp",
+                                       .worker = "bench",
+                                       .plugin = argv[4],
+                                       .words = argv + 5,
+                                       .program = "/proc/self/exe"};
     struct executor_events events = {.context = &loop,
                                      .finished = on_finished,
                                      .finished_run = on_finished_run,
@@ -137,7 +138,8 @@ int main(int argc, char **argv)
                                      .cancelled = on_cancelled,
                                      .broken = on_broken};
     struct why why;
-    if (slots < 1 || slots > 256 || plugin_new(&options, &events, &loop.executor, &why)) {
+    if (slots < 1 || slots > 256 ||
+        executor_new(&plugin_kind, &options, &events, &loop.executor, &why)) {
         fprintf(stderr, "plugin_loop: %s\n", why.text);
         return 1;
     }
@@ -146,7 +148,7 @@ int main(int argc, char **argv)
     run(&loop, slots);
     double n = (double)loop.finished, ns = (double)(clock_now_ns() - start_ns);
     double own_s = cpu_s(RUSAGE_SELF);
-    loop.executor->class->destroy(&loop.executor);
+    executor_destroy(&loop.executor);
     double children_s = cpu_s(RUSAGE_CHILDREN);
     printf("%.0f tasks, %u slots, batches of %u: %.1f ns/task, %.2f M tasks/s; processor: executor "
            "%.1f ns, children %.1f ns a task; %.1f bytes a result\n",

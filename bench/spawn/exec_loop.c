@@ -70,7 +70,7 @@ static void start_some(struct loop *loop, uint64_t now_ns)
             .tries = 1,
             .records = buf_bytes(&loop->record),
         };
-        loop->executor->class->start(loop->executor, &assignment, now_ns);
+        executor_start(loop->executor, &assignment, now_ns);
     }
 }
 
@@ -81,20 +81,19 @@ static void reap(struct loop *loop, int signals)
         return;
     int status;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-        loop->executor->class->child_exited(loop->executor, pid, status, clock_now_ns());
+        executor_child_exited(loop->executor, pid, status, clock_now_ns());
 }
 
 static void run(struct loop *loop, int signals)
 {
-    const struct executor_class *class = loop->executor->class;
     struct pollfd polled[] = {{.fd = signals, .events = POLLIN},
-                              {.fd = class->fd(loop->executor), .events = POLLIN}};
+                              {.fd = executor_fd(loop->executor), .events = POLLIN}};
     start_some(loop, clock_now_ns());
     while (loop->finished < loop->count) {
         guard_flush(loop->guard);
         poll(polled, 2, 10); /* a child that lingers has a deadline */
         if (polled[1].revents || !polled[0].revents)
-            class->turn(loop->executor, clock_now_ns());
+            executor_turn(loop->executor, clock_now_ns());
         if (polled[0].revents)
             reap(loop, signals);
         start_some(loop, clock_now_ns());
@@ -113,7 +112,7 @@ static int complain(const struct why *why)
     return 1;
 }
 
-static int measure(struct loop *loop, const struct command_options *options)
+static int measure(struct loop *loop, const struct executor_options *options)
 {
     sigset_t child;
     sigemptyset(&child);
@@ -126,12 +125,12 @@ static int measure(struct loop *loop, const struct command_options *options)
                                      .cancelled = on_cancelled,
                                      .broken = on_broken};
     struct why why;
-    if (command_new(options, &events, &loop->executor, &why))
+    if (executor_new(&command_kind, options, &events, &loop->executor, &why))
         return complain(&why);
     uint64_t begin_ns = clock_now_ns();
     run(loop, signals);
     printf("%.1f\n", (double)loop->count * 1e9 / (double)(clock_now_ns() - begin_ns));
-    loop->executor->class->destroy(&loop->executor);
+    executor_destroy(&loop->executor);
     close(signals);
     return loop->failed ? complain(&(struct why){"some tasks failed"}) : 0;
 }
@@ -149,13 +148,13 @@ int main(int argc, char **argv)
     struct why why;
     if (guard_new(&loop.guard, "/proc/self/exe", &why))
         return complain(&why);
-    struct command_options options = {
-        .base = {.slots = loop.free_count,
-                 .kill_after_ns = 10 * NS_PER_S,
-                 .linger_ns = 10 * NS_PER_S,
-                 .output_max = 16 << 20,
-                 .tmpdir = "/tmp",
-                 .worker = "bench"},
+    struct executor_options options = {
+        .slots = loop.free_count,
+        .kill_after_ns = 10 * NS_PER_S,
+        .linger_ns = 10 * NS_PER_S,
+        .output_max = 16 << 20,
+        .tmpdir = "/tmp",
+        .worker = "bench",
         .words = argv + 3,
         .guard = loop.guard,
     };

@@ -89,7 +89,9 @@ static const struct executor_options defaults = {
 /* As a worker is: SIGCHLD by descriptor, signals blocked, SIGPIPE ignored. */
 struct farm farm_of(bool shell, char *const *words)
 {
-    struct farm farm = {.options = {.base = defaults, .words = words, .shell = shell}};
+    struct farm farm = {.options = defaults};
+    farm.options.words = words;
+    farm.options.shell = shell;
     signal(SIGPIPE, SIG_IGN);
     sigset_t blocked;
     sigemptyset(&blocked);
@@ -113,12 +115,12 @@ enum error farm_open(struct farm *farm)
                                      .broken = on_broken,
                                      .stopped = on_stopped,
                                      .held = on_held};
-    return command_new(&farm->options, &events, &farm->executor, &farm->why);
+    return executor_new(&command_kind, &farm->options, &events, &farm->executor, &farm->why);
 }
 
 void farm_close(struct farm *farm)
 {
-    farm->executor->class->destroy(&farm->executor);
+    executor_destroy(&farm->executor);
     cr_assert_null(farm->executor);
     close(farm->signals);
     for (int i = 0; i < SLOTS; i++) {
@@ -139,7 +141,7 @@ void farm_start_task(struct farm *farm, unsigned slot, struct bytes task)
                                     .attempt = {1, 1},
                                     .tries = 3,
                                     .records = buf_bytes(&farm->records[slot])};
-    farm->executor->class->start(farm->executor, &assignment, clock_now_ns());
+    executor_start(farm->executor, &assignment, clock_now_ns());
 }
 
 void farm_start(struct farm *farm, unsigned slot, const char *task)
@@ -153,12 +155,11 @@ static void farm_reap(struct farm *farm)
     ssize_t ignored = read(farm->signals, &info, sizeof info);
     (void)ignored;
     int status;
-    const struct executor_class *class = farm->executor->class;
     for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG | WUNTRACED | WCONTINUED)) > 0;)
         if (WIFSTOPPED(status) || WIFCONTINUED(status))
-            class->child_stopped(farm->executor, pid, WIFSTOPPED(status));
+            executor_child_stopped(farm->executor, pid, WIFSTOPPED(status));
         else
-            class->child_exited(farm->executor, pid, status, clock_now_ns());
+            executor_child_exited(farm->executor, pid, status, clock_now_ns());
 }
 
 static int timeout_ms(uint64_t now_ns, uint64_t deadline_ns)
@@ -171,11 +172,10 @@ static int timeout_ms(uint64_t now_ns, uint64_t deadline_ns)
 
 void farm_turn(struct farm *farm)
 {
-    const struct executor_class *class = farm->executor->class;
     struct pollfd polled[] = {{.fd = farm->signals, .events = POLLIN},
-                              {.fd = class->fd(farm->executor), .events = POLLIN}};
-    poll(polled, 2, timeout_ms(clock_now_ns(), class->deadline(farm->executor)));
-    class->turn(farm->executor, clock_now_ns());
+                              {.fd = executor_fd(farm->executor), .events = POLLIN}};
+    poll(polled, 2, timeout_ms(clock_now_ns(), executor_deadline(farm->executor)));
+    executor_turn(farm->executor, clock_now_ns());
     farm_reap(farm);
 }
 

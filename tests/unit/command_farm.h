@@ -18,7 +18,7 @@ struct ending {
 };
 
 struct farm {
-    struct command_options options;
+    struct executor_options options;
     struct executor *executor;
     int signals;
     unsigned endings;

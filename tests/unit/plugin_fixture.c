@@ -46,7 +46,7 @@ void give(struct fixture *f, unsigned slot, uint64_t first, uint32_t count)
                                     .last = f->last,
                                     .wants = f->wants,
                                     .records = buf_bytes(&f->records)};
-    f->executor->class->start(f->executor, &assignment, clock_now_ns());
+    executor_start(f->executor, &assignment, clock_now_ns());
 }
 
 static void on_finished(void *context, const struct outcome *outcome)
@@ -113,11 +113,13 @@ struct fixture *prepare(const char *file)
                                          .broken = on_broken};
     strcpy(f->tmpdir, "/tmp");
     f->wants = WANT_TIMES;
-    f->options = (struct plugin_options){
-        .base = {.slots = 1, .output_max = 4 << 20, .tmpdir = f->tmpdir, .worker = "tester"},
-        .file = file,
-        .program = PLUGIN_HOST,
-        .patience_ns = NEVER};
+    f->options = (struct executor_options){.slots = 1,
+                                           .output_max = 4 << 20,
+                                           .tmpdir = f->tmpdir,
+                                           .worker = "tester",
+                                           .plugin = file,
+                                           .program = PLUGIN_HOST,
+                                           .patience_ns = NEVER};
     sigset_t chld;
     sigemptyset(&chld);
     sigaddset(&chld, SIGCHLD);
@@ -129,13 +131,14 @@ struct fixture *prepare(const char *file)
 void launch(struct fixture *f)
 {
     struct why why = {""};
-    cr_assert_eq(plugin_new(&f->options, &f->events, &f->executor, &why), ERR_NONE, "%s", why.text);
+    cr_assert_eq(executor_new(&plugin_kind, &f->options, &f->events, &f->executor, &why), ERR_NONE,
+                 "%s", why.text);
 }
 
 struct fixture *launched(char *const *args)
 {
     struct fixture *f = prepare(PLUGINS "/trouble.so");
-    f->options.args = args;
+    f->options.words = args;
     launch(f);
     return f;
 }
@@ -150,7 +153,7 @@ struct fixture *launched_impatient(void)
 
 void finish(struct fixture *f)
 {
-    f->executor->class->destroy(&f->executor);
+    executor_destroy(&f->executor);
     cr_assert_null(f->executor);
     cr_assert_eq(waitpid(-1, NULL, WNOHANG), -1, "no child is left behind");
     for (size_t i = 0; i < f->end_count; i++) {
@@ -170,20 +173,19 @@ static void reap(struct fixture *f)
     while (read(f->children, &info, sizeof info) > 0)
         ;
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-        cr_assert(f->executor->class->child_exited(f->executor, pid, status, clock_now_ns()));
+        cr_assert(executor_child_exited(f->executor, pid, status, clock_now_ns()));
 }
 
 void turn(struct fixture *f)
 {
-    const struct executor_class *class = f->executor->class;
-    uint64_t now_ns = clock_now_ns(), due_ns = class->deadline(f->executor);
+    uint64_t now_ns = clock_now_ns(), due_ns = executor_deadline(f->executor);
     uint64_t wait_ns = due_ns <= now_ns ? 0 : due_ns - now_ns;
-    struct pollfd fds[] = {{.fd = class->fd(f->executor), .events = POLLIN},
+    struct pollfd fds[] = {{.fd = executor_fd(f->executor), .events = POLLIN},
                            {.fd = f->children, .events = POLLIN}};
     int wait_ms = wait_ns < 10 * NS_PER_S ? (int)((wait_ns + NS_PER_MS - 1) / NS_PER_MS) : 10000;
     int ready = poll(fds, 2, wait_ms);
     cr_assert(ready || wait_ms < 10000, "nothing happened for 10 s");
-    class->turn(f->executor, clock_now_ns());
+    executor_turn(f->executor, clock_now_ns());
     reap(f);
 }
 

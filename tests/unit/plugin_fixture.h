@@ -29,7 +29,7 @@ struct end {
 struct fixture {
     struct executor *executor;
     struct executor_events events;
-    struct plugin_options options;
+    struct executor_options options;
     int children; /* signalfd */
     struct buf records;
     uint64_t first; /* of the last assignment */

@@ -58,7 +58,7 @@ Test(command, with_a_shell_and_no_command_the_task_is_the_line)
 Test(command, no_command_line_is_made_when_none_is_wanted)
 {
     OPEN_FARM(farm, false, WORDS("true"));
-    farm.options.base.want_command = false;
+    farm.options.want_command = false;
     cr_expect_eq(farm_run(&farm, "x")->command.size, 0);
     farm_close(&farm);
 }
@@ -151,7 +151,7 @@ Test(command, a_large_output_comes_in_a_file)
 Test(command, a_task_that_writes_more_than_output_max_is_killed)
 {
     struct farm farm = farm_of(true, NO_WORDS);
-    farm.options.base.output_max = 100000;
+    farm.options.output_max = 100000;
     cr_assert_eq(farm_open(&farm), ERR_NONE);
     struct ending *ending = farm_run(&farm, "yes");
     expect_status(ending, RESULT_OUTPUT_TOO_LARGE, 0);
@@ -166,7 +166,7 @@ Test(command, a_task_that_writes_more_than_output_max_is_killed)
 Test(command, output_that_finds_no_room_fails_the_task_with_words)
 {
     struct farm farm = farm_of(true, NO_WORDS);
-    farm.options.base.tmpdir = "/no/such/directory";
+    farm.options.tmpdir = "/no/such/directory";
     cr_assert_eq(farm_open(&farm), ERR_NONE);
     struct ending *ending = farm_run(&farm, "echo mine >&2; yes");
     expect_status(ending, RESULT_OUTPUT_TOO_LARGE, 0);
@@ -209,7 +209,7 @@ Test(command, a_task_that_closes_its_streams_goes_on_and_costs_no_turns)
 Test(command, a_task_that_runs_out_of_time_is_ended_with_its_group)
 {
     struct farm farm = farm_of(true, NO_WORDS);
-    farm.options.base.timeout.ns = 200 * NS_PER_MS;
+    farm.options.timeout.ns = 200 * NS_PER_MS;
     cr_assert_eq(farm_open(&farm), ERR_NONE);
     struct ending *ending = farm_run(&farm, "echo begun; sleep 1000 & echo $!; wait");
     expect_status(ending, RESULT_TIMED_OUT, 0);
@@ -222,13 +222,13 @@ Test(command, a_task_that_runs_out_of_time_is_ended_with_its_group)
 Test(command, a_task_that_ignores_term_is_killed)
 {
     struct farm farm = farm_of(true, NO_WORDS);
-    farm.options.base.timeout.ns = 100 * NS_PER_MS;
-    farm.options.base.kill_after_ns = 300 * NS_PER_MS;
+    farm.options.timeout.ns = 100 * NS_PER_MS;
+    farm.options.kill_after_ns = 300 * NS_PER_MS;
     cr_assert_eq(farm_open(&farm), ERR_NONE);
     struct ending *ending = farm_run(&farm, "trap '' TERM; while :; do sleep 0.05; done");
     expect_status(ending, RESULT_TIMED_OUT, 0);
     cr_expect_geq(ending->outcome.duration_ns, 400 * NS_PER_MS);
-    cr_expect_eq(farm.executor->class->deadline(farm.executor), NEVER);
+    cr_expect_eq(executor_deadline(farm.executor), NEVER);
     farm_close(&farm);
 }
 
@@ -236,15 +236,15 @@ Test(command, a_task_that_ignores_term_is_killed)
 Test(command, a_task_that_takes_more_than_percent_of_the_median_is_ended)
 {
     struct farm farm = farm_of(true, NO_WORDS);
-    farm.options.base.timeout.percent = 400;
+    farm.options.timeout.percent = 400;
     cr_assert_eq(farm_open(&farm), ERR_NONE);
     farm_start(&farm, 1, "sleep 1000");
-    cr_expect_eq(farm.executor->class->deadline(farm.executor), NEVER);
+    cr_expect_eq(executor_deadline(farm.executor), NEVER);
     for (unsigned i = 0; i < 2; i++) {
         expect_status(farm_run(&farm, "sleep 0.1"), RESULT_OK, 0);
         expect_status(farm_run(&farm, "exit 3"), RESULT_EXITED, 3); /* does not count */
     }
-    cr_expect_eq(farm.executor->class->deadline(farm.executor), NEVER);
+    cr_expect_eq(executor_deadline(farm.executor), NEVER);
     farm_start(&farm, 0, "sleep 0.1");
     farm_await(&farm, 6);
     expect_status(&farm.slots[1], RESULT_TIMED_OUT, 0);
@@ -259,7 +259,7 @@ Test(command, what_ignores_term_in_the_group_of_a_timed_out_task_dies_with_it)
     int held[2];
     cr_assert_eq(pipe2(held, 0), 0);
     struct farm farm = farm_of(true, NO_WORDS);
-    farm.options.base.timeout.ns = 300 * NS_PER_MS;
+    farm.options.timeout.ns = 300 * NS_PER_MS;
     cr_assert_eq(farm_open(&farm), ERR_NONE);
     farm_start(&farm, 0, "(trap '' TERM; while :; do sleep 1; done) & wait");
     close(held[1]);
@@ -273,27 +273,26 @@ Test(command, what_ignores_term_in_the_group_of_a_timed_out_task_dies_with_it)
 Test(command, a_cancelled_task_has_no_result)
 {
     OPEN_FARM(farm, true, NO_WORDS);
-    const struct executor_class *class = farm.executor->class;
     uint64_t since_ns = 0, before_ns = clock_now_ns();
     farm_start(&farm, 0, "sleep 1000");
-    cr_expect_eq(class->running(farm.executor, 0, &since_ns), 10);
+    cr_expect_eq(executor_running(farm.executor, 0, &since_ns), 10);
     cr_expect_geq(since_ns, before_ns);
-    cr_expect_eq(class->running(farm.executor, 1, &since_ns), 0);
-    class->cancel(farm.executor, 1, 10, clock_now_ns());
-    class->cancel(farm.executor, 0, 99, clock_now_ns());
-    cr_expect_eq(class->deadline(farm.executor), NEVER, "no such task: nothing happens");
-    class->cancel(farm.executor, 0, 10, clock_now_ns());
+    cr_expect_eq(executor_running(farm.executor, 1, &since_ns), 0);
+    executor_cancel(farm.executor, 1, 10, clock_now_ns());
+    executor_cancel(farm.executor, 0, 99, clock_now_ns());
+    cr_expect_eq(executor_deadline(farm.executor), NEVER, "no such task: nothing happens");
+    executor_cancel(farm.executor, 0, 10, clock_now_ns());
     farm_await(&farm, 1);
     cr_expect_eq(farm.slots[0].cancelled, 1);
     cr_expect_eq(farm.slots[0].finished, 0);
-    cr_expect_eq(class->running(farm.executor, 0, &since_ns), 0);
+    cr_expect_eq(executor_running(farm.executor, 0, &since_ns), 0);
     farm_close(&farm);
 }
 
 Test(command, a_child_of_others_is_not_taken)
 {
     OPEN_FARM(farm, true, NO_WORDS);
-    cr_expect_not(farm.executor->class->child_exited(farm.executor, getpid(), 0, clock_now_ns()));
+    cr_expect_not(executor_child_exited(farm.executor, getpid(), 0, clock_now_ns()));
     farm_close(&farm);
 }
 

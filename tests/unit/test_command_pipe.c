@@ -82,7 +82,7 @@ Test(command_pipe, one_that_never_reads_holds_up_nobody)
     OPEN_PIPE(farm, true, WORDS("[ {%} = 2 ] && exec sleep 1000; cat"));
     farm_start_task(&farm, 1, large_block());
     expect_out(farm_run(&farm, "x"), "x");
-    farm.executor->class->cancel(farm.executor, 1, 11, clock_now_ns());
+    executor_cancel(farm.executor, 1, 11, clock_now_ns());
     farm_await(&farm, 2);
     cr_expect_eq(farm.slots[1].cancelled, 1);
     farm_close(&farm);
@@ -116,7 +116,7 @@ Test(command_pipe, without_a_place_for_a_larger_one_it_is_given_back_with_words)
 {
     struct farm farm = farm_of(true, WORDS("cat"));
     farm.options.pipe = true;
-    farm.options.base.tmpdir = "/nowhere/at/all";
+    farm.options.tmpdir = "/nowhere/at/all";
     cr_assert_eq(farm_open(&farm), ERR_NONE, "%s", farm.why.text);
     farm_start_task(&farm, 0, block_of(LARGER));
     farm_await(&farm, 1);

@@ -110,7 +110,7 @@ Test(command_start, a_program_that_goes_away_before_anything_ran_returns_the_tas
     cr_expect_eq(farm.broken, 1);
     cr_expect(strstr(farm.why.text, path) && strstr(farm.why.text, "No such file"));
     uint64_t since_ns;
-    cr_expect_eq(farm.executor->class->running(farm.executor, 0, &since_ns), 0);
+    cr_expect_eq(executor_running(farm.executor, 0, &since_ns), 0);
     farm_close(&farm);
 }
 

@@ -14,7 +14,7 @@
 
 TestSuite(coprocess, .timeout = 60);
 
-static struct coprocess_options options;
+static struct executor_options options;
 static char *words[2];
 
 /* A fixture for a coprocess that is this shell script; change `options`, then begin. */
@@ -23,15 +23,17 @@ static struct fixture *scripted(char *script)
     struct fixture *f = prepare(NULL);
     signal(SIGPIPE, SIG_IGN);
     words[0] = script;
-    options = (struct coprocess_options){
-        .base = f->options.base, .words = words, .shell = true, .patience_ns = NEVER};
+    options = f->options;
+    options.words = words;
+    options.shell = true;
     return f;
 }
 
 static void begin(struct fixture *f)
 {
     struct why why = {""};
-    cr_assert_eq(coprocess_new(&options, &f->events, &f->executor, &why), ERR_NONE, "%s", why.text);
+    cr_assert_eq(executor_new(&coprocess_kind, &options, &f->events, &f->executor, &why), ERR_NONE,
+                 "%s", why.text);
 }
 
 static struct fixture *begun(char *script)
@@ -128,7 +130,7 @@ Test(coprocess, a_task_that_it_never_read_is_given_back)
 Test(coprocess, a_task_past_its_time_is_killed_and_costs_no_other)
 {
     struct fixture *f = scripted(moody);
-    options.base.timeout.ns = 200 * NS_PER_MS;
+    options.timeout.ns = 200 * NS_PER_MS;
     begin(f);
     run(f, 1, "a\nslow\nb");
     assert_answer(&f->ends[0], 1, "<a>\n");
@@ -143,11 +145,11 @@ Test(coprocess, a_cancelled_task_has_no_result_whether_it_runs_or_waits)
 {
     struct fixture *f = begun(moody);
     assign(f, 1, "slow\na\nb");
-    while (!f->executor->class->running(f->executor, 0, &(uint64_t){0}))
+    while (!executor_running(f->executor, 0, &(uint64_t){0}))
         turn(f);
-    f->executor->class->cancel(f->executor, 0, 2, clock_now_ns());
-    f->executor->class->cancel(f->executor, 0, 1, clock_now_ns());
-    f->executor->class->cancel(f->executor, 0, 9, clock_now_ns());
+    executor_cancel(f->executor, 0, 2, clock_now_ns());
+    executor_cancel(f->executor, 0, 1, clock_now_ns());
+    executor_cancel(f->executor, 0, 9, clock_now_ns());
     run_until_ended(f, 3);
     assert_end(&f->ends[0], CANCELLED, 1, 1);
     assert_end(&f->ends[1], CANCELLED, 2, 1);
@@ -228,10 +230,12 @@ Test(coprocess, without_a_command_or_a_program_it_is_refused)
 {
     struct fixture *f = scripted(NULL);
     struct why why;
-    cr_assert_eq(coprocess_new(&options, &f->events, &f->executor, &why), ERR_INVALID);
+    cr_assert_eq(executor_new(&coprocess_kind, &options, &f->events, &f->executor, &why),
+                 ERR_INVALID);
     words[0] = "no-such-program";
     options.shell = false;
-    cr_assert_eq(coprocess_new(&options, &f->events, &f->executor, &why), ERR_NOT_FOUND);
+    cr_assert_eq(executor_new(&coprocess_kind, &options, &f->events, &f->executor, &why),
+                 ERR_NOT_FOUND);
     words[0] = "cat";
     begin(f);
     run(f, 1, "a");
@@ -262,7 +266,7 @@ static char late[] = "while read -r x; do case $x in last) (sleep 0.5; echo late
 Test(coprocess, what_a_dead_one_left_behind_may_still_answer)
 {
     struct fixture *f = scripted(late);
-    options.base.linger_ns = 100 * NS_PER_S;
+    options.linger_ns = 100 * NS_PER_S;
     begin(f);
     run(f, 1, "a\nlast");
     assert_answer(&f->ends[0], 1, "<a>\n");
@@ -297,7 +301,7 @@ Test(coprocess, what_holds_its_output_and_does_not_answer_ends_with_the_linger_o
     close(mkstemp(left));
     setenv("LEFT", left, 1);
     struct fixture *f = scripted(late);
-    options.base.linger_ns = 200 * NS_PER_MS;
+    options.linger_ns = 200 * NS_PER_MS;
     begin(f);
     run(f, 1, "a\nnever");
     assert_finished(&f->ends[1], 2, RESULT_EXITED, 4);
@@ -309,8 +313,8 @@ Test(coprocess, what_holds_its_output_and_does_not_answer_ends_with_the_linger_o
     kill(left_alone, SIGKILL);
     cr_assert(ends_within(left_alone, 10000));
     f = scripted(late);
-    options.base.linger_ns = 100 * NS_PER_S;
-    options.base.timeout.ns = 300 * NS_PER_MS;
+    options.linger_ns = 100 * NS_PER_S;
+    options.timeout.ns = 300 * NS_PER_MS;
     begin(f);
     run(f, 1, "a\nnever");
     assert_finished(&f->ends[1], 2, RESULT_TIMED_OUT, 0);
@@ -324,13 +328,12 @@ Test(coprocess, what_holds_its_output_and_does_not_answer_ends_with_the_linger_o
 Test(coprocess, the_time_that_it_is_held_does_not_count)
 {
     struct fixture *f = scripted("while read -r x; do sleep 0.2; echo $x; done");
-    options.base.timeout.ns = NS_PER_S;
+    options.timeout.ns = NS_PER_S;
     begin(f);
-    const struct executor_class *class = f->executor->class;
-    class->hold(f->executor, clock_now_ns());
+    executor_hold(f->executor, clock_now_ns());
     usleep(1200 * 1000);
-    cr_expect_eq(class->deadline(f->executor), NEVER);
-    class->go(f->executor, clock_now_ns());
+    cr_expect_eq(executor_deadline(f->executor), NEVER);
+    executor_go(f->executor, clock_now_ns());
     run(f, 1, "a");
     assert_answer(&f->ends[0], 1, "a\n");
     finish(f);

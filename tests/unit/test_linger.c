@@ -24,10 +24,10 @@ static void farm_lingers_of(struct farm *farm, struct executor_options base)
 {
     struct why why;
     *farm = farm_of(true, NO_WORDS);
-    farm->options.base.linger_ns = base.linger_ns;
-    farm->options.base.timeout = base.timeout;
-    farm->options.base.output_max = base.output_max ? base.output_max : 16 << 20;
-    farm->options.base.kill_after_ns = base.kill_after_ns ? base.kill_after_ns : 10 * NS_PER_S;
+    farm->options.linger_ns = base.linger_ns;
+    farm->options.timeout = base.timeout;
+    farm->options.output_max = base.output_max ? base.output_max : 16 << 20;
+    farm->options.kill_after_ns = base.kill_after_ns ? base.kill_after_ns : 10 * NS_PER_S;
     cr_assert_eq(guard_new(&farm->options.guard, GUARD_PROGRAM, &why), ERR_NONE, "%s", why.text);
     cr_assert_eq(farm_open(farm), ERR_NONE, "%s", farm->why.text);
 }
@@ -101,10 +101,10 @@ Test(linger, a_slot_is_busy_while_the_output_is_held)
     farm_start(&farm, 1, "exit 0");
     farm_await(&farm, 1);
     if (farm.slots[1].finished)
-        cr_expect_eq(farm.executor->class->running(farm.executor, 0, &since_ns), 10);
+        cr_expect_eq(executor_running(farm.executor, 0, &since_ns), 10);
     farm_await(&farm, 2);
-    cr_expect_eq(farm.executor->class->running(farm.executor, 0, &since_ns), 0);
-    cr_expect_eq(farm.executor->class->deadline(farm.executor), NEVER);
+    cr_expect_eq(executor_running(farm.executor, 0, &since_ns), 0);
+    cr_expect_eq(executor_deadline(farm.executor), NEVER);
     farm_ends(&farm);
 }
 
@@ -234,8 +234,8 @@ Test(linger, a_cancelled_one_ends_at_once_and_is_discarded)
     close(trace.ends[1]);
     while (clock_now_ns() < begin_ns + 500 * NS_PER_MS)
         farm_turn(&farm);
-    cr_expect_eq(farm.executor->class->running(farm.executor, 0, &since_ns), 10);
-    farm.executor->class->cancel(farm.executor, 0, 10, clock_now_ns());
+    cr_expect_eq(executor_running(farm.executor, 0, &since_ns), 10);
+    executor_cancel(farm.executor, 0, 10, clock_now_ns());
     farm_turn(&farm);
     cr_expect_eq(farm.slots[0].cancelled, 1);
     cr_expect(trace_gone(&trace, 10000));
@@ -275,7 +275,7 @@ Test(linger, beyond_what_the_drain_takes_the_slot_stays_busy)
     farm_start(&farm, 0, "sleep 1000 & :");
     while (clock_now_ns() < begin_ns + NS_PER_S)
         farm_turn(&farm);
-    cr_expect_eq(farm.executor->class->running(farm.executor, 0, &since_ns), 10);
+    cr_expect_eq(executor_running(farm.executor, 0, &since_ns), 10);
     close(fds[1]); /* all of them end */
     farm_await(&farm, 1);
     cr_expect(farm.slots[0].outcome.cut);
@@ -341,9 +341,8 @@ Test(linger, a_stopped_task_is_told_and_goes_on)
     while (!farm.slots[0].stopped)
         farm_turn(&farm);
     uint64_t begin_ns = clock_now_ns();
-    const struct executor_class *class = farm.executor->class;
-    class->hold(farm.executor, begin_ns);
-    class->go(farm.executor, clock_now_ns());
+    executor_hold(farm.executor, begin_ns);
+    executor_go(farm.executor, clock_now_ns());
     farm_await(&farm, 1);
     expect_out(&farm.slots[0], "on\n");
     cr_expect_not(farm.slots[0].stopped);
@@ -364,16 +363,15 @@ Test(linger, held_tasks_stand_still_and_that_time_does_not_count)
         "sleep 0.02; done' & done; wait; echo done",
         file);
     farm_start(&farm, 0, task);
-    const struct executor_class *class = farm.executor->class;
     await_file(file, 4);
-    class->hold(farm.executor, clock_now_ns());
-    cr_expect_eq(class->deadline(farm.executor), NEVER);
+    executor_hold(farm.executor, clock_now_ns());
+    cr_expect_eq(executor_deadline(farm.executor), NEVER);
     poll(NULL, 0, 300); /* for what was being started when all were stopped */
     cr_assert_eq(fstat(fd, &before), 0);
     poll(NULL, 0, 1500);
     cr_assert_eq(fstat(fd, &after), 0);
     cr_expect_eq(before.st_size, after.st_size);
-    class->go(farm.executor, clock_now_ns());
+    executor_go(farm.executor, clock_now_ns());
     farm_await(&farm, 1);
     cr_expect_lt(farm.slots[0].outcome.duration_ns, 1800 * NS_PER_MS);
     close(fd);

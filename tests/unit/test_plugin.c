@@ -15,7 +15,7 @@ TestSuite(plugin, .timeout = 60);
 Test(plugin, the_results_of_a_batch_come_in_order_each_with_its_own_bytes)
 {
     struct fixture *f = prepare(EXAMPLES "/multiply.so");
-    f->options.args = (char *[]){"2", NULL};
+    f->options.words = (char *[]){"2", NULL};
     launch(f);
     f->count = 4096;
     for (uint32_t i = 0; i < f->count; i++) {
@@ -53,7 +53,7 @@ Test(plugin, the_results_of_a_batch_are_told_together)
 Test(plugin, the_multiply_example_refuses_what_is_no_number)
 {
     struct fixture *f = prepare(EXAMPLES "/multiply.so");
-    f->options.args = (char *[]){"-3", NULL};
+    f->options.words = (char *[]){"-3", NULL};
     launch(f);
     run(f, 1,
         "7\nseven\n\n9223372036854775807\n-9223372036854775808\n-12\n0\n12345678901234567890");
@@ -70,7 +70,7 @@ Test(plugin, the_multiply_example_refuses_what_is_no_number)
 Test(plugin, a_task_knows_its_number_its_attempt_its_slot_and_its_size)
 {
     struct fixture *f = prepare(PLUGINS "/trouble.so");
-    f->options.base.slots = 2;
+    f->options.slots = 2;
     launch(f);
     task_put_args(&f->records, (struct bytes[]){bytes_of("about"), bytes_of("it")}, 2);
     give(f, 1, 77, 1);
@@ -112,7 +112,7 @@ Test(plugin, results_before_a_long_task_do_not_wait_for_it)
     assign(f, 1, "echo\necho\nsleep 3600\necho");
     run_until_ended(f, 2);
     uint64_t since_ns = 0;
-    cr_assert_eq(f->executor->class->running(f->executor, 0, &since_ns), 3);
+    cr_assert_eq(executor_running(f->executor, 0, &since_ns), 3);
     cr_assert_leq(since_ns, clock_now_ns());
     cr_assert_geq(since_ns + 30 * NS_PER_S, clock_now_ns());
     finish(f);
@@ -181,7 +181,7 @@ Test(plugin, output_beyond_the_limit_fails_the_task)
 Test(plugin, output_that_finds_no_place_on_disk_fails_the_task_with_words)
 {
     struct fixture *f = prepare(PLUGINS "/trouble.so");
-    f->options.base.tmpdir = "/nonexistent";
+    f->options.tmpdir = "/nonexistent";
     launch(f);
     run(f, 1, "large 3000000\necho");
     assert_finished(&f->ends[0], 1, RESULT_OUTPUT_TOO_LARGE, 0);

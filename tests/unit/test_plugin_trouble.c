@@ -94,7 +94,7 @@ Test(plugin_trouble, a_plugin_that_calls_exit_is_a_failed_task_whatever_the_stat
 Test(plugin_trouble, a_task_that_runs_too_long_is_killed_and_those_around_it_are_not)
 {
     struct fixture *f = prepare(PLUGINS "/trouble.so");
-    f->options.base.timeout.ns = 200 * NS_PER_MS;
+    f->options.timeout.ns = 200 * NS_PER_MS;
     launch(f);
     run(f, 1, "echo\nsleep 3600\necho\necho");
     assert_finished(&f->ends[0], 1, RESULT_OK, 0);
@@ -110,7 +110,7 @@ Test(plugin_trouble, a_task_that_runs_too_long_is_killed_and_those_around_it_are
 Test(plugin_trouble, a_task_that_takes_more_than_percent_of_the_median_is_killed)
 {
     struct fixture *f = prepare(PLUGINS "/trouble.so");
-    f->options.base.timeout.percent = 1000000; /* of some microseconds */
+    f->options.timeout.percent = 1000000; /* of some microseconds */
     launch(f);
     run(f, 1, "echo\necho\necho\nsleep 3600");
     assert_finished(&f->ends[2], 3, RESULT_OK, 0);
@@ -126,8 +126,8 @@ Test(plugin_trouble, a_running_task_can_be_cancelled_and_the_rest_is_returned)
     struct fixture *f = launched(NULL);
     assign(f, 1, "echo\nsleep 3600\necho");
     run_until_ended(f, 1);
-    f->executor->class->cancel(f->executor, 0, 2, clock_now_ns());
-    f->executor->class->cancel(f->executor, 0, 9, clock_now_ns());
+    executor_cancel(f->executor, 0, 2, clock_now_ns());
+    executor_cancel(f->executor, 0, 9, clock_now_ns());
     run_until_ended(f, 3);
     assert_end(&f->ends[1], CANCELLED, 2, 1);
     assert_end(&f->ends[2], RETURNED, 3, 1);
@@ -140,8 +140,8 @@ Test(plugin_trouble, a_waiting_task_can_be_cancelled_and_the_others_go_on)
 {
     struct fixture *f = launched(NULL);
     assign(f, 1, "sleep 1\necho\necho\nsleep 3600\necho");
-    f->executor->class->cancel(f->executor, 0, 2, clock_now_ns());
-    f->executor->class->cancel(f->executor, 0, 4, clock_now_ns());
+    executor_cancel(f->executor, 0, 2, clock_now_ns());
+    executor_cancel(f->executor, 0, 4, clock_now_ns());
     run_until_ended(f, 5);
     assert_finished(&f->ends[0], 1, RESULT_OK, 0);
     assert_end(&f->ends[1], CANCELLED, 2, 1);
@@ -155,7 +155,7 @@ Test(plugin_trouble, what_was_cancelled_behind_a_long_task_is_not_returned)
 {
     struct fixture *f = launched_impatient();
     assign(f, 1, "sleep 1\necho\necho\necho");
-    f->executor->class->cancel(f->executor, 0, 3, clock_now_ns());
+    executor_cancel(f->executor, 0, 3, clock_now_ns());
     run_until_ended(f, 3);
     assert_end(&f->ends[0], RETURNED, 2, 1);
     assert_end(&f->ends[1], CANCELLED, 3, 1);
@@ -170,9 +170,9 @@ Test(plugin_trouble, a_cancel_while_the_plugin_is_still_starting_ends_the_assign
 {
     struct fixture *f = launched((char *[]){"sleep", NULL});
     assign(f, 1, "echo\necho");
-    f->executor->class->cancel(f->executor, 0, 2, clock_now_ns());
+    executor_cancel(f->executor, 0, 2, clock_now_ns());
     cr_assert_eq(f->tasks_ended, 0);
-    f->executor->class->cancel(f->executor, 0, 1, clock_now_ns());
+    executor_cancel(f->executor, 0, 1, clock_now_ns());
     cr_assert_eq(f->tasks_ended, 2);
     assert_end(&f->ends[0], CANCELLED, 1, 1);
     assert_end(&f->ends[1], CANCELLED, 2, 1);
@@ -206,7 +206,8 @@ static void assert_refused(const char *file, enum error expected, const char *wo
 {
     struct fixture *f = prepare(file);
     struct why why = {""};
-    cr_assert_eq(plugin_new(&f->options, &f->events, &f->executor, &why), expected, "%s", file);
+    cr_assert_eq(executor_new(&plugin_kind, &f->options, &f->events, &f->executor, &why), expected,
+                 "%s", file);
     cr_assert(strstr(why.text, words), "%s", why.text);
     cr_assert(strstr(why.text, file), "%s", why.text);
     cr_assert_null(f->executor);
@@ -229,7 +230,7 @@ Test(plugin_trouble, without_a_program_to_start_it_is_refused_with_words)
     struct fixture *f = prepare(PLUGINS "/trouble.so");
     struct why why = {""};
     f->options.program = "/nonexistent";
-    cr_assert_eq(plugin_new(&f->options, &f->events, &f->executor, &why), ERR_IO);
+    cr_assert_eq(executor_new(&plugin_kind, &f->options, &f->events, &f->executor, &why), ERR_IO);
     cr_assert(strstr(why.text, "cannot start a process"), "%s", why.text);
     close(f->children);
     free(f);

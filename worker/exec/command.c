@@ -17,6 +17,7 @@
 #include "common/base/xalloc.h"
 #include "worker/exec/child.h"
 #include "worker/exec/environment.h"
+#include "worker/exec/executor_kind.h"
 #include "worker/exec/guard.h"
 #include "worker/exec/program.h"
 #include "worker/exec/start_error.h"
@@ -37,7 +38,7 @@ struct command_slot {
 
 struct command {
     struct executor executor; /* must be first */
-    const struct command_options *options;
+    const struct executor_options *options;
     struct executor_events events;
     struct expand *expand;
     char *path;          /* NULL: each task names its program */
@@ -69,7 +70,7 @@ static struct bytes command_line(struct command *command, const struct assignmen
 {
     struct expand_values values;
     buf_clear(&command->line);
-    if (command->options->base.want_command && values_of(assignment, &values))
+    if (command->options->want_command && values_of(assignment, &values))
         expand_line(command->expand, &values, &command->line);
     return buf_bytes(&command->line);
 }
@@ -149,7 +150,7 @@ static enum error command_open_file(const struct command *command, size_t size, 
                                     struct why *why)
 {
     if (size > OUTPUT_MEMORY_MAX)
-        return tempfile_open(command->options->base.tmpdir, fd, why);
+        return tempfile_open(command->options->tmpdir, fd, why);
     *fd = memfd_create("zfarm-block", MFD_CLOEXEC);
     if (*fd >= 0)
         return ERR_NONE;
@@ -253,7 +254,7 @@ static void command_cancel(struct executor *executor, unsigned slot, uint64_t se
 static void command_hurry(struct executor *executor)
 {
     struct command *command = command_of(executor);
-    for (unsigned i = 0; i < command->options->base.slots; i++)
+    for (unsigned i = 0; i < command->options->slots; i++)
         child_hurry(&command->slots[i].child);
 }
 
@@ -266,7 +267,7 @@ static uint64_t command_deadline(const struct executor *executor)
 {
     const struct command *command = command_of(executor);
     uint64_t deadline_ns = NEVER;
-    for (unsigned i = 0; i < command->options->base.slots; i++)
+    for (unsigned i = 0; i < command->options->slots; i++)
         if (command->slots[i].child.deadline_ns < deadline_ns)
             deadline_ns = command->slots[i].child.deadline_ns;
     return deadline_ns;
@@ -293,7 +294,7 @@ static void note_run_time(struct command *command, uint64_t duration_ns)
 {
     if (!time_limit_note(&command->limit, duration_ns))
         return;
-    for (unsigned i = 0; i < command->options->base.slots; i++)
+    for (unsigned i = 0; i < command->options->slots; i++)
         child_limit(&command->slots[i].child, time_limit_ns(&command->limit));
 }
 
@@ -333,7 +334,7 @@ static void command_ended(struct command *command, struct command_slot *slot)
 
 static struct command_slot *slot_of(struct command *command, pid_t pid)
 {
-    for (unsigned i = 0; i < command->options->base.slots; i++)
+    for (unsigned i = 0; i < command->options->slots; i++)
         if (command->slots[i].child.pid == pid)
             return &command->slots[i];
     return NULL;
@@ -344,7 +345,7 @@ static void command_child_stopped(struct executor *executor, pid_t pid, bool sto
     struct command *command = command_of(executor);
     struct command_slot *slot = slot_of(command, pid);
     if (slot && child_note_stopped(&slot->child, stopped))
-        executor_stopped(&command->events, slot->assignment.slot, stopped);
+        executor_tell_stopped(&command->events, slot->assignment.slot, stopped);
 }
 
 static bool command_child_exited(struct executor *executor, pid_t pid, int status, uint64_t now_ns)
@@ -367,15 +368,15 @@ static void command_look(struct command *command, struct command_slot *slot, uin
     if (news == CHILD_ENDED)
         command_ended(command, slot);
     else if (news == CHILD_HELD)
-        executor_held(&command->events, slot->assignment.slot, child->holder.pid,
-                      child->holder.name);
+        executor_tell_held(&command->events, slot->assignment.slot, child->holder.pid,
+                           child->holder.name);
 }
 
 static void command_turn(struct executor *executor, uint64_t now_ns)
 {
     struct command *command = command_of(executor);
     children_turn(&command->children);
-    for (unsigned i = 0; i < command->options->base.slots; i++)
+    for (unsigned i = 0; i < command->options->slots; i++)
         command_look(command, &command->slots[i], now_ns);
 }
 
@@ -405,7 +406,7 @@ static void command_destroy(struct executor **executor)
     if (!handle)
         return;
     struct command *command = command_of(handle);
-    for (unsigned i = 0; i < command->options->base.slots; i++)
+    for (unsigned i = 0; i < command->options->slots; i++)
         child_abandon(&command->slots[i].child);
     children_close(&command->children);
     environment_free(&command->environment);
@@ -447,7 +448,7 @@ static enum error explain_one_word(const char *word, struct why *why)
 }
 
 /* Sets `path`, unless each task is to name its program. */
-static enum error find_command(struct command *command, const struct command_options *options,
+static enum error find_command(struct command *command, const struct executor_options *options,
                                struct why *why)
 {
     if (options->shell) {
@@ -465,7 +466,7 @@ static enum error find_command(struct command *command, const struct command_opt
     return error;
 }
 
-static enum error open_parts(struct command *command, const struct command_options *options,
+static enum error open_parts(struct command *command, const struct executor_options *options,
                              struct why *why)
 {
     size_t count = 0;
@@ -478,12 +479,13 @@ static enum error open_parts(struct command *command, const struct command_optio
     if (!error)
         error = find_command(command, options, why);
     if (!error)
-        error = children_open(&command->children, &options->base, options->guard, why);
+        error = children_open(&command->children, options, options->guard, why);
     return error;
 }
 
-enum error command_new(const struct command_options *options, const struct executor_events *events,
-                       struct executor **executor, struct why *why)
+static enum error command_make(const struct executor_options *options,
+                               const struct executor_events *events, struct executor **executor,
+                               struct why *why)
 {
     struct command *command = xcalloc(1, sizeof *command);
     enum error error = open_parts(command, options, why);
@@ -495,13 +497,15 @@ enum error command_new(const struct command_options *options, const struct execu
     }
     command->executor.class = &command_class;
     command->options = options;
-    command->limit.timeout = options->base.timeout;
+    command->limit.timeout = options->timeout;
     command->events = *events;
     const char *mark = options->guard ? guard_mark(options->guard) : NULL;
-    command->environment = environment_new(options->base.worker, mark);
-    command->slots = xcalloc(options->base.slots, sizeof *command->slots);
-    for (unsigned i = 0; i < options->base.slots; i++)
+    command->environment = environment_new(options->worker, mark);
+    command->slots = xcalloc(options->slots, sizeof *command->slots);
+    for (unsigned i = 0; i < options->slots; i++)
         child_init(&command->slots[i].child, &command->children);
     *executor = &command->executor;
     return ERR_NONE;
 }
+
+const struct executor_kind command_kind = {.make = command_make};

@@ -2,11 +2,7 @@
 #ifndef ZFARM_WORKER_COMMAND_H
 #define ZFARM_WORKER_COMMAND_H
 
-#include "common/cli/ok_exit.h"
-#include "common/base/error.h"
 #include "worker/exec/executor.h"
-
-struct guard;
 
 /* The executor of commands: each task is one process, which is COMMAND with the task put in
  * (common/input/expand.h), started directly or, with --shell, by sh -c. Its standard input is /dev/null,
@@ -21,27 +17,15 @@ struct guard;
  * RESULT_OUTPUT_TOO_LARGE with what was captured, in the second case with a line.
  *
  * `broken` is called, after the task was returned, when the system starts no process, or COMMAND is
- * gone. Every later start tries again. */
-struct command_options {
-    struct executor_options base;
-    char *const *words;      /* COMMAND and its arguments, ended by NULL; may be empty with shell */
-    bool shell;              /* --shell */
-    bool pipe;               /* --pipe: the task is COMMAND's standard input, not part of it */
-    const char *replacement; /* -I; NULL: {} */
-    struct ok_exit ok_exit;  /* --ok-exit */
-    struct guard *guard;     /* guard.h; NULL: none. Must outlive the executor */
-};
-
-/* Finds COMMAND; starts nothing. What `options` points to must stay valid. On success the caller
- * owns
- * `*executor` and ends it with its class's destroy, which kills what runs and leaves it to be
- * reaped. No event may start a task from inside its call.
+ * gone. Every later start tries again.
+ *
+ * It takes `words` (which may be empty with `shell`), `shell`, `pipe`, `replacement` and `ok_exit`. No event may
+ * start a task from inside its call. executor_new finds COMMAND and starts nothing; executor_destroy kills what runs
+ * and leaves it to be reaped.
  *
  * ERR_NOT_FOUND, ERR_ACCESS: there is no such program. ERR_INVALID: a command line was given as one
  * word (the sentence has the line as it should be), there is none, or -I is empty. ERR_IO: no
- * descriptors. Then
- * `*executor` is unchanged. */
-enum error command_new(const struct command_options *options, const struct executor_events *events,
-                       struct executor **executor, struct why *why);
+ * descriptors. */
+extern const struct executor_kind command_kind;
 
 #endif

@@ -14,6 +14,7 @@
 #include "common/base/xalloc.h"
 #include "worker/exec/coprocess_slot.h"
 #include "worker/exec/environment.h"
+#include "worker/exec/executor_kind.h"
 #include "worker/exec/guard.h"
 #include "worker/exec/program.h"
 
@@ -93,7 +94,7 @@ static void coprocess_child_was_stopped(struct executor *executor, pid_t pid, bo
     for (unsigned i = 0; i < c->shared.options.slots; i++) {
         struct child *process = &c->slots[i].process;
         if (process->pid == pid && child_note_stopped(process, stopped))
-            executor_stopped(&c->shared.events, i, stopped);
+            executor_tell_stopped(&c->shared.events, i, stopped);
     }
 }
 
@@ -183,7 +184,7 @@ static const struct executor_class coprocess_class = {.batch_max = COPROCESS_BAT
                                                       .destroy = coprocess_destroy};
 
 /* COMMAND as it is, or sh -c and its words with blanks between. */
-static enum error coprocess_make_argv(struct coprocess *c, const struct coprocess_options *options,
+static enum error coprocess_make_argv(struct coprocess *c, const struct executor_options *options,
                                       struct why *why)
 {
     if (!options->words || !options->words[0])
@@ -207,35 +208,35 @@ static enum error coprocess_make_argv(struct coprocess *c, const struct coproces
 }
 
 static enum error coprocess_open_shared(struct coprocess_shared *shared,
-                                        const struct coprocess_options *options,
+                                        const struct executor_options *options,
                                         const struct executor_events *events, struct why *why)
 {
     *shared = (struct coprocess_shared){
-        .options = options->base,
-        .limit = {.timeout = options->base.timeout},
+        .options = *options,
+        .limit = {.timeout = options->timeout},
         .events = *events,
-        .limits = {.tmpdir = options->base.tmpdir, .output_max = options->base.output_max},
+        .limits = {.tmpdir = options->tmpdir, .output_max = options->output_max},
         .patience_ns = options->patience_ns,
         .end = options->null ? '\0' : '\n'};
     shared->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (shared->epoll < 0)
         return fail(why, ERR_IO, "cannot make an epoll descriptor: %s", strerror(errno));
-    enum error error = children_open(&shared->children, &options->base, options->guard, why);
+    enum error error = children_open(&shared->children, options, options->guard, why);
     if (error) {
         close(shared->epoll);
         return error;
     }
     shared->environment =
-        environment_new(options->base.worker, options->guard ? guard_mark(options->guard) : NULL);
+        environment_new(options->worker, options->guard ? guard_mark(options->guard) : NULL);
     shared->chunk = xmalloc(COPROCESS_CHUNK);
     return ERR_NONE;
 }
 
-enum error coprocess_new(const struct coprocess_options *options,
-                         const struct executor_events *events, struct executor **executor,
-                         struct why *why)
+static enum error coprocess_make(const struct executor_options *options,
+                                 const struct executor_events *events, struct executor **executor,
+                                 struct why *why)
 {
-    assert(options->base.slots);
+    assert(options->slots);
     struct coprocess *c = xcalloc(1, sizeof *c);
     enum error error = coprocess_make_argv(c, options, why);
     error = error ? error : coprocess_open_shared(&c->shared, options, events, why);
@@ -248,11 +249,13 @@ enum error coprocess_new(const struct coprocess_options *options,
     c->base.class = &coprocess_class;
     c->shared.path = c->path;
     c->shared.argv = c->argv.items;
-    c->slots = xcalloc(options->base.slots, sizeof *c->slots);
-    for (unsigned i = 0; i < options->base.slots; i++) {
+    c->slots = xcalloc(options->slots, sizeof *c->slots);
+    for (unsigned i = 0; i < options->slots; i++) {
         coprocess_slot_init(&c->shared, &c->slots[i], i);
         coprocess_slot_start_child(&c->shared, &c->slots[i], clock_now_ns());
     }
     *executor = &c->base;
     return ERR_NONE;
 }
+
+const struct executor_kind coprocess_kind = {.make = coprocess_make};

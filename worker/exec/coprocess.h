@@ -2,10 +2,7 @@
 #ifndef ZFARM_WORKER_COPROCESS_H
 #define ZFARM_WORKER_COPROCESS_H
 
-#include "common/base/error.h"
 #include "worker/exec/executor.h"
-
-struct guard;
 
 /* The executor of --coprocess: COMMAND is started once for each slot and stays. A task is a line on its
  * standard input, and the line that it then writes to its standard output, in the same order, is the
@@ -21,24 +18,13 @@ struct guard;
  * asked for, or a system that starts no process.
  *
  * A task that holds what ends a line ends in RESULT_BAD_TASK with a line on its stderr, an answer of
- * more than output_max bytes in RESULT_OUTPUT_TOO_LARGE. */
-struct coprocess_options {
-    struct executor_options base;
-    char *const *words;   /* COMMAND and its arguments, ended by NULL; used as they are */
-    bool shell;           /* COMMAND is a command line for sh -c */
-    bool null;            /* lines end with NUL, not newline */
-    struct guard *guard;  /* guard.h; NULL: none. Must outlive the executor */
-    uint64_t patience_ns; /* a task that runs so long has what stands behind it given back */
-};
-
-/* Finds COMMAND and starts it in each slot. What `options` points to must stay valid. On success the
- * caller owns `*executor` and ends it with its class's destroy, which closes the inputs and kills what
- * has not ended a second later.
+ * more than output_max bytes in RESULT_OUTPUT_TOO_LARGE.
+ *
+ * It takes `words`, `shell` (they are a command line for sh -c) and `null`. executor_new finds COMMAND and starts it in
+ * each slot; executor_destroy closes the inputs and kills what has not ended a second later.
  *
  * ERR_NOT_FOUND, ERR_ACCESS: there is no such program. ERR_INVALID: there is no COMMAND. ERR_IO: no
- * descriptors. Then `*executor` is unchanged. */
-enum error coprocess_new(const struct coprocess_options *options,
-                         const struct executor_events *events, struct executor **executor,
-                         struct why *why);
+ * descriptors. */
+extern const struct executor_kind coprocess_kind;
 
 #endif

@@ -14,6 +14,7 @@
 #include "worker/exec/coprocess_death.h"
 #include "worker/exec/coprocess_lines.h"
 #include "worker/exec/environment.h"
+#include "worker/exec/executor_kind.h"
 #include "worker/exec/start_error.h"
 
 enum { START_TRIES = 3 };
@@ -530,7 +531,7 @@ static void linger_look(struct coprocess_shared *shared, struct coprocess_slot *
         coprocess_slot_bury(shared, slot, now_ns);
     } else {
         struct output_holder holder = child_find_holder(&slot->process, slot->out, now_ns);
-        executor_held(&shared->events, slot->batch.slot, holder.pid, holder.name);
+        executor_tell_held(&shared->events, slot->batch.slot, holder.pid, holder.name);
         plan_linger(shared, slot, now_ns);
     }
 }

@@ -6,8 +6,10 @@
 
 #include "common/base/block.h"
 #include "common/base/clock.h"
-#include "common/wire/result.h"
+#include "common/base/error.h"
+#include "common/cli/ok_exit.h"
 #include "common/cli/timeout.h"
+#include "common/wire/result.h"
 
 /* What runs tasks: the one interface that the worker's shell knows of the command, the coprocess and
  * the plugin executor. An executor owns the children of `slots` slots and lives in the worker's one thread.
@@ -17,17 +19,19 @@
  * have, the slot is free again. A task whose process has ended goes on while its output is held (child.h). Nothing
  * blocks. The calling loop, once a turn:
  *
- *     poll (..., executor->class->fd (executor), until executor->class->deadline (executor))
- *     executor->class->turn (executor, now_ns);
- *     for each child reaped by waitpid (-1, ..., WNOHANG): class->child_exited (executor, pid,
- * status)
+ *     poll (..., executor_fd (executor), until executor_deadline (executor))
+ *     executor_turn (executor, now_ns);
+ *     for each child reaped by waitpid (-1, ..., WNOHANG): executor_child_exited (executor, pid, status)
  */
+struct executor;
+struct executor_kind; /* executor_kind.h; the kinds are command_kind, coprocess_kind, plugin_kind */
+struct guard;
 
 /* Tasks for one slot: `count` of them, numbered from `first` on. */
 struct assignment {
     unsigned slot; /* from 0 */
     uint64_t first;
-    uint32_t count; /* 1 .. class->batch_max */
+    uint32_t count; /* 1 .. executor_batch_max */
     struct attempt attempt;
     uint32_t tries;       /* which try this is, from 1 (ZFARM_ATTEMPT) */
     bool last;            /* no try is left after it: a result that is not ok is final */
@@ -113,66 +117,61 @@ struct executor_events {
     void (*held)(void *context, unsigned slot, pid_t pid, const char *name);
 };
 
-static inline void executor_stopped(const struct executor_events *events, unsigned slot,
-                                    bool stopped)
-{
-    if (events->stopped)
-        events->stopped(events->context, slot, stopped);
-}
-
-static inline void executor_held(const struct executor_events *events, unsigned slot, pid_t pid,
-                                 const char *name)
-{
-    if (events->held)
-        events->held(events->context, slot, pid, name);
-}
-
-struct executor;
-
-struct executor_class {
-    uint32_t batch_max; /* most tasks in an assignment */
-    /* The slot must be free. */
-    void (*start)(struct executor *executor, const struct assignment *assignment, uint64_t now_ns);
-    /* Kills the task if the slot is at it (TERM to its group, KILL after --kill-after), or takes it
-     * out of the assignment. Ends in cancelled, perhaps later; a task that has just finished may
-     * still end in finished. Unknown: nothing happens. */
-    void (*cancel)(struct executor *executor, unsigned slot, uint64_t seq, uint64_t now_ns);
-    /* What is being killed has had its time: KILL in the next turn. */
-    void (*hurry)(struct executor *executor);
-    int (*fd)(const struct executor *executor); /* to be polled for reading; the same for ever */
-    void (*turn)(struct executor *executor, uint64_t now_ns);
-    uint64_t (*deadline)(
-        const struct executor *executor); /* when turn is due at the latest, or NEVER */
-    /* Returns false when the child is none of its own. */
-    bool (*child_exited)(struct executor *executor, pid_t pid, int status, uint64_t now_ns);
-    /* A child was stopped, or goes on, as waitpid tells it. None of its own: nothing happens. */
-    void (*child_stopped)(struct executor *executor, pid_t pid, bool stopped);
-    /* Stops all processes of what runs (STOP) until `go` (CONT). The time between counts for no timeout.
-     * Nothing should be started meanwhile: it would run. */
-    void (*hold)(struct executor *executor, uint64_t now_ns);
-    void (*go)(struct executor *executor, uint64_t now_ns);
-    /* The number of the task that the slot is at and since when (monotonic); 0 if it is at none. */
-    uint64_t (*running)(const struct executor *executor, unsigned slot, uint64_t *since_ns);
-    void (*destroy)(
-        struct executor **executor); /* kills all that runs, without events; takes NULL */
-};
-
-/* The first member of each executor's own struct. */
-struct executor {
-    const struct executor_class *class;
-};
-
-/* What every executor is made with. */
+/* What every executor is made with. What it points to, and the struct itself, must stay valid. */
 struct executor_options {
     unsigned slots;
     struct timeout timeout; /* --timeout */
     uint64_t kill_after_ns; /* --kill-after: from TERM to KILL */
     uint64_t linger_ns;     /* --linger: for output that is held after the process has ended */
     uint64_t output_max;    /* --output-max: bytes a stream */
+    uint64_t patience_ns;   /* what stands behind a task that runs for longer is returned */
     const char *tmpdir;     /* where outputs above OUTPUT_MEMORY_MAX go */
     const char *worker;     /* ZFARM_WORKER */
+    struct guard *guard;    /* guard.h; NULL: none. Must outlive the executor */
+    const char *program;    /* what has plugin_host_main in it: /proc/self/exe */
     bool want_command;      /* fill outcome.command; may be changed between tasks */
+    /* What runs the tasks, and how. Each kind says which of these it takes. */
+    char *const *words; /* COMMAND and its arguments, or the plugin's; NULL at the end */
+    const char *plugin; /* the file */
+    bool shell;
+    bool pipe;
+    bool null;
+    const char *replacement; /* -I; NULL: {} */
+    struct ok_exit ok_exit;
 };
+
+/* On success the caller owns `*executor`. The errors are the kind's; then nothing runs and `*executor` is
+ * unchanged. */
+enum error executor_new(const struct executor_kind *kind, const struct executor_options *options,
+                        const struct executor_events *events, struct executor **executor,
+                        struct why *why);
+/* Kills all that runs, without events; takes NULL. */
+void executor_destroy(struct executor **executor);
+
+uint32_t executor_batch_max(const struct executor *executor); /* most tasks in an assignment */
+/* The slot must be free. */
+void executor_start(struct executor *executor, const struct assignment *assignment,
+                    uint64_t now_ns);
+/* Kills the task if the slot is at it (TERM to its group, KILL after --kill-after), or takes it
+ * out of the assignment. Ends in cancelled, perhaps later; a task that has just finished may
+ * still end in finished. Unknown: nothing happens. */
+void executor_cancel(struct executor *executor, unsigned slot, uint64_t seq, uint64_t now_ns);
+/* What is being killed has had its time: KILL in the next turn. */
+void executor_hurry(struct executor *executor);
+int executor_fd(const struct executor *executor); /* to be polled for reading; the same for ever */
+void executor_turn(struct executor *executor, uint64_t now_ns);
+/* When executor_turn is due at the latest, or NEVER. */
+uint64_t executor_deadline(const struct executor *executor);
+/* Returns false when the child is none of its own. */
+bool executor_child_exited(struct executor *executor, pid_t pid, int status, uint64_t now_ns);
+/* A child was stopped, or goes on, as waitpid tells it. None of its own: nothing happens. */
+void executor_child_stopped(struct executor *executor, pid_t pid, bool stopped);
+/* Stops all processes of what runs (STOP) until executor_go (CONT). The time between counts for no timeout.
+ * Nothing should be started meanwhile: it would run. */
+void executor_hold(struct executor *executor, uint64_t now_ns);
+void executor_go(struct executor *executor, uint64_t now_ns);
+/* The number of the task that the slot is at and since when (monotonic); 0 if it is at none. */
+uint64_t executor_running(const struct executor *executor, unsigned slot, uint64_t *since_ns);
 
 enum { OUTPUT_MEMORY_MAX = 1 << 20 };
 /* A task that runs for so long has what stands behind it in its slot given back. */

@@ -14,6 +14,7 @@
 #include "common/base/clock.h"
 #include "common/base/xalloc.h"
 #include "worker/exec/environment.h"
+#include "worker/exec/executor_kind.h"
 #include "worker/exec/guard.h"
 #include "worker/exec/plugin_host.h"
 #include "worker/exec/plugin_slot.h"
@@ -94,7 +95,7 @@ static void plugin_child_was_stopped(struct executor *executor, pid_t pid, bool 
     for (unsigned i = 0; i < plugin->shared.options.slots; i++) {
         struct child *process = &plugin->slots[i].child.process;
         if (process->pid == pid && child_note_stopped(process, stopped))
-            executor_stopped(&plugin->shared.events, i, stopped);
+            executor_tell_stopped(&plugin->shared.events, i, stopped);
     }
 }
 
@@ -183,19 +184,19 @@ static const struct executor_class plugin_class = {.batch_max = BATCH_MAX,
                                                    .destroy = plugin_destroy};
 
 /* The command line of a child; the slot's number is filled in when it is started. */
-static char **plugin_make_argv(const struct plugin_options *options)
+static char **plugin_make_argv(const struct executor_options *options)
 {
     size_t args = 0;
-    while (options->args && options->args[args])
+    while (options->words && options->words[args])
         args++;
     char **argv = xcalloc(PLUGIN_HOST_ARGS + args + 1, sizeof *argv);
     argv[0] = (char *)(uintptr_t)options->program;
     argv[PLUGIN_HOST_FLAG_AT] = (char *)(uintptr_t)PLUGIN_HOST_FLAG;
-    argv[PLUGIN_HOST_OUTPUT_MAX] = xasprintf("%llu", (unsigned long long)options->base.output_max);
+    argv[PLUGIN_HOST_OUTPUT_MAX] = xasprintf("%llu", (unsigned long long)options->output_max);
     argv[PLUGIN_HOST_FILE] =
-        xasprintf("%s%s", strchr(options->file, '/') ? "" : "./", options->file);
+        xasprintf("%s%s", strchr(options->plugin, '/') ? "" : "./", options->plugin);
     for (size_t i = 0; i < args; i++)
-        argv[PLUGIN_HOST_ARGS + i] = options->args[i];
+        argv[PLUGIN_HOST_ARGS + i] = options->words[i];
     return argv;
 }
 
@@ -231,17 +232,17 @@ static enum error start_children(struct plugin *plugin, struct why *why)
 }
 
 static enum error plugin_open_shared(struct plugin_shared *shared,
-                                     const struct plugin_options *options,
+                                     const struct executor_options *options,
                                      const struct executor_events *events, struct why *why)
 {
     *shared = (struct plugin_shared){
-        .options = options->base,
+        .options = *options,
         .events = *events,
-        .limits = {.tmpdir = options->base.tmpdir, .output_max = options->base.output_max},
-        .limit = {.timeout = options->base.timeout},
+        .limits = {.tmpdir = options->tmpdir, .output_max = options->output_max},
+        .limit = {.timeout = options->timeout},
         .patience_ns = options->patience_ns,
         .program = options->program};
-    enum error error = children_open(&shared->children, &options->base, options->guard, why);
+    enum error error = children_open(&shared->children, options, options->guard, why);
     if (error)
         return error;
     shared->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -251,15 +252,16 @@ static enum error plugin_open_shared(struct plugin_shared *shared,
         return error;
     }
     shared->environment =
-        environment_new(options->base.worker, options->guard ? guard_mark(options->guard) : NULL);
+        environment_new(options->worker, options->guard ? guard_mark(options->guard) : NULL);
     shared->argv = plugin_make_argv(options);
     return ERR_NONE;
 }
 
-enum error plugin_new(const struct plugin_options *options, const struct executor_events *events,
-                      struct executor **executor, struct why *why)
+static enum error plugin_make(const struct executor_options *options,
+                              const struct executor_events *events, struct executor **executor,
+                              struct why *why)
 {
-    assert(options->base.slots);
+    assert(options->slots);
     struct plugin *plugin = xcalloc(1, sizeof *plugin);
     plugin->base.class = &plugin_class;
     enum error error = plugin_open_shared(&plugin->shared, options, events, why);
@@ -267,8 +269,8 @@ enum error plugin_new(const struct plugin_options *options, const struct executo
         free(plugin);
         return error;
     }
-    plugin->slots = xcalloc(options->base.slots, sizeof *plugin->slots);
-    for (unsigned i = 0; i < options->base.slots; i++)
+    plugin->slots = xcalloc(options->slots, sizeof *plugin->slots);
+    for (unsigned i = 0; i < options->slots; i++)
         plugin_slot_init(&plugin->shared, &plugin->slots[i], i);
     struct executor *made = &plugin->base;
     error = start_children(plugin, why);
@@ -278,3 +280,5 @@ enum error plugin_new(const struct plugin_options *options, const struct executo
         *executor = made;
     return error;
 }
+
+const struct executor_kind plugin_kind = {.make = plugin_make};

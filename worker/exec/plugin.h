@@ -2,10 +2,7 @@
 #ifndef ZFARM_WORKER_PLUGIN_H
 #define ZFARM_WORKER_PLUGIN_H
 
-#include "common/base/error.h"
 #include "worker/exec/executor.h"
-
-struct guard;
 
 /* The executor of --plugin FILE.so: one child process per slot that has the plugin loaded
  * (plugin_host.h), fed with whole assignments of up to 4,096 tasks.
@@ -19,25 +16,14 @@ struct guard;
  * `broken` is called when a slot's plugin cannot be made ready: at once when it cannot be loaded,
  * after three tries, 0.1 and 0.2 s apart, when zfarm_init fails or the process dies three times
  * without having ended a task. Assignments that the slot is given after that are returned at once.
- */
-struct plugin_options {
-    struct executor_options base;
-    const char *file;  /* as dlopen takes it, but a name without a slash is one in this directory */
-    char *const *args; /* for zfarm_init; NULL at the end; NULL: none */
-    const char *program;  /* what has plugin_host_main in it: /proc/self/exe */
-    struct guard *guard;  /* guard.h; NULL: none */
-    uint64_t patience_ns; /* what stands behind a task that runs for longer is returned */
-};
-
-/* Starts the children and waits until the first has loaded the plugin, so that a file which is none
- * is an error here, before any task is taken: usually some milliseconds, 10 s at most. It does not
- * wait for zfarm_init. What `options` points to must stay valid. On success the caller owns
- * `*executor` and ends it with its class's destroy, which gives idle plugins a second for their
- * zfarm_destroy.
+ *
+ * It takes `plugin` (as dlopen takes it, but a name without a slash is one in this directory), `words` (for
+ * zfarm_init; NULL: none) and `program`. executor_new starts the children and waits until the first has loaded the
+ * plugin, so that a file which is none is an error here, before any task is taken: usually some milliseconds, 10 s at
+ * most. It does not wait for zfarm_init. executor_destroy gives idle plugins a second for their zfarm_destroy.
  *
  * ERR_INVALID, ERR_IO, with words: the file is no plugin, or no process was to be had. Then nothing
- * is left running and `*executor` is unchanged. */
-enum error plugin_new(const struct plugin_options *options, const struct executor_events *events,
-                      struct executor **executor, struct why *why);
+ * is left running. */
+extern const struct executor_kind plugin_kind;
 
 #endif
