@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "tests/unit/farm_check.h"
+#include "ventilator/core/liveness.h"
+#include "ventilator/core/transfer.h"
 
 void ranges_of(const char *text, struct seqset *set)
 {

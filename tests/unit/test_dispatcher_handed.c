@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "farm_fixture.h"
 
+#include "ventilator/core/schedule.h"
+
 /* A sink that wants to know who was handed what is told, before it could need it (docs/protocol.md, 19). */
 TestSuite(dispatcher_handed, .timeout = 20);
 

@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "ventilator/core/schedule.h"
+
 /* A million tasks, ten thousand sessions: memory stays bounded and a turn short. What takes a
  * square of either runs into the time limit. */
 TestSuite(dispatcher_scale, .timeout = 60);

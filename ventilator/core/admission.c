@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/admission.h"
 
-/* Whose key may join as what (docs/protocol.md, 13). The handshake has proven whose key it is; what it
- * may be is decided here, since control is one socket for all. */
+#include "ventilator/core/sink_session.h"
+#include "ventilator/core/workers.h"
 
 bool admission_has(const struct dispatcher *d, const struct key *key, enum key_role role)
 {

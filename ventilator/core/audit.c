@@ -7,6 +7,8 @@
 
 #include "common/base/splitmix.h"
 #include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/sink_session.h"
+#include "ventilator/core/verdicts.h"
 
 enum {
     SHOWN_MAX = 60, /* bytes of a task in a sentence */
@@ -187,7 +189,7 @@ void audit_take_too_large(struct dispatcher *d, uint64_t now_ns)
     uint64_t seq = d->ledger.read + 1;
     if (!seqset_has(&d->audit.stored, seq)) {
         struct block *none = NULL;
-        sink_session_judge(d, ledger_append(&d->ledger, 1, &none, 0)->first);
+        verdicts_add(d, ledger_append(&d->ledger, 1, &none, 0)->first);
     } else if (audit_is_known(stored_hash(&d->audit, seq))) {
         char text[64];
         snprintf(text, sizeof text, "longer than --task-max, which is %llu bytes",

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/charges.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/xalloc.h"
-
-/* Workers that died with tasks, or left: what is charged to those, what is taken back when a worker was not
- * dead, and whom a task took down with it (docs/protocol.md, 5). */
+#include "ventilator/core/schedule.h"
+#include "ventilator/core/transfer.h"
+#include "ventilator/core/verdicts.h"
 
 /* Whom a task took down: as many as it has losses. */
 struct deaths {
@@ -172,7 +172,7 @@ void charges_turn(struct dispatcher *d, uint64_t now_ns)
     for (uint64_t at = 1; seqset_next(&d->loss_pending, at, UINT64_MAX - 1, &r); at = r.first + 1) {
         struct story *story = entry_story(ledger_find(&d->ledger, r.first), r.first);
         if (now_ns >= story->judge_at_ns)
-            sink_session_judge(d, r.first);
+            verdicts_add(d, r.first);
     }
 }
 

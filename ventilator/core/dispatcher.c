@@ -9,7 +9,18 @@
 
 #include "common/base/clock.h"
 #include "common/base/xalloc.h"
+#include "ventilator/core/admission.h"
 #include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/explain.h"
+#include "ventilator/core/handed.h"
+#include "ventilator/core/joins.h"
+#include "ventilator/core/liveness.h"
+#include "ventilator/core/protests.h"
+#include "ventilator/core/schedule.h"
+#include "ventilator/core/sink_session.h"
+#include "ventilator/core/transfer.h"
+#include "ventilator/core/verdicts.h"
+#include "ventilator/core/workers.h"
 
 /* RELEASED and CANCEL are passed on at most this often, all of them at once. */
 #define FLUSH_NS (20 * NS_PER_MS)
@@ -383,7 +394,7 @@ void dispatcher_add_too_large(struct dispatcher *d, uint64_t now_ns)
         return;
     }
     struct block *none = NULL;
-    sink_session_judge(d, ledger_append(&d->ledger, 1, &none, 0)->first);
+    verdicts_add(d, ledger_append(&d->ledger, 1, &none, 0)->first);
     d->turn_wanted = true;
     dispatcher_moved(d, now_ns);
 }

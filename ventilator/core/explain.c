@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/base/clock.h"
-#include "ventilator/core/dispatcher_state.h"
-#include "ventilator/core/sentences.h"
+#include "ventilator/core/explain.h"
 
-/* What each unfinished task waits for, in sentences: the answer to WHY, whose foremost sentence is
- * the stall line (docs/protocol.md, 12). */
+#include "common/base/clock.h"
+#include "ventilator/core/charges.h"
+#include "ventilator/core/liveness.h"
+#include "ventilator/core/sentences.h"
 
 enum { STINTS_SHOWN = 8 }; /* of a worker that runs more, all are one group */
 /* A worker that joined has its lane and its sink sooner than that. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/halt_order.h"
 
-/* The job ends early, since the sink has seen enough (docs/protocol.md, 9). */
+#include "ventilator/core/schedule.h"
+#include "ventilator/core/workers.h"
 
 /* The worker is told to kill the task, or not to begin it, and has it no more. */
 static void cancel_at(struct dispatcher *d, struct session *s, uint64_t seq)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/handed.h"
+
+#include "ventilator/core/schedule.h"
 
 /* Which tasks each session was handed, for a sink that takes no other results (docs/protocol.md, 19). The sessions
  * note it (session.c); here it is passed on: HANDED goes to the sink before anything from which it could conclude

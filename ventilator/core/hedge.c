@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/hedge.h"
 
 #include <stdlib.h>
 
 #include "common/base/xalloc.h"
+#include "ventilator/core/charges.h"
+#include "ventilator/core/schedule.h"
 
 /* --hedge: the tasks that have run longest are run a second time elsewhere; the first final result counts
  * (Dean and Barroso, The Tail at Scale, 2013). What runs is known from heartbeats: no need to look

@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/joins.h"
 
 #include <stdlib.h>
 
 #include "common/base/clock.h"
 #include "common/base/xalloc.h"
-
-/* Workers come, for the first time or back again, and say what they have (docs/protocol.md, 4). */
+#include "ventilator/core/admission.h"
+#include "ventilator/core/charges.h"
+#include "ventilator/core/handed.h"
+#include "ventilator/core/liveness.h"
+#include "ventilator/core/protests.h"
+#include "ventilator/core/schedule.h"
+#include "ventilator/core/workers.h"
 
 enum { WAITING_BYTES_MAX = 16 << 20 }; /* of JOINs that wait for a sink */
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/liveness.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "ventilator/core/schedule.h"
+#include "ventilator/core/workers.h"
 
 /* Whether each of a worker's connections lives, by what this protocol has acknowledged on it, and not by
  * what the kernel has taken (docs/protocol.md, 18). Control is judged by its heartbeats (workers.c). What is

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/promises.h"
 
 #include "common/base/clock.h"
+#include "ventilator/core/protests.h"
+#include "ventilator/core/schedule.h"
+#include "ventilator/core/workers.h"
 
 /* Results against what was handed out (docs/protocol.md, 15). The sink cannot know who was handed what, and
  * says from which session it has taken results. From that two things are seen: results of tasks that the

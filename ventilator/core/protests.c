@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/protests.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "ventilator/core/workers.h"
 
 /* Peers that err (docs/protocol.md, 15): a worker may be of another make. What makes no sense is dropped; its
  * sender is told by PROTEST, users by a few lines a minute, and zfarm why counts. */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/recall.h"
 
 #include <stdlib.h>
 
 #include "common/base/clock.h"
 #include "common/base/xalloc.h"
+#include "ventilator/core/liveness.h"
+#include "ventilator/core/schedule.h"
 
 /* Tasks that a worker has not begun are taken back when another one idles and nothing else is to
  * be handed out: so many that both are done at the same time, by the pace at which each reports

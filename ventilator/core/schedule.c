@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/schedule.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
 #include "common/base/xalloc.h"
+#include "ventilator/core/charges.h"
+#include "ventilator/core/hedge.h"
+#include "ventilator/core/liveness.h"
+#include "ventilator/core/recall.h"
+#include "ventilator/core/transfer.h"
+#include "ventilator/core/workers.h"
 
 /* Who gets which task.
  *

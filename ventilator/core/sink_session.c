@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/sink_session.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,8 +7,17 @@
 
 #include "common/base/clock.h"
 #include "common/base/endpoint.h"
-
-/* The sink, as the ventilator sees it (docs/protocol.md, 8 and 9). */
+#include "ventilator/core/admission.h"
+#include "ventilator/core/charges.h"
+#include "ventilator/core/halt_order.h"
+#include "ventilator/core/handed.h"
+#include "ventilator/core/joins.h"
+#include "ventilator/core/liveness.h"
+#include "ventilator/core/promises.h"
+#include "ventilator/core/protests.h"
+#include "ventilator/core/schedule.h"
+#include "ventilator/core/verdicts.h"
+#include "ventilator/core/workers.h"
 
 /* How long the sink is waited for at the end, and then workers whose parent ends them otherwise. */
 #define LEAVE_NS (1 * NS_PER_S)
@@ -430,79 +439,6 @@ void sink_session_say_ended(struct dispatcher *d, uint64_t session)
     dispatcher_send(d, d->sink.connection, &m);
 }
 
-/* ---- verdicts ---- */
-
-void sink_session_judge(struct dispatcher *d, uint64_t seq)
-{
-    schedule_unqueue(d, seq, seq);
-    seqset_add(&d->loss_reported, seq, seq);
-    seqset_add(&d->unsaid, seq, seq);
-}
-
-static struct verdict_item judgement(struct dispatcher *d, uint64_t seq)
-{
-    struct entry *entry = ledger_find(&d->ledger, seq);
-    struct story *story = entry_story(entry, seq);
-    struct bytes record = ledger_record(entry, seq);
-    size_t most = liveness_sink_frame_max(d, d->options.task_inline_max);
-    return (struct verdict_item){.status = entry->block ? RESULT_LOST : RESULT_TASK_TOO_LARGE,
-                                 .first = seq,
-                                 .last = seq,
-                                 .tries = story ? story->fails + story->losses : 0,
-                                 .task = record.size > most ? (struct bytes){0} : record};
-}
-
-/* What the sink tells users besides the status. */
-static void put_words(const struct dispatcher *d, const struct verdict_item *item, struct buf *to)
-{
-    if (item->status == RESULT_TASK_TOO_LARGE)
-        buf_printf(to, "the task is longer than --task-max, which is %llu bytes",
-                   (unsigned long long)d->options.task_max_bytes);
-    else
-        charges_put_words(d, item->first, to);
-}
-
-/* As many as fit a frame, of those that this session of the sink has not been told; returns false if there are none. */
-static bool send_some_verdicts(struct dispatcher *d)
-{
-    enum { MOST = 1000 };
-    struct verdict_item items[MOST];
-    struct verdict m = {items, 0};
-    struct buf words = {0};
-    size_t size_bytes = 0, most = liveness_sink_frame_max(d, FRAME_MAX / 2), words_end[MOST];
-    uint64_t from = 1;
-    struct range r;
-    while (m.count < MOST && seqset_next(&d->unsaid, from, UINT64_MAX - 1, &r)) {
-        struct verdict_item item = judgement(d, r.first);
-        if (m.count && size_bytes + words.size + item.task.size > most)
-            break;
-        size_bytes += item.task.size;
-        put_words(d, &item, &words);
-        words_end[m.count] = words.size;
-        items[m.count++] = item;
-        from = r.first + 1;
-    }
-    if (m.count == 0)
-        return false;
-    seqset_remove(&d->unsaid, 1, from - 1);
-    for (size_t i = 0, at = 0; words.size && i < m.count; at = words_end[i++])
-        items[i].workers = (struct bytes){words.data + at, words_end[i] - at};
-    struct buf to = {0};
-    wire_begin(&to, KIND_VERDICT, dispatcher_head(d, KIND_VERDICT, d->sink.session));
-    verdict_put(&to, &m);
-    dispatcher_send(d, d->sink.connection, &to);
-    buf_free(&words);
-    return true;
-}
-
-/* Each once in a session of the sink: what is said on a connection arrives there, or the connection ends, and with it
- * the session. */
-static void send_verdicts(struct dispatcher *d)
-{
-    while (d->sink.ready && send_some_verdicts(d))
-        ;
-}
-
 /* ---- the end ---- */
 
 static bool anything_out(const struct dispatcher *d)
@@ -634,7 +570,7 @@ void sink_session_turn(struct dispatcher *d, uint64_t now_ns)
     }
     sink_session_give_up(d, now_ns);
     give_up_writing(d, now_ns);
-    send_verdicts(d);
+    verdicts_send(d);
     if (d->sink.ready && !d->done_sent && sink_session_is_complete(d)) {
         sink_session_tell_status(d);
         send_done(d);

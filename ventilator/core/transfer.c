@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/transfer.h"
 
 #include <assert.h>
 
 #include "common/base/clock.h"
+#include "ventilator/core/liveness.h"
+#include "ventilator/core/schedule.h"
+#include "ventilator/core/workers.h"
 
 /* Tasks that are too large for one message (docs/protocol.md, 14).
  *

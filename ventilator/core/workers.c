@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/workers.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -7,8 +7,17 @@
 
 #include "common/base/clock.h"
 #include "common/base/xalloc.h"
-
-/* Workers say what they do, go, and die (docs/protocol.md, 4 and 5); how they come is in joins.c. */
+#include "ventilator/core/admission.h"
+#include "ventilator/core/charges.h"
+#include "ventilator/core/handed.h"
+#include "ventilator/core/joins.h"
+#include "ventilator/core/liveness.h"
+#include "ventilator/core/promises.h"
+#include "ventilator/core/protests.h"
+#include "ventilator/core/recall.h"
+#include "ventilator/core/schedule.h"
+#include "ventilator/core/sink_session.h"
+#include "ventilator/core/transfer.h"
 
 #define PACE_WINDOW_NS (100 * NS_PER_MS)
 

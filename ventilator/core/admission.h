@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_ADMISSION_H
+#define ZFARM_ADMISSION_H
+
+#include "ventilator/core/dispatcher_state.h"
+
+/* Whose key may join as what (docs/protocol.md, 13). It owns the throttle of lines about refused keys, and decides
+ * from `options.admitted`. dispatcher.c asks it at JOIN and tells it of every change; it calls workers and
+ * sink_session, whose sessions are over when their key is not admitted any more. */
+
+/* Whether the peer's key may join so; if not, it is refused with words. */
+bool admission_allows(struct dispatcher *d, const struct origin *from, enum wire_role role,
+                      uint64_t now_ns);
+bool admission_has(const struct dispatcher *d, const struct key *key, enum key_role role);
+void admission_tell_sink(struct dispatcher *d); /* whose results it is to take */
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_CHARGES_H
+#define ZFARM_CHARGES_H
+
+#include "ventilator/core/dispatcher_state.h"
+
+/* Workers that died with tasks, or left (docs/protocol.md, 5). It owns the charge records and whom each task took
+ * down, and decides what is charged to which task and when a task is lost. workers calls it when a session ends,
+ * joins when it turns out to live; it calls schedule, transfer, sink_session. */
+
+enum {
+    LOSSES_MAX = 3,          /* of a task, then it is lost */
+    INTERRUPTIONS_ALONE = 3, /* so many, and it travels alone, as with a loss */
+    INTERRUPTIONS_MAX = 20,  /* then it is lost */
+};
+/* What is known of it may be its own doing: it is handed out alone, or not any more. */
+bool charges_make_suspect(const struct story *story);
+bool charges_are_too_many(const struct story *story);
+/* The task was begun at `s`, which is told to leave, and was ended by what made it leave: no budget is
+ * charged, but a task that does that to its workers itself does not go on for ever. */
+void charges_interrupted(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns);
+/* Charges a loss for what must have been running; remembers whom, in case the worker comes back. */
+void charges_add(struct dispatcher *d, struct session *s, uint64_t now_ns);
+/* The worker is alive: what was charged when its session ended is taken back. */
+void charges_refund(struct dispatcher *d, uint64_t session);
+void charges_turn(struct dispatcher *d, uint64_t now_ns); /* verdicts that are due */
+void charges_forget(struct dispatcher *d, uint64_t seq);  /* it is stored */
+/* Words for users: whom it took down. */
+void charges_put_words(const struct dispatcher *d, uint64_t seq, struct buf *to);
+void charges_free(struct dispatcher *d);
+
+#endif

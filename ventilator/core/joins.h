@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_JOINS_H
+#define ZFARM_JOINS_H
+
+#include "ventilator/core/dispatcher_state.h"
+
+/* Workers that come, for the first time or back again (docs/protocol.md, 4). It owns the JOINs that wait for a sink,
+ * decides what a JOIN means for the tasks that it names, and answers with WELCOME. dispatcher.c calls it with JOINs,
+ * workers and sink_session when there may be something to wait for no more; it calls workers, charges, audit. */
+
+void joins_take(struct dispatcher *d, const struct origin *from, struct frame_head head,
+                struct bytes message, struct bytes body, uint64_t now_ns);
+void joins_welcome_waiting(struct dispatcher *d, uint64_t now_ns);
+void joins_forget(struct dispatcher *d, uint64_t connection); /* it does not wait any more */
+void joins_admitted_changed(struct dispatcher *d);
+void joins_free(struct dispatcher *d);
+
+#endif

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MPL-2.0 */
+#ifndef ZFARM_RECALL_H
+#define ZFARM_RECALL_H
+
+#include "ventilator/core/dispatcher_state.h"
+
+/* Tasks that a worker has not begun are taken back for one that idles. It owns the time of its next look, and decides
+ * how many are asked of whom, by pace. schedule calls it when all else is handed out, workers with the answers; it
+ * calls schedule for paces, dispatcher.c to send. */
+
+void recall_ask(struct dispatcher *d, struct session *s, uint64_t tasks, uint64_t now_ns);
+void recall_answered(struct session *s, uint64_t tasks, uint64_t now_ns);
+/* It lives, and should have answered long ago. */
+bool recall_is_overdue(const struct dispatcher *d, const struct session *s, uint64_t now_ns);
+bool recall_may_ask(const struct session *s, uint64_t now_ns);
+void recall_turn(struct dispatcher *d, uint64_t now_ns);
+
+#endif
