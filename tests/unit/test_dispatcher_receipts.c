@@ -44,6 +44,44 @@ Test(dispatcher_receipts,
     farm_end(&f);
 }
 
+/* The lane of `w` is closed for silence, and its control connection closes before it has joined anew. */
+static void go_with_the_lane(struct farm *f, struct farm_peer *w)
+{
+    farm_expect(f, w, "TASKS 1: 1-3#1 last");
+    farm_pass(f, 3200);
+    farm_expect(f, w, "RECEIVED 0; AGAIN 2 for 4");
+    worker_control_dies(f, w);
+    farm_settle(f);
+    cr_assert_eq(f->d->session_count, 1); /* its JOIN is waited for */
+    farm_pass(f, 3300);
+    cr_assert_eq(f->d->session_count, 0);
+}
+
+Test(dispatcher_receipts, a_worker_that_is_gone_when_its_lane_was_closed_for_silence_is_charged)
+{
+    struct farm f = {.input = 3, .receipts = true};
+    farm_begin(&f, 1);
+    go_with_the_lane(&f, worker_up(&f, 2, 3));
+    farm_expect(&f, worker_up(&f, 1, 1), "TASKS 1: 1#2 try2 last alone");
+    cr_assert_eq(f.d->isolated.members, 1);
+    cr_assert_eq(f.d->queue.members, 1);
+    farm_end(&f);
+}
+
+Test(dispatcher_receipts,
+     what_is_charged_to_a_worker_whose_lane_was_closed_is_taken_back_when_it_joins)
+{
+    struct farm f = {.input = 3, .receipts = true};
+    farm_begin(&f, 1);
+    struct farm_peer *w = worker_up(&f, 2, 3);
+    go_with_the_lane(&f, w);
+    worker_reconnect(&f, w);
+    worker_join(&f, w, JOB, "2", "");
+    farm_expect(&f, w, "WELCOME epoch=1");
+    farm_expect(&f, worker_up(&f, 2, 2), "TASKS 1: 1#2 last 3#2 last");
+    farm_end(&f);
+}
+
 static uint64_t passed_until_closed(struct farm *f)
 {
     uint64_t passed_ms = 0;

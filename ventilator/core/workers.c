@@ -434,10 +434,17 @@ void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kin
 
 /* ---- connections and time ---- */
 
+/* The session had both connections and has none: its worker is dead, or may be until it joins again. */
+static bool seems_dead(const struct session *s)
+{
+    return s->lane_claimed && s->connection == 0 && s->lane == 0;
+}
+
+/* A worker that is to join anew may have closed both itself: for the limit its JOIN is waited for. */
 static void closed_half(struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
     if (s->connection == 0 && s->lane == 0 && !s->joins_anew)
-        workers_end(d, s, s->lane_claimed, now_ns);
+        workers_end(d, s, seems_dead(s), now_ns);
     else if (s->half_closed_at_ns == NEVER)
         s->half_closed_at_ns = now_ns;
 }
@@ -538,7 +545,7 @@ static void end_silent(struct dispatcher *d, uint64_t now_ns)
         struct session *s = d->sessions[i];
         if (is_gone(d, s, now_ns)) {
             say_silent(d, s, now_ns);
-            workers_end(d, s, false, now_ns);
+            workers_end(d, s, seems_dead(s), now_ns);
             continue;
         }
         uint64_t ends_ns = silent_since(s) + liveness_limit(d, s);
