@@ -16,16 +16,16 @@
 
 /* The inside of the worker's core, shared by the files that make it up and by nobody else:
  *
- *     slots.c         the shell's calls, the order of a turn
- *     slots_link.c    membership: control and lane, from AWAY to JOINED, heartbeats
- *     slots_outlet.c  the results connection and what is sent on it
- *     slots_inbox.c   what messages of the ventilator do
- *     slots_lane.c    what comes on the lane
- *     slots_work.c    tasks to slots, results of slots, reports, credit
- *     slots_short.c   what cannot be started for now: fewer at a time
- *     slots_held.c    tasks that were ended by a signal: failed, or interrupted
- *     slots_leave.c   the ways to end
- *     slots_words.c   what is waited for, for users
+ *     slots.c            the shell's calls, the order of a turn
+ *     session.c          membership: control and lane, from AWAY to JOINED, heartbeats
+ *     outlet.c           the results connection and what is sent on it
+ *     control_inbox.c    what messages of the ventilator do
+ *     lane_inbox.c       what comes on the lane
+ *     work.c             tasks to slots, results of slots, reports, credit
+ *     start_limit.c      what cannot be started for now: fewer at a time
+ *     interruptions.c    tasks that were ended by a signal: failed, or interrupted
+ *     leaving.c          the ways to end
+ *     waits.c            what is waited for, for users
  */
 enum {
     ENDPOINT_MAX = sizeof(((struct slots_action *)0)->endpoint),
@@ -131,7 +131,7 @@ struct early_cancel {
     size_t capacity;
 };
 
-/* An end that may be an interruption, in a slot that stays busy until it is judged (slots_held.c). */
+/* An end that may be an interruption, in a slot that stays busy until it is judged (interruptions.c). */
 struct held {
     uint64_t seq; /* 0: the slot holds none */
     uint64_t due_ns;
@@ -140,7 +140,7 @@ struct held {
     struct buf bytes; /* of the outcome's slices */
 };
 
-/* How many tasks can be started here at a time, as far as is known (slots_short.c). */
+/* How many tasks can be started here at a time, as far as is known (start_limit.c). */
 struct shortage {
     unsigned most;     /* slots that may be busy */
     uint64_t start_ns; /* nothing is started before; 0: it may be now */
@@ -206,7 +206,7 @@ struct slots {
 /* By how much this turn is late. */
 uint64_t slots_late_ns(const struct slots *s, uint64_t now_ns);
 
-/* slots_link.c */
+/* session.c */
 bool slots_link_in_session(const struct slots *s);
 /* The message is of the current session. */
 bool slots_link_is_current(const struct slots *s, const struct frame_head *head);
@@ -235,10 +235,10 @@ void slots_link_turn(struct slots *s, uint64_t now_ns);
 void slots_link_forgive(struct slots *s, uint64_t late_ns, uint64_t now_ns);
 uint64_t slots_link_deadline(const struct slots *s);
 
-/* slots_lane.c */
+/* lane_inbox.c */
 void lane_drop_pieces(struct slots *s); /* nothing more of them will come */
 
-/* slots_outlet.c */
+/* outlet.c */
 /* Has a connection to this sink, unless there is one: epoch 0 for none. */
 void outlet_aim(struct slots *s, uint64_t epoch, struct bytes endpoint, const struct key *sink,
                 uint64_t now_ns);
@@ -253,7 +253,7 @@ void outlet_send(struct slots *s, uint64_t now_ns);
 void outlet_turn(struct slots *s, uint64_t now_ns);
 uint64_t outlet_deadline(const struct slots *s);
 
-/* slots_work.c */
+/* work.c */
 bool work_kept_full(const struct slots *s);
 bool work_all_stored(const struct slots *s); /* no result is here any more */
 void work_start(struct slots *s, uint64_t now_ns);
@@ -280,14 +280,14 @@ void work_end_task(struct slots *s, unsigned slot, uint64_t seq, uint64_t now_ns
 void work_discard(const struct outcome *outcome);
 bool work_has_final(const struct slots *s, uint64_t first, uint64_t last);
 
-/* slots_short.c */
+/* start_limit.c */
 void short_begin(struct slots *s);
 void short_turn(struct slots *s, uint64_t now_ns);
 bool short_may_start(const struct slots *s);
 void short_note_end(struct slots *s); /* a task that could be started has ended */
 uint64_t short_deadline(const struct slots *s);
 
-/* slots_held.c */
+/* interruptions.c */
 /* Takes the outcome if it may be an interruption, and is not to be judged now. */
 bool held_take(struct slots *s, const struct outcome *outcome, uint64_t now_ns);
 bool held_has(const struct slots *s, unsigned slot, uint64_t seq);
@@ -297,7 +297,7 @@ void held_turn(struct slots *s, uint64_t now_ns);
 uint64_t held_deadline(const struct slots *s);
 void held_free(struct slots *s);
 
-/* slots_leave.c */
+/* leaving.c */
 void leave_exit(struct slots *s, int status, const struct why *why);
 void leave_stop(struct slots *s, int status, const struct why *why, uint64_t now_ns);
 void leave_turn(struct slots *s, uint64_t now_ns);
