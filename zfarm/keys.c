@@ -37,7 +37,7 @@ static const struct option_table table = {
 };
 
 /* A member of the farm and where its things are. */
-struct member {
+struct key_holder {
     const char *name;
     const char *role;
     char *directory;
@@ -77,14 +77,14 @@ static enum error check_name(const char *name, struct why *why)
 
 /* ---- certificates ---- */
 
-static void describe(zcert_t *certificate, const struct member *member)
+static void describe(zcert_t *certificate, const struct key_holder *holder)
 {
     char fingerprint[KEY_FINGERPRINT_SIZE];
     struct key public;
     memcpy(public.octets, zcert_public_key(certificate), KEY_SIZE);
     key_fingerprint(&public, fingerprint);
-    zcert_set_meta(certificate, "name", "%s", member->name);
-    zcert_set_meta(certificate, "role", "%s", member->role);
+    zcert_set_meta(certificate, "name", "%s", holder->name);
+    zcert_set_meta(certificate, "role", "%s", holder->role);
     zcert_set_meta(certificate, "fingerprint", "%s", fingerprint);
 }
 
@@ -107,11 +107,11 @@ static enum error save_public(zcert_t *certificate, const char *path, struct why
 
 /* The file comes at once and whole: a ventilator may be looking at the directory. */
 static enum error keys_verb_admit(zcert_t *certificate, const char *farm,
-                                  const struct member *member, struct why *why)
+                                  const struct key_holder *holder, struct why *why)
 {
-    char *unfinished = xasprintf("%s/ventilator/" KEYS_ADMITTED "/.%s", farm, member->name);
+    char *unfinished = xasprintf("%s/ventilator/" KEYS_ADMITTED "/.%s", farm, holder->name);
     char *path =
-        xasprintf("%s/ventilator/" KEYS_ADMITTED "/%s.%s", farm, member->name, member->role);
+        xasprintf("%s/ventilator/" KEYS_ADMITTED "/%s.%s", farm, holder->name, holder->role);
     enum error error = save_public(certificate, unfinished, why);
     if (!error && rename(unfinished, path))
         error = keys_verb_cannot("write", path, why);
@@ -124,7 +124,7 @@ static enum error keys_verb_admit(zcert_t *certificate, const char *farm,
 static enum error introduce_ventilator(const char *farm, const char *directory, struct why *why)
 {
     static const byte no_secret[KEY_SIZE];
-    static const struct member ventilator = {"ventilator", "ventilator", NULL, NULL};
+    static const struct key_holder ventilator = {"ventilator", "ventilator", NULL, NULL};
     struct keys keys;
     char *from = xasprintf("%s/ventilator", farm);
     char *path = xasprintf("%s/" KEYS_VENTILATOR, directory);
@@ -144,54 +144,54 @@ static enum error introduce_ventilator(const char *farm, const char *directory, 
 /* ---- members ---- */
 
 static enum error keys_verb_fill(zcert_t *certificate, const char *farm,
-                                 const struct member *member, struct why *why)
+                                 const struct key_holder *holder, struct why *why)
 {
-    enum error error = make_directory(member->unfinished, why);
-    error = error ? error : save_secret(certificate, member->unfinished, why);
-    if (strcmp(member->role, "ventilator") != 0) {
-        error = error ? error : introduce_ventilator(farm, member->unfinished, why);
-        return error ? error : keys_verb_admit(certificate, farm, member, why);
+    enum error error = make_directory(holder->unfinished, why);
+    error = error ? error : save_secret(certificate, holder->unfinished, why);
+    if (strcmp(holder->role, "ventilator") != 0) {
+        error = error ? error : introduce_ventilator(farm, holder->unfinished, why);
+        return error ? error : keys_verb_admit(certificate, farm, holder, why);
     }
-    char *admitted = xasprintf("%s/" KEYS_ADMITTED, member->unfinished);
+    char *admitted = xasprintf("%s/" KEYS_ADMITTED, holder->unfinished);
     error = error ? error : make_directory(admitted, why);
     free(admitted);
     return error;
 }
 
-static enum error keys_verb_make(const char *farm, const struct member *member, struct why *why)
+static enum error keys_verb_make(const char *farm, const struct key_holder *holder, struct why *why)
 {
     zcert_t *certificate = zcert_new();
-    describe(certificate, member);
-    enum error error = keys_verb_fill(certificate, farm, member, why);
+    describe(certificate, holder);
+    enum error error = keys_verb_fill(certificate, farm, holder, why);
     zcert_destroy(&certificate);
-    if (!error && rename(member->unfinished, member->directory))
-        error = keys_verb_cannot("make the directory", member->directory, why);
+    if (!error && rename(holder->unfinished, holder->directory))
+        error = keys_verb_cannot("make the directory", holder->directory, why);
     return error;
 }
 
-static bool is_admitted(const char *farm, const struct member *member)
+static bool is_admitted(const char *farm, const struct key_holder *holder)
 {
     char *path =
-        xasprintf("%s/ventilator/" KEYS_ADMITTED "/%s.%s", farm, member->name, member->role);
+        xasprintf("%s/ventilator/" KEYS_ADMITTED "/%s.%s", farm, holder->name, holder->role);
     bool found = access(path, F_OK) == 0;
     free(path);
     return found;
 }
 
-static enum error keys_verb_tell(const char *farm, const struct member *member, bool made,
+static enum error keys_verb_tell(const char *farm, const struct key_holder *holder, bool made,
                                  struct why *why)
 {
     char fingerprint[KEY_FINGERPRINT_SIZE];
     struct keys keys;
-    enum error error = keys_load(&keys, member->directory, member->role, why);
+    enum error error = keys_load(&keys, holder->directory, holder->role, why);
     if (error)
         return error;
     key_fingerprint(&keys.own.public, fingerprint);
     explicit_bzero(&keys, sizeof keys);
-    bool shut_out = strcmp(member->role, "ventilator") != 0 && !is_admitted(farm, member);
-    char *shown = shown_copy(bytes_of(member->directory));
+    bool shut_out = strcmp(holder->role, "ventilator") != 0 && !is_admitted(farm, holder);
+    char *shown = shown_copy(bytes_of(holder->directory));
     printf("%s: %s for zfarm-%s, key=%s%s\n", shown, made ? "made" : "is there already",
-           member->role, fingerprint,
+           holder->role, fingerprint,
            shut_out ? "; it is revoked: to make a new one remove the directory first" : "");
     free(shown);
     return ERR_NONE;
@@ -200,14 +200,14 @@ static enum error keys_verb_tell(const char *farm, const struct member *member, 
 static enum error provide(const char *farm, const char *name, const char *role, bool tells,
                           struct why *why)
 {
-    struct member member = {name, role, xasprintf("%s/%s", farm, name),
-                            xasprintf("%s/.%s.unfinished", farm, name)};
-    bool missing = access(member.directory, F_OK) != 0;
-    enum error error = missing ? keys_verb_make(farm, &member, why) : ERR_NONE;
+    struct key_holder holder = {name, role, xasprintf("%s/%s", farm, name),
+                                xasprintf("%s/.%s.unfinished", farm, name)};
+    bool missing = access(holder.directory, F_OK) != 0;
+    enum error error = missing ? keys_verb_make(farm, &holder, why) : ERR_NONE;
     if (!error && tells)
-        error = keys_verb_tell(farm, &member, missing, why);
-    free(member.directory);
-    free(member.unfinished);
+        error = keys_verb_tell(farm, &holder, missing, why);
+    free(holder.directory);
+    free(holder.unfinished);
     return error;
 }
 

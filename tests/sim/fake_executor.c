@@ -223,7 +223,7 @@ static void note_halting(struct fake_executor *e, const struct fake_done *done)
     bool counts = rule->why == HALT_DONE || (rule->why == HALT_SUCCESS) == is_ok;
     bool is_final = is_ok || (done->last && is_ended(done->end));
     if (rule->when && !rule->percent && rule->count == 1 && counts && is_final && !e->halting &&
-        work_has_final(*e->core, done->seq, done->seq))
+        results_have(&(*e->core)->results, done->seq, done->seq))
         e->halting = done->seq;
 }
 

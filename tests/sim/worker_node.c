@@ -324,9 +324,10 @@ bool worker_node_idles(struct node *node, uint64_t *unstarted)
         return false;
     bool waits_alone = backlog_alone(&s->backlog) && fake_is_dying(&of(node)->executor);
     *unstarted = waits_alone ? 0 : s->backlog.tasks;
-    return s->link.state == LINK_JOINED && s->outlet.state == OUTLET_UP && s->leaving == STAYING &&
-           !s->stopping && !s->gone && !s->link.lane_ended && !work_kept_full(s) &&
-           s->backlog.tasks == 0 && !s->pieces.open && s->running.busy < s->options.slots &&
+    return s->control.member.state == MEMBER_JOINED && s->outlet.state == OUTLET_UP &&
+           s->departure.leaving == STAYING && !s->departure.stopping && !s->gone &&
+           !s->lane.ended && !results_full(&s->results) && s->backlog.tasks == 0 &&
+           !s->lane.pieces.open && s->running.busy < s->options.slots &&
            !fake_runs_alone(&of(node)->executor);
 }
 
@@ -335,21 +336,21 @@ void worker_node_check(struct node *node)
 {
     struct worker_node *w = of(node);
     const struct slots *s = w->core;
-    bool same_session = s->link.head.session == w->asked_session;
+    bool same_session = s->control.member.head.session == w->asked_session;
     uint64_t before = same_session ? w->asked_tasks : 0;
-    if (work_kept_full(s) && s->link.credit.tasks > before &&
-        s->link.credit.tasks > s->link.received)
+    if (results_full(&s->results) && s->lane.told.tasks > before &&
+        s->lane.told.tasks > s->lane.received)
         sim_violation(node->sim, "G4: %s keeps %llu bytes of %llu and asks for new tasks",
-                      node->name, (unsigned long long)kept_size_bytes(&s->kept),
+                      node->name, (unsigned long long)kept_size_bytes(&s->results.kept),
                       (unsigned long long)s->options.kept_max_bytes);
-    w->asked_session = s->link.head.session;
-    w->asked_tasks = s->link.credit.tasks;
+    w->asked_session = s->control.member.head.session;
+    w->asked_tasks = s->lane.told.tasks;
 }
 
 uint64_t worker_node_leak(struct node *node)
 {
     const struct slots *s = of(node)->core;
-    const struct seqset *kept = &s->kept.tasks;
+    const struct seqset *kept = &s->results.kept.tasks;
     struct range r;
     for (size_t i = 0; i < kept->count && !stall_is_for_ever(node); i++)
         if (seqset_next(&node->sim->tap.told, kept->ranges[i].first, kept->ranges[i].last, &r))
@@ -364,9 +365,10 @@ void worker_node_note_death(struct node *node)
     struct sim *sim = node->sim;
     uint64_t under_way_ns = sim->plan.delay_max_ns + 50 * NS_PER_MS;
     if (sim->plan.batch_max > 1 || w->executor.done_count ||
-        !seqset_empty(&w->core->report.finished) || w->core->kept.open.results ||
-        sim->now_ns < node->reported_ns + under_way_ns || w->core->link.state != LINK_JOINED ||
-        !w->control || !w->lane || !cable_is_live(w->control) || !cable_is_live(w->lane))
+        !seqset_empty(&w->core->report.finished) || w->core->results.kept.open.results ||
+        sim->now_ns < node->reported_ns + under_way_ns ||
+        w->core->control.member.state != MEMBER_JOINED || !w->control || !w->lane ||
+        !cable_is_live(w->control) || !cable_is_live(w->lane))
         return;
     node->killed_ns = sim->now_ns;
     for (unsigned i = 0; i < w->slots; i++) {

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "common/base/xalloc.h"
+#include "worker/core/control_inbox.h"
+
+#include "worker/core/leaving.h"
+#include "worker/core/reports.h"
+#include "worker/core/session.h"
 #include "worker/core/slots_state.h"
+#include "worker/core/work.h"
 
 /* A handler returns false when the message makes no sense. */
 typedef bool handler(struct slots *s, const struct frame_head *head, struct bytes body,
@@ -8,47 +13,33 @@ typedef bool handler(struct slots *s, const struct frame_head *head, struct byte
 
 /* ---- membership ---- */
 
-static void forget_failed(struct attempt_list *failed, const struct seqset *tasks)
-{
-    size_t left = 0;
-    for (size_t i = 0; i < failed->count; i++)
-        if (!seqset_has(tasks, failed->items[i].seq))
-            failed->items[left++] = failed->items[i];
-    failed->count = left;
-}
-
 /* Drops results of attempts that WELCOME cancels but that finished or failed before it came: they would
  * never be released. */
 static void let_go_of_finished(struct slots *s, const struct seqset *kill)
 {
-    struct report *r = &s->report;
-    kept_close(&s->kept, &r->finished, &r->not_ok);
-    kept_release(&s->kept, kill);
-    large_release(&s->large, kill);
-    for (size_t i = 0; i < kill->count; i++)
-        seqset_remove(&r->finished, kill->ranges[i].first, kill->ranges[i].last);
-    if (r->not_ok > r->finished.members)
-        r->not_ok = r->finished.members;
-    forget_failed(&r->failed, kill);
+    results_close(&s->results, &s->report);
+    results_release(&s->results, kill);
+    report_forget(&s->report, kill);
 }
 
 static bool on_welcome(struct slots *s, const struct frame_head *head, struct bytes body,
                        uint64_t now_ns)
 {
     struct worker_welcome m = {0};
-    bool fine = s->link.state == LINK_JOINING && head->session != 0 &&
+    bool fine = s->control.member.state == MEMBER_JOINING && head->session != 0 &&
                 !worker_welcome_take(body, &m) && m.lanes.size < ENDPOINT_MAX &&
                 m.results.size < ENDPOINT_MAX;
     if (fine) {
-        slots_link_welcome(s, head, &m, now_ns);
+        if (s->control.member.head.job && s->control.member.head.job != head->job)
+            work_forget(s);
+        session_welcome(s, head, &m, now_ns);
         for (size_t i = 0; i < m.kill.count; i++)
             work_cancel_range(s, m.kill.ranges[i].first, m.kill.ranges[i].last);
         let_go_of_finished(s, &m.kill);
-        kept_release(&s->kept, &m.have);
-        large_release(&s->large, &m.have);
-        outlet_begin_session(s, m.epoch, now_ns);
+        results_release(&s->results, &m.have);
+        outlet_begin_session(&s->outlet, m.epoch, now_ns);
         s->outlet.wants = m.wants;
-        outlet_aim(s, m.epoch, m.results, &m.sink, now_ns);
+        outlet_aim(&s->outlet, m.epoch, m.results, &m.sink, now_ns);
     }
     worker_welcome_free(&m);
     return fine;
@@ -59,18 +50,18 @@ static bool on_refuse(struct slots *s, const struct frame_head *head, struct byt
 {
     (void)head;
     struct refuse m;
-    if (s->link.state != LINK_JOINING || refuse_take(body, &m))
+    if (s->control.member.state != MEMBER_JOINING || refuse_take(body, &m))
         return false;
     struct why why;
     fail(&why, ERR_NONE, "the ventilator at %s refuses this worker: %.*s", s->options.connect,
          (int)(m.sentence.size < 800 ? m.sentence.size : 800), (const char *)m.sentence.data);
-    bool stay = s->options.stay && s->leaving == STAYING;
+    bool stay = s->options.stay && s->departure.leaving == STAYING;
     if (m.reason == REFUSE_FULL || (m.reason == REFUSE_OVER && stay)) {
-        s->link.full = m.reason == REFUSE_FULL;
+        s->control.full = m.reason == REFUSE_FULL;
         if (m.reason == REFUSE_OVER)
             work_forget(s);
-        slots_link_leave(s, now_ns);
-    } else if (m.reason == REFUSE_OVER && work_all_stored(s)) {
+        session_leave(s, now_ns);
+    } else if (m.reason == REFUSE_OVER && results_empty(&s->results)) {
         leave_stop(s, 0, &(struct why){""}, now_ns);
     } else {
         leave_stop(s, 255, &why, now_ns);
@@ -94,21 +85,22 @@ static bool on_again(struct slots *s, const struct frame_head *head, struct byte
     struct again m;
     if (again_take(body, &m))
         return false;
-    if (!slots_link_in_session(s) || m.session != s->link.head.session)
+    if (!member_in_session(&s->control.member) || m.session != s->control.member.head.session)
         return true;
     if (m.reason == AGAIN_SILENT_LANE || m.reason == AGAIN_STRIPPED) {
         say_again(s, &m);
-        slots_link_rejoin(s, now_ns);
+        session_rejoin(s, now_ns);
         return true;
     }
-    if (++s->link.agains < AGAINS_MAX) {
-        slots_link_leave(s, now_ns);
+    if (++s->control.agains < AGAINS_MAX) {
+        session_leave(s, now_ns);
         return true;
     }
     struct why why;
     fail(&why, ERR_NONE,
          "the ventilator at %s has told this worker %u times in a row to join again: %.*s",
-         s->options.connect, s->link.agains, (int)(m.sentence.size < 400 ? m.sentence.size : 400),
+         s->options.connect, s->control.agains,
+         (int)(m.sentence.size < 400 ? m.sentence.size : 400),
          m.sentence.size ? (const char *)m.sentence.data : "");
     leave_stop(s, 255, &why, now_ns);
     return true;
@@ -140,15 +132,14 @@ static bool on_heartbeat(struct slots *s, const struct frame_head *head, struct 
 {
     struct heartbeat m = {0};
     bool fine = !heartbeat_take(body, &m);
-    if (fine && s->link.state == LINK_JOINING)
-        s->link.waiting = true;
-    else if (fine && slots_link_is_current(s, head) && m.clock_ns > s->link.echo_ns &&
-             m.clock_ns <= now_ns) {
-        s->link.echo_ns = m.clock_ns;
-        s->link.agains = 0;
-        patience_answered(&s->link.patience);
-        patience_fade(&s->link.patience);
-        slots_link_answered(s, now_ns - m.clock_ns, now_ns);
+    if (fine && s->control.member.state == MEMBER_JOINING)
+        s->control.waiting = true;
+    else if (fine && member_is_current(&s->control.member, head) &&
+             m.clock_ns > s->control.echo_ns && m.clock_ns <= now_ns) {
+        s->control.echo_ns = m.clock_ns;
+        s->control.agains = 0;
+        member_echoed(&s->control.member);
+        member_answered(&s->control.member, now_ns - m.clock_ns, session_late_ns(s, now_ns));
         meter_round_trip(&s->meter, now_ns - m.clock_ns, now_ns);
     }
     heartbeat_free(&m);
@@ -163,7 +154,7 @@ static bool on_stop(struct slots *s, const struct frame_head *head, struct bytes
     if (stop_take(body, &m))
         return false;
     struct why why = {""};
-    bool fine = m.reason == STOP_JOB_OVER || s->leaving == DRAINING || s->options.stay;
+    bool fine = m.reason == STOP_JOB_OVER || s->departure.leaving == DRAINING || s->options.stay;
     if (!fine && !s->options.supervised)
         fail(&why, ERR_NONE, "the ventilator at %s was interrupted", s->options.connect);
     leave_stop(s, fine ? 0 : 255, &why, now_ns);
@@ -179,23 +170,9 @@ static bool on_recall(struct slots *s, const struct frame_head *head, struct byt
     uint64_t count;
     if (number_take(body, &count))
         return false;
-    work_return(s, count, RETURNED_RECALL);
+    reports_return(s, count, RETURNED_RECALL);
     s->moved_ns = now_ns;
     return true;
-}
-
-static void inbox_remember(struct slots *s, const struct cancel_item *item)
-{
-    struct early_cancel *e = &s->early;
-    if (e->count == EARLY_MAX) {
-        s->counts.dropped++;
-        return;
-    }
-    if (e->count == e->capacity) {
-        e->capacity = e->capacity ? e->capacity * 2 : 8;
-        e->items = xrealloc(e->items, e->capacity * sizeof *e->items);
-    }
-    e->items[e->count++] = *item;
 }
 
 static bool on_cancel(struct slots *s, const struct frame_head *head, struct bytes body,
@@ -211,8 +188,8 @@ static bool on_cancel(struct slots *s, const struct frame_head *head, struct byt
         if (running_unwant(&s->running, item->seq, &item->attempt, &slot))
             work_cancel(s, slot, item->seq);
         else if (!backlog_remove(&s->backlog, item->seq, item->seq, &item->attempt) &&
-                 item->batch > s->link.lane_batch)
-            inbox_remember(s, item);
+                 item->batch > s->lane.batch && !worker_lane_remember(&s->lane, item))
+            s->counts.dropped++;
     }
     cancel_free(&m);
     return fine;
@@ -225,10 +202,10 @@ static bool on_released(struct slots *s, const struct frame_head *head, struct b
     struct released m = {0};
     bool fine = !released_take(body, &m);
     if (fine) {
-        uint64_t freed = kept_release(&s->kept, &m.tasks) + large_release(&s->large, &m.tasks);
+        uint64_t freed = results_release(&s->results, &m.tasks);
         if (freed)
             s->moved_ns = now_ns;
-        /* Somebody else's result of it is stored: ours would be the second. */
+        /* Another worker's result of it is stored: this worker's would be the second. */
         for (size_t i = 0; freed < m.tasks.members && i < m.tasks.count; i++)
             work_cancel_range(s, m.tasks.ranges[i].first, m.tasks.ranges[i].last);
     }
@@ -244,7 +221,7 @@ static bool on_sink(struct slots *s, const struct frame_head *head, struct bytes
     if (sink_news_take(body, &m) || m.results.size >= ENDPOINT_MAX)
         return false;
     s->outlet.wants = m.wants;
-    outlet_aim(s, m.epoch, m.results, &m.sink, now_ns);
+    outlet_aim(&s->outlet, m.epoch, m.results, &m.sink, now_ns);
     return true;
 }
 
@@ -255,7 +232,7 @@ static bool on_received(struct slots *s, const struct frame_head *head, struct b
     struct received m;
     if (received_take(body, &m))
         return false;
-    outlet_received(s, &m, now_ns);
+    outlet_received(&s->outlet, &m, now_ns);
     return true;
 }
 
@@ -267,7 +244,7 @@ static bool on_resend(struct slots *s, const struct frame_head *head, struct byt
     uint64_t batch;
     if (number_take(body, &batch))
         return false;
-    kept_resend(&s->kept, batch);
+    kept_resend(&s->results.kept, batch);
     return true;
 }
 
@@ -296,14 +273,15 @@ static void refused_by_stranger(struct slots *s)
     leave_exit(s, 255, &why);
 }
 
-void slots_control_message(struct slots *s, struct bytes message, uint64_t now_ns)
+void control_inbox_message(struct slots *s, struct bytes message, uint64_t now_ns)
 {
     struct frame_head head;
     struct bytes body;
-    bool awake = !s->gone && s->link.state != LINK_AWAY && s->link.state != LINK_CONNECTING;
+    bool awake = !s->gone && s->control.member.state != MEMBER_AWAY &&
+                 s->control.member.state != MEMBER_CONNECTING;
     enum error error = frame_take(message, &head, &body);
     if (awake && error == ERR_VERSION && head.kind == KIND_REFUSE &&
-        s->link.state == LINK_JOINING) {
+        s->control.member.state == MEMBER_JOINING) {
         refused_by_stranger(s);
         return;
     }
@@ -311,8 +289,8 @@ void slots_control_message(struct slots *s, struct bytes message, uint64_t now_n
     bool known =
         awake && !error && kind < sizeof handlers / sizeof *handlers && handlers[kind].handle;
     if (known) {
-        s->link.heard_ns = s->link.present_ns = now_ns;
-        known = (!handlers[kind].in_session || slots_link_is_current(s, &head)) &&
+        member_heard(&s->control.member, now_ns);
+        known = (!handlers[kind].in_session || member_is_current(&s->control.member, &head)) &&
                 handlers[kind].handle(s, &head, body, now_ns);
     }
     s->counts.dropped += !known;

@@ -11,10 +11,16 @@
 
 enum { OVERHEAD_BYTES = 256 };
 
-void output_discard(const struct output *output)
+static void output_close(const struct output *output)
 {
     if (output->fd >= 0)
         close(output->fd);
+}
+
+void outcome_discard(const struct outcome *outcome)
+{
+    output_close(&outcome->out);
+    output_close(&outcome->err);
 }
 
 static uint64_t output_size(const struct output *output)
@@ -33,7 +39,7 @@ static void output_let_go(struct output *output)
 {
     if (output->fd < 0)
         free((void *)output->bytes.data);
-    output_discard(output);
+    output_close(output);
 }
 
 static uint64_t in_file(const struct output *output)

@@ -70,7 +70,7 @@ void large_report(struct large *l, struct seqset *finished, uint64_t *not_ok);
 /* Returns how many results that frees. */
 uint64_t large_release(struct large *l, const struct seqset *tasks);
 
-/* Closes the files of an outcome that nobody wants. */
-void output_discard(const struct output *output);
+/* Closes the files of an outcome that is not wanted. */
+void outcome_discard(const struct outcome *outcome);
 
 #endif

@@ -1,46 +1,20 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include <stdio.h>
-#include <string.h>
+#include "worker/core/session.h"
 
-#include "common/base/clock.h"
-#include "common/base/endpoint.h"
 #include "common/base/xalloc.h"
 #include "worker/core/slots_state.h"
 
-bool slots_link_in_session(const struct slots *s)
-{
-    return s->link.state == LINK_WELCOMED || s->link.state == LINK_JOINED;
-}
+#define LONG_RUNNING_NS (HEARTBEAT_RUNNING_MS * NS_PER_MS)
 
-static void link_enter(struct slots *s, enum link_state state, uint64_t now_ns)
+uint64_t session_late_ns(const struct slots *s, uint64_t now_ns)
 {
-    s->link.state = state;
-    s->link.since_ns = now_ns;
-    if (slots_link_in_session(s))
-        s->moved_ns = now_ns;
-}
-
-void slots_link_begin(struct slots *s, uint64_t now_ns)
-{
-    backoff_init(&s->link.backoff, s->options.random_seed);
-    s->link.limit_ns = LIMIT_NS;
-    s->link.heartbeat_ns = HEARTBEAT_NS;
-    s->link.present_ns = now_ns;
-    s->link.retry_ns = now_ns;
-    link_enter(s, LINK_AWAY, now_ns);
-}
-
-bool slots_link_is_current(const struct slots *s, const struct frame_head *head)
-{
-    const struct frame_head *own = &s->link.head;
-    return slots_link_in_session(s) && head->session == own->session &&
-           head->incarnation == own->incarnation && head->job == own->job;
+    return s->promised_ns < now_ns ? now_ns - s->promised_ns : 0;
 }
 
 struct buf say_begin(const struct slots *s, enum wire_kind kind)
 {
     struct buf message = {0};
-    wire_begin(&message, kind, s->link.head);
+    wire_begin(&message, kind, s->control.member.head);
     return message;
 }
 
@@ -51,30 +25,24 @@ void say(struct slots *s, struct buf *message)
 
 static void end_session(struct slots *s)
 {
-    struct slots_link *link = &s->link;
-    if (slots_link_in_session(s))
+    if (member_in_session(&s->control.member))
         actions_do(&s->actions, SLOTS_CLOSE_LANE);
     backlog_give_back(&s->backlog, UINT64_MAX, NULL);
-    s->early.count = 0;
-    lane_drop_pieces(s);
-    s->leave_told = false;
-    link->waiting = false;
-    link->lane_ended = false;
-    link->lane_batch = link->lane_offset = 0;
-    link->received = link->received_bytes = 0;
-    link->credit = (struct credit){0};
+    worker_lane_reset(&s->lane);
+    s->departure.said = false;
+    s->control.waiting = false;
 }
 
-void slots_link_leave(struct slots *s, uint64_t now_ns)
+void session_leave(struct slots *s, uint64_t now_ns)
 {
-    struct slots_link *link = &s->link;
-    if (link->state == LINK_AWAY)
+    if (s->control.member.state == MEMBER_AWAY)
         return;
     end_session(s);
     actions_do(&s->actions, SLOTS_CLOSE_CONTROL);
-    link->retry_ns = now_ns + backoff_next(&link->backoff);
-    link_enter(s, LINK_AWAY, now_ns);
+    member_leave(&s->control.member, now_ns);
 }
+
+/* ---- JOIN ---- */
 
 /* A try that has failed and was not told runs until FAILED follows the WELCOME: what is not named is handed out
  * anew, and such a try would cost none. */
@@ -90,139 +58,118 @@ static void name_failed(const struct slots *s, struct worker_join *m)
 }
 
 /* The whole truth: what runs and what is kept. All that was to be reported is in it. */
-static void link_join(struct slots *s, uint64_t now_ns)
+static void say_join(struct slots *s)
 {
     struct worker_join m = {.peer = s->options.peer,
                             .slots = s->options.slots,
-                            .flags = s->leaving == STAYING ? 0 : WORKER_LEAVING,
+                            .flags = s->departure.leaving == STAYING ? 0 : WORKER_LEAVING,
                             .executor = s->options.executor,
                             .features = FEATURE_RECEIPTS};
     backlog_give_back(&s->backlog, UINT64_MAX, NULL);
-    kept_close(&s->kept, &s->report.finished, &s->report.not_ok);
-    seqset_clear(&s->report.finished);
-    s->report.not_ok = 0;
-    seqset_clear(&s->report.returned);
-    seqset_clear(&s->report.interrupted);
+    results_close(&s->results, &s->report);
+    report_joined(&s->report);
     running_list(&s->running, &m.running);
-    seqset_copy(&m.kept, &s->kept.tasks);
-    seqset_add_all(&m.kept, &s->large.tasks);
+    results_list(&s->results, &m.kept);
     name_failed(s, &m);
     struct buf message = say_begin(s, KIND_JOIN);
     worker_join_put(&message, &m);
     say(s, &message);
     worker_join_free(&m);
-    link_enter(s, LINK_JOINING, now_ns);
 }
 
-void slots_link_rejoin(struct slots *s, uint64_t now_ns)
+void session_rejoin(struct slots *s, uint64_t now_ns)
 {
     end_session(s);
-    link_join(s, now_ns);
+    say_join(s);
+    member_joining(&s->control.member, now_ns);
 }
+
+/* ---- the two connections ---- */
 
 void slots_control_accepted(struct slots *s, uint64_t now_ns)
 {
-    if (s->link.state != LINK_CONNECTING || s->gone)
-        return;
-    s->link.accepted = true;
-    s->link.accepted_ns = now_ns;
-    s->link.heard_ns = now_ns;
-}
-
-/* Until a connection is accepted no peer is there that could be late: the handshake, or HELLO, is an answer
- * to what came after that. */
-static void link_note_answer(struct slots *s, bool was_accepted, uint64_t now_ns)
-{
-    if (was_accepted)
-        slots_link_answered(s, now_ns - s->link.accepted_ns, now_ns);
+    if (s->control.member.state == MEMBER_CONNECTING && !s->gone)
+        member_accepted(&s->control.member, now_ns);
 }
 
 void slots_control_up(struct slots *s, uint64_t now_ns)
 {
-    if (s->link.state != LINK_CONNECTING || s->gone)
+    if (s->control.member.state != MEMBER_CONNECTING || s->gone)
         return;
-    s->link.heard_ns = now_ns;
-    link_note_answer(s, s->link.accepted, now_ns);
-    link_join(s, now_ns);
+    say_join(s);
+    member_up(&s->control.member, session_late_ns(s, now_ns), now_ns);
 }
 
 void slots_control_down(struct slots *s, uint64_t now_ns)
 {
-    s->link.full = false;
+    s->control.full = false;
     if (!s->gone)
-        slots_link_leave(s, now_ns);
+        session_leave(s, now_ns);
 }
 
 void slots_lane_accepted(struct slots *s, uint64_t now_ns)
 {
-    if (s->link.lane_accepted)
+    if (s->lane.accepted)
         return;
-    s->link.lane_accepted = true;
-    s->link.accepted_ns = now_ns;
+    s->lane.accepted = true;
+    s->lane.accepted_ns = now_ns;
 }
 
 void slots_lane_down(struct slots *s, uint64_t now_ns)
 {
-    if (!s->gone && slots_link_in_session(s) && !s->link.lane_ended)
-        slots_link_leave(s, now_ns);
+    if (!s->gone && member_in_session(&s->control.member) && !s->lane.ended)
+        session_leave(s, now_ns);
 }
 
-void slots_link_endpoint(const struct slots *s, const char *instead, struct bytes told,
-                         char to[static ENDPOINT_MAX])
+void session_welcome(struct slots *s, const struct frame_head *head, const struct worker_welcome *m,
+                     uint64_t now_ns)
 {
-    struct endpoint endpoint;
-    unsigned port = 0;
-    if (instead)
-        snprintf(to, ENDPOINT_MAX, "%s", instead);
-    else
-        snprintf(to, ENDPOINT_MAX, "%.*s", (int)told.size, (const char *)told.data);
-    if (strspn(to, "0123456789") < strlen(to) || sscanf(to, "%5u", &port) != 1)
-        return;
-    if (endpoint_parse(s->options.connect, ENDPOINT_CONNECT, &endpoint, NULL) || endpoint.ipc)
-        endpoint = (struct endpoint){.host = "127.0.0.1"};
-    endpoint.port = (uint16_t)port;
-    char formatted[ENDPOINT_TEXT_SIZE];
-    endpoint_format(&endpoint, formatted);
-    snprintf(to, ENDPOINT_MAX, "%.*s", (int)ENDPOINT_MAX - 1, formatted);
-}
-
-static uint64_t told_ns(uint64_t told_ms, uint64_t otherwise_ns)
-{
-    return told_ms > 0 && told_ms <= 3600 * 1000 ? told_ms * NS_PER_MS : otherwise_ns;
-}
-
-void slots_link_welcome(struct slots *s, const struct frame_head *head,
-                        const struct worker_welcome *m, uint64_t now_ns)
-{
-    struct slots_link *link = &s->link;
-    if (link->head.job && link->head.job != head->job)
-        work_forget(s);
-    link->head = *head;
-    s->hold.rule = m->halt;
-    link->heartbeat_ns = told_ns(m->heartbeat_ms, HEARTBEAT_NS);
-    link->limit_ns = told_ns(m->limit_ms, LIMIT_NS);
-    link->beat_ns = now_ns + link->heartbeat_ns;
-    link->full = false;
-    uint64_t took_ns = now_ns - link->since_ns;
-    if (!link->waiting && took_ns > link->heartbeat_ns) /* before, it may have waited for a sink */
-        slots_link_answered(s, took_ns - link->heartbeat_ns, now_ns);
-    if (!link->waiting)
+    struct member *member = &s->control.member;
+    uint64_t took_ns = now_ns - member->since_ns;
+    member_welcomed(member, head, m->heartbeat_ms, m->limit_ms, now_ns);
+    if (!s->control.waiting) { /* else it may have waited for a sink */
+        if (took_ns > member->heartbeat_ns)
+            member_answered(member, took_ns - member->heartbeat_ns, session_late_ns(s, now_ns));
         meter_round_trip(&s->meter, took_ns, now_ns);
-    link->waiting = false;
-    slots_link_endpoint(s, s->options.lanes, m->lanes, link->lane);
-    actions_open(&s->actions, SLOTS_OPEN_LANE, link->lane);
-    link->lane_accepted = false;
-    link_enter(s, LINK_WELCOMED, now_ns);
+    }
+    s->control.full = s->control.waiting = false;
+    s->halt_pause.rule = m->halt;
+    told_endpoint(s->options.connect, s->options.lanes, m->lanes, s->lane.endpoint);
+    actions_open(&s->actions, SLOTS_OPEN_LANE, s->lane.endpoint);
+    s->lane.accepted = false;
+    s->moved_ns = now_ns;
 }
 
-void slots_link_claim(struct slots *s, const struct token *token, uint64_t now_ns)
+void session_claim(struct slots *s, const struct token *token, uint64_t now_ns)
 {
+    struct member *member = &s->control.member;
     struct buf message = say_begin(s, KIND_CLAIM);
     token_put(&message, token);
     say(s, &message);
-    link_note_answer(s, s->link.lane_accepted, now_ns);
-    backoff_reset(&s->link.backoff);
-    link_enter(s, LINK_JOINED, now_ns);
+    if (s->lane.accepted)
+        member_answered(member, now_ns - s->lane.accepted_ns, session_late_ns(s, now_ns));
+    member_joined(member, now_ns);
+    s->moved_ns = now_ns;
+}
+
+/* ---- heartbeats and credit ---- */
+
+void session_say_credit(struct slots *s, struct credit credit)
+{
+    credit.received_batch = s->lane.batch;
+    credit.received_offset = s->lane.offset;
+    struct buf message = say_begin(s, KIND_CREDIT);
+    credit_put(&message, &credit);
+    say(s, &message);
+    s->lane.told = credit;
+}
+
+void session_acknowledge(struct slots *s)
+{
+    const struct credit *told = &s->lane.told;
+    if (s->control.member.state == MEMBER_JOINED &&
+        (told->received_batch != s->lane.batch || told->received_offset != s->lane.offset))
+        session_say_credit(s, *told);
 }
 
 /* What a slot that is at a task has to tell beyond that. */
@@ -237,10 +184,11 @@ static void tell_state(const struct slot *slot, struct heartbeat *m)
         .seq = slot->next, .pid = slot->held_by, .command = bytes_of(slot->held_command)};
 }
 
-static void beat(struct slots *s, uint64_t now_ns)
+static void say_heartbeat(struct slots *s, uint64_t now_ns)
 {
-    struct heartbeat m = {.clock_ns = now_ns, .results_stuck_ms = outlet_stuck_ms(s, now_ns)};
-    work_acknowledge(s); /* so it is judged by the latest */
+    struct heartbeat m = {.clock_ns = now_ns,
+                          .results_stuck_ms = outlet_stuck_ms(&s->outlet, now_ns)};
+    session_acknowledge(s); /* so it is judged by the latest */
     for (unsigned i = 0; i < s->running.count; i++) {
         const struct slot *slot = &s->running.slots[i];
         if (slot->run.block && now_ns - slot->since_ns >= LONG_RUNNING_NS &&
@@ -253,92 +201,52 @@ static void beat(struct slots *s, uint64_t now_ns)
     heartbeat_put(&message, &m);
     say(s, &message);
     heartbeat_free(&m);
-    s->link.beat_ns = now_ns + s->link.heartbeat_ns;
 }
 
-void slots_link_answered(struct slots *s, uint64_t took_ns, uint64_t now_ns)
-{
-    patience_late(&s->link.patience, took_ns, slots_late_ns(s, now_ns));
-}
+/* ---- the turn ---- */
 
-uint64_t slots_link_limit(const struct slots *s)
-{
-    return patience_limit(&s->link.patience, s->link.limit_ns);
-}
-
-bool slots_link_is_trying(const struct slots *s)
-{
-    enum link_state state = s->link.state;
-    return state == LINK_JOINING || state == LINK_WELCOMED ||
-           (state == LINK_CONNECTING && s->link.accepted);
-}
-
-/* Without its lane the worker gets no tasks, so nobody waits for it: who is there can take its time. */
+/* Without its lane the worker gets no tasks, so nothing waits for it: a ventilator that is there can take its time. */
 static uint64_t lane_ends(const struct slots *s)
 {
-    return s->link.since_ns + (s->link.lane_accepted
-                                   ? PATIENCE_MOST * LIMIT_NS
-                                   : patience_attempt(&s->link.patience, LIMIT_NS));
+    const struct member *member = &s->control.member;
+    if (member->state != MEMBER_WELCOMED)
+        return NEVER;
+    return member->since_ns + (s->lane.accepted
+                                   ? PATIENCE_MOST * MEMBER_LIMIT_NS
+                                   : patience_attempt(&member->patience, MEMBER_LIMIT_NS));
 }
 
-/* When the state that the link is in has lasted too long, if nothing comes. */
-static uint64_t patience_ends(const struct slots *s)
+/* A worker that stops comes back no more. */
+static bool is_done(const struct slots *s)
 {
-    const struct slots_link *link = &s->link;
-    uint64_t attempt_ns = patience_attempt(&link->patience, link->limit_ns);
-    switch (link->state) {
-    case LINK_AWAY:
-        return NEVER;
-    case LINK_CONNECTING:
-        return link->accepted ? link->heard_ns + attempt_ns : link->since_ns + slots_link_limit(s);
-    case LINK_JOINING:
-        return link->heard_ns + attempt_ns;
-    case LINK_WELCOMED:
-        return clock_earlier(lane_ends(s), link->heard_ns + attempt_ns);
-    case LINK_JOINED:
+    return s->control.member.state == MEMBER_AWAY && s->departure.stopping;
+}
+
+void session_turn(struct slots *s, uint64_t now_ns)
+{
+    if (is_done(s))
+        return;
+    if (now_ns >= lane_ends(s)) {
+        member_in_vain(&s->control.member);
+        session_leave(s, now_ns);
+        return;
+    }
+    switch (member_turn(&s->control.member, now_ns)) {
+    case MEMBER_DUE_NOTHING:
+        break;
+    case MEMBER_DUE_OPEN:
+        actions_open(&s->actions, SLOTS_OPEN_CONTROL, s->options.connect);
+        break;
+    case MEMBER_DUE_SILENT:
+        session_leave(s, now_ns);
+        break;
+    case MEMBER_DUE_HEARTBEAT:
+        say_heartbeat(s, now_ns);
         break;
     }
-    return link->heard_ns + slots_link_limit(s);
 }
 
-void slots_link_turn(struct slots *s, uint64_t now_ns)
+uint64_t session_deadline(const struct slots *s)
 {
-    if (now_ns >= patience_ends(s)) {
-        if (slots_link_is_trying(s))
-            patience_in_vain(&s->link.patience, s->link.limit_ns);
-        slots_link_leave(s, now_ns);
-    }
-    if (s->link.state == LINK_AWAY && now_ns >= s->link.retry_ns && !s->stopping) {
-        actions_open(&s->actions, SLOTS_OPEN_CONTROL, s->options.connect);
-        s->link.accepted = false;
-        link_enter(s, LINK_CONNECTING, now_ns);
-    }
-    if (slots_link_in_session(s) && now_ns >= s->link.beat_ns)
-        beat(s, now_ns);
-}
-
-static uint64_t moved(uint64_t time_ns, uint64_t late_ns, uint64_t now_ns)
-{
-    return time_ns + late_ns < now_ns ? time_ns + late_ns : now_ns;
-}
-
-void slots_link_forgive(struct slots *s, uint64_t late_ns, uint64_t now_ns)
-{
-    s->link.since_ns = moved(s->link.since_ns, late_ns, now_ns);
-    s->link.heard_ns = moved(s->link.heard_ns, late_ns, now_ns);
-    s->link.accepted_ns = moved(s->link.accepted_ns, late_ns, now_ns);
-    s->link.present_ns = moved(s->link.present_ns, late_ns, now_ns);
-    s->outlet.since_ns = moved(s->outlet.since_ns, late_ns, now_ns);
-    s->outlet.down_ns = moved(s->outlet.down_ns, late_ns, now_ns);
-    s->outlet.moved_ns = moved(s->outlet.moved_ns, late_ns, now_ns);
-}
-
-uint64_t slots_link_deadline(const struct slots *s)
-{
-    uint64_t deadline = patience_ends(s);
-    if (s->link.state == LINK_AWAY && !s->stopping)
-        deadline = s->link.retry_ns;
-    if (slots_link_in_session(s) && s->link.beat_ns < deadline)
-        deadline = s->link.beat_ns;
-    return deadline;
+    return is_done(s) ? NEVER : clock_earlier(lane_ends(s), member_deadline(&s->control.member));
 }

@@ -4,6 +4,7 @@
 
 #include "common/base/error.h"
 #include "common/wire/wire.h"
+#include "worker/core/told_endpoint.h"
 #include "worker/exec/executor.h"
 
 /* The worker's core: membership, credit, which task goes to which slot, results until they are
@@ -66,7 +67,7 @@ enum slots_action_kind {
 struct slots_action {
     enum slots_action_kind kind;
     struct block *block; /* the shell's: it holds or releases it */
-    char endpoint[256];
+    char endpoint[ENDPOINT_MAX];
     struct key sink; /* of OPEN_RESULTS: the sink's; none in a farm without keys */
     struct assignment assignment;
     unsigned slot;

@@ -1,87 +1,75 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "worker/core/slots_state.h"
+#include "worker/core/start_limit.h"
 
-/* A start that fails for a reason that passes (no more descriptors, processes, memory) is no task's fault,
- * and no end of the worker: as many tasks as run then are as many as can, until one more is tried. Only
- * when nothing runs here at all, and for long, will nothing ever. */
+#include "common/base/clock.h"
 
-#define SHORT_MORE_NS NS_PER_S /* one more is tried */
-#define SHORT_FIRST_NS                                                                             \
-    (50 * NS_PER_MS) /* when nothing runs: until the next try, doubled each time */
-#define SHORT_SAY_NS (20 * NS_PER_MS)
-#define SHORT_PATIENCE_NS (10 * NS_PER_S)
-enum { SHORT_DOUBLINGS = 4 };
+#define MORE_NS NS_PER_S          /* one more is tried */
+#define AGAIN_NS (50 * NS_PER_MS) /* when nothing runs: until the next try, doubled each time */
+#define TELL_NS (20 * NS_PER_MS)  /* many are tried at once: then it is known how many can be */
+#define NEVER_WILL_NS (10 * NS_PER_S)
+enum { DOUBLINGS_MAX = 4 };
 
-void short_begin(struct slots *s)
+void start_limit_init(struct start_limit *l, unsigned slots)
 {
-    s->shortage = (struct shortage){
-        .most = s->options.slots, .more_ns = NEVER, .stuck_ns = NEVER, .say_ns = NEVER};
+    *l = (struct start_limit){
+        .slots = slots, .most = slots, .more_ns = NEVER, .stuck_ns = NEVER, .say_ns = NEVER};
 }
 
-/* When it is known how many can be: many are tried at once. Said again only when it has become far fewer. */
-static void short_say(struct slots *s)
+/* Said again only when it has become far fewer. */
+static bool is_news(struct start_limit *l, struct why *line)
 {
-    struct shortage *h = &s->shortage;
-    struct why line;
-    h->say_ns = NEVER;
-    if (h->said && h->most > h->said / 2)
-        return;
-    h->said = h->most;
-    fail(&line, ERR_NONE, "runs %u task%s at a time and not %u: %s", h->most,
-         h->most == 1 ? "" : "s", s->options.slots, h->why.text);
-    actions_say(&s->actions, &line);
+    l->say_ns = NEVER;
+    if (l->said && l->most > l->said / 2)
+        return false;
+    l->said = l->most;
+    fail(line, ERR_NONE, "runs %u task%s at a time and not %u: %s", l->most,
+         l->most == 1 ? "" : "s", l->slots, l->why.text);
+    return true;
 }
 
-void short_turn(struct slots *s, uint64_t now_ns)
+bool start_limit_turn(struct start_limit *l, uint64_t now_ns, struct why *line)
 {
-    struct shortage *h = &s->shortage;
-    if (now_ns >= h->start_ns)
-        h->start_ns = 0;
-    if (now_ns >= h->say_ns)
-        short_say(s);
-    if (now_ns < h->more_ns)
-        return;
-    h->most++;
-    h->more_ns = h->most < s->options.slots ? now_ns + SHORT_MORE_NS : NEVER;
-}
-
-bool short_may_start(const struct slots *s)
-{
-    return s->running.busy < s->shortage.most && !s->shortage.start_ns;
-}
-
-void short_note_end(struct slots *s)
-{
-    s->shortage.stuck_ns = NEVER;
-    s->shortage.delays = 0;
-}
-
-void slots_held_up(struct slots *s, const char *why, uint64_t now_ns)
-{
-    struct shortage *h = &s->shortage;
-    unsigned busy = s->running.busy;
-    if (s->gone)
-        return;
-    h->most = busy ? busy : 1;
-    h->more_ns = h->most < s->options.slots ? now_ns + SHORT_MORE_NS : NEVER;
-    fail(&h->why, ERR_NONE, "%s", why);
-    if (h->say_ns == NEVER)
-        h->say_ns = now_ns + SHORT_SAY_NS;
-    if (busy)
-        return;
-    if (h->stuck_ns == NEVER)
-        h->stuck_ns = now_ns;
-    if (now_ns >= h->stuck_ns + SHORT_PATIENCE_NS) {
-        slots_broken(s, why, now_ns);
-        return;
+    if (now_ns >= l->start_ns)
+        l->start_ns = 0;
+    bool says = now_ns >= l->say_ns && is_news(l, line);
+    if (now_ns >= l->more_ns) {
+        l->most++;
+        l->more_ns = l->most < l->slots ? now_ns + MORE_NS : NEVER;
     }
-    h->start_ns = now_ns + (SHORT_FIRST_NS << h->delays);
-    h->delays += h->delays < SHORT_DOUBLINGS;
+    return says;
 }
 
-uint64_t short_deadline(const struct slots *s)
+bool start_limit_allows(const struct start_limit *l, unsigned busy)
 {
-    const struct shortage *h = &s->shortage;
-    uint64_t deadline = h->more_ns < h->say_ns ? h->more_ns : h->say_ns;
-    return h->start_ns && h->start_ns < deadline ? h->start_ns : deadline;
+    return busy < l->most && !l->start_ns;
+}
+
+void start_limit_ended(struct start_limit *l)
+{
+    l->stuck_ns = NEVER;
+    l->delays = 0;
+}
+
+bool start_limit_failed(struct start_limit *l, unsigned busy, const char *why, uint64_t now_ns)
+{
+    l->most = busy ? busy : 1;
+    l->more_ns = l->most < l->slots ? now_ns + MORE_NS : NEVER;
+    fail(&l->why, ERR_NONE, "%s", why);
+    if (l->say_ns == NEVER)
+        l->say_ns = now_ns + TELL_NS;
+    if (busy)
+        return true;
+    if (l->stuck_ns == NEVER)
+        l->stuck_ns = now_ns;
+    if (now_ns >= l->stuck_ns + NEVER_WILL_NS)
+        return false;
+    l->start_ns = now_ns + (AGAIN_NS << l->delays);
+    l->delays += l->delays < DOUBLINGS_MAX;
+    return true;
+}
+
+uint64_t start_limit_deadline(const struct start_limit *l)
+{
+    uint64_t deadline = clock_earlier(l->more_ns, l->say_ns);
+    return l->start_ns ? clock_earlier(deadline, l->start_ns) : deadline;
 }

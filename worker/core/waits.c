@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
+#include "worker/core/waits.h"
+
 #include "worker/core/slots_state.h"
 
 typedef unsigned long long number; /* for printf */
@@ -11,17 +13,17 @@ static number slots_words_seconds(uint64_t from_ns, uint64_t now_ns)
 static void away(const struct slots *s, uint64_t now_ns, struct why *why)
 {
     const char *at = s->options.connect;
-    number tried = slots_words_seconds(s->link.present_ns, now_ns);
-    if (s->link.full)
+    number tried = slots_words_seconds(s->control.member.present_ns, now_ns);
+    if (s->control.full)
         fail(why, ERR_NONE,
              "the ventilator at %s has as many workers as it takes: raise its --workers-max, or "
              "stop another one",
              at);
-    else if (s->link.state == LINK_JOINING && s->link.waiting)
+    else if (s->control.member.state == MEMBER_JOINING && s->control.waiting)
         fail(why, ERR_NONE,
              "the ventilator at %s has no sink yet: start one with zfarm-sink --connect %s", at,
              at);
-    else if (s->link.accepted)
+    else if (s->control.member.accepted)
         fail(why, ERR_NONE,
              "somebody is there at %s, who has not answered yet: a ventilator that has much to do, "
              "one with another key than ours is for, or another program; waited for %llu s",
@@ -37,7 +39,7 @@ static void unclaimed(const struct slots *s, uint64_t now_ns, struct why *why)
     fail(why, ERR_NONE,
          "the ventilator's lane at %s does not open: check that its port can be reached, or give "
          "--lanes-at; tried for %llu s",
-         s->link.lane, slots_words_seconds(s->link.since_ns, now_ns));
+         s->lane.endpoint, slots_words_seconds(s->control.member.since_ns, now_ns));
 }
 
 static void no_outlet(const struct slots *s, uint64_t now_ns, struct why *why)
@@ -50,7 +52,7 @@ static void no_outlet(const struct slots *s, uint64_t now_ns, struct why *why)
         fail(why, ERR_NONE,
              "the sink cannot be reached at %s: check that its port is open, or give --results-at; "
              "tried for %llu s; %llu results wait here",
-             s->outlet.endpoint, tried, (number)(s->kept.tasks.members + s->large.tasks.members));
+             s->outlet.endpoint, tried, (number)(results_count(&s->results)));
 }
 
 static void stuck(const struct slots *s, uint64_t now_ns, struct why *why)
@@ -59,8 +61,8 @@ static void stuck(const struct slots *s, uint64_t now_ns, struct why *why)
          "nothing arrives at the sink at %s, though there is a connection: what drops it on its "
          "way, a "
          "firewall, or large packets? nothing has arrived for %llu s; %llu results wait here",
-         s->outlet.endpoint, slots_words_seconds(s->outlet.stuck_ns, now_ns),
-         (number)(s->kept.tasks.members + s->large.tasks.members));
+         s->outlet.endpoint, slots_words_seconds(s->outlet.receipts.stuck_ns, now_ns),
+         (number)(results_count(&s->results)));
 }
 
 static void unreleased(const struct slots *s, struct why *why)
@@ -69,9 +71,9 @@ static void unreleased(const struct slots *s, struct why *why)
         why, ERR_NONE,
         "the sink at %s has not stored %llu results (%llu KiB) of this worker%s: see what it waits "
         "for",
-        s->outlet.endpoint, (number)(s->kept.tasks.members + s->large.tasks.members),
-        (number)((kept_size_bytes(&s->kept) + s->large.size_bytes) >> 10),
-        s->leaving == STAYING ? "" : ", which leaves when it has");
+        s->outlet.endpoint, (number)(results_count(&s->results)),
+        (number)((results_bytes(&s->results)) >> 10),
+        s->departure.leaving == STAYING ? "" : ", which leaves when it has");
 }
 
 /* What the task that has been at its slot for longest does not get on by. */
@@ -97,7 +99,7 @@ static bool at_work(const struct slots *s, uint64_t now_ns, struct why *why)
 {
     uint64_t since_ns = now_ns;
     uint64_t seq = running_longest(&s->running, &since_ns);
-    if (!seq || now_ns - since_ns < LONG_RUNNING_NS)
+    if (!seq || now_ns - since_ns < HEARTBEAT_RUNNING_MS * NS_PER_MS)
         return false;
     fail(why, ERR_NONE, "task %llu has been running for %llu s (%u of %u slots are at work)%s",
          (number)seq, slots_words_seconds(since_ns, now_ns), s->running.busy, s->options.slots,
@@ -105,21 +107,22 @@ static bool at_work(const struct slots *s, uint64_t now_ns, struct why *why)
     return true;
 }
 
-bool slots_waits_for(const struct slots *s, uint64_t now_ns, struct why *why)
+bool waits_for(const struct slots *s, uint64_t now_ns, struct why *why)
 {
     if (s->gone)
         return false;
-    if (s->link.state == LINK_WELCOMED)
+    if (s->control.member.state == MEMBER_WELCOMED)
         unclaimed(s, now_ns, why);
-    else if (!slots_link_in_session(s))
+    else if (!member_in_session(&s->control.member))
         away(s, now_ns, why);
     else if (s->outlet.state != OUTLET_UP)
         no_outlet(s, now_ns, why);
-    else if (s->outlet.stuck_ns != NEVER)
+    else if (s->outlet.receipts.stuck_ns != NEVER)
         stuck(s, now_ns, why);
     else if (s->running.busy)
         return at_work(s, now_ns, why);
-    else if (!work_all_stored(s) && (s->leaving != STAYING || work_kept_full(s)))
+    else if (!results_empty(&s->results) &&
+             (s->departure.leaving != STAYING || results_full(&s->results)))
         unreleased(s, why);
     else
         fail(why, ERR_NONE,
