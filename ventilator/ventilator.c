@@ -167,7 +167,10 @@ static void ventilator_take_control(struct ventilator *v, uint64_t now_ns)
 
 static void take_lanes(struct ventilator *v, uint64_t now_ns)
 {
+    struct why why;
     gate_turn(v->gate, now_ns);
+    if (gate_turned_away(v->gate, &why))
+        log_line("%s", why.text);
     for (struct gate_event event; gate_next(v->gate, &event);)
         if (event.opened)
             dispatcher_lane_opened(v->dispatcher, event.lane, event.token, &event.key, now_ns);

@@ -58,6 +58,12 @@ enum error shortage_error(enum tried tried, int number)
     return tried == TRIED_FILE ? ERR_DISK_FULL : ERR_LIMIT;
 }
 
+enum error shortage_fail(struct why *why, enum tried tried, int number)
+{
+    return fail(why, shortage_error(tried, number), "%s%s", strerror(number),
+                shortage_advice(number));
+}
+
 const char *shortage_advice(int number)
 {
     switch (number) {

@@ -24,6 +24,8 @@ enum cause shortage_cause(enum tried tried, int number);
 /* The same as an error to return. Another try may do, here or with another task or file: ERR_DISK_FULL of a
  * file, ERR_LIMIT of all else. None will: ERR_IO. */
 enum error shortage_error(enum tried tried, int number);
+/* The same, with words for it and what helps against it. */
+enum error shortage_fail(struct why *why, enum tried tried, int number);
 /* What helps against it, for the end of a sentence, or "" if nothing is known. */
 const char *shortage_advice(int number);
 

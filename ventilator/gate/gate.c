@@ -22,6 +22,7 @@ enum {
     EVENTS_A_TURN = 256,
     ACCEPTS_A_TURN = 64,
     LANES_A_SECOND = 200,
+    SHORT_LINES_A_MINUTE = 10, /* about connections that are turned away for want of something */
 };
 
 struct gate {
@@ -37,6 +38,8 @@ struct gate {
     struct lane **lanes;        /* a lane stands at its number modulo lanes_max */
     TAILQ_HEAD(, lane) unclaimed;
     SLIST_HEAD(, lane) shut;
+    struct throttle short_lines;
+    struct why turned_away; /* for users, until they are told; or "" */
     struct gate_event *events;
     size_t events_first, events_count, events_capacity;
     uint8_t chunk[LANE_CHUNK_BYTES];
@@ -177,11 +180,34 @@ static uint64_t next_number(struct gate *gate)
     return gate->opened;
 }
 
+static void note_turned_away(struct gate *gate, const struct why *why, uint64_t now_ns)
+{
+    char more[THROTTLE_WORDS_SIZE];
+    bool is_noted = gate->turned_away.text[0];
+    if (!is_noted && throttle_line(&gate->short_lines, SHORT_LINES_A_MINUTE, now_ns))
+        fail(&gate->turned_away, ERR_LIMIT,
+             "connections of workers, which try again, are closed: %s%s", why->text,
+             throttle_words(&gate->short_lines, more));
+}
+
+bool gate_turned_away(struct gate *gate, struct why *why)
+{
+    if (!gate->turned_away.text[0])
+        return false;
+    *why = gate->turned_away;
+    gate->turned_away.text[0] = '\0';
+    return true;
+}
+
 static void open_lane(struct gate *gate, int fd, uint64_t now_ns)
 {
-    struct lane *lane = lane_open(next_number(gate), fd, gate->epoll, gate->private_dir, gate->own);
-    if (!lane)
+    struct why why;
+    struct lane *lane =
+        lane_open(next_number(gate), fd, gate->epoll, gate->private_dir, gate->own, &why);
+    if (!lane) {
+        note_turned_away(gate, &why, now_ns);
         return;
+    }
     lane->opened_ns = now_ns;
     gate->lanes[lane->id % gate->lanes_max] = lane;
     gate->count++;
@@ -192,8 +218,11 @@ static void open_lane(struct gate *gate, int fd, uint64_t now_ns)
 }
 
 /* Out of descriptors: what waits is closed, or the listener would be readable for ever. */
-static void turn_away(struct gate *gate)
+static void turn_away(struct gate *gate, uint64_t now_ns)
 {
+    struct why why;
+    shortage_fail(&why, TRIED_SOCKET, errno);
+    note_turned_away(gate, &why, now_ns);
     close(gate->spare);
     int fd = accept4(gate->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0)
@@ -230,7 +259,7 @@ static void accept_lanes(struct gate *gate, uint64_t now_ns)
         else if (fd >= 0)
             close(fd);
         else if (errno != EAGAIN && shortage_cause(TRIED_SOCKET, errno) == CAUSE_PASSES)
-            turn_away(gate);
+            turn_away(gate, now_ns);
         else if (errno != ECONNABORTED)
             return;
     }
@@ -242,10 +271,14 @@ void gate_turn(struct gate *gate, uint64_t now_ns)
     int count = epoll_wait(gate->epoll, ready, EVENTS_A_TURN, 0);
     for (int i = 0; i < count; i++) {
         struct lane_end *end = ready[i].data.ptr;
+        struct why why;
+        why.text[0] = '\0';
         if (!end)
             accept_lanes(gate, now_ns);
-        else if (!end->lane->shut && !lane_turn(end, ready[i].events, gate->chunk))
+        else if (!end->lane->shut && !lane_turn(end, ready[i].events, gate->chunk, &why))
             close_unasked(gate, end->lane);
+        if (why.text[0])
+            note_turned_away(gate, &why, now_ns);
     }
     while (gate_deadline(gate) <= now_ns)
         close_unasked(gate, TAILQ_FIRST(&gate->unclaimed));

@@ -58,6 +58,9 @@ gate_deadline(const struct gate *gate); /* when gate_turn must be called anyway,
 
 /* Accepts, moves bytes (a bounded amount), notices what closed, closes what nobody claimed. */
 void gate_turn(struct gate *gate, uint64_t now_ns);
+/* Whether connections were closed for want of descriptors or the like since the last call: `why` says so, for users,
+ * a few times a minute. */
+bool gate_turned_away(struct gate *gate, struct why *why);
 /* What happened in turns so far, in order; false when that was all. */
 bool gate_next(struct gate *gate, struct gate_event *event);
 

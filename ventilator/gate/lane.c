@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/net/net.h"
+#include "common/sys/shortage.h"
 #include "common/base/xalloc.h"
 #include "ventilator/gate/gate.h"
 
@@ -70,20 +71,20 @@ static bool listen_for_push(struct lane *lane, const char *private_dir)
 }
 
 /* Though it connects, it is the server of the handshake. */
-static bool connect_push(struct lane *lane, const struct key_pair *own)
+static bool connect_push(struct lane *lane, const struct key_pair *own, struct why *why)
 {
     char endpoint[ENDPOINT_TEXT_SIZE], domain[32];
     snprintf(endpoint, sizeof endpoint, "ipc://%s", lane->path);
     snprintf(domain, sizeof domain, GATE_DOMAIN "%llu", (unsigned long long)lane->id);
-    if (net_open(&lane->push, NET_LANE_SENDER, NULL))
+    if (net_open(&lane->push, NET_LANE_SENDER, why))
         return false;
     if (own)
         net_serve_keys(lane->push, own, domain);
-    return net_connect(lane->push, endpoint, NULL) == ERR_NONE;
+    return net_connect(lane->push, endpoint, why) == ERR_NONE;
 }
 
 struct lane *lane_open(uint64_t id, int fd, int epoll, const char *private_dir,
-                       const struct key_pair *own)
+                       const struct key_pair *own, struct why *why)
 {
     struct lane *lane = xcalloc(1, sizeof *lane);
     lane->id = id;
@@ -96,8 +97,11 @@ struct lane *lane_open(uint64_t id, int fd, int epoll, const char *private_dir,
     set_flag(fd, IPPROTO_TCP, TCP_NODELAY, 1);
     set_flag(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
     set_flag(fd, IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_S);
-    if (lane_watch(&lane->worker, EPOLL_CTL_ADD, EPOLLRDHUP) &&
-        listen_for_push(lane, private_dir) && connect_push(lane, own))
+    bool listens =
+        lane_watch(&lane->worker, EPOLL_CTL_ADD, EPOLLRDHUP) && listen_for_push(lane, private_dir);
+    if (!listens)
+        shortage_fail(why, TRIED_SOCKET, errno);
+    else if (connect_push(lane, own, why))
         return lane;
     lane_shut(lane);
     lane_free(lane);
@@ -115,11 +119,11 @@ static void close_listener(struct lane *lane)
 }
 
 /* The PUSH has come: its connection takes the listener's place. */
-static bool join_ends(struct lane *lane)
+static bool join_ends(struct lane *lane, struct why *why)
 {
     int fd = accept4(lane->inner.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
-        return errno == EAGAIN;
+        return errno == EAGAIN || !shortage_fail(why, TRIED_SOCKET, errno);
     close_listener(lane);
     lane->inner.fd = fd;
     lane->joined = true;
@@ -177,12 +181,12 @@ static bool update_interest(struct lane_end *end, const struct lane_end *other)
     return interest == end->interest || lane_watch(end, EPOLL_CTL_MOD, interest);
 }
 
-bool lane_turn(struct lane_end *end, uint32_t events, uint8_t *chunk)
+bool lane_turn(struct lane_end *end, uint32_t events, uint8_t *chunk, struct why *why)
 {
     struct lane *lane = end->lane;
     bool over = events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
     if (!lane->joined)
-        return !over && join_ends(lane);
+        return !over && join_ends(lane, why);
     struct lane_end *other = end == &lane->worker ? &lane->inner : &lane->worker;
     /* An end that closed may have said why just before: that is passed on. */
     if (events & EPOLLIN && !move(end, other, chunk))

@@ -8,6 +8,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/endpoint.h"
+#include "common/base/error.h"
 #include "common/base/key.h"
 #include "common/wire/wire.h"
 
@@ -51,12 +52,12 @@ struct lane {
 
 /* Makes a lane for the accepted connection `fd`, which is the lane's from now on, also on failure.
  * Both ends are registered with `epoll`, with the lane_end as data. `own`: our keys, or NULL. NULL:
- * out of descriptors or the like. */
+ * out of descriptors or the like, as `why` says. */
 struct lane *lane_open(uint64_t id, int fd, int epoll, const char *private_dir,
-                       const struct key_pair *own);
+                       const struct key_pair *own, struct why *why);
 /* Acts on `events` of one of the ends. `chunk` is room for LANE_CHUNK_BYTES. False: the lane is
- * over. */
-bool lane_turn(struct lane_end *end, uint32_t events, uint8_t *chunk);
+ * over; `why` is set if that is for want of descriptors or the like. */
+bool lane_turn(struct lane_end *end, uint32_t events, uint8_t *chunk, struct why *why);
 /* Closes everything at once; what was queued is lost. The struct stays until lane_free, because
  * events that name it may be waiting. */
 void lane_shut(struct lane *lane);
