@@ -84,15 +84,21 @@ struct hash fields_hash(struct fields *f)
     return (struct hash){high, fields_u64(f)};
 }
 
+void fields_fixed(struct fields *f, uint8_t *to, size_t size)
+{
+    if ((size_t)(f->end - f->at) < size) {
+        fields_fail(f, ERR_TRUNCATED);
+        memset(to, 0, size);
+        return;
+    }
+    memcpy(to, f->at, size);
+    f->at += size;
+}
+
 struct key fields_key(struct fields *f)
 {
-    struct key key = {{0}};
-    if (f->end - f->at < KEY_SIZE) {
-        fields_fail(f, ERR_TRUNCATED);
-        return key;
-    }
-    memcpy(key.octets, f->at, KEY_SIZE);
-    f->at += KEY_SIZE;
+    struct key key;
+    fields_fixed(f, key.octets, KEY_SIZE);
     return key;
 }
 
@@ -218,12 +224,6 @@ uint64_t fields_seq(struct fields *f)
     if (seq == 0 || seq == UINT64_MAX)
         fields_fail(f, ERR_MALFORMED);
     return seq;
-}
-
-void fields_role(struct fields *f, unsigned role)
-{
-    if (fields_number(f) != role)
-        fields_fail(f, ERR_MALFORMED);
 }
 
 void tagged_add(struct tagged *t, unsigned tag, struct bytes content)

@@ -7,7 +7,10 @@
 #include "common/base/seqset.h"
 #include "common/wire/task.h"
 
-/* The fields that messages are made of (docs/protocol.md, 3), for the wire*.c.
+/* The fields that messages are made of (docs/protocol.md, 3), octet by octet.
+ *
+ * Owns nothing: slices point into what is read. Decides what of one field is malformed. Called by layout.c for messages
+ * with a table, and by wire_batches.c and result.c, which are written by hand. Calls varint.h.
  *
  * Reading: a cursor over a body. The first error sticks; after it every read gives zeros, so that a
  * message is read field by field and looked at once, in fields_end. */
@@ -22,15 +25,15 @@ void fields_fail(struct fields *f, enum error error);
 enum error fields_end(struct fields *f); /* ERR_TRAILING if something is left */
 
 uint64_t fields_number(struct fields *f);
-uint32_t fields_number32(struct fields *f);        /* ERR_MALFORMED if it is larger */
-uint64_t fields_seq(struct fields *f);             /* likewise if it is no task's number */
-void fields_role(struct fields *f, unsigned role); /* likewise if it is another */
+uint32_t fields_number32(struct fields *f); /* ERR_MALFORMED if it is larger */
+uint64_t fields_seq(struct fields *f);      /* likewise if it is no task's number */
 uint64_t fields_u64(struct fields *f);
 struct bytes fields_octets(struct fields *f);
 struct bytes fields_rest(struct fields *f);
 struct attempt fields_attempt(struct fields *f);
 struct hash fields_hash(struct fields *f);
-struct key fields_key(struct fields *f); /* of 32 octets */
+void fields_fixed(struct fields *f, uint8_t *to, size_t size); /* octets without their size */
+struct key fields_key(struct fields *f);
 struct key fields_key_or_none(struct fields *f);
 /* A count of things of which each takes at least `item_size` bytes: more than fit is an error at
  * once, so that a lying count costs no memory. */

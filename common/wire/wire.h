@@ -8,14 +8,19 @@
 #include "common/base/key.h"
 #include "common/wire/result.h"
 #include "common/base/seqset.h"
+#include "common/wire/layout.h"
 #include "common/wire/task.h"
 
 /* The messages of docs/protocol.md as structs: encoding and decoding, and nothing else.
  *
+ * Owns the structs and constants of the protocol. Decides nothing: what of a body is malformed stands in the tables of
+ * wire_control.c. Called by cores, shells and tests. Calls layout.h; what a lane and the results connection
+ * carry is written and read by hand in wire_batches.c, for it is done for each task.
+ *
  * To send: wire_begin, the message's *_put, block_new. To receive: frame_take, then the *_take that
  * fits frame.kind. Every *_take checks all lengths and numbers and refuses bytes behind the end; it
  * returns ERR_TRUNCATED, ERR_MALFORMED, ERR_TRAILING   the message is to be dropped and counted.
- * Slices (struct bytes) in a decoded struct point into the message. A struct with a seqset in it has
+ * Slices (struct bytes) in a decoded struct point into the message. A struct with a set or a list in it has
  * a *_free, which is to be called also when *_take failed; start from a zero-initialised one.
  *
  * JOIN, WELCOME, CREDIT, STORED and HEARTBEAT end in a tagged part, of which a reader skips what it
@@ -32,8 +37,7 @@ enum {
     RESULT_INLINE_MAX = 1 << 20, /* a larger result record travels in pieces */
     PIECE_BYTES_MAX = 1 << 20,
     TASK_INLINE_MAX = (1 << 20) + 10, /* a larger task record travels in pieces */
-    TASK_PIECE_MAX = 256 << 10,
-    TOKEN_SIZE = 16
+    TASK_PIECE_MAX = 256 << 10
 };
 
 #define WIRE_KIND_LIST(X)                                                                          \
@@ -84,7 +88,8 @@ enum wire_kind {
 #undef X
 };
 
-const char *wire_kind_name(unsigned kind); /* "JOIN"; "?" if unknown */
+extern const char *const wire_kind_names[KIND_RESULTS + 1]; /* by their number; NULL: unknown */
+const char *wire_kind_name(unsigned kind);                  /* "JOIN"; "?" if unknown */
 
 struct frame_head {
     enum wire_kind kind;
@@ -98,6 +103,28 @@ void wire_begin(struct buf *to, enum wire_kind kind, struct frame_head head);
 /* Splits a message into head and body. ERR_VERSION: head.kind may be believed, nothing else;
  * ERR_KIND, ERR_TRUNCATED, ERR_TOO_LARGE. */
 enum error frame_take(struct bytes message, struct frame_head *head, struct bytes *body);
+
+/* name_put, name_take and name_free of the message that struct name is. */
+#define WIRE_MESSAGE(name)                                                                         \
+    extern const struct layout name##_layout;                                                      \
+    static inline void name##_put(struct buf *to, const struct name *m)                            \
+    {                                                                                              \
+        layout_put(to, &name##_layout, m);                                                         \
+    }                                                                                              \
+    static inline enum error name##_take(struct bytes body, struct name *m)                        \
+    {                                                                                              \
+        return layout_take(body, &name##_layout, m);                                               \
+    }
+#define WIRE_OWNING_MESSAGE(name)                                                                  \
+    WIRE_MESSAGE(name)                                                                             \
+    static inline void name##_free(struct name *m)                                                 \
+    {                                                                                              \
+        layout_free(&name##_layout, m);                                                            \
+    }
+
+/* What such a message is, by its kind and what its body begins with. NULL: it is TASKS or RESULTS, or a JOIN or WELCOME
+ * of no role. BYE and WHY have a layout without fields. */
+const struct layout *wire_layout(enum wire_kind kind, struct bytes body);
 
 /* ---- control, to the ventilator ---- */
 
@@ -115,7 +142,6 @@ struct attempt_list {
 };
 
 void attempt_list_add(struct attempt_list *list, uint64_t seq, struct attempt attempt);
-void attempt_list_free(struct attempt_list *list);
 
 struct peer {
     uint64_t instance;
@@ -164,19 +190,10 @@ struct sink_join {
     struct halt_rule halt; /* tag 2: of --halt, for WELCOME to workers; never percent */
 };
 
-struct fields;
-/* A halt-rule in a tag, nothing if there is none; and read again. */
-void halt_rule_put(struct buf *to, const struct halt_rule *rule);
-struct halt_rule fields_tag_halt_rule(struct fields *r, struct bytes tag);
-
 /* Both kinds of JOIN begin with the role. ERR_MALFORMED for any other. */
 enum error join_role(struct bytes body, enum wire_role *role);
-void worker_join_put(struct buf *to, const struct worker_join *m);
-enum error worker_join_take(struct bytes body, struct worker_join *m);
-void worker_join_free(struct worker_join *m);
-void sink_join_put(struct buf *to, const struct sink_join *m);
-enum error sink_join_take(struct bytes body, struct sink_join *m);
-void sink_join_free(struct sink_join *m);
+WIRE_OWNING_MESSAGE(worker_join)
+WIRE_OWNING_MESSAGE(sink_join)
 
 enum { HEARTBEAT_RUNNING_MS = 1000 }; /* a task that has run for so long is named in heartbeats */
 
@@ -198,9 +215,7 @@ struct heartbeat {
      * there; 0: all is well */
     uint64_t results_stuck_ms;
 };
-void heartbeat_put(struct buf *to, const struct heartbeat *m);
-enum error heartbeat_take(struct bytes body, struct heartbeat *m);
-void heartbeat_free(struct heartbeat *m);
+WIRE_OWNING_MESSAGE(heartbeat)
 
 struct credit {
     uint64_t tasks;
@@ -211,26 +226,21 @@ struct credit {
     uint64_t received_batch;
     uint64_t received_offset;
 };
-void credit_put(struct buf *to, const struct credit *m);
-enum error credit_take(struct bytes body, struct credit *m);
+WIRE_MESSAGE(credit)
 
 struct token {
     uint8_t octets[TOKEN_SIZE];
 };
-void token_put(struct buf *to, const struct token *m); /* CLAIM and HELLO */
-enum error token_take(struct bytes body, struct token *m);
+WIRE_MESSAGE(token) /* CLAIM and HELLO */
 
 struct finished {
     struct seqset tasks;
     uint64_t failed; /* how many of them are not ok */
 };
-void finished_put(struct buf *to, const struct finished *m);
-enum error finished_take(struct bytes body, struct finished *m);
-void finished_free(struct finished *m);
+WIRE_OWNING_MESSAGE(finished)
 
 /* FAILED is a bare list of attempts. */
-void attempt_list_put(struct buf *to, const struct attempt_list *m);
-enum error attempt_list_take(struct bytes body, struct attempt_list *m);
+WIRE_OWNING_MESSAGE(attempt_list)
 
 enum returned_reason {
     RETURNED_RECALL = 0,
@@ -243,12 +253,12 @@ struct returned {
     struct seqset tasks;
     enum returned_reason reason;
 };
-void returned_put(struct buf *to, const struct returned *m);
-enum error returned_take(struct bytes body, struct returned *m);
-void returned_free(struct returned *m);
+WIRE_OWNING_MESSAGE(returned)
 
-void leave_put(struct buf *to, struct bytes text); /* LEAVE: why */
-enum error leave_take(struct bytes body, struct bytes *text);
+struct leave {
+    struct bytes text; /* why */
+};
+WIRE_MESSAGE(leave)
 
 struct gap {
     uint64_t session;
@@ -286,16 +296,13 @@ struct stored_note {
     struct session_tasks *origins; /* tag 2: of `tasks` */
     size_t origin_count;
 };
-void stored_note_put(struct buf *to, const struct stored_note *m);
-enum error stored_note_take(struct bytes body, struct stored_note *m);
-void stored_note_free(struct stored_note *m);
+WIRE_OWNING_MESSAGE(stored_note)
 
 struct closed {
     uint64_t total, ok, failed, lost, not_run, doubled;
     uint64_t status; /* the job's exit status */
 };
-void closed_put(struct buf *to, const struct closed *m);
-enum error closed_take(struct bytes body, struct closed *m);
+WIRE_MESSAGE(closed)
 
 /* The job ends early: from the sink that decides it, and from the ventilator to one that joins
  * later. */
@@ -304,8 +311,7 @@ struct halt {
     uint64_t seq;    /* the task that fired it */
     uint64_t status; /* the job's exit status */
 };
-void halt_put(struct buf *to, const struct halt *m);
-enum error halt_take(struct bytes body, struct halt *m);
+WIRE_MESSAGE(halt)
 
 struct hashed_task {
     uint64_t seq;
@@ -320,9 +326,7 @@ struct hashes {
     bool last; /* there are no more */
 };
 enum { HASHES_MAX = 4096 };
-void hashes_put(struct buf *to, const struct hashes *m);
-enum error hashes_take(struct bytes body, struct hashes *m);
-void hashes_free(struct hashes *m);
+WIRE_OWNING_MESSAGE(hashes)
 
 /* ---- control, both ways ---- */
 
@@ -334,8 +338,7 @@ struct protest {
     uint64_t offset;  /* from its begin: where it stopped making sense */
     struct bytes sentence;
 };
-void protest_put(struct buf *to, const struct protest *m);
-enum error protest_take(struct bytes body, struct protest *m);
+WIRE_MESSAGE(protest)
 
 /* ---- control, from the ventilator ---- */
 
@@ -352,9 +355,7 @@ struct worker_welcome {
     uint64_t features;     /* tag 1, as in JOIN */
     struct halt_rule halt; /* tag 2: what a worker itself stops at; never percent */
 };
-void worker_welcome_put(struct buf *to, const struct worker_welcome *m);
-enum error worker_welcome_take(struct bytes body, struct worker_welcome *m);
-void worker_welcome_free(struct worker_welcome *m);
+WIRE_OWNING_MESSAGE(worker_welcome)
 
 struct sink_welcome {
     uint64_t heartbeat_ms;
@@ -363,8 +364,7 @@ struct sink_welcome {
     struct hash fingerprint;
     uint64_t features; /* tag 1, as in JOIN */
 };
-void sink_welcome_put(struct buf *to, const struct sink_welcome *m);
-enum error sink_welcome_take(struct bytes body, struct sink_welcome *m);
+WIRE_MESSAGE(sink_welcome)
 
 enum refuse_reason {
     REFUSE_VERSION = 1,
@@ -381,8 +381,7 @@ struct refuse {
     uint64_t reason; /* enum refuse_reason, or one of a later version */
     struct bytes sentence;
 };
-void refuse_put(struct buf *to, const struct refuse *m);
-enum error refuse_take(struct bytes body, struct refuse *m);
+WIRE_MESSAGE(refuse)
 
 enum again_reason {
     AGAIN_UNKNOWN_SESSION = 1,
@@ -400,8 +399,7 @@ struct again {
     uint64_t reason; /* enum again_reason, or one of a later release */
     struct bytes sentence;
 };
-void again_put(struct buf *to, const struct again *m);
-enum error again_take(struct bytes body, struct again *m);
+WIRE_MESSAGE(again)
 
 /* What the sink has received of this worker's results (struct arrival, without the session). */
 enum received_flag { RECEIVED_NOT_READING = 1 };
@@ -411,13 +409,10 @@ struct received {
     uint64_t offset;
     uint64_t flags;
 };
-void received_put(struct buf *to, const struct received *m);
-enum error received_take(struct bytes body, struct received *m);
+WIRE_MESSAGE(received)
 
 /* HANDED: which tasks a session was handed, for a sink that takes no others from it. */
-void session_tasks_put(struct buf *to, const struct session_tasks *m);
-enum error session_tasks_take(struct bytes body, struct session_tasks *m);
-void session_tasks_free(struct session_tasks *m);
+WIRE_OWNING_MESSAGE(session_tasks)
 
 /* ENDED (a session), RECALL (tasks), RESEND (a batch), END (a batch) and CHECK (a task): one number. */
 void number_put(struct buf *to, uint64_t number);
@@ -432,22 +427,17 @@ struct cancel {
     struct cancel_item *items;
     size_t count;
 };
-void cancel_put(struct buf *to, const struct cancel *m);
-enum error cancel_take(struct bytes body, struct cancel *m);
-void cancel_free(struct cancel *m);
+WIRE_OWNING_MESSAGE(cancel)
 
 /* RELEASED; and STRANGE: tasks whose result was taken from a session that never had them. */
 struct released {
     struct seqset tasks;
 };
-void released_put(struct buf *to, const struct released *m);
-enum error released_take(struct bytes body, struct released *m);
-void released_free(struct released *m);
+WIRE_OWNING_MESSAGE(released)
 
 /* ADMITTED: the keys of all workers that may send results. Adds to `m`; ERR_TOO_LARGE for more than
  * ADMITTED_MAX. */
-void admitted_put(struct buf *to, const struct admitted *m);
-enum error admitted_take(struct bytes body, struct admitted *m);
+WIRE_MESSAGE(admitted)
 
 struct sink_news {
     uint64_t epoch; /* 0: there is no sink now */
@@ -455,8 +445,7 @@ struct sink_news {
     struct key sink; /* its public key, as in WELCOME */
     uint64_t wants;
 };
-void sink_news_put(struct buf *to, const struct sink_news *m);
-enum error sink_news_take(struct bytes body, struct sink_news *m);
+WIRE_MESSAGE(sink_news)
 
 enum stop_reason { STOP_JOB_OVER = 0, STOP_INTERRUPTED = 1 };
 
@@ -464,8 +453,7 @@ struct stop {
     uint64_t reason;
     uint64_t batch; /* the lane's last */
 };
-void stop_put(struct buf *to, const struct stop *m);
-enum error stop_take(struct bytes body, struct stop *m);
+WIRE_MESSAGE(stop)
 
 struct verdict_item {
     enum result_status status; /* RESULT_LOST or RESULT_TASK_TOO_LARGE */
@@ -479,9 +467,7 @@ struct verdict {
     struct verdict_item *items;
     size_t count;
 };
-void verdict_put(struct buf *to, const struct verdict *m);
-enum error verdict_take(struct bytes body, struct verdict *m);
-void verdict_free(struct verdict *m);
+WIRE_OWNING_MESSAGE(verdict)
 
 enum status_flag {
     STATUS_INPUT_ENDED = 1,
@@ -499,8 +485,7 @@ struct status {
     struct hash executor; /* of the worker that joined last; zero: none has */
     uint64_t slots;       /* of all workers; 0: not known, or none */
 };
-void status_put(struct buf *to, const struct status *m);
-enum error status_take(struct bytes body, struct status *m);
+WIRE_MESSAGE(status)
 
 enum done_flag { DONE_INPUT_CUT = 1 /* the input was not read to its end */ };
 
@@ -510,9 +495,7 @@ struct done {
     uint64_t flags;
     uint64_t workers; /* that took part */
 };
-void done_put(struct buf *to, const struct done *m);
-enum error done_take(struct bytes body, struct done *m);
-void done_free(struct done *m);
+WIRE_OWNING_MESSAGE(done)
 
 /* WHY has no body. This is its answer: what the unfinished tasks wait for. */
 struct because_item {
@@ -525,9 +508,7 @@ struct because {
     size_t count;
 };
 enum { BECAUSE_ITEMS_MAX = 500, BECAUSE_RANGES_MAX = 16 };
-void because_put(struct buf *to, const struct because *m);
-enum error because_take(struct bytes body, struct because *m);
-void because_free(struct because *m);
+WIRE_OWNING_MESSAGE(because)
 
 /* ---- lane ---- */
 
@@ -600,7 +581,6 @@ struct piece {
     uint64_t total;
     struct bytes content;
 };
-void piece_put(struct buf *to, const struct piece *m);
-enum error piece_take(struct bytes body, struct piece *m);
+WIRE_MESSAGE(piece)
 
 #endif

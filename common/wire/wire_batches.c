@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/wire/fields.h"
+#include "common/wire/layout_rows.h"
 #include "common/base/varint.h"
 
 /* Tasks and results: what a lane and the results connection carry. */
@@ -142,28 +143,14 @@ enum error result_run_take(struct bytes *runs, struct result_run *run)
     return r.error;
 }
 
-void piece_put(struct buf *to, const struct piece *m)
+static bool piece_makes_sense(const void *m)
 {
-    octets_put(to, m->worker);
-    varint_put(to, m->seq);
-    attempt_put(to, m->attempt);
-    varint_put(to, m->tries);
-    varint_put(to, m->offset);
-    varint_put(to, m->total);
-    octets_put(to, m->content);
+    const struct piece *p = m;
+    return p->offset <= p->total && p->content.size <= p->total - p->offset;
 }
 
-enum error piece_take(struct bytes body, struct piece *m)
-{
-    struct fields r = fields_of(body);
-    m->worker = fields_octets(&r);
-    m->seq = fields_seq(&r);
-    m->attempt = fields_attempt(&r);
-    m->tries = fields_number32(&r);
-    m->offset = fields_number(&r);
-    m->total = fields_number(&r);
-    m->content = fields_octets(&r);
-    if (m->offset > m->total || m->content.size > m->total - m->offset)
-        fields_fail(&r, ERR_MALFORMED);
-    return fields_end(&r);
-}
+static const struct field piece_fields[] = {{TEXT(piece, worker)},     {SEQ(piece, seq)},
+                                            {ATTEMPT(piece, attempt)}, {NUMBER32(piece, tries)},
+                                            {NUMBER(piece, offset)},   {NUMBER(piece, total)},
+                                            {OCTETS(piece, content)},  {0}};
+const struct layout piece_layout = {"piece", sizeof(struct piece), piece_fields, piece_makes_sense};

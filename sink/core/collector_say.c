@@ -120,7 +120,7 @@ void collector_say_leave(struct collector *c)
 {
     struct buf message = {0};
     collector_say_begin(c, &message, KIND_LEAVE);
-    leave_put(&message, bytes_of("the sink was interrupted"));
+    leave_put(&message, &(struct leave){bytes_of("the sink was interrupted")});
     send(c, &message);
 }
 

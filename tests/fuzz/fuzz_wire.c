@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <assert.h>
-#include <string.h>
 
-#include "tests/fuzz/messages.h"
+#include "tests/decoded.h"
 
 /* A frame from a stranger, of any kind. What can be read is written and read once more, and that
  * must give the same octets again: nothing is lost or made up on the way. */
@@ -10,22 +9,21 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Returns false if the body cannot be read. */
-static bool rewrite(const struct codec *codec, struct bytes body, struct buf *to)
+static bool rewrite(const struct layout *layout, struct bytes body, struct buf *to)
 {
-    union decoded m = {0};
-    assert(codec->size <= sizeof m);
-    bool good = codec->take(body, &m) == ERR_NONE;
+    union decoded m;
+    bool good = decoded_take(&m, layout, body) == ERR_NONE;
     if (good)
-        codec->put(to, &m);
-    codec->free(&m);
+        layout_put(to, layout, &m);
+    layout_free(layout, &m);
     return good;
 }
 
-static void try_message(const struct codec *codec, struct bytes body)
+static void try_message(const struct layout *layout, struct bytes body)
 {
     struct buf once = {0}, twice = {0};
-    if (rewrite(codec, body, &once)) {
-        bool good = rewrite(codec, buf_bytes(&once), &twice);
+    if (rewrite(layout, body, &once)) {
+        bool good = rewrite(layout, buf_bytes(&once), &twice);
         assert(good && bytes_equal(buf_bytes(&once), buf_bytes(&twice)));
     }
     buf_free(&once);
@@ -75,9 +73,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bytes body;
     if (frame_take((struct bytes){data, size}, &head, &body))
         return 0;
-    for (size_t i = 0; i < MESSAGES; i++)
-        if (messages[i].kind == head.kind)
-            try_message(&messages[i].codec, body);
+    const struct layout *layout = wire_layout(head.kind, body);
+    if (layout)
+        try_message(layout, body);
     uint64_t number;
     enum wire_role role;
     if (head.kind == KIND_TASKS)

@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "tests/codec.h"
+#include "common/wire/wire.h"
 
 /* Writes what the fuzzers start from into a directory (tests/fuzz/corpus, where the files are
  * kept): a message of each kind, some records, and the course of a job for each of the cores. To be run
@@ -27,19 +27,18 @@ static void save(const char *directory, const char *target, const char *name, st
     buf_free(content);
 }
 
-static struct buf message(enum wire_kind kind, const struct codec *codec, const void *m)
+static struct buf message(enum wire_kind kind, const struct layout *layout, const void *m)
 {
     struct buf content = {0};
     wire_begin(&content, kind, head);
-    codec->put(&content, m);
+    layout_put(&content, layout, m);
     return content;
 }
 
 #define SAVE(kind, name, ...)                                                                      \
     do {                                                                                           \
-        const struct codec codec = CODEC(name);                                                    \
         const struct name m = __VA_ARGS__;                                                         \
-        struct buf content = message(kind, &codec, &m);                                            \
+        struct buf content = message(kind, &name##_layout, &m);                                    \
         save(directory, "wire", #name, &content);                                                  \
     } while (0)
 
@@ -192,36 +191,34 @@ static void put_step(struct buf *to, uint8_t step, struct buf frame)
 
 static struct buf joined(void)
 {
-    static const struct codec welcome = CODEC(sink_welcome);
     struct sink_welcome m = {500, 3000, 7, {1, 2}, 0};
     struct buf steps = {0};
     buf_put_byte(&steps, TURN);
     buf_put_byte(&steps, UP);
-    put_step(&steps, CONTROL, message(KIND_WELCOME, &welcome, &m));
+    put_step(&steps, CONTROL, message(KIND_WELCOME, &sink_welcome_layout, &m));
     put_step(&steps, RESULTS, results_message());
     return steps;
 }
 
 static void save_jobs(const char *directory)
 {
-    static const struct codec done = CODEC(done), verdict = CODEC(verdict), piece = CODEC(piece);
     struct verdict_item lost = {RESULT_LOST, 3, 3, 3, {0}, {0}};
     struct verdict lost_verdict = {&lost, 1};
     struct piece part = {bytes_of("w"), 4, {1000, 1}, 1, 0, 2, bytes_of("\1")};
     struct done all = {.total = 4, .workers = 1}, three = {.total = 3, .workers = 1};
     struct buf whole = joined(), stopped = joined(), bye = {0};
-    put_step(&whole, CONTROL, message(KIND_VERDICT, &verdict, &lost_verdict));
-    put_step(&whole, RESULTS, message(KIND_PIECE, &piece, &part));
+    put_step(&whole, CONTROL, message(KIND_VERDICT, &verdict_layout, &lost_verdict));
+    put_step(&whole, RESULTS, message(KIND_PIECE, &piece_layout, &part));
     part.offset = 1;
     part.content = (struct bytes){(const uint8_t *)"\0", 1};
-    put_step(&whole, RESULTS, message(KIND_PIECE, &piece, &part));
+    put_step(&whole, RESULTS, message(KIND_PIECE, &piece_layout, &part));
     buf_put_byte(&whole, TURN);
-    put_step(&whole, CONTROL, message(KIND_DONE, &done, &all));
+    put_step(&whole, CONTROL, message(KIND_DONE, &done_layout, &all));
     buf_put(&whole, (uint8_t[]){TURN, FLUSHED, PASS, 1, TURN}, 5);
     wire_begin(&bye, KIND_BYE, head);
     put_step(&whole, CONTROL, bye);
     buf_put(&stopped, (uint8_t[]){STOP, TURN}, 2);
-    put_step(&stopped, CONTROL, message(KIND_DONE, &done, &three));
+    put_step(&stopped, CONTROL, message(KIND_DONE, &done_layout, &three));
     buf_put(&stopped, (uint8_t[]){TURN, PASS, 40, TURN, PASS, 40, TURN}, 7);
     save(directory, "collector", "whole-job", &whole);
     save(directory, "collector", "stopped", &stopped);

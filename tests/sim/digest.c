@@ -32,10 +32,10 @@ static bool put_masked(struct buf *to, enum wire_kind kind, struct bytes body)
     struct protest protest;
     struct refuse refuse;
     struct again again;
-    struct bytes text;
-    if (kind == KIND_LEAVE && !leave_take(body, &text)) {
-        mask(&text);
-        leave_put(to, text);
+    struct leave leave;
+    if (kind == KIND_LEAVE && !leave_take(body, &leave)) {
+        mask(&leave.text);
+        leave_put(to, &leave);
     } else if (kind == KIND_PROTEST && !protest_take(body, &protest)) {
         mask(&protest.sentence);
         protest_put(to, &protest);

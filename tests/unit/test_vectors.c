@@ -83,19 +83,19 @@ static void write_line(FILE *file, describe_fn *describe, struct buf *octets)
     buf_free(octets);
 }
 
-static void write_message(FILE *file, enum wire_kind kind, const struct codec *codec, const void *m)
+static void write_message(FILE *file, enum wire_kind kind, const struct layout *layout,
+                          const void *m)
 {
     struct buf octets = {0};
     wire_begin(&octets, kind, head);
-    codec->put(&octets, m);
+    layout_put(&octets, layout, m);
     write_line(file, vector_message, &octets);
 }
 
 #define WRITE(kind, name, ...)                                                                     \
     do {                                                                                           \
-        const struct codec codec = CODEC(name);                                                    \
         const struct name m = __VA_ARGS__;                                                         \
-        write_message(file, kind, &codec, &m);                                                     \
+        write_message(file, kind, &name##_layout, &m);                                             \
     } while (0)
 
 static void write_octets(FILE *file, enum wire_kind kind, const char *body)

@@ -64,25 +64,17 @@ static void put_attempt(struct buf *to, struct attempt attempt)
     buf_printf(to, "[%" PRIu64 ",%" PRIu32 "]", attempt.incarnation, attempt.number);
 }
 
-static void put_rule(struct buf *to, const struct halt_rule *rule)
-{
-    buf_printf(to, "[%d,%d,%" PRIu64 "]", (int)rule->when, (int)rule->why, rule->count);
-}
-
 /* ---- messages by the tables of their fields ---- */
 
 static void put_object(struct buf *to, const uint8_t *m, const struct field *fields);
 
 static void put_list(struct buf *to, const uint8_t *m, const struct field *f)
 {
-    const uint8_t *items;
-    size_t count;
-    memcpy(&items, m + f->offset, sizeof items);
-    memcpy(&count, m + f->count_offset, sizeof count);
+    struct field_list list = field_list_of(f, m);
     buf_put_byte(to, '[');
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < list.count; i++) {
         buf_put_text(to, i ? "," : "");
-        put_object(to, items + i * f->item_size, f->fields);
+        put_object(to, list.items + i * f->item_size, f->fields);
     }
     buf_put_byte(to, ']');
 }
@@ -92,24 +84,23 @@ static void put_value(struct buf *to, const uint8_t *m, const struct field *f)
     const void *at = m + f->offset;
     switch (f->kind) {
     case FIELD_NUMBER:
-    case FIELD_SEQ:
+    case FIELD_FLAGS:
+    case FIELD_U64:
         buf_printf(to, "%" PRIu64, *(const uint64_t *)at);
         break;
     case FIELD_NUMBER32:
+    case FIELD_CHOICE:
         buf_printf(to, "%" PRIu32, *(const uint32_t *)at);
         break;
-    case FIELD_BOOL:
+    case FIELD_CONSTANT:
+        buf_printf(to, "%" PRIu64, f->min);
+        break;
+    case FIELD_BIT:
         buf_put_text(to, *(const bool *)at ? "true" : "false");
         break;
-    case FIELD_STATUS:
-    case FIELD_REASON:
-    case FIELD_WHEN:
-        buf_printf(to, "%d", *(const int *)at);
-        break;
-    case FIELD_RULE:
-        put_rule(to, at);
-        break;
+    case FIELD_TEXT:
     case FIELD_OCTETS:
+    case FIELD_REST:
         put_octets(to, *(const struct bytes *)at);
         break;
     case FIELD_RANGES:
@@ -124,19 +115,17 @@ static void put_value(struct buf *to, const uint8_t *m, const struct field *f)
     case FIELD_KEY:
         put_digits(to, at, key_is_none(at) ? 0 : KEY_SIZE);
         break;
-    case FIELD_ADMITTED:
+    case FIELD_KEYS:
         put_keys(to, at);
         break;
     case FIELD_ATTEMPT:
         put_attempt(to, *(const struct attempt *)at);
         break;
-    case FIELD_PEER:
-        put_object(to, at, peer_fields);
+    case FIELD_STRUCT:
+        put_object(to, at, f->fields);
         break;
     case FIELD_LIST:
         put_list(to, m, f);
-        break;
-    case FIELD_END:
         break;
     }
 }
@@ -144,71 +133,23 @@ static void put_value(struct buf *to, const uint8_t *m, const struct field *f)
 static void put_object(struct buf *to, const uint8_t *m, const struct field *fields)
 {
     buf_put_byte(to, '{');
-    for (const struct field *f = fields; f->kind != FIELD_END; f++) {
+    for (const struct field *f = fields; f->name; f++) {
         buf_printf(to, "%s\"%s\":", f == fields ? "" : ",", f->name);
         put_value(to, m, f);
     }
     buf_put_byte(to, '}');
 }
 
-static const struct {
-    enum wire_kind kind;
-    const char *message;
-} tables[] = {
-    {KIND_HEARTBEAT, "heartbeat"},
-    {KIND_CREDIT, "credit"},
-    {KIND_CLAIM, "token"},
-    {KIND_HELLO, "token"},
-    {KIND_FINISHED, "finished"},
-    {KIND_FAILED, "attempt_list"},
-    {KIND_RETURNED, "returned"},
-    {KIND_STORED, "stored_note"},
-    {KIND_CLOSED, "closed"},
-    {KIND_HALT, "halt"},
-    {KIND_HASHES, "hashes"},
-    {KIND_PROTEST, "protest"},
-    {KIND_REFUSE, "refuse"},
-    {KIND_AGAIN, "again"},
-    {KIND_CANCEL, "cancel"},
-    {KIND_RELEASED, "released"},
-    {KIND_SINK, "sink_news"},
-    {KIND_STOP, "stop"},
-    {KIND_VERDICT, "verdict"},
-    {KIND_STATUS, "status"},
-    {KIND_DONE, "done"},
-    {KIND_BECAUSE, "because"},
-    {KIND_ADMITTED, "admitted"},
-    {KIND_RECEIVED, "received"},
-    {KIND_HANDED, "session_tasks"},
-    {KIND_STRANGE, "released"},
-    {KIND_PIECE, "piece"},
-};
-
-/* By kind, and for two of them by the role that the body begins with. NULL: none has such a table. */
-static const struct message *table_of(enum wire_kind kind, struct bytes body)
+static enum error by_layout(const struct layout *layout, struct bytes body, struct buf *json,
+                            struct buf *again)
 {
-    bool is_sink = body.size && body.data[0] == ROLE_SINK;
-    const char *name = kind == KIND_JOIN      ? (is_sink ? "sink_join" : "worker_join")
-                       : kind == KIND_WELCOME ? (is_sink ? "sink_welcome" : "worker_welcome")
-                                              : NULL;
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
-        name = tables[i].kind == kind ? tables[i].message : name;
-    for (size_t i = 0; name && i < MESSAGE_COUNT; i++)
-        if (strcmp(messages[i].name, name) == 0)
-            return &messages[i];
-    return NULL;
-}
-
-static enum error by_table(const struct message *message, struct bytes body, struct buf *json,
-                           struct buf *again)
-{
-    union decoded m = {0};
-    enum error error = message->codec.take(body, &m);
+    union decoded m;
+    enum error error = decoded_take(&m, layout, body);
     if (!error) {
-        put_object(json, m.bytes, message->fields);
-        message->codec.put(again, &m);
+        put_object(json, m.bytes, layout->fields);
+        layout_put(again, layout, &m);
     }
-    message->codec.free(&m);
+    layout_free(layout, &m);
     return error;
 }
 
@@ -316,29 +257,15 @@ static enum error by_results(struct bytes body, struct buf *json, struct buf *ag
 static enum error by_kind(enum wire_kind kind, struct bytes body, struct buf *json,
                           struct buf *again)
 {
-    const struct message *table = table_of(kind, body);
-    uint64_t number;
-    if (table)
-        return by_table(table, body, json, again);
+    enum wire_role role;
+    const struct layout *layout = wire_layout(kind, body);
+    if (layout)
+        return by_layout(layout, body, json, again);
     if (kind == KIND_TASKS)
         return by_tasks(body, json, again);
     if (kind == KIND_RESULTS)
         return by_results(body, json, again);
-    if (kind == KIND_LEAVE) {
-        buf_put_text(json, "{\"text\":");
-        put_octets(json, body);
-        buf_put_byte(json, '}');
-        leave_put(again, body);
-        return ERR_NONE;
-    }
-    if (kind == KIND_BYE || kind == KIND_WHY) {
-        buf_put_text(json, "{}");
-        return body.size ? ERR_TRAILING : ERR_NONE;
-    }
-    enum error error = number_take(body, &number);
-    buf_printf(json, "{\"number\":%" PRIu64 "}", number);
-    number_put(again, number);
-    return error;
+    return join_role(body, &role);
 }
 
 /* ---- lines ---- */

@@ -94,7 +94,7 @@ static void say_leave(struct slots *s)
 {
     const char *text = s->departure.leaving == BROKEN ? s->departure.why.text : "asked to leave";
     struct buf message = say_begin(s, KIND_LEAVE);
-    leave_put(&message, bytes_of(text));
+    leave_put(&message, &(struct leave){bytes_of(text)});
     say(s, &message);
     s->departure.said = true;
 }
