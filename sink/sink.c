@@ -51,7 +51,8 @@ enum {
 #define LOOK_NS (1 * NS_PER_S) /* how often the output files are looked at */
 
 struct sink {
-    const struct sink_options *options;
+    const struct farm_options *options;
+    const struct outputs_options *outputs_options;
     struct signals signals;
     struct connection control;
     struct far_means means;
@@ -301,7 +302,7 @@ static void note_command(struct sink *s)
     if (outputs_note_command(&s->outputs, collector_counts(s->collector)->status.executor))
         log_line("the workers run another COMMAND than the one whose results are in the store %s; "
                  "what is stored is not run again",
-                 s->options->outputs.store);
+                 s->options->store);
 }
 
 static bool begin_life(void *context, uint64_t incarnation)
@@ -463,8 +464,7 @@ static void sum_up(struct sink *s)
     progress_clear(&s->progress);
     hint_at_input(s);
     if (has_summary(s)) {
-        failures_put_line(&line, &s->outputs.failures, s->options->outputs.store,
-                          s->options->outputs.joblog);
+        failures_put_line(&line, &s->outputs.failures, s->options->store, s->options->joblog);
         summary_put(&line, &summary);
         ssize_t ignored = write(STDERR_FILENO, line.data, line.size);
         (void)ignored;
@@ -546,7 +546,7 @@ static void make_collector(struct sink *s)
     if (gethostname(s->host, sizeof s->host - 1))
         snprintf(s->host, sizeof s->host, "localhost");
     const struct store_past *p = &s->outputs.past;
-    bool has_store = s->options->outputs.store;
+    bool has_store = s->options->store;
     struct collector_past past = {.stored = &p->stored,
                                   .incarnation = p->incarnation,
                                   .closed = p->closed,
@@ -565,11 +565,11 @@ static void make_collector(struct sink *s)
                  .pid = (uint64_t)getpid()},
         .job = has_store ? p->job : random_u64(),
         .results = s->advertised,
-        .wants = outputs_wants(&s->options->outputs) | (s->options->halt.when ? WANT_COMMAND : 0U),
+        .wants = outputs_wants(s->outputs_options) | (s->options->halt.when ? WANT_COMMAND : 0U),
         .supervised = s->options->parent,
         .is_volatile = !has_store,
         .past = has_store ? &past : NULL,
-        .tmpdir = s->options->outputs.tmpdir,
+        .tmpdir = s->options->tmpdir,
         .window_max_bytes = WINDOW_MAX,
         .give_up_ns = s->options->give_up_ns,
         .random_seed = random_u64(),
@@ -585,8 +585,9 @@ static void make_collector(struct sink *s)
 
 static enum error sink_start(struct sink *s, struct why *why)
 {
-    const struct sink_options *o = s->options;
-    bool drawn = o->bar == 1 || (o->bar == 0 && !o->quiet && isatty(STDERR_FILENO));
+    const struct farm_options *o = s->options;
+    bool drawn =
+        o->bar == BAR_SHOWN || (o->bar == BAR_ON_TERMINAL && !o->quiet && isatty(STDERR_FILENO));
     progress_init(&s->progress, drawn ? STDERR_FILENO : -1);
     if (drawn)
         log_set_prefix_sequence(PROGRESS_CLEAR_SEQUENCE);
@@ -596,7 +597,7 @@ static enum error sink_start(struct sink *s, struct why *why)
     error = error ? error : far_check(o->connect, ENDPOINT_CONNECT, s->means, why);
     if (!error && s->means.keys)
         error = keys_load(&s->keys, o->keys, "sink", why);
-    struct outputs_options outputs = o->outputs;
+    struct outputs_options outputs = *s->outputs_options;
     outputs.job = random_u64() >> 1; /* SQLite's numbers have a sign */
     error = error ? error : outputs_open(&s->outputs, &outputs, why);
     error = error ? error : signals_open(&s->signals, (pid_t)o->parent, why);
@@ -619,14 +620,15 @@ static enum error sink_start(struct sink *s, struct why *why)
         s->results_watch = watch_of(s->results);
         s->monitor_watch = watch_of(monitor_socket(s->monitor));
         make_collector(s);
-        ready_tell(o->ready_fd, s->advertised);
+        ready_tell((int)o->ready_fd, s->advertised);
     }
     return error;
 }
 
-int sink_run(const struct sink_options *options)
+int sink_run(const struct farm_options *options, const struct outputs_options *outputs)
 {
-    struct sink s = {.options = options, .status = 255, .began_ns = clock_now_ns()};
+    struct sink s = {
+        .options = options, .outputs_options = outputs, .status = 255, .began_ns = clock_now_ns()};
     struct why why;
     if (sink_start(&s, &why)) {
         log_line("%s", why.text);

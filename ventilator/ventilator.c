@@ -12,6 +12,7 @@
 #include "common/sys/beacon.h"
 #include "common/base/clock.h"
 #include "common/base/endpoint.h"
+#include "common/cli/farm_input.h"
 #include "common/net/far.h"
 #include "common/base/log.h"
 #include "common/net/monitor.h"
@@ -53,6 +54,8 @@ enum {
     MESSAGES_BYTES_A_TURN = 4 << 20,
     BATCHES_A_TURN = 64,
     OUTBOXES_MAX = 8 << 20, /* of all that peers do not read */
+    QUEUE_MAX_USUAL = 16 << 20,
+    QUEUE_TASKS = 4,
     LINGER_MS = 1000
 };
 #define UNSENT_NS (10 * NS_PER_MS)
@@ -60,7 +63,8 @@ enum {
 #define GUEST_NS (30 * NS_PER_S) /* one may be slow; what is too many is closed at once */
 
 struct ventilator {
-    const struct ventilator_options *options;
+    const struct farm_options *options;
+    struct source_options source_options;
     struct signals signals;
     struct private_dir dir;
     struct far_means means;
@@ -390,6 +394,15 @@ static const char *reached_at(const struct ventilator *v, const char *bound,
     return v->options->parent ? NULL : text;
 }
 
+/* So that, if tasks are large, some can be at workers at a time. */
+static uint64_t queue_max(const struct ventilator *v)
+{
+    size_t task_max = v->source_options.task_max;
+    if (v->options->queue_max_bytes)
+        return v->options->queue_max_bytes;
+    return task_max > QUEUE_MAX_USUAL / QUEUE_TASKS ? QUEUE_TASKS * task_max : QUEUE_MAX_USUAL;
+}
+
 static void make_dispatcher(struct ventilator *v, size_t workers)
 {
     char lanes[ENDPOINT_TEXT_SIZE], bound[ENDPOINT_TEXT_SIZE], reached[ENDPOINT_TEXT_SIZE];
@@ -400,8 +413,8 @@ static void make_dispatcher(struct ventilator *v, size_t workers)
                                          .retry_delay_ns = v->options->retry_delay_ns,
                                          .hedge = v->options->hedge,
                                          .random_seed = random_u64(),
-                                         .queue_max_bytes = v->options->queue_max_bytes,
-                                         .task_max_bytes = v->options->source.task_max,
+                                         .queue_max_bytes = queue_max(v),
+                                         .task_max_bytes = v->source_options.task_max,
                                          .heartbeat_ns = v->options->heartbeat_ns,
                                          .limit_ns = v->options->heartbeat_ns * 6,
                                          .give_up_ns = v->options->give_up_ns,
@@ -413,13 +426,13 @@ static void make_dispatcher(struct ventilator *v, size_t workers)
                                          .fingerprint = source_fingerprint(v->source),
                                          .total = source_total(v->source),
                                          .supervised = v->options->parent,
-                                         .is_first = v->options->is_first,
+                                         .is_first = v->options->first_life,
                                          .admitted = v->means.keys ? &v->door.admitted : NULL};
     v->dispatcher = dispatcher_new(&options, clock_now_ns());
     struct why why;
     if (beacon_light(&v->dir, bound, (pid_t)v->options->parent, &why))
         log_line("%s", why.text);
-    ready_tell(v->options->ready_fd, bound);
+    ready_tell((int)v->options->ready_fd, bound);
 }
 
 static enum error ventilator_start(struct ventilator *v, struct why *why)
@@ -428,7 +441,7 @@ static enum error ventilator_start(struct ventilator *v, struct why *why)
     enum error error = far_take(&v->means, v->options->keys, v->options->insecure, why);
     error = error ? error : far_check(v->options->bind, ENDPOINT_BIND, v->means, why);
     error = error ? error : endpoint_parse(v->options->bind, ENDPOINT_BIND, &control, why);
-    error = error ? error : source_open(&v->source, &v->options->source, why);
+    error = error ? error : source_open(&v->source, &v->source_options, why);
     v->on_terminal = !error && source_fd(v->source) >= 0 && isatty(source_fd(v->source));
     error = error ? error : signals_open(&v->signals, (pid_t)v->options->parent, why);
     error = error ? error : shortage_check(SHORTAGE_DESCRIPTORS_LEAST, NET_THREADS, why);
@@ -473,10 +486,13 @@ static void ventilator_finish(struct ventilator *v)
     net_end(NET_END_LIMIT_MS, v->status);
 }
 
-int ventilator_run(const struct ventilator_options *options)
+int ventilator_run(const struct farm_options *options, const struct inputs *inputs)
 {
-    struct ventilator v = {
-        .options = options, .unsent_ns = NEVER, .background_at_ns = NEVER, .status = 255};
+    struct ventilator v = {.options = options,
+                           .source_options = farm_source(options, inputs),
+                           .unsent_ns = NEVER,
+                           .background_at_ns = NEVER,
+                           .status = 255};
     struct why why;
     if (ventilator_start(&v, &why))
         log_line("%s", why.text);

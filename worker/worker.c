@@ -43,7 +43,8 @@ enum { DESCRIPTORS_WANTED = 65536, KEPT_MAX = 16 << 20, LINGER_MS = 2000, PROCES
 static const char own_program[] = "/proc/self/exe";
 
 struct worker {
-    const struct worker_options *options;
+    const struct farm_options *options;
+    char *const *words; /* COMMAND and its arguments */
     struct signals signals;
     struct guard *guard;
     struct executor_options executor_options; /* must stay valid while the executor lives */
@@ -375,14 +376,14 @@ static void name_it(struct worker *w)
         snprintf(w->name, sizeof w->name, "%s:%d", w->host, (int)getpid());
 }
 
-static const struct executor_kind *kind_of(const struct worker_options *o)
+static const struct executor_kind *kind_of(const struct farm_options *o)
 {
     return o->plugin ? &plugin_kind : o->coprocess ? &coprocess_kind : &command_kind;
 }
 
 static enum error make_executor(struct worker *w, unsigned slots, struct why *why)
 {
-    const struct worker_options *o = w->options;
+    const struct farm_options *o = w->options;
     struct executor_events events = {w,         worker_finished, finished_run, worker_returned,
                                      cancelled, broken,          held_up,      stopped,
                                      held};
@@ -396,26 +397,27 @@ static enum error make_executor(struct worker *w, unsigned slots, struct why *wh
                                                     .worker = w->name,
                                                     .guard = w->guard,
                                                     .program = own_program,
-                                                    .words = o->words,
+                                                    .words = w->words,
                                                     .plugin = o->plugin,
                                                     .shell = o->shell,
                                                     .pipe = o->pipe,
                                                     .null = o->null,
-                                                    .replacement = o->replacement,
+                                                    .replacement = o->replace,
                                                     .ok_exit = o->ok_exit};
     return executor_new(kind_of(o), &w->executor_options, &events, &w->executor, why);
 }
 
 /* Told in JOIN, so that users can see who executes what. */
-static struct hash executor_hash(const struct worker_options *o)
+static struct hash executor_hash(const struct worker *w)
 {
+    const struct farm_options *o = w->options;
     struct command_line line = {.plugin = o->plugin,
                                 .shell = o->shell,
                                 .coprocess = o->coprocess,
                                 .pipe = o->pipe,
                                 .null = o->null,
-                                .replacement = o->replacement,
-                                .words = o->words};
+                                .replacement = o->replace,
+                                .words = w->words};
     while (line.words && line.words[line.count])
         line.count++;
     return command_line_hash(&line);
@@ -423,7 +425,7 @@ static struct hash executor_hash(const struct worker_options *o)
 
 static void make_slots(struct worker *w, unsigned slots)
 {
-    const struct worker_options *o = w->options;
+    const struct farm_options *o = w->options;
     struct slots_options options = {.slots = slots,
                                     .batch_max = executor_batch_max(w->executor),
                                     .peer = {.instance = random_u64(),
@@ -431,15 +433,15 @@ static void make_slots(struct worker *w, unsigned slots)
                                              .host = bytes_of(w->host),
                                              .release = bytes_of(ZFARM_VERSION),
                                              .pid = (uint64_t)getpid()},
-                                    .executor = executor_hash(o),
+                                    .executor = executor_hash(w),
                                     .kept_max_bytes = KEPT_MAX,
                                     .tmpdir = o->tmpdir,
                                     .give_up_ns = o->give_up_ns,
                                     .supervised = o->parent,
-                                    .grace_ns = o->grace_ns ? o->grace_ns : 1, /* 0: at once */
+                                    .grace_ns = o->grace_ns,
                                     .stay = o->stay,
-                                    .lanes = o->lanes,
-                                    .results = o->results,
+                                    .lanes = o->lanes_at,
+                                    .results = o->results_at,
                                     .connect = o->connect,
                                     .random_seed = random_u64()};
     w->now_ns = clock_now_ns();
@@ -473,7 +475,7 @@ static enum error worker_start(struct worker *w, struct why *why)
     name_it(w);
     signal(SIGXFSZ, SIG_IGN);
     scheduling_run_soon();
-    const struct worker_options *o = w->options;
+    const struct farm_options *o = w->options;
     enum error error = far_take(&w->means, o->keys, o->insecure, why);
     error = error ? error : far_check(o->connect, ENDPOINT_CONNECT, w->means, why);
     if (!error && w->means.keys)
@@ -492,7 +494,7 @@ static enum error worker_start(struct worker *w, struct why *why)
     if (error)
         return error;
     make_slots(w, slots);
-    ready_tell(o->ready_fd, w->name);
+    ready_tell((int)o->ready_fd, w->name);
     return ERR_NONE;
 }
 
@@ -507,9 +509,9 @@ static void worker_finish(struct worker *w)
     net_end(NET_END_LIMIT_MS, w->status);
 }
 
-int worker_run(const struct worker_options *options)
+int worker_run(const struct farm_options *options, char *const *words)
 {
-    struct worker w = {.options = options, .status = 255};
+    struct worker w = {.options = options, .words = words, .status = 255};
     struct why why;
     if (worker_start(&w, &why))
         log_line("%s", why.text);

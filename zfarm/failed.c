@@ -14,33 +14,6 @@
 
 enum { FORMAT_LINES, FORMAT_OBJECTS };
 
-struct failed_settings {
-    bool null;
-    unsigned format;
-};
-
-#define AT(field) offsetof(struct failed_settings, field)
-
-static const struct option_row rows[] = {
-    {"null", "0", OPTION_FLAG, AT(null), .help = "print the tasks alone, each ended by NUL"},
-    {"format", NULL, OPTION_CHOICE, AT(format), "FORMAT", .help = "text or jsonl (text)",
-     .choices = "text|jsonl"},
-};
-
-static const struct option_table table = {
-    .program = "zfarm",
-    .usage =
-        "zfarm failed [OPTION]... FILE.db\n"
-        "Lists the tasks that failed, by the store of their job: number, how it ended, tries,\n"
-        "worker, task, with tabs between. Also while the job runs. Ends with 0, or with 255 if\n"
-        "it cannot tell.\n",
-    .more = "Examples:\n"
-            "  zfarm failed farm.db\n"
-            "  zfarm failed -0 farm.db | zfarm run -0 -- gzip -9 {}\n",
-    .rows = rows,
-    .count = sizeof rows / sizeof *rows,
-};
-
 static void failed_put_line(struct buf *to, const struct store_row *row, struct task task)
 {
     struct buf joined = {0};
@@ -69,16 +42,16 @@ static void put_alone(struct buf *to, const struct store_row *row, struct task t
     }
 }
 
-static void put_row(struct buf *to, const struct failed_settings *s, struct store_view *view,
+static void put_row(struct buf *to, const struct farm_options *o, struct store_view *view,
                     const struct store_row *row)
 {
     struct bytes rest = row->record;
     struct task task = {0};
     if (rest.size)
         task_take(&rest, &task); /* the view has looked */
-    if (s->null) {
+    if (o->null) {
         put_alone(to, row, task);
-    } else if (s->format == FORMAT_OBJECTS) {
+    } else if (o->format == FORMAT_OBJECTS) {
         struct result result;
         store_view_result(view, row, &result);
         jsonl_put(to, &result, (struct bytes){0});
@@ -87,7 +60,7 @@ static void put_row(struct buf *to, const struct failed_settings *s, struct stor
     }
 }
 
-static enum error list(const struct failed_settings *s, struct store_view *view, struct why *why)
+static enum error list(const struct farm_options *o, struct store_view *view, struct why *why)
 {
     struct store_row row;
     struct buf line = {0};
@@ -97,7 +70,7 @@ static enum error list(const struct failed_settings *s, struct store_view *view,
         if (row.status == RESULT_OK)
             continue;
         buf_clear(&line);
-        put_row(&line, s, view, &row);
+        put_row(&line, o, view, &row);
         if (line.size && fwrite(line.data, 1, line.size, stdout) < line.size)
             break; /* the reader has enough */
     }
@@ -105,22 +78,17 @@ static enum error list(const struct failed_settings *s, struct store_view *view,
     return error;
 }
 
-static int failed_list(void *target, struct options *options)
+static int failed_list(const struct farm_options *options, const struct options *given)
 {
-    const struct failed_settings *s = target;
-    if (options->word_count != 1) {
+    if (given->word_count != 1) {
         log_line("it takes one store: zfarm failed FILE.db");
-        return 255;
-    }
-    if (s->null && s->format == FORMAT_OBJECTS) {
-        log_line("-0 prints the tasks alone, and --format jsonl an object for each; give one");
         return 255;
     }
     struct store_view *view;
     struct store_job job;
     struct why why;
-    enum error error = store_view_open(&view, options->words[0], &job, &why);
-    error = error ? error : list(s, view, &why);
+    enum error error = store_view_open(&view, given->words[0], &job, &why);
+    error = error ? error : list(options, view, &why);
     store_view_close(&view);
     if (error)
         log_line("%s", why.text);
@@ -129,6 +97,5 @@ static int failed_list(void *target, struct options *options)
 
 int failed_main(int argc, char **argv)
 {
-    struct failed_settings settings = {0};
-    return cli_main(&table, &settings, argc, argv, failed_list);
+    return cli_main(FARM_FAILED, argc, argv, failed_list);
 }

@@ -19,23 +19,6 @@
 
 enum { NAME_MAX_SIZE = 64 };
 
-static const struct option_table table = {
-    .program = "zfarm",
-    .usage = "zfarm keys DIR [NAME]...\n"
-             "Makes the keys of a farm in DIR: of its ventilator, its sink, and of a worker\n"
-             "for each NAME (worker). What is there already stays as it is, so workers can be\n"
-             "added.\n",
-    .more = "\n"
-            "Give each program its directory with --keys, and copy it to where that runs.\n"
-            "All workers may have the same one; with one each, one of them can be revoked,\n"
-            "also while it runs: remove its file from DIR/ventilator/admitted.\n"
-            "\n"
-            "Examples:\n"
-            "  zfarm keys farm\n"
-            "  zfarm keys farm alpha && scp -rp farm/alpha alpha:\n",
-    .count = 0,
-};
-
 /* A member of the farm and where its things are. */
 struct key_holder {
     const char *name;
@@ -246,17 +229,17 @@ void keys_remove(const char *farm)
     }
 }
 
-static int keys_verb_run(void *target, struct options *options)
+static int keys_verb_run(const struct farm_options *options, const struct options *given)
 {
-    (void)target;
+    (void)options;
     struct why why;
-    if (options->word_count == 0) {
+    if (given->word_count == 0) {
         log_line("where are the keys to be? Try: zfarm keys farm");
         return 255;
     }
     zsys_handler_set(NULL);
-    char **names = options->words[1] ? options->words + 1 : by_default;
-    if (provide_all(options->words[0], names, true, &why)) {
+    char **names = given->words[1] ? given->words + 1 : by_default;
+    if (provide_all(given->words[0], names, true, &why)) {
         log_line("%s", why.text);
         return 255;
     }
@@ -265,5 +248,5 @@ static int keys_verb_run(void *target, struct options *options)
 
 int keys_main(int argc, char **argv)
 {
-    return cli_main(&table, NULL, argc, argv, keys_verb_run);
+    return cli_main(FARM_KEYS, argc, argv, keys_verb_run);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "common/cli/cli.h"
+#include "common/cli/farm_input.h"
 #include "common/base/log.h"
 #include "common/base/shown.h"
 #include "sink/output/failures.h"
@@ -15,53 +16,13 @@
 
 enum { SHOWN_MAX = 60 };
 
-struct verify_settings {
-    struct words files;
-    bool null, pipe, prints_missing;
-    uint64_t values, block, task_max_bytes;
-    const char *colsep, *recend, *recstart;
-    enum trim trim;
-};
-
-#define AT(field) offsetof(struct verify_settings, field)
-
-static const struct option_row rows[] = {
-    {"missing", NULL, OPTION_FLAG, AT(prints_missing),
-     .help = "print the tasks of INPUT without a result"},
-    {"arg-file", "a", OPTION_WORDS, AT(files), "FILE", .help = "read tasks from FILE, as INPUT"},
-    {"null", "0", OPTION_FLAG, AT(null), .help = "tasks end with NUL, not newline"},
-    {"max-args", "n", OPTION_COUNT, AT(values), "N", .help = "N values a task", .min = 1},
-    {"colsep", NULL, OPTION_TEXT, AT(colsep), "REGEX", .help = "split lines into {1} {2} ..."},
-    {"trim", NULL, OPTION_PARSED, AT(trim), "n|l|r|lr", .help = NULL, .parse = trim_parse},
-    {"pipe", NULL, OPTION_FLAG, AT(pipe), .help = "a task is a block of lines"},
-    {"block", NULL, OPTION_SIZE, AT(block), "BYTES", .help = NULL, .min = 1, .max = TASK_SIZE_MAX},
-    {"recend", NULL, OPTION_TEXT, AT(recend), "STR", .help = NULL},
-    {"recstart", NULL, OPTION_TEXT, AT(recstart), "STR", .help = NULL},
-    {"task-max", NULL, OPTION_SIZE, AT(task_max_bytes), "BYTES", .help = NULL, .min = 1,
-     .max = TASK_SIZE_MAX},
-};
-
-static const struct option_table table = {
-    .program = "zfarm",
-    .usage = "zfarm verify [OPTION]... FILE.db [INPUT] [::: VALUE...] [:::: FILE...]\n"
-             "Counts what the store FILE.db has; with the job's INPUT (- is stdin), and the\n"
-             "options that split it, each task is compared, too. Ends with 0 if all is there,\n"
-             "with 1 if something is missing or different or the job is not over, with 255 if\n"
-             "it cannot tell.\n",
-    .more = "Examples:\n"
-            "  zfarm verify farm.db tasks.txt\n"
-            "  zfarm verify --missing farm.db tasks.txt | zfarm run -- gzip -9 {}\n",
-    .rows = rows,
-    .count = sizeof rows / sizeof *rows,
-};
-
 /* Numbers and the first of them. */
 struct count {
     uint64_t tasks, first;
 };
 
 struct verification {
-    const struct verify_settings *settings;
+    const struct farm_options *options;
     bool has_input;
     size_t task_max;
     struct store_job job;
@@ -105,12 +66,12 @@ static void print_missing(const struct verification *a, uint64_t seq, const stru
                  seq, a->task_max);
         return;
     }
-    char end = a->settings->null ? '\0' : '\n';
+    char end = a->options->null ? '\0' : '\n';
     size_t at = 0;
     struct bytes arg;
     for (bool first = true; task_next_arg(*task, &at, &arg); first = false) {
         if (!first)
-            putchar(a->settings->colsep ? '\t' : end);
+            putchar(a->options->colsep ? '\t' : end);
         fwrite(arg.data, 1, arg.size, stdout);
     }
     putchar(end);
@@ -149,7 +110,7 @@ static enum error verify_take_task(void *context, uint64_t seq, const struct tas
         return next_row(a, why);
     }
     verify_count(&a->missing, seq, 1);
-    if (a->settings->prints_missing)
+    if (a->options->missing)
         print_missing(a, seq, task);
     return ERR_NONE;
 }
@@ -291,21 +252,11 @@ static void verify_tell(const struct verification *a, FILE *to)
 
 /* ---- from beginning to end ---- */
 
-static int verify(const struct verify_settings *s, const char *path, const struct inputs *inputs)
+static int verify(const struct farm_options *o, const char *path, const struct inputs *inputs)
 {
-    struct verification a = {.settings = s,
-                             .has_input = inputs->count > 0,
-                             .task_max = source_task_max(s->task_max_bytes, s->block)};
-    struct source_options source = {.inputs = inputs,
-                                    .null = s->null,
-                                    .values = s->values,
-                                    .colsep = s->colsep,
-                                    .trim = s->trim,
-                                    .pipe = s->pipe,
-                                    .block = s->block,
-                                    .recend = s->recend,
-                                    .recstart = s->recstart,
-                                    .task_max = a.task_max};
+    struct source_options source = farm_source(o, inputs);
+    struct verification a = {
+        .options = o, .has_input = inputs->count > 0, .task_max = source.task_max};
     struct why why;
     enum error error = store_view_open(&a.view, path, &a.job, &why);
     error = error ? error : walk(&a, &source, &why);
@@ -316,42 +267,33 @@ static int verify(const struct verify_settings *s, const char *path, const struc
     if (error)
         log_line("%s", why.text);
     else
-        verify_tell(&a, s->prints_missing ? stderr : stdout);
+        verify_tell(&a, o->missing ? stderr : stdout);
     buf_free(&a.shown);
     return fflush(stdout) || error ? 255 : !verify_is_complete(&a);
 }
 
-static int verify_run(void *target, struct options *options)
+static int verify_run(const struct farm_options *options, const struct options *given)
 {
-    const struct verify_settings *s = target;
     struct inputs inputs = {0};
-    size_t count = inputs_command_count(options->words);
+    size_t count = inputs_command_count(given->words);
     if (count < 1 || count > 2) {
         log_line("it takes a store and at most one INPUT: zfarm verify FILE.db [INPUT]");
         return 255;
     }
-    for (size_t i = 0; i < s->files.count; i++)
-        inputs_add_file(&inputs, s->files.items[i]);
+    farm_input_files(&inputs, options);
     if (count == 2)
-        inputs_add_file(&inputs, options->words[1]);
-    inputs_add_words(&inputs, options->words + count);
+        inputs_add_file(&inputs, given->words[1]);
+    inputs_add_words(&inputs, given->words + count);
     int status = 255;
-    if (s->prints_missing && !inputs.count)
+    if (options->missing && !inputs.count)
         log_line("--missing needs the job's input: zfarm verify --missing FILE.db INPUT");
-    else if (s->pipe && (s->null || s->values > 1 || s->colsep || s->prints_missing))
-        log_line(
-            "--pipe cuts the input into blocks, not into values; leave out -0, -n, --colsep and "
-            "--missing");
     else
-        status = verify(s, options->words[0], &inputs);
+        status = verify(options, given->words[0], &inputs);
     inputs_free(&inputs);
     return status;
 }
 
 int verify_main(int argc, char **argv)
 {
-    struct verify_settings settings = {.values = 1};
-    int status = cli_main(&table, &settings, argc, argv, verify_run);
-    words_free(&settings.files);
-    return status;
+    return cli_main(FARM_VERIFY, argc, argv, verify_run);
 }

@@ -25,36 +25,6 @@ enum {
     COMMAND_SHOWN = 100 /* bytes of a command line */
 };
 
-struct why_settings {
-    const char *connect;
-    const char *keys;
-    bool insecure;
-};
-
-#define AT(field) offsetof(struct why_settings, field)
-
-static const struct option_row rows[] = {
-    {"connect", NULL, OPTION_TEXT, AT(connect), "ENDPOINT",
-     .help = "ask the ventilator there, not all on this machine"},
-    {"keys", NULL, OPTION_TEXT, AT(keys), "DIR",
-     .help = "of a farm with keys: its worker or sink directory"},
-    {"insecure", NULL, OPTION_FLAG, AT(insecure), .help = "ask beyond this machine, unencrypted"},
-};
-
-static const struct option_table table = {
-    .program = "zfarm",
-    .usage = "zfarm why [OPTION]...\n"
-             "Tells of each unfinished task where it is, for how long, and what would let it\n"
-             "go on: for every farm that you have on this machine.\n",
-    .more = "Ends with 0 if all have answered, with 1 if there is none, else with 255.\n"
-            "\n"
-            "Examples:\n"
-            "  zfarm why\n"
-            "  zfarm why --connect tcp://10.0.0.1:5556 --keys farm/worker\n",
-    .rows = rows,
-    .count = sizeof rows / sizeof *rows,
-};
-
 /* A ventilator that is asked. */
 struct asked {
     const struct beacon *at;
@@ -251,14 +221,14 @@ static int ask_all(const struct beacon *items, size_t count, const struct connec
     return status;
 }
 
-static int ask_one(const struct why_settings *s, struct far_means means,
+static int ask_one(const struct farm_options *o, struct far_means means,
                    const struct connection_keys *keys)
 {
     struct beacon beacon = {0};
     struct endpoint endpoint;
     struct why why;
-    enum error error = endpoint_parse(s->connect, ENDPOINT_CONNECT, &endpoint, &why);
-    error = error ? error : far_allowed(s->connect, means, &why);
+    enum error error = endpoint_parse(o->connect, ENDPOINT_CONNECT, &endpoint, &why);
+    error = error ? error : far_allowed(o->connect, means, &why);
     if (error) {
         log_line("%s", why.text);
         return 255;
@@ -267,29 +237,28 @@ static int ask_one(const struct why_settings *s, struct far_means means,
     return ask_all(&beacon, 1, keys);
 }
 
-static int why_run(void *target, struct options *options)
+static int why_run(const struct farm_options *options, const struct options *given)
 {
-    const struct why_settings *s = target;
     struct beacons found = {0};
     int status = 1;
     struct why why;
     struct far_means means;
     struct keys keys;
     struct connection_keys with = {&keys.own, &keys.ventilator};
-    if (options->word_count) {
-        log_line("why takes no word (here: %s); see zfarm why --help", options->words[0]);
+    if (given->word_count) {
+        log_line("why takes no word (here: %s); see zfarm why --help", given->words[0]);
         return 255;
     }
-    if (far_take(&means, s->keys, s->insecure, &why) ||
-        (s->keys && keys_load(&keys, s->keys, NULL, &why))) {
+    if (far_take(&means, options->keys, options->insecure, &why) ||
+        (options->keys && keys_load(&keys, options->keys, NULL, &why))) {
         log_line("%s", why.text);
         return 255;
     }
-    if (s->connect)
-        return ask_one(s, means, s->keys ? &with : NULL);
+    if (options->connect)
+        return ask_one(options, means, options->keys ? &with : NULL);
     beacons_find(&found);
     if (found.count)
-        status = ask_all(found.items, found.count, s->keys ? &with : NULL);
+        status = ask_all(found.items, found.count, options->keys ? &with : NULL);
     else
         log_line("you have no farm on this machine; ask another one with: zfarm why --connect "
                  "tcp://HOST:PORT");
@@ -299,6 +268,5 @@ static int why_run(void *target, struct options *options)
 
 int why_main(int argc, char **argv)
 {
-    struct why_settings settings = {0};
-    return cli_main(&table, &settings, argc, argv, why_run);
+    return cli_main(FARM_WHY, argc, argv, why_run);
 }

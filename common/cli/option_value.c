@@ -185,7 +185,7 @@ enum error option_value_store(const struct option_row *row, const char *text, vo
         if (!parse_seconds(text, &ns))
             return invalid(text, why,
                            "seconds, with a fraction or a unit: 1.5, 90s, 10m, 1h30m, 2d");
-        *(uint64_t *)to = ns;
+        *(uint64_t *)to = ns < row->min ? row->min : ns;
         return ERR_NONE;
     case OPTION_JOBS:
         return jobs_parse(text, to, why);

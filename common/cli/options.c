@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/cli/option_rules.h"
 #include "common/cli/option_value.h"
 #include "common/cli/options_help.h"
 #include "common/cli/task_variable.h"
@@ -17,7 +18,7 @@ extern char **environ;
 struct reading {
     struct options *options;
     const struct option_table *table;
-    void *target;
+    const struct option_program *program;
     char **next; /* the argument to look at */
     struct why *why;
 };
@@ -27,20 +28,32 @@ static bool takes_value(const struct option_row *row)
     return row->kind != OPTION_FLAG && row->kind != OPTION_SET && row->kind != OPTION_RETIRED;
 }
 
-static const struct option_row *find_name(const struct option_table *table, const char *name,
-                                          size_t size)
+/* The next row of the program from `*at` on, or NULL. */
+static const struct option_row *options_next_row(const struct reading *r, size_t *at)
 {
-    for (size_t i = 0; i < table->count; i++)
-        if (strlen(table->rows[i].name) == size && strncmp(table->rows[i].name, name, size) == 0)
-            return &table->rows[i];
+    while (*at < r->table->count) {
+        const struct option_row *row = &r->table->rows[(*at)++];
+        if (row->programs & r->program->bit)
+            return row;
+    }
     return NULL;
 }
 
-static const struct option_row *find_letter(const struct option_table *table, char letter)
+static const struct option_row *find_name(const struct reading *r, const char *name, size_t size)
 {
-    for (size_t i = 0; i < table->count; i++)
-        if (table->rows[i].letters && strchr(table->rows[i].letters, letter))
-            return &table->rows[i];
+    const struct option_row *row;
+    for (size_t at = 0; (row = options_next_row(r, &at));)
+        if (strlen(row->name) == size && strncmp(row->name, name, size) == 0)
+            return row;
+    return NULL;
+}
+
+static const struct option_row *find_letter(const struct reading *r, char letter)
+{
+    const struct option_row *row;
+    for (size_t at = 0; (row = options_next_row(r, &at));)
+        if (row->letters && strchr(row->letters, letter))
+            return row;
     return NULL;
 }
 
@@ -66,37 +79,44 @@ static size_t distance(const char *a, size_t a_size, const char *b)
     return row[b_size];
 }
 
-/* The name that was most likely meant, or NULL: a third of its letters may be wrong. */
-static const char *nearest_name(const struct option_table *table, const char *name, size_t size)
+/* The name that was most likely meant, and how far off it is. */
+struct candidate {
+    const char *name;
+    size_t distance;
+};
+
+static void consider(struct candidate *best, const char *name, size_t size, const char *candidate)
 {
-    static const char *const ours[] = {"help", "version"};
-    const char *best = NULL;
-    size_t best_distance = size / 3 + 2;
+    assert(strlen(candidate) <= NAME_MAX_SIZE);
+    size_t d = distance(name, size, candidate);
+    if (d < best->distance)
+        *best = (struct candidate){candidate, d};
+}
+
+/* NULL if none is near: a third of its letters may be wrong. */
+static const char *nearest_name(const struct reading *r, const char *name, size_t size)
+{
+    struct candidate best = {NULL, size / 3 + 2};
+    const struct option_row *row;
     if (size > NAME_MAX_SIZE)
         return NULL;
-    for (size_t i = 0; i < table->count + 2; i++) {
-        const char *candidate = i < table->count ? table->rows[i].name : ours[i - table->count];
-        assert(strlen(candidate) <= NAME_MAX_SIZE);
-        if (i < table->count && table->rows[i].kind == OPTION_RETIRED)
-            continue;
-        size_t d = distance(name, size, candidate);
-        if (d < best_distance) {
-            best = candidate;
-            best_distance = d;
-        }
-    }
-    return best;
+    for (size_t at = 0; (row = options_next_row(r, &at));)
+        if (row->kind != OPTION_RETIRED)
+            consider(&best, name, size, row->name);
+    consider(&best, name, size, "help");
+    consider(&best, name, size, "version");
+    return best.name;
 }
 
 static enum error unknown(struct reading *r, const char *word, size_t size)
 {
     const char *name = word + strspn(word, "-");
-    const char *nearest = nearest_name(r->table, name, size - (size_t)(name - word));
+    const char *nearest = nearest_name(r, name, size - (size_t)(name - word));
     if (nearest)
         return fail(r->why, ERR_INVALID, "unknown option %.*s; did you mean --%s? See %s --help",
-                    (int)size, word, nearest, r->table->program);
+                    (int)size, word, nearest, r->program->name);
     return fail(r->why, ERR_INVALID, "unknown option %.*s; see %s --help", (int)size, word,
-                r->table->program);
+                r->program->name);
 }
 
 /* `shown` is how the option was written: --jobs, -j or ZFARM_JOBS. */
@@ -104,7 +124,7 @@ static enum error options_take_value(struct reading *r, const struct option_row 
                                      const char *shown, const char *value)
 {
     struct why reason = {""};
-    enum error error = option_value_store(row, value, r->target, &reason);
+    enum error error = option_value_store(row, value, r->options->target, &reason);
     if (error)
         return fail(r->why, error, "%s: %s", shown, reason.text);
     struct options *o = r->options;
@@ -133,7 +153,7 @@ static enum error take_long(struct reading *r, const char *word)
 {
     const char *name = word + 2, *equals = strchr(name, '=');
     size_t size = equals ? (size_t)(equals - name) : strlen(name);
-    const struct option_row *row = find_name(r->table, name, size);
+    const struct option_row *row = find_name(r, name, size);
     if (!row)
         return unknown(r, word, size + 2);
     char shown[NAME_MAX_SIZE + 3];
@@ -149,7 +169,7 @@ static enum error take_letters(struct reading *r, const char *word)
 {
     for (const char *at = word + 1; *at; at++) {
         char shown[] = {'-', *at, '\0'};
-        const struct option_row *row = find_letter(r->table, *at);
+        const struct option_row *row = find_letter(r, *at);
         if (!row)
             return unknown(r, at == word + 1 ? word : shown, at == word + 1 ? strlen(word) : 2);
         if (takes_value(row))
@@ -181,11 +201,12 @@ static bool is_overruled(const struct options *options, size_t count, const stru
 static enum error take_environment(struct reading *r)
 {
     size_t from_arguments = r->options->given_count;
-    for (size_t i = 0; i < r->table->count; i++) {
-        const struct option_row *row = &r->table->rows[i];
+    const struct option_row *row;
+    for (size_t at = 0; (row = options_next_row(r, &at));) {
         char name[NAME_MAX_SIZE + 8] = "ZFARM_";
-        for (size_t j = 0, at = strlen(name); row->name[j]; j++)
-            name[at + j] = (char)(row->name[j] == '-' ? '_' : toupper((unsigned char)row->name[j]));
+        for (size_t i = 0, start = strlen(name); row->name[i]; i++)
+            name[start + i] =
+                (char)(row->name[i] == '-' ? '_' : toupper((unsigned char)row->name[i]));
         const char *value = getenv(name);
         if (!value || !*value || task_variable_is(name) ||
             is_overruled(r->options, from_arguments, row))
@@ -206,11 +227,11 @@ static bool take_arguments(struct reading *r, enum error *error)
         if (strcmp(word, "--") == 0)
             return false;
         if (strcmp(word, "--help") == 0) {
-            options_help(r->table, &r->options->answer);
+            options_help(r->table, r->program, &r->options->answer);
             return true;
         }
         if (strcmp(word, "--version") == 0) {
-            buf_printf(&r->options->answer, "%s %s\n", r->table->program, ZFARM_VERSION);
+            buf_printf(&r->options->answer, "%s %s\n", r->program->name, ZFARM_VERSION);
             return true;
         }
         *error = word[1] == '-' ? take_long(r, word) : take_letters(r, word);
@@ -218,16 +239,33 @@ static bool take_arguments(struct reading *r, enum error *error)
     return false;
 }
 
-enum options_outcome options_take(struct options *options, const struct option_table *table,
-                                  void *target, int argc, char **argv, struct why *why)
+/* The table's own values of the program's options: what is given goes over them. */
+static void put_defaults(const struct reading *r)
 {
-    *options = (struct options){0};
-    struct reading r = {options, table, target, argv + (argc > 0), why};
+    const struct option_row *row;
+    for (size_t at = 0; (row = options_next_row(r, &at));) {
+        const char *value = row->default_variable ? getenv(row->default_variable) : NULL;
+        struct why why;
+        if (!value || !*value)
+            value = row->default_value;
+        enum error error =
+            value ? option_value_store(row, value, r->options->target, &why) : ERR_NONE;
+        assert(!error);
+    }
+}
+
+enum options_outcome options_take(struct options *options, const struct option_table *table,
+                                  const struct option_program *program, void *target, int argc,
+                                  char **argv, struct why *why)
+{
+    *options = (struct options){.table = table, .program = program->bit, .target = target};
+    struct reading r = {options, table, program, argv + (argc > 0), why};
     enum error error;
+    put_defaults(&r);
     if (take_arguments(&r, &error))
         return OPTIONS_ANSWER;
-    if (!error)
-        error = take_environment(&r);
+    error = error ? error : take_environment(&r);
+    error = error ? error : option_rules_check(options, why);
     options->words = r.next;
     options->word_count = argc - (int)(r.next - argv);
     return error ? OPTIONS_WRONG : OPTIONS_TAKEN;
@@ -235,24 +273,19 @@ enum options_outcome options_take(struct options *options, const struct option_t
 
 void options_free(struct options *options)
 {
+    for (size_t i = 0; i < options->given_count; i++)
+        if (options->given[i].row->kind == OPTION_WORDS)
+            words_free((void *)((char *)options->target + options->given[i].row->offset));
     free(options->given);
     buf_free(&options->answer);
     *options = (struct options){0};
-}
-
-bool options_has(const struct options *options, const char *name)
-{
-    for (size_t i = 0; i < options->given_count; i++)
-        if (strcmp(options->given[i].row->name, name) == 0)
-            return true;
-    return false;
 }
 
 void options_pass_on(const struct options *options, unsigned child, struct words *to)
 {
     for (size_t i = 0; i < options->given_count; i++) {
         const struct option_given *given = &options->given[i];
-        if (!(given->row->children & child))
+        if (!(given->row->programs & child))
             continue;
         words_take(to, xasprintf("--%s%s%s", given->row->name, given->value ? "=" : "",
                                  given->value ? given->value : ""));

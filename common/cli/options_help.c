@@ -24,7 +24,10 @@ static void options_help_put_line(struct buf *to, const struct option_row *row)
     do
         buf_put_byte(to, ' ');
     while (to->size - start < HELP_COLUMN);
-    buf_printf(to, "%s\n", row->help);
+    buf_put_text(to, row->help);
+    if (row->default_value)
+        buf_printf(to, " (%s)", row->default_value);
+    buf_put_byte(to, '\n');
 }
 
 /* One more item of a wrapped paragraph that began at `*start`. */
@@ -38,16 +41,18 @@ static void put_wrapped(struct buf *to, size_t *start, const char *item, size_t 
     buf_put(to, item, size);
 }
 
-static void put_others(struct buf *to, const struct option_table *table)
+/* What the options of the program that have no line of their own are called. */
+static void put_others(struct buf *to, const struct option_table *table, unsigned program)
 {
     size_t start = to->size;
     struct buf name = {0};
     buf_put_text(to, "Also:");
     for (size_t i = 0; i < table->count; i++) {
-        if (table->rows[i].help || table->rows[i].kind == OPTION_RETIRED)
+        const struct option_row *row = &table->rows[i];
+        if (!(row->programs & program & row->brief) || row->kind == OPTION_RETIRED)
             continue;
         buf_clear(&name);
-        options_help_put_name(&name, &table->rows[i]);
+        options_help_put_name(&name, row);
         buf_put_byte(&name, ',');
         put_wrapped(to, &start, (const char *)name.data, name.size);
     }
@@ -56,13 +61,15 @@ static void put_others(struct buf *to, const struct option_table *table)
     buf_free(&name);
 }
 
-void options_help(const struct option_table *table, struct buf *to)
+void options_help(const struct option_table *table, const struct option_program *program,
+                  struct buf *to)
 {
-    buf_put_text(to, table->usage);
+    buf_put_text(to, program->usage);
     for (size_t i = 0; i < table->count; i++)
-        if (table->rows[i].help)
+        if (table->rows[i].programs & program->bit & ~table->rows[i].brief &&
+            table->rows[i].kind != OPTION_RETIRED)
             options_help_put_line(to, &table->rows[i]);
-    put_others(to, table);
-    if (table->more)
-        buf_put_text(to, table->more);
+    put_others(to, table, program->bit);
+    if (program->more)
+        buf_put_text(to, program->more);
 }

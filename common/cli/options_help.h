@@ -4,8 +4,9 @@
 
 #include "common/cli/options.h"
 
-/* Appends what --help prints: usage, a line for each option that has a help text, a paragraph that
- * names the others, and the lines of `table->more`. */
-void options_help(const struct option_table *table, struct buf *to);
+/* Appends what --help of the program prints: its usage, a line for each of its options, a paragraph that names those
+ * that are brief there, and the lines of `program->more`. */
+void options_help(const struct option_table *table, const struct option_program *program,
+                  struct buf *to);
 
 #endif

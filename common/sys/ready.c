@@ -6,7 +6,7 @@
 
 void ready_tell(int fd, const char *line)
 {
-    if (fd < 0)
+    if (!fd)
         return;
     dprintf(fd, "%s\n", line); /* if nobody reads it any more, nobody wants to know */
     close(fd);

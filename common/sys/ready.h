@@ -6,7 +6,7 @@
  * writes one line there when it can be connected to, and closes it. Whoever started it reads the
  * line instead of trying again and again. */
 
-/* Writes `line` and a newline to `fd` and closes it; nothing happens when fd is negative. */
+/* Writes `line` and a newline to `fd` and closes it; nothing happens when fd is 0. */
 void ready_tell(int fd, const char *line);
 
 #endif

@@ -100,30 +100,41 @@ struct target {
 
 #define AT(member) offsetof(struct target, member)
 
+enum { FUZZ = 1, CHILD = 2, BOTH = FUZZ | CHILD };
+
 static const struct option_row rows[] = {
-    {"words", "w", OPTION_WORDS, AT(words), "W", .children = 1},
-    {"jobs", "jP", OPTION_JOBS, AT(jobs), "N", .children = 1},
-    {"text", "t", OPTION_TEXT, AT(text), "T", .children = 1},
-    {"flag", "f", OPTION_FLAG, AT(flag), .children = 1},
-    {"choice", "c", OPTION_CHOICE, AT(choice), "A", .choices = "one|two|three", .children = 1},
-    {"set", "s", OPTION_SET, AT(set), .number = 1},
-    {"no-set", NULL, OPTION_SET, AT(set), .number = 2},
-    {"count", "n", OPTION_COUNT, AT(count), "N", .min = 1, .max = 1000, .children = 1},
-    {"size", "b", OPTION_SIZE, AT(size), "B", .min = 1, .max = UINT64_C(1) << 40, .children = 1},
-    {"limit", "l", OPTION_LIMIT, AT(limit), "B", .children = 1},
-    {"seconds", "d", OPTION_SECONDS, AT(seconds), "S", .children = 1},
-    {"timeout", NULL, OPTION_PARSED, AT(timeout), "S", .parse = timeout_parse, .children = 1},
-    {"halt", NULL, OPTION_PARSED, AT(halt), "H", .parse = halt_rule_parse, .children = 1},
+    {"words", "w", BOTH, OPTION_WORDS, AT(words), "W", .help = "w"},
+    {"jobs", "jP", BOTH, OPTION_JOBS, AT(jobs), "N", .help = "j"},
+    {"text", "t", BOTH, OPTION_TEXT, AT(text), "T", .help = "t"},
+    {"flag", "f", BOTH, OPTION_FLAG, AT(flag), .help = "f"},
+    {"choice", "c", BOTH, OPTION_CHOICE, AT(choice), "A", .help = "c", .choices = "one|two|three"},
+    {"set", "s", FUZZ, OPTION_SET, AT(set), .help = "s", .number = 1},
+    {"no-set", NULL, FUZZ, OPTION_SET, AT(set), .help = "s", .number = 2},
+    {"count", "n", BOTH, OPTION_COUNT, AT(count), "N", .help = "n", .default_value = "7", .min = 1,
+     .max = 1000},
+    {"size", "b", BOTH, OPTION_SIZE, AT(size), "B", .help = "b", .min = 1,
+     .max = UINT64_C(1) << 40},
+    {"limit", "l", BOTH, OPTION_LIMIT, AT(limit), "B", .help = "l"},
+    {"seconds", "d", BOTH, OPTION_SECONDS, AT(seconds), "S", .help = "d"},
+    {"timeout", NULL, BOTH, OPTION_PARSED, AT(timeout), "S", .help = "t", .parse = timeout_parse},
+    {"halt", NULL, BOTH, OPTION_PARSED, AT(halt), "H", .help = "h", .parse = halt_rule_parse},
 };
 
-static const struct option_table table = {
-    .program = "fuzz", .usage = "fuzz\n", .rows = rows, .count = sizeof rows / sizeof *rows};
+static const struct option_rule rules[] = {
+    {FUZZ, "flag|text", OPTION_EXCLUDES, "set|count", "not both"},
+    {FUZZ, "size|words", OPTION_NEEDS, "limit|jobs", "one of them"},
+};
 
-static enum options_outcome take(struct options *options, struct target *target, int argc,
-                                 char **argv)
+static const struct option_table table = {rows, sizeof rows / sizeof *rows, rules,
+                                          sizeof rules / sizeof *rules};
+static const struct option_program fuzz_program = {FUZZ, "fuzz", "fuzz\n", NULL};
+static const struct option_program child_program = {CHILD, "child", "child\n", NULL};
+
+static enum options_outcome take(struct options *options, const struct option_program *program,
+                                 struct target *target, int argc, char **argv)
 {
     struct why why = {""};
-    enum options_outcome outcome = options_take(options, &table, target, argc, argv, &why);
+    enum options_outcome outcome = options_take(options, &table, program, target, argc, argv, &why);
     assert(outcome != OPTIONS_WRONG || why.text[0]);
     assert(outcome != OPTIONS_TAKEN || options->word_count >= 0);
     assert(outcome != OPTIONS_TAKEN || options->words + options->word_count == argv + argc);
@@ -137,14 +148,14 @@ static void pass_on(const struct options *options, const struct target *target)
     struct options again;
     struct target child = {.choice = 0};
     words_add(&argv, "child");
-    options_pass_on(options, 1, &argv);
-    enum options_outcome outcome = take(&again, &child, (int)argv.count, argv.items);
+    options_pass_on(options, CHILD, &argv);
+    enum options_outcome outcome =
+        take(&again, &child_program, &child, (int)argv.count, argv.items);
     assert(outcome == OPTIONS_TAKEN && again.word_count == 0);
     assert(child.words.count == target->words.count && child.count == target->count);
     assert(child.size == target->size && child.limit == target->limit);
     assert(child.seconds == target->seconds && child.jobs.number == target->jobs.number);
     options_free(&again);
-    words_free(&child.words);
     words_free(&argv);
 }
 
@@ -157,10 +168,9 @@ static void try_command_line(char *text)
         words_add(&argv, word);
     struct options options;
     struct target target = {.choice = 0};
-    if (take(&options, &target, (int)argv.count, argv.items) == OPTIONS_TAKEN)
+    if (take(&options, &fuzz_program, &target, (int)argv.count, argv.items) == OPTIONS_TAKEN)
         pass_on(&options, &target);
     options_free(&options);
-    words_free(&target.words);
     words_free(&argv);
 }
 
