@@ -146,11 +146,25 @@ static enum error collector_take_results(struct collector *c, struct bytes messa
     return head.kind == KIND_PIECE ? intake_piece(&c->intake, message, now_ns) : ERR_KIND;
 }
 
+/* What the input has no such task for was surely handed to nobody. */
+static void say_beyond(struct collector *c, struct bytes message, uint64_t now_ns)
+{
+    struct frame_head head;
+    struct bytes body;
+    if (seqset_empty(&c->intake.beyond) || frame_take(message, &head, &body))
+        return;
+    bool is_ours = head.incarnation == c->membership.incarnation;
+    struct session_tasks strange = {is_ours ? head.session : 0, c->intake.beyond};
+    collector_say_strange(c, &strange, now_ns);
+    seqset_clear(&c->intake.beyond);
+}
+
 bool collector_results_message(struct collector *c, struct bytes message, uint64_t now_ns)
 {
     if (c->gone)
         return false;
     enum error error = collector_take_results(c, message, now_ns);
+    say_beyond(c, message, now_ns);
     if (error) {
         c->counts.dropped_messages++;
         collector_say_protest(c, message, error, now_ns);

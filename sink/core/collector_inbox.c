@@ -53,6 +53,7 @@ static enum error take_welcome(struct collector *c, const struct frame_head *hea
     if (is_another) {
         ending_reopen(&c->ending);
         c->intake.closed = false;
+        c->intake.last = UINT64_MAX;
     }
     senders_drop_before(&c->intake.senders, head->incarnation);
     if (is_another)
@@ -126,8 +127,10 @@ static enum error take_done(struct collector *c, struct bytes body, uint64_t now
         ending_want(&c->ending, &m, &c->intake.stored);
         c->counts.workers = m.workers;
         c->counts.input_cut = m.flags & DONE_INPUT_CUT;
-        if (!c->counts.input_cut)
+        if (!c->counts.input_cut) {
             halting_total(&c->halting, m.total);
+            intake_read(&c->intake, m.total, true);
+        }
         if (ending_lacks(&c->ending, &c->intake.accepted))
             say_what_lacks(c, now_ns);
     }
@@ -142,6 +145,7 @@ static enum error collector_inbox_take_status(struct collector *c, struct bytes 
     if (error)
         return error;
     c->counts.status = status;
+    intake_read(&c->intake, status.read, status.flags & STATUS_INPUT_ENDED);
     if (status.out && !c->begun) {
         c->begun = true;
         outgoing_add(&c->outgoing, COLLECTOR_BEGIN, NULL);

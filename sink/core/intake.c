@@ -16,6 +16,7 @@ void intake_init(struct intake *in, const struct collector_options *options,
                           .halting = halting,
                           .tmpdir = options->tmpdir ? options->tmpdir : "/tmp",
                           .is_strict = options->strict_results,
+                          .last = UINT64_MAX,
                           .early_max_bytes = options->window_max_bytes};
     in->marks = xcalloc(INTAKE_MARKS_MAX, sizeof *in->marks);
 }
@@ -34,6 +35,10 @@ void intake_free(struct intake *in)
     seqset_free(&in->fresh);
     seqset_free(&in->stored);
     seqset_free(&in->news);
+    seqset_free(&in->beyond);
+    seqset_free(&in->ahead.ok);
+    seqset_free(&in->ahead.lost);
+    seqset_free(&in->ahead.failed);
 }
 
 /* ---- stored ---- */
@@ -93,14 +98,44 @@ static void add_finals_of(struct intake *in, const struct frame_head *head, uint
     senders_take(&in->senders, head->incarnation, head->session, first, last);
 }
 
+static void count_final(struct intake *in, const struct result *r)
+{
+    struct ahead *ahead = &in->ahead;
+    bool is_ok = r->status == RESULT_OK, is_lost = r->status == RESULT_LOST;
+    ++*(is_ok ? &in->counts->ok : is_lost ? &in->counts->lost : &in->counts->failed);
+    if (r->seq > in->counts->status.read)
+        seqset_add(is_ok ? &ahead->ok : is_lost ? &ahead->lost : &ahead->failed, r->seq, r->seq);
+}
+
+/* Returns how many of the set are behind the end. */
+static uint64_t read_to(struct seqset *ahead, uint64_t tasks, bool is_all)
+{
+    if (tasks)
+        seqset_remove(ahead, 1, tasks);
+    uint64_t behind = is_all ? ahead->members : 0;
+    if (is_all)
+        seqset_clear(ahead);
+    return behind;
+}
+
+void intake_read(struct intake *in, uint64_t tasks, bool is_all)
+{
+    struct collector_counts *counts = in->counts;
+    uint64_t ok = read_to(&in->ahead.ok, tasks, is_all);
+    uint64_t lost = read_to(&in->ahead.lost, tasks, is_all);
+    uint64_t failed = read_to(&in->ahead.failed, tasks, is_all);
+    counts->ok -= ok;
+    counts->lost -= lost;
+    counts->failed -= failed;
+    counts->strange += ok + lost + failed;
+    if (is_all)
+        in->last = tasks;
+}
+
 static void accept_result(struct intake *in, const struct result *r)
 {
-    if (r->final && r->status == RESULT_OK)
-        in->counts->ok++;
-    else if (r->final && r->status == RESULT_LOST)
-        in->counts->lost++;
-    else if (r->final)
-        in->counts->failed++;
+    if (r->final)
+        count_final(in, r);
     in->moved = true;
     in->accept(in->context, r);
     if (r->final)
@@ -185,6 +220,11 @@ static void take_run(struct intake *in, const struct frame_head *head, struct re
         if (strange && !was_handed(in, head, r.seq, r.seq)) {
             if (r.final)
                 seqset_add(strange, r.seq, r.seq);
+            continue;
+        }
+        if (r.seq > in->last) {
+            if (r.final)
+                seqset_add(&in->beyond, r.seq, r.seq);
             continue;
         }
         if (r.final || is_new) /* what is history comes again with its batch */
@@ -342,6 +382,12 @@ static enum error take_piece(struct intake *in, struct bytes message)
     struct pieces *p = senders_pieces(&in->senders, head.incarnation, head.session);
     if (!p)
         return ERR_NONE;
+    if (m.seq > in->last) {
+        senders_add_piece(&in->senders, head.incarnation, head.session, m.content.size);
+        if (m.offset == 0 && result_is_final(m.content))
+            seqset_add(&in->beyond, m.seq, m.seq);
+        return ERR_NONE;
+    }
     if (!is_over(in, m.seq)) {
         error = intake_add_piece(in, &head, p, &m);
         if (!is_no_room(error))

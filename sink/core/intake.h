@@ -25,6 +25,12 @@ struct intake_mark {
     struct seqset tasks;
 };
 
+/* Tasks whose final result counts, though the ventilator had not said that it has read so far: they may be behind the
+ * end of the input, and then count no more. */
+struct ahead {
+    struct seqset ok, lost, failed;
+};
+
 struct intake {
     void *context;
     void (*accept)(void *context, const struct result *result);
@@ -44,6 +50,11 @@ struct intake {
     size_t first_mark;
     size_t mark_count;
     uint64_t reached_bytes;
+    struct ahead ahead;
+    uint64_t
+        last; /* task of the input, as far as the ventilator has told; UINT64_MAX: it has not */
+    struct seqset
+        beyond;  /* final results of tasks behind it, which were not taken; the caller clears it */
     bool closed; /* nothing is accepted any more */
     bool moved;  /* something was accepted or became stored; the reader clears it */
     /* Pieces for which the temporary file has no room, until intake_retry finds some. */
@@ -73,6 +84,9 @@ void intake_handed(struct intake *in, const struct session_tasks *m);
  * sender can be called to account for it; the caller frees that. Returns false if no such message waits. */
 bool intake_judge(struct intake *in, uint64_t session, uint64_t before_ns,
                   struct session_tasks *strange);
+/* The ventilator has read so many tasks; `is_all`: the input has no more, so what is behind its end counts as
+ * strange, whenever it came. */
+void intake_read(struct intake *in, uint64_t tasks, bool is_all);
 bool intake_waits_enough(const struct intake *in); /* no more results can wait */
 
 void intake_mark(struct intake *in, uint64_t position_bytes);

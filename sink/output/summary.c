@@ -23,7 +23,8 @@ void summary_put(struct buf *to, const struct summary *s)
     put_unless_0(to, "; %" PRIu64 " of them from the store", s->from_store);
     buf_printf(to, "; %u %s; %.1f s; %.1f tasks/s", s->workers,
                s->workers == 1 ? "worker" : "workers", seconds, seconds > 0 ? done / seconds : 0);
-    put_unless_0(to, "; %" PRIu64 " results not taken: of tasks that their worker was never handed",
+    put_unless_0(to,
+                 "; %" PRIu64 " results not counted: of tasks that their worker was never handed",
                  s->not_taken);
     put_unless_0(to, "; halted by task %" PRIu64, s->halted_by);
     if (s->stopped_early)

@@ -276,7 +276,8 @@ Test(collector_end, counts_that_do_not_add_up_make_it_255)
 {
     struct story s = {0};
     story_join(&s);
-    w_results(&s, 20, 1, 1, "1-3");
+    w_results(&s, 20, 1, 1, "1-2");
+    s.c->counts.ok = 3; /* as no job makes it: a fault of the sink's own */
     story_turn(&s);
     v_done(&s, 2, 0, 0, 0);
     story_turn(&s);

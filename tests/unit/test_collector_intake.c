@@ -262,6 +262,54 @@ static void w_piece(struct story *s, uint64_t session, const struct large *large
     buf_free(&message);
 }
 
+static void v_read(struct story *s, uint64_t read, uint64_t flags)
+{
+    struct status status = {.total = flags ? read : 0, .read = read, .flags = flags};
+    struct buf message = v_begin(s, KIND_STATUS);
+    status_put(&message, &status);
+    v_say(s, &message);
+}
+
+Test(collector_intake, a_result_behind_the_end_of_the_input_is_not_taken_and_its_worker_is_told)
+{
+    struct story s = {0};
+    story_join(&s);
+    struct large large = large_result(8, 300);
+    v_read(&s, 2, STATUS_INPUT_ENDED);
+    w_results(&s, 20, 1, 1, "1-3 4h 5f");
+    story_expect_accepted(&s, "1 2 ");
+    story_expect(&s, "PROTEST 20:RESULTS@26; STORED 1-2");
+    w_piece(&s, 20, &large, 0, 100);
+    w_piece(&s, 20, &large, 100, large.record.size - 100);
+    story_expect_accepted(&s, "");
+    cr_assert_eq(collector_counts(s.c)->strange, 3);
+    cr_assert_eq(collector_counts(s.c)->ok, 2);
+    cr_assert_eq(collector_counts(s.c)->failed, 0);
+    buf_free(&large.record);
+    story_end(&s);
+}
+
+Test(collector_intake, what_came_before_the_end_was_known_and_is_behind_it_counts_no_more)
+{
+    struct story s = {0};
+    story_join(&s);
+    w_results(&s, 20, 1, 1, "1 5 7f");
+    v_read(&s, 1, 0);
+    cr_assert_eq(collector_counts(s.c)->ok, 2);
+    w_results(&s, 20, 2, 1, "2");
+    v_read(&s, 2, STATUS_INPUT_ENDED);
+    cr_assert_eq(collector_counts(s.c)->ok, 2);
+    cr_assert_eq(collector_counts(s.c)->failed, 0);
+    cr_assert_eq(collector_counts(s.c)->strange, 2);
+    story_turn(&s);
+    v_done(&s, 2, 0, 0, 0);
+    story_expect(&s, "FLUSH");
+    collector_flushed(s.c, s.now_ns);
+    struct why why;
+    cr_assert_eq(collector_status(s.c, &why), 0, "%s", why.text);
+    story_end(&s);
+}
+
 Test(collector_intake, a_large_result_comes_in_pieces)
 {
     struct story s = {0};
