@@ -14,11 +14,6 @@
 
 enum { DESCRIPTORS_KEPT = 36, DESCRIPTORS_PER_SLOT = 4, PERCENT_UNIT = 100 };
 
-struct jobs jobs_default(void)
-{
-    return (struct jobs){JOBS_PERCENT, 100 * PERCENT_UNIT};
-}
-
 /* Digits at `*at`, up to a million: nobody means more, and sums cannot overflow. */
 static bool jobs_take_number(const char **at, uint32_t *number)
 {

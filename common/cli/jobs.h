@@ -22,8 +22,6 @@ struct jobs {
 
 enum { JOBS_MAX = 4096 }; /* most slots of one worker */
 
-/* One job a core: what holds without -j. */
-struct jobs jobs_default(void);
 /* ERR_INVALID: `why` says what -j takes; `jobs` is as before. */
 enum error jobs_parse(const char *text, struct jobs *jobs, struct why *why);
 /* How many slots that is on `cores` cores: 1 .. JOBS_MAX. `most` is what "as many as possible"

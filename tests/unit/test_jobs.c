@@ -36,11 +36,6 @@ Test(jobs, counts_and_shares_of_the_cores_are_those_of_gnu_parallel)
     cr_assert_eq(count_of("0%", 2), 1);
 }
 
-Test(jobs, without_j_there_is_one_job_a_core)
-{
-    cr_assert_eq(jobs_count(jobs_default(), 6, 250), 6);
-}
-
 Test(jobs, no_text_gives_more_than_the_most_slots)
 {
     cr_assert_eq(count_of("1000000%", 100), JOBS_MAX);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/cli/farm_options.h"
 #include "common/cli/options_help.h"
 #include "common/cli/task_variable.h"
@@ -163,6 +164,44 @@ Test(option_tables, a_variable_gives_way_to_its_own_option_and_to_nothing_else)
                     check_pair(program, a, b);
     }
     cr_assert_gt(pairs, 3000);
+}
+
+/* What a program starts with if nothing is given. */
+static struct farm_options values_without_options(enum farm_program bit)
+{
+    struct farm_options values = {0};
+    struct options options;
+    struct why why = {""};
+    char argv_0[] = "program", *argv[] = {argv_0, NULL};
+    unsetenv("TMPDIR");
+    cr_assert_eq(options_take(&options, table, program_of(bit), &values, 1, argv, &why),
+                 OPTIONS_TAKEN, "%s", why.text);
+    options_free(&options);
+    return values;
+}
+
+Test(option_tables, what_is_not_given_is_what_the_manual_says)
+{
+    struct farm_options run = values_without_options(FARM_RUN),
+                        ventilator = values_without_options(FARM_VENTILATOR),
+                        worker = values_without_options(FARM_WORKER),
+                        sink = values_without_options(FARM_SINK);
+    cr_assert_eq(jobs_count(worker.jobs, 6, 250), 6, "one a core");
+    cr_assert_eq(worker.kill_after_ns, 10 * NS_PER_S);
+    cr_assert_eq(worker.linger_ns, 10 * NS_PER_S);
+    cr_assert_eq(worker.give_up_ns, 60 * NS_PER_S);
+    cr_assert_eq(worker.output_max_bytes, 16 << 20);
+    cr_assert_eq(worker.grace_ns, 0);
+    cr_assert_str_eq(worker.tmpdir, "/tmp");
+    cr_assert_null(worker.replace);
+    cr_assert_eq(ventilator.max_args, 1);
+    cr_assert_eq(ventilator.retries, 1);
+    cr_assert_eq(ventilator.heartbeat_ns, 500 * NS_PER_MS);
+    cr_assert_eq(sink.spool_max_bytes, UINT64_C(10) << 30);
+    cr_assert_str_neq(sink.bind, ventilator.bind);
+    cr_assert_str_eq(sink.connect, ventilator.bind);
+    cr_assert_str_eq(run.ssh, "ssh");
+    cr_assert_null(run.bind, "run has no such option");
 }
 
 Test(option_tables, no_two_options_of_a_program_share_a_name_a_letter_or_a_field)
