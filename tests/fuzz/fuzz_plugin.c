@@ -7,27 +7,58 @@
 
 #include "common/base/clock.h"
 #include "tests/fuzz/steps.h"
-#include "worker/exec/plugin_slot.h"
+#include "worker/exec/executor_kind.h"
+#include "worker/exec/plugin.h"
+#include "worker/exec/plugin_link.h"
 
 /* A plugin's process that has gone mad: it says anything on its link, and scribbles on the area that it
- * shares with the worker (plugin_link.h). There is no process, only the two. Each task of an assignment
- * must end once, in order, whatever is said; when the slot has had enough and would kill, it is over. */
+ * shares with the worker (plugin_link.h). There is no process, only the two: the spawner is one of our own. Each task
+ * of an assignment must end once, in order, whatever is said; when the slot has had enough and would kill, it is
+ * over. */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { TASKS_MAX = 8, FIRST = 10, OUTPUT_MAX = 200 };
 
 struct run {
-    struct plugin_shared shared;
-    struct plugin_slot slot;
+    struct executor *executor;
     struct steps steps;
     uint64_t now_ns;
-    int link; /* the child's end */
     struct buf records;
     uint32_t count; /* of the assignment */
     bool ended[TASKS_MAX];
     bool cancelled[TASKS_MAX];
 };
+
+/* What the process has. */
+static int child_link;
+static struct plugin_area *child_area;
+
+void spawner_init(struct spawner *spawner)
+{
+    *spawner = (struct spawner){0};
+}
+
+/* Starts nothing: number 0 is signalled by nobody. */
+int spawner_start(const struct spawner *spawner, const struct spawn *spawn, pid_t *pid)
+{
+    (void)spawner;
+    child_area = plugin_area_map(spawn->fds[PLUGIN_AREA_FD]);
+    child_link = dup(spawn->fds[PLUGIN_LINK_FD]);
+    assert(child_area && child_link >= 0);
+    *pid = 0;
+    return 0;
+}
+
+static const struct executor_slot *the_slot(const struct run *run)
+{
+    return executor_slot_at(run->executor, 0);
+}
+
+static bool is_killed(const struct run *run)
+{
+    return the_slot(run)->state == EXECUTOR_KILLED;
+}
 
 /* ---- what the slot tells ---- */
 
@@ -95,7 +126,7 @@ static void on_broken(void *context, const char *why)
 static void assign(struct run *run)
 {
     unsigned bits = next_octet(&run->steps);
-    if (run->slot.batch.assigned)
+    if (the_slot(run)->batch.assigned)
         return;
     buf_clear(&run->records);
     run->count = 1 + bits % TASKS_MAX;
@@ -110,21 +141,21 @@ static void assign(struct run *run)
                                     .last = bits >> 4 & 1,
                                     .wants = bits >> 5,
                                     .records = buf_bytes(&run->records)};
-    plugin_slot_assign(&run->shared, &run->slot, &assignment, run->now_ns);
+    executor_start(run->executor, &assignment, run->now_ns);
 }
 
 static void cancel(struct run *run)
 {
     unsigned at = next_octet(&run->steps) % TASKS_MAX;
-    if (run->slot.batch.assigned && at < run->count && !run->ended[at])
+    if (the_slot(run)->batch.assigned && at < run->count && !run->ended[at])
         run->cancelled[at] = true;
-    plugin_slot_cancel(&run->slot, FIRST + at, run->now_ns);
+    executor_cancel(run->executor, 0, FIRST + at, run->now_ns);
 }
 
-static void say(struct run *run, const void *data, size_t size)
+static void say(const void *data, size_t size)
 {
     /* What does not fit is lost: nobody else reads here. */
-    ssize_t sent = size ? send(run->link, data, size, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+    ssize_t sent = size ? send(child_link, data, size, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
     (void)sent;
 }
 
@@ -134,7 +165,7 @@ static void say_report(struct run *run)
     struct plugin_report report = {.kind = kind % 10};
     if (report.kind == PLUGIN_UNUSABLE || report.kind == PLUGIN_NOT_READY)
         report.size = kind / 10;
-    say(run, &report, sizeof report);
+    say(&report, sizeof report);
 }
 
 static void say_large(struct run *run)
@@ -149,15 +180,15 @@ static void say_large(struct run *run)
                                    .too_large = bits >> 2 & 1};
     struct plugin_report report = {.kind = PLUGIN_LARGE};
     report.size = sizeof result + result.out_size + result.err_size;
-    say(run, &report, sizeof report);
-    say(run, &result, sizeof result);
-    say(run, out.data, out.size);
-    say(run, "0123456789abcdef", result.err_size);
+    say(&report, sizeof report);
+    say(&result, sizeof result);
+    say(out.data, out.size);
+    say("0123456789abcdef", result.err_size);
 }
 
-static void write_area(struct run *run, struct bytes bytes)
+static void write_area(struct bytes bytes)
 {
-    struct plugin_area *area = run->slot.child.area;
+    struct plugin_area *area = child_area;
     uint64_t written = atomic_load(&area->written);
     if (written > sizeof area->results - bytes.size)
         return;
@@ -176,13 +207,13 @@ static void write_result(struct run *run)
                                          .start_us = bits >> 2 & 1,
                                          .duration_ns = bits,
                                          .out = {(const uint8_t *)"out", bits >> 6}});
-    write_area(run, buf_bytes(&record));
+    write_area(buf_bytes(&record));
     buf_free(&record);
 }
 
 static void scribble(struct run *run)
 {
-    struct plugin_area *area = run->slot.child.area;
+    struct plugin_area *area = child_area;
     unsigned what = next_octet(&run->steps);
     uint64_t value = next_octet(&run->steps);
     switch (what % 6) {
@@ -206,15 +237,14 @@ static void scribble(struct run *run)
     }
 }
 
-static void hear(struct run *run)
+/* The turns until all is read that was said, or the slot has had enough. */
+static void turn(struct run *run)
 {
     uint8_t orders[4096];
-    while (run->slot.state != SLOT_KILLED &&
-           plugin_slot_hear(&run->shared, &run->slot, run->now_ns))
+    for (int turns = 0; turns < 8 && !is_killed(run); turns++)
+        executor_turn(run->executor, run->now_ns);
+    while (recv(child_link, orders, sizeof orders, MSG_DONTWAIT) > 0)
         ;
-    while (recv(run->link, orders, sizeof orders, MSG_DONTWAIT) > 0)
-        ;
-    plugin_slot_flush(&run->shared, &run->slot);
 }
 
 static void step(struct run *run)
@@ -235,10 +265,10 @@ static void step(struct run *run)
         break;
     case 4:
         octets = next_octets(&run->steps, next_octet(&run->steps));
-        say(run, octets.data, octets.size);
+        say(octets.data, octets.size);
         break;
     case 5:
-        write_area(run, next_octets(&run->steps, next_octet(&run->steps)));
+        write_area(next_octets(&run->steps, next_octet(&run->steps)));
         break;
     case 6:
     case 7:
@@ -249,26 +279,11 @@ static void step(struct run *run)
         break;
     case 9:
         run->now_ns += next_octet(&run->steps) * NS_PER_MS;
-        plugin_slot_turn(&run->shared, &run->slot, run->now_ns);
+        executor_turn(run->executor, run->now_ns);
         break;
     default:
-        hear(run);
+        turn(run);
     }
-}
-
-static void connect_both(struct run *run)
-{
-    int ends[2];
-    int wrong = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends);
-    void *area = mmap(NULL, sizeof(struct plugin_area), PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    assert(!wrong && area != MAP_FAILED);
-    run->slot.child.link = ends[0];
-    run->link = ends[1];
-    run->slot.child.area = area;
-    run->slot.child.sent = sizeof run->slot.child.order; /* nothing is on its way */
-    run->slot.state = SLOT_STARTING;
-    run->slot.look_ns = NEVER;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -276,22 +291,30 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static struct run run;
     run = (struct run){.steps = {data, data + size}, .now_ns = 1000 * NS_PER_S};
     unsigned bits = next_octet(&run.steps);
-    run.shared = (struct plugin_shared){
-        .options = {.slots = 1},
-        .events = {&run, on_finished, on_finished_run, on_returned, on_cancelled, on_broken, NULL},
-        .limits = {.tmpdir = "/tmp", .output_max = OUTPUT_MAX},
-        .limit = {.timeout = {.ns = bits & 1 ? 100 * NS_PER_MS : 0}},
-        .patience_ns = PATIENCE_NS,
-        .epoll = -1};
-    run.shared.children.epoll = -1;
-    plugin_slot_init(&run.shared, &run.slot, 0);
-    connect_both(&run);
-    while (run.steps.at < run.steps.end && run.slot.state != SLOT_KILLED)
+    const struct executor_options options = {.slots = 1,
+                                             .timeout = {.ns = bits & 1 ? 100 * NS_PER_MS : 0},
+                                             .output_max = OUTPUT_MAX,
+                                             .patience_ns = PATIENCE_NS,
+                                             .tmpdir = "/tmp",
+                                             .worker = "fuzz",
+                                             .plugin = "plugin.so"};
+    const struct executor_events events = {.context = &run,
+                                           .finished = on_finished,
+                                           .finished_run = on_finished_run,
+                                           .returned = on_returned,
+                                           .cancelled = on_cancelled,
+                                           .broken = on_broken};
+    struct executor_kind kind = plugin_kind;
+    kind.check = NULL; /* nothing is ever loaded */
+    struct why why;
+    enum error error = executor_new(&kind, &options, &events, &run.executor, &why);
+    assert(!error);
+    while (run.steps.at < run.steps.end && !is_killed(&run))
         step(&run);
-    if (run.slot.state != SLOT_KILLED)
-        hear(&run);
-    close(run.link);
-    plugin_slot_free(&run.slot);
+    turn(&run);
+    executor_destroy(&run.executor);
+    close(child_link);
+    munmap(child_area, sizeof *child_area);
     buf_free(&run.records);
     return 0;
 }

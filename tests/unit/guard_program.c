@@ -18,9 +18,9 @@ static int start_script(struct guard *guard, struct child *child, struct childre
                         char *script)
 {
     static char sh[] = "sh", dash_c[] = "-c";
-    struct executor_options options = {.output_max = 1 << 20, .tmpdir = "/tmp"};
+    struct executor_options options = {.output_max = 1 << 20, .tmpdir = "/tmp", .guard = guard};
     struct why why;
-    if (children_open(children, &options, guard, &why))
+    if (children_open(children, &options, &why))
         return 1;
     struct environment *environment = environment_new("test", guard_mark(guard));
     child_init(child, children);

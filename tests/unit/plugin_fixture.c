@@ -102,6 +102,13 @@ static void on_broken(void *context, const char *why)
     snprintf(f->broken, sizeof f->broken, "%s", why);
 }
 
+static void on_held_up(void *context, const char *why)
+{
+    struct fixture *f = context;
+    cr_assert(*why);
+    f->held_up++;
+}
+
 struct fixture *prepare(const char *file)
 {
     struct fixture *f = xcalloc(1, sizeof *f);
@@ -110,7 +117,8 @@ struct fixture *prepare(const char *file)
                                          .finished_run = on_finished_run,
                                          .returned = on_returned,
                                          .cancelled = on_cancelled,
-                                         .broken = on_broken};
+                                         .broken = on_broken,
+                                         .held_up = on_held_up};
     strcpy(f->tmpdir, "/tmp");
     f->wants = WANT_TIMES;
     f->options = (struct executor_options){.slots = 1,

@@ -41,7 +41,8 @@ struct fixture {
     size_t end_count;
     size_t tasks_ended;
     char broken[1024];
-    unsigned again; /* start one more from inside `finished`, so often */
+    unsigned held_up; /* was told so often */
+    unsigned again;   /* start one more from inside `finished`, so often */
     char tmpdir[32];
 };
 

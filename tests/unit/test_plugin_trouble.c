@@ -69,6 +69,7 @@ Test(plugin_trouble, a_process_that_cannot_be_had_for_a_while_does_not_break_it)
         turn(f);
     }
     cr_assert_eq(f->broken[0], 0, "%s", f->broken);
+    cr_assert_eq(f->held_up, 4);
     limit_descriptors(before.rlim_cur);
     do {
         turn(f);

@@ -21,7 +21,6 @@
 #include "worker/exec/guard.h"
 
 enum {
-    CHUNK = 64 << 10, /* a pipe's capacity */
     EVENTS_MAX = 64,
     FINISH_READS_MAX = 20, /* more than the largest pipe (1 MiB) holds */
 };
@@ -35,13 +34,13 @@ enum {
 #define NO_ROOM_NS (1 * NS_PER_S)
 
 enum error children_open(struct children *children, const struct executor_options *options,
-                         struct guard *guard, struct why *why)
+                         struct why *why)
 {
     *children = (struct children){
         .limits = {.tmpdir = options->tmpdir, .output_max = options->output_max},
         .kill_after_ns = options->kill_after_ns,
         .linger_ns = options->linger_ns,
-        .guard = guard,
+        .guard = options->guard,
     };
     children->null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (children->null < 0)
@@ -52,7 +51,7 @@ enum error children_open(struct children *children, const struct executor_option
         return fail(why, ERR_IO, "cannot make an epoll descriptor: %s", strerror(errno));
     }
     spawner_init(&children->spawner);
-    children->chunk = xmalloc(CHUNK);
+    children->chunk = xmalloc(CHILD_CHUNK);
     return ERR_NONE;
 }
 
@@ -94,7 +93,7 @@ static void stream_keep(struct child_stream *stream, struct bytes bytes)
 static bool stream_read(struct child_stream *stream)
 {
     struct children *children = stream->child->children;
-    ssize_t size = read(stream->reader, children->chunk, CHUNK);
+    ssize_t size = read(stream->reader, children->chunk, CHILD_CHUNK);
     if (size > 0 && !stream->full)
         stream_keep(stream, (struct bytes){children->chunk, (size_t)size});
     if (size == 0)
@@ -107,21 +106,29 @@ static bool is_at_end(const struct child *child)
     return child->out.reader < 0 && child->err.reader < 0;
 }
 
-void children_turn(struct children *children)
+void children_turn(struct children *children, uint64_t now_ns)
 {
     struct epoll_event events[EVENTS_MAX];
     int count = epoll_wait(children->epoll, events, EVENTS_MAX, 0);
     for (int i = 0; i < count; i++) {
-        struct child_stream *stream = events[i].data.ptr;
-        if (stream->reader >= 0)
-            stream_read(stream);
-        if (stream->child->lingers && is_at_end(stream->child))
-            stream->child->deadline_ns = 0;
+        struct child_watch *watch = events[i].data.ptr;
+        watch->ready(watch, events[i].events, now_ns);
     }
+}
+
+static void stream_ready(struct child_watch *watch, uint32_t events, uint64_t now_ns)
+{
+    (void)events, (void)now_ns;
+    struct child_stream *stream = (struct child_stream *)watch;
+    if (stream->reader >= 0)
+        stream_read(stream);
+    if (stream->child->lingers && is_at_end(stream->child))
+        stream->child->deadline_ns = 0;
 }
 
 static void stream_init(struct child_stream *stream, struct child *child)
 {
+    stream->watch.ready = stream_ready;
     stream->child = child;
     stream->reader = stream->writer = -1;
     capture_init(&stream->capture);
@@ -144,7 +151,7 @@ static int stream_open(struct child_stream *stream)
     stream->writer = ends[1];
     if (fcntl(stream->reader, F_SETFL, O_NONBLOCK))
         return errno;
-    struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = stream}};
+    struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = &stream->watch}};
     int epoll = stream->child->children->epoll;
     return epoll_ctl(epoll, EPOLL_CTL_ADD, stream->reader, &event) ? errno : 0;
 }
@@ -160,7 +167,7 @@ void child_init(struct child *child, struct children *children)
 /* When child_turn is due. */
 static void plan(struct child *child)
 {
-    uint64_t due_ns = child->killed ? child->kill_ns : child->limit_ns;
+    uint64_t due_ns = child->killed ? child->kill_ns : NEVER;
     if (child->lingers && !child->killed && child->until_ns < due_ns)
         due_ns = child->until_ns;
     if (child->lingers && child->look_ns < due_ns)
@@ -222,20 +229,11 @@ int child_start(struct child *child, const struct child_spec *spec)
         stream_close(&child->err);
         return error;
     }
-    child->limit_ns = spec->timeout_ns ? child->started_ns + spec->timeout_ns : NEVER;
     child->kill_ns = NEVER;
     plan(child);
     if (child->children->guard)
         guard_add(child->children->guard, child->pid);
     return 0;
-}
-
-void child_limit(struct child *child, uint64_t timeout_ns)
-{
-    if ((!child->pid && !child->lingers) || child->killed)
-        return;
-    child->limit_ns = child->started_ns + timeout_ns;
-    plan(child);
 }
 
 /* ---- signals ---- */
@@ -288,14 +286,16 @@ void child_hurry(struct child *child)
     plan(child);
 }
 
-void child_kill_now(struct child *child, uint64_t now_ns)
+void child_kill_now(struct child *child, enum child_kill reason, uint64_t now_ns)
 {
+    child->killed = reason;
     if (child->pid || child->lingers)
         signal_all(child, SIGKILL, now_ns);
 }
 
-void child_kill_left(struct child *child, int reader, uint64_t now_ns)
+void child_kill_left(struct child *child, int reader, enum child_kill reason, uint64_t now_ns)
 {
+    child->killed = reason;
     const ino_t pipes[] = {pipe_of(reader), 0};
     struct processes *processes = &child->children->processes;
     processes_signal_rest(processes, child->leader, mark_of(child), SIGKILL, now_ns);
@@ -333,7 +333,6 @@ static void put_all_off(struct child *child, uint64_t held_ns, uint64_t now_ns)
     uint64_t from_ns = child->started_ns > held_ns ? child->started_ns : held_ns;
     uint64_t by_ns = now_ns > from_ns ? now_ns - from_ns : 0;
     child->started_ns += by_ns;
-    put_off(&child->limit_ns, by_ns);
     put_off(&child->kill_ns, by_ns);
     put_off(&child->until_ns, by_ns);
 }
@@ -449,8 +448,6 @@ static enum child_news linger_turn(struct child *child, uint64_t now_ns)
     bool other = false;
     if (is_at_end(child))
         return linger_ends(child);
-    if (!child->killed && now_ns >= child->limit_ns)
-        child_kill(child, CHILD_TIMED_OUT, now_ns);
     if (child->killed == CHILD_CANCELLED || (child->killed && now_ns >= child->kill_ns))
         return linger_killed(child, now_ns);
     if (!child->killed && now_ns >= child->until_ns)
@@ -467,10 +464,6 @@ enum child_news child_turn(struct child *child, uint64_t now_ns)
         return CHILD_NO_NEWS;
     if (!child->pid)
         return linger_turn(child, now_ns);
-    if (!child->killed) {
-        child_kill(child, CHILD_TIMED_OUT, now_ns);
-        return CHILD_NO_NEWS;
-    }
     signal_all(child, SIGKILL, now_ns);
     child->kill_ns = NEVER;
     plan(child);
@@ -514,7 +507,6 @@ bool child_exited(struct child *child, uint64_t now_ns)
     forget_pid(child);
     child->lingers = true;
     child->out.pipe = child->err.pipe = 0;
-    child->limit_ns = child->killed ? NEVER : child->limit_ns;
     stream_finish(&child->out);
     stream_finish(&child->err);
     if (!child->killed && !is_at_end(child)) {

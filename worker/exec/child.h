@@ -32,10 +32,18 @@
 
 struct guard;
 
-/* What the children of one executor share. Fields are private. */
+/* What is watched for the children of one executor: a stream of a child's here, what else a kind of executor has to
+ * its child there. The first member of what it stands for. */
+struct child_watch {
+    void (*ready)(struct child_watch *watch, uint32_t events, uint64_t now_ns);
+};
+
+enum { CHILD_CHUNK = 64 << 10 }; /* a pipe's capacity */
+
+/* What the children of one executor share. Fields are private but for `limits`, `chunk`, `held_ns`. */
 struct children {
-    int epoll;
-    int null; /* /dev/null */
+    int epoll; /* its data are of struct child_watch */
+    int null;  /* /dev/null */
     struct spawner spawner;
     struct capture_limits limits;
     uint64_t kill_after_ns;
@@ -45,19 +53,18 @@ struct children {
     struct processes processes;
     uint64_t held_ns; /* since when all are stopped by children_hold; 0: they are not */
     bool told;        /* users know that the drain has no room */
-    uint8_t *chunk;   /* what one read takes */
+    uint8_t *chunk;   /* CHILD_CHUNK bytes: what one read takes */
 };
 
-/* `options->tmpdir` must stay valid; `guard` (guard.h) may be NULL and must outlive `children`. On
- * failure (ERR_IO, with words) nothing is to be closed. */
+/* What `options` points to must outlive `children`. On failure (ERR_IO, with words) nothing is to be closed. */
 enum error children_open(struct children *children, const struct executor_options *options,
-                         struct guard *guard, struct why *why);
+                         struct why *why);
 /* All children must have ended or been abandoned. */
 void children_close(struct children *children);
-/* To be polled for reading: readable when children_turn has something to do. */
+/* To be polled for reading: readable when children_turn has something to do. More can be watched with it (epoll). */
 int children_fd(const struct children *children);
-/* Reads what the children wrote, a pipe full of each at most. */
-void children_turn(struct children *children);
+/* Serves what is ready: of what the children wrote, a pipe full of each at most. */
+void children_turn(struct children *children, uint64_t now_ns);
 /* Stops all processes of the children (STOP), and lets them go on (CONT): the time between does not
  * count for timeouts, and nothing that is due is done. A child that is started meanwhile runs. */
 void children_hold(struct children *children, uint64_t now_ns);
@@ -69,10 +76,13 @@ enum child_kill {
     CHILD_TIMED_OUT,
     CHILD_CANCELLED,
     CHILD_TOO_MUCH_OUTPUT, /* more than output_max, or more than the temporary directory took */
+    CHILD_CLOSED,          /* it closed its output and did not end */
+    CHILD_NONSENSE,        /* it said what is against the rules */
 };
 
 /* One of a child's two output streams. Private. */
 struct child_stream {
+    struct child_watch watch; /* first */
     struct child *child;
     int reader; /* -1: not captured, or closed */
     int writer; /* our copy of the child's end: keeps the end of the stream from waking us */
@@ -106,7 +116,6 @@ struct child {
     struct children *children;
     struct child *next;
     pid_t leader;      /* what pid was, until the next start */
-    uint64_t limit_ns; /* when its time is up; NEVER */
     uint64_t kill_ns;  /* when KILL is due; NEVER */
     uint64_t look_ns;  /* when it is next looked for who holds the output */
     uint64_t until_ns; /* when the linger ends */
@@ -119,11 +128,10 @@ struct child_spec {
     const char *path; /* not searched on PATH; a script without #! is run by /bin/sh */
     char *const *argv;
     char *const *environment;
-    int in;              /* -1: /dev/null */
-    int out;             /* -1: captured */
-    int err;             /* -1: captured */
-    int extra;           /* becomes descriptor 3; -1: none */
-    uint64_t timeout_ns; /* 0: none */
+    int in;    /* -1: /dev/null */
+    int out;   /* -1: captured */
+    int err;   /* -1: captured */
+    int extra; /* becomes descriptor 3; -1: none */
 };
 
 void child_init(struct child *child, struct children *children);
@@ -132,8 +140,6 @@ void child_init(struct child *child, struct children *children);
  * arguments; EAGAIN, ENOMEM, EMFILE, ENFILE: the machine. The descriptors in `spec` stay the
  * caller's, which closes its copies of a child's end afterwards. */
 int child_start(struct child *child, const struct child_spec *spec);
-/* From now on it may run so long in all, unless it is being killed already. */
-void child_limit(struct child *child, uint64_t timeout_ns);
 /* Sends TERM and CONT to all processes of the session and what descends from them, and KILL after
  * kill_after_ns; of a child that lingers to those that hold its output as well, and one that is
  * cancelled then ends with the next turn. `reason` is not CHILD_NOT_KILLED. A child that is already
@@ -141,9 +147,10 @@ void child_limit(struct child *child, uint64_t timeout_ns);
 void child_kill(struct child *child, enum child_kill reason, uint64_t now_ns);
 /* If it is being killed, KILL is due now. */
 void child_hurry(struct child *child);
-/* The same with KILL and at once, for a process that was promised nothing else. `killed` is not changed. */
-void child_kill_now(struct child *child, uint64_t now_ns);
-/* Does what is due: TERM when its time is up, KILL when it did not heed TERM, the end of the linger. */
+/* The same with KILL and at once, for a process that was promised nothing else. CHILD_NOT_KILLED: it is taken to end by
+ * itself. */
+void child_kill_now(struct child *child, enum child_kill reason, uint64_t now_ns);
+/* Does what is due: KILL when it did not heed TERM, the end of the linger. */
 enum child_news child_turn(struct child *child, uint64_t now_ns);
 /* To be called when `child->pid` was reaped. True: it has ended, and the captures are its output.
  * False: it lingers, and child_turn will say CHILD_ENDED. If it was killed, what is left of its
@@ -154,7 +161,7 @@ void child_let_go(struct child *child, int reader);
 /* Of a child whose process was reaped: who else holds the other end of the caller's `reader`. */
 struct output_holder child_find_holder(struct child *child, int reader, uint64_t now_ns);
 /* The same one: kills what is left of its session, and who holds `reader`, with KILL. */
-void child_kill_left(struct child *child, int reader, uint64_t now_ns);
+void child_kill_left(struct child *child, int reader, enum child_kill reason, uint64_t now_ns);
 /* The process was stopped, or goes on: true if that is news. */
 bool child_note_stopped(struct child *child, bool stopped);
 /* Gives large captures back, and closes a file that nobody took, before the next start does. */

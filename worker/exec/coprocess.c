@@ -1,198 +1,533 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "worker/exec/coprocess.h"
 
-#include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/base/words.h"
 #include "common/base/xalloc.h"
-#include "worker/exec/coprocess_slot.h"
+#include "common/sys/fd.h"
+#include "common/sys/shortage.h"
 #include "worker/exec/environment.h"
 #include "worker/exec/executor_kind.h"
-#include "worker/exec/guard.h"
 #include "worker/exec/program.h"
+#include "worker/exec/start_error.h"
 
-enum { END_WITHIN_MS = 1000, EVENTS_MAX = 64 };
+enum {
+    COPROCESS_BATCH_MAX = 4096,
+    COPROCESS_LINES_MAX = 1 << 16 /* bytes: when so many wait to be written no more are made */
+};
+
+static const uint64_t ahead_ns = 2 * NS_PER_MS; /* so much work is written ahead */
+static const uint64_t hint_ns = 5 * NS_PER_S;
+static const uint64_t ending_ns = 100 * NS_PER_MS;
+static const uint64_t linger_look_ns = 500 * NS_PER_MS;
 
 struct coprocess {
     struct executor base; /* first */
-    struct coprocess_shared shared;
     struct words argv;
-    char *path;
-    struct coprocess_slot *slots;
+    char *path;  /* of COMMAND */
+    uint8_t end; /* what ends a line */
 };
 
-static struct coprocess *coprocess_of(struct executor *executor)
+struct coprocess_slot {
+    struct executor_slot base; /* first */
+    int in, out;               /* our ends of the child's pipes; -1: none */
+    bool waits;                /* for room in its input */
+    bool wrote;                /* it has got something of the tasks that it has */
+    bool lingers;       /* it was reaped, and others still hold its output: they may answer */
+    bool hinted;        /* users were told why there may be no answer */
+    uint64_t closed_ns; /* when it closed its input or output: as a rule it is ending; NEVER */
+    uint64_t until_ns;  /* when its linger ends */
+    struct bytes rest;  /* the records of the tasks whose lines were not made */
+    struct buf lines;   /* made, and from `lines_at` on not written */
+    size_t lines_at;
+    struct capture answer; /* the beginning of one that has not ended */
+    uint64_t since_ns;     /* when it began with the task that it is at */
+    uint64_t mean_ns;      /* what a task took, of late */
+};
+
+static struct coprocess_slot *coprocess_slot_of(struct executor_slot *slot)
 {
-    return (struct coprocess *)executor;
+    return (struct coprocess_slot *)slot;
 }
 
-static const struct coprocess *coprocess_of_const(const struct executor *executor)
+static struct coprocess *coprocess_of(const struct coprocess_slot *slot)
 {
-    return (const struct coprocess *)executor;
+    return (struct coprocess *)slot->base.executor;
 }
 
-static void coprocess_start(struct executor *executor, const struct assignment *assignment,
-                            uint64_t now_ns)
+static uint64_t coprocess_running(const struct executor_slot *slot, uint64_t *since_ns)
 {
-    struct coprocess *c = coprocess_of(executor);
-    coprocess_slot_assign(&c->shared, &c->slots[assignment->slot], assignment, now_ns);
+    *since_ns = ((const struct coprocess_slot *)slot)->since_ns;
+    return slot_batch_next(&slot->batch);
 }
 
-static void coprocess_cancel(struct executor *executor, unsigned slot, uint64_t seq,
-                             uint64_t now_ns)
+/* ---- starting one ---- */
+
+/* Our end does not block, the child's does. */
+static int open_pipe(int ends[static 2], int ours)
 {
-    coprocess_slot_cancel(&coprocess_of(executor)->slots[slot], seq, now_ns);
+    if (pipe2(ends, O_CLOEXEC))
+        return errno;
+    return fcntl(ends[ours], F_SETFL, O_NONBLOCK) ? errno : 0;
 }
 
-static void coprocess_hurry(struct executor *executor)
+static int coprocess_spawn(struct coprocess_slot *slot)
 {
-    struct coprocess *c = coprocess_of(executor);
-    for (unsigned i = 0; i < c->shared.options.slots; i++)
-        child_hurry(&c->slots[i].process);
+    struct coprocess *coprocess = coprocess_of(slot);
+    int in[2] = {-1, -1}, out[2] = {-1, -1};
+    int error = open_pipe(in, 1);
+    error = error ? error : open_pipe(out, 0);
+    struct child_spec spec = {
+        .path = coprocess->path,
+        .argv = coprocess->argv.items,
+        .environment = environment_for_slot(coprocess->base.environment, slot->base.batch.slot + 1),
+        .in = in[0],
+        .out = out[1],
+        .err = STDERR_FILENO,
+        .extra = -1,
+    };
+    error = error ? error : child_start(&slot->base.child, &spec);
+    fd_close(&in[0]);
+    fd_close(&out[1]);
+    slot->in = in[1];
+    slot->out = out[0];
+    return error;
 }
 
-static int coprocess_fd(const struct executor *executor)
+static void coprocess_start(struct executor_slot *base, uint64_t now_ns)
 {
-    return coprocess_of_const(executor)->shared.epoll;
-}
-
-static void coprocess_turn(struct executor *executor, uint64_t now_ns)
-{
-    struct coprocess *c = coprocess_of(executor);
-    struct epoll_event events[EVENTS_MAX];
-    int count = epoll_wait(c->shared.epoll, events, EVENTS_MAX, 0);
-    for (int i = 0; i < count; i++)
-        coprocess_slot_serve(&c->shared, events[i].data.ptr, now_ns);
-    for (unsigned i = 0; i < c->shared.options.slots; i++)
-        coprocess_slot_turn(&c->shared, &c->slots[i], now_ns);
-}
-
-static uint64_t coprocess_deadline(const struct executor *executor)
-{
-    const struct coprocess *c = coprocess_of_const(executor);
-    uint64_t first_ns = NEVER;
-    if (c->shared.children.held_ns)
-        return NEVER;
-    for (unsigned i = 0; i < c->shared.options.slots; i++) {
-        const struct coprocess_slot *slot = &c->slots[i];
-        first_ns = slot->look_ns < first_ns ? slot->look_ns : first_ns;
-        first_ns = slot->process.deadline_ns < first_ns ? slot->process.deadline_ns : first_ns;
-    }
-    return first_ns;
-}
-
-static void coprocess_child_was_stopped(struct executor *executor, pid_t pid, bool stopped)
-{
-    struct coprocess *c = coprocess_of(executor);
-    for (unsigned i = 0; i < c->shared.options.slots; i++) {
-        struct child *process = &c->slots[i].process;
-        if (process->pid == pid && child_note_stopped(process, stopped))
-            executor_tell_stopped(&c->shared.events, i, stopped);
-    }
-}
-
-static bool coprocess_child_has_exited(struct executor *executor, pid_t pid, int status,
-                                       uint64_t now_ns)
-{
-    struct coprocess *c = coprocess_of(executor);
-    for (unsigned i = 0; i < c->shared.options.slots; i++)
-        if (c->slots[i].process.pid == pid) {
-            coprocess_child_was_stopped(executor, pid, false);
-            coprocess_slot_exited(&c->shared, &c->slots[i], status, now_ns);
-            return true;
-        }
-    return false;
-}
-
-static void coprocess_hold(struct executor *executor, uint64_t now_ns)
-{
-    children_hold(&coprocess_of(executor)->shared.children, now_ns);
-}
-
-static void coprocess_go(struct executor *executor, uint64_t now_ns)
-{
-    struct coprocess *c = coprocess_of(executor);
-    uint64_t held_ns = c->shared.children.held_ns;
-    children_go(&c->shared.children, now_ns);
-    for (unsigned i = 0; held_ns && i < c->shared.options.slots; i++)
-        coprocess_slot_put_off(&c->slots[i], held_ns, now_ns);
-}
-
-static uint64_t coprocess_running(const struct executor *executor, unsigned slot,
-                                  uint64_t *since_ns)
-{
-    return coprocess_slot_running(&coprocess_of_const(executor)->slots[slot], since_ns);
-}
-
-/* Those that are idle end when their input does. */
-static void coprocess_end_children(struct coprocess *c)
-{
-    uint64_t until_ns = clock_now_ns() + END_WITHIN_MS * NS_PER_MS;
-    for (unsigned i = 0; i < c->shared.options.slots; i++)
-        coprocess_slot_hang_up(&c->slots[i]);
-    for (unsigned i = 0; i < c->shared.options.slots; i++) {
-        pid_t pid = c->slots[i].process.pid;
-        if (pid)
-            child_await_end(pid, until_ns);
-        coprocess_slot_free(&c->slots[i]);
-        if (pid)
-            waitpid(pid, NULL, 0);
-    }
-}
-
-static void free_parts(struct coprocess *c)
-{
-    children_close(&c->shared.children);
-    if (c->shared.epoll >= 0)
-        close(c->shared.epoll);
-    environment_free(&c->shared.environment);
-    free(c->shared.chunk);
-    words_free(&c->argv);
-    free(c->path);
-    free(c->slots);
-    free(c);
-}
-
-static void coprocess_destroy(struct executor **executor)
-{
-    if (!*executor)
+    struct coprocess_slot *slot = coprocess_slot_of(base);
+    slot->waits = slot->lingers = false;
+    slot->closed_ns = NEVER;
+    slot->mean_ns = ahead_ns;
+    int error = coprocess_spawn(slot);
+    if (!error) {
+        executor_watch(base, slot->out, EPOLLIN);
+        executor_started(base, now_ns);
         return;
-    coprocess_end_children(coprocess_of(*executor));
-    free_parts(coprocess_of(*executor));
-    *executor = NULL;
+    }
+    start_error_fail(&base->why, ERR_IO, coprocess_of(slot)->path, error);
+    fd_close(&slot->in);
+    fd_close(&slot->out);
+    executor_start_failed(base, shortage_cause(TRIED_START, error) == CAUSE_PASSES, now_ns);
 }
 
-static const struct executor_class coprocess_class = {.batch_max = COPROCESS_BATCH_MAX,
-                                                      .start = coprocess_start,
-                                                      .cancel = coprocess_cancel,
-                                                      .hurry = coprocess_hurry,
-                                                      .fd = coprocess_fd,
-                                                      .turn = coprocess_turn,
-                                                      .deadline = coprocess_deadline,
-                                                      .child_exited = coprocess_child_has_exited,
-                                                      .child_stopped = coprocess_child_was_stopped,
-                                                      .hold = coprocess_hold,
-                                                      .go = coprocess_go,
-                                                      .running = coprocess_running,
-                                                      .destroy = coprocess_destroy};
+/* ---- tasks in ---- */
+
+/* Makes the line of the next task that has none. Returns false when there can be none: it would be more than one, or
+ * the task is cancelled. */
+static bool put_line(struct coprocess_slot *slot)
+{
+    struct task task;
+    const struct slot_batch *batch = &slot->base.batch;
+    uint8_t end = coprocess_of(slot)->end;
+    size_t at = slot->lines.size;
+    if (!batch->given)
+        slot->rest = batch->assignment.records;
+    bool good = !task_take(&slot->rest, &task);
+    if (good)
+        task_join(task, &slot->lines);
+    size_t size = slot->lines.size - at;
+    good = good && !(size && memchr(slot->lines.data + at, end, size)) &&
+           !slot_batch_is_cancelled(batch, batch->assignment.first + batch->given);
+    if (good)
+        buf_put_byte(&slot->lines, end);
+    else
+        slot->lines.size = at;
+    return good;
+}
+
+static void refuse_line(struct coprocess_slot *slot)
+{
+    executor_refuse(&slot->base, RESULT_BAD_TASK, 0,
+                    coprocess_of(slot)->end
+                        ? "zfarm: a line for the coprocess cannot be made of this task: it has "
+                          "more than one; see -0\n"
+                        : "zfarm: a record for the coprocess cannot be made of this task: it "
+                          "holds a NUL byte\n",
+                    (struct bytes){0});
+}
+
+/* Drops all lines that were made. Frees the buffer if one large line grew it. */
+static void clear_lines(struct coprocess_slot *slot)
+{
+    slot->lines_at = 0;
+    if (slot->lines.capacity > 2 * COPROCESS_LINES_MAX)
+        buf_free(&slot->lines);
+    else
+        buf_clear(&slot->lines);
+}
+
+/* One that closes its input or output is ending, as a rule, and tells how when it is reaped. */
+static void note_closed(struct coprocess_slot *slot, uint64_t now_ns)
+{
+    if (slot->base.state != EXECUTOR_UP || slot->closed_ns != NEVER)
+        return;
+    slot->closed_ns = now_ns;
+    executor_watch(&slot->base, slot->out, 0);
+    if (slot->waits)
+        executor_watch(&slot->base, slot->in, 0);
+    slot->waits = false;
+}
+
+/* How many may be with the child at once: what it does in ahead_ns. */
+static uint64_t window(const struct coprocess_slot *slot)
+{
+    uint64_t most = ahead_ns / (slot->mean_ns ? slot->mean_ns : 1);
+    return most ? most : 1;
+}
+
+static void write_lines(struct coprocess_slot *slot, uint64_t now_ns)
+{
+    ssize_t written = 0;
+    if (slot->lines.size)
+        written =
+            write(slot->in, slot->lines.data + slot->lines_at, slot->lines.size - slot->lines_at);
+    if (written > 0) {
+        slot->lines_at += (size_t)written;
+        slot->wrote = true;
+    }
+    if (slot->lines_at == slot->lines.size) {
+        clear_lines(slot);
+    } else if (slot->lines_at > slot->lines.size / 2) { /* each byte is moved once, as a rule */
+        buf_drop_front(&slot->lines, slot->lines_at);
+        slot->lines_at = 0;
+    }
+    if (written < 0 &&
+        errno != EAGAIN) { /* it reads no more, and may yet answer what it has read */
+        clear_lines(slot);
+        if (!slot->wrote)
+            slot->base.batch.given = slot->base.batch.done;
+        note_closed(slot, now_ns);
+    }
+    bool waits = slot->lines.size > 0;
+    if (waits != slot->waits)
+        executor_watch(&slot->base, slot->in, waits ? EPOLLOUT : 0);
+    slot->waits = waits;
+}
+
+static bool may_have_more(const struct coprocess_slot *slot)
+{
+    const struct slot_batch *batch = &slot->base.batch;
+    return slot->closed_ns == NEVER && batch->assigned && batch->given < batch->assignment.count &&
+           batch->given - batch->done < window(slot) &&
+           slot->lines.size - slot->lines_at < COPROCESS_LINES_MAX;
+}
+
+/* Gives the child as many lines as it may have. One that cannot be given ends when its turn comes. */
+static void coprocess_feed(struct executor_slot *base, uint64_t now_ns)
+{
+    struct coprocess_slot *slot = coprocess_slot_of(base);
+    if (slot->lingers)
+        return;
+    while (may_have_more(slot)) {
+        struct bytes before = slot->rest;
+        bool idle = !slot_batch_is_running(&base->batch);
+        bool good = put_line(slot);
+        if (!good && !idle) {
+            slot->rest = before;
+            break;
+        }
+        base->batch.given++;
+        if (!good)
+            refuse_line(slot);
+        if (good && idle) {
+            slot->since_ns = now_ns;
+            slot->wrote = false;
+        }
+    }
+    write_lines(slot, now_ns);
+}
+
+/* ---- answers out ---- */
+
+static bool is_nonsense(const struct coprocess_slot *slot)
+{
+    enum child_kill killed = slot->base.child.killed;
+    return killed == CHILD_NONSENSE || killed == CHILD_TOO_MUCH_OUTPUT;
+}
+
+/* What an ended child has left is not judged. */
+static void stop_child(struct coprocess_slot *slot, enum child_kill reason, uint64_t now_ns)
+{
+    if (!slot->lingers)
+        executor_kill(&slot->base, reason, now_ns);
+}
+
+static void refuse_unasked(struct coprocess_slot *slot, uint64_t now_ns)
+{
+    if (slot->base.state != EXECUTOR_UP || slot->lingers)
+        return;
+    slot->base.hopeless = true;
+    fail(&slot->base.why, ERR_INVALID,
+         "%s wrote a line that nobody had asked for: it has to write exactly one for each that "
+         "it reads; answers of the tasks before may be those of others",
+         coprocess_of(slot)->path);
+    executor_kill(&slot->base, CHILD_NONSENSE, now_ns);
+}
+
+/* When a task began, and how long it took. */
+struct took {
+    uint64_t start_us, duration_ns;
+};
+
+static void finish_answer(struct coprocess_slot *slot, struct output out, struct took took)
+{
+    executor_finish(&slot->base, &(struct outcome){.status = RESULT_OK,
+                                                   .start_us = took.start_us,
+                                                   .duration_ns = took.duration_ns,
+                                                   .out = out,
+                                                   .err = {.fd = -1}});
+}
+
+static void keep_part(struct coprocess_slot *slot, struct bytes bytes, uint64_t now_ns)
+{
+    struct why why;
+    enum capture_state state = CAPTURE_WHOLE;
+    if (bytes.size)
+        state = capture_add(&slot->answer, &slot->base.executor->children.limits, bytes, &why);
+    if (state == CAPTURE_NO_ROOM)
+        log_line("the answer of task %llu cannot be kept: %s",
+                 (unsigned long long)slot_batch_next(&slot->base.batch), why.text);
+    if (state != CAPTURE_WHOLE)
+        stop_child(slot, CHILD_TOO_MUCH_OUTPUT, now_ns);
+}
+
+/* One answer has come whole: this is its last part, with what ended it. */
+static void read_answer(struct coprocess_slot *slot, struct bytes part, struct took took,
+                        uint64_t now_ns)
+{
+    if (slot->answer.size || part.size > slot->base.executor->options->output_max) {
+        keep_part(slot, part, now_ns);
+        if (slot->base.child.killed == CHILD_TOO_MUCH_OUTPUT)
+            return;
+        finish_answer(slot, capture_take(&slot->answer), took);
+        capture_reset(&slot->answer);
+        return;
+    }
+    finish_answer(slot, (struct output){.bytes = part, .fd = -1, .size = part.size}, took);
+}
+
+static size_t count_lines(struct bytes bytes, uint8_t end)
+{
+    size_t count = 0;
+    const uint8_t *at = bytes.data, *last = bytes.data + bytes.size;
+    while (at < last && (at = memchr(at, end, (size_t)(last - at)))) {
+        count++;
+        at++;
+    }
+    return count;
+}
+
+/* The time since the last answer is shared by those that came together. */
+static void read_lines(struct coprocess_slot *slot, size_t size, uint64_t now_ns)
+{
+    uint8_t *at = slot->base.executor->children.chunk, *last = at + size;
+    uint8_t line_end = coprocess_of(slot)->end;
+    size_t count = count_lines((struct bytes){at, size}, line_end);
+    uint64_t each_ns = count ? (now_ns - slot->since_ns) / count : 0;
+    struct took took = {clock_realtime_us() - each_ns / NS_PER_US, each_ns};
+    for (uint8_t *end; at < last && (end = memchr(at, line_end, (size_t)(last - at)));) {
+        if (!slot_batch_is_running(&slot->base.batch)) {
+            refuse_unasked(slot, now_ns);
+            return;
+        }
+        *end = '\n';
+        read_answer(slot, (struct bytes){at, (size_t)(end + 1 - at)}, took, now_ns);
+        at = end + 1;
+    }
+    keep_part(slot, (struct bytes){at, (size_t)(last - at)}, now_ns);
+    if (!count)
+        return;
+    slot->mean_ns = (3 * slot->mean_ns + each_ns) / 4;
+    slot->since_ns = now_ns;
+}
+
+/* Reads what the child has written, until less than a chunk comes or, if `all`, nothing; returns false at the end of
+ * it. */
+static bool read_output(struct coprocess_slot *slot, bool all, uint64_t now_ns)
+{
+    ssize_t size;
+    do {
+        size = read(slot->out, slot->base.executor->children.chunk, CHILD_CHUNK);
+        if (size > 0)
+            read_lines(slot, (size_t)size, now_ns);
+    } while ((all ? size > 0 : size == CHILD_CHUNK) && !is_nonsense(slot));
+    return size != 0;
+}
+
+/* Reads what an ended child and those that hold its output have written so far; returns false at the end of it. */
+static bool read_rest(struct coprocess_slot *slot, uint64_t now_ns)
+{
+    bool goes_on = read_output(slot, true, now_ns);
+    if (!goes_on)
+        fd_close(&slot->out);
+    return goes_on;
+}
+
+static void coprocess_ready(struct executor_slot *base, uint32_t events, uint64_t now_ns)
+{
+    (void)events;
+    struct coprocess_slot *slot = coprocess_slot_of(base);
+    if (base->state != EXECUTOR_UP)
+        return;
+    if (!slot->lingers) {
+        if (!read_output(slot, false, now_ns))
+            note_closed(slot, now_ns);
+    } else if (!read_rest(slot, now_ns) || !slot_batch_is_running(&base->batch)) {
+        executor_reap(base, now_ns);
+    }
+}
+
+/* ---- looking, and the end ---- */
+
+static bool may_need_hint(const struct coprocess_slot *slot)
+{
+    return slot_batch_is_running(&slot->base.batch) && !slot->base.executor->proven &&
+           !slot->hinted;
+}
+
+static uint64_t coprocess_due(const struct executor_slot *base, uint64_t now_ns)
+{
+    const struct coprocess_slot *slot = (const struct coprocess_slot *)base;
+    if (slot->lingers)
+        return clock_earlier(slot->until_ns, now_ns + linger_look_ns);
+    uint64_t due_ns = slot->closed_ns == NEVER ? NEVER : slot->closed_ns + ending_ns;
+    return may_need_hint(slot) ? clock_earlier(due_ns, slot->since_ns + hint_ns) : due_ns;
+}
+
+static void look_at_lingering(struct coprocess_slot *slot, uint64_t now_ns)
+{
+    if (now_ns >= slot->until_ns)
+        executor_reap(&slot->base, now_ns);
+    else
+        executor_tell_held(&slot->base, child_find_holder(&slot->base.child, slot->out, now_ns));
+}
+
+static void coprocess_look(struct executor_slot *base, uint64_t now_ns)
+{
+    struct coprocess_slot *slot = coprocess_slot_of(base);
+    if (slot->lingers) {
+        look_at_lingering(slot, now_ns);
+    } else if (slot->closed_ns != NEVER && now_ns >= slot->closed_ns + ending_ns) {
+        executor_kill(base, CHILD_CLOSED, now_ns);
+    } else if (may_need_hint(slot) && now_ns >= slot->since_ns + hint_ns) {
+        slot->hinted = true;
+        log_line("%s has not answered its first line for %d s: it has to write one line for each "
+                 "that it reads, and to flush it (python3 -u, sed -u, stdbuf -oL, gawk and fflush "
+                 "(), mawk -W interactive)",
+                 coprocess_of(slot)->path, (int)(hint_ns / NS_PER_S));
+    }
+}
+
+static void coprocess_kill(struct executor_slot *base, enum child_kill reason, uint64_t now_ns)
+{
+    struct coprocess_slot *slot = coprocess_slot_of(base);
+    if (slot->lingers) {
+        child_kill_left(&base->child, slot->out, reason, now_ns);
+        executor_reap(base, now_ns);
+        return;
+    }
+    executor_watch(base, slot->out, 0);
+    fd_close(&slot->in);
+    child_kill(&base->child, reason, now_ns);
+}
+
+/* What lingers is only of use to a task that it may answer. */
+static bool coprocess_exited(struct executor_slot *base, uint64_t now_ns)
+{
+    struct coprocess_slot *slot = coprocess_slot_of(base);
+    uint64_t linger_ns = base->executor->options->linger_ns;
+    bool watched = base->state == EXECUTOR_UP && slot->closed_ns == NEVER;
+    fd_close(&slot->in);
+    clear_lines(slot);
+    slot->waits = false;
+    slot->lingers = true;
+    slot->until_ns = now_ns + linger_ns;
+    bool goes_on = !is_nonsense(slot) && read_rest(slot, now_ns);
+    return !goes_on || !watched || !slot_batch_is_running(&base->batch) || !linger_ns;
+}
+
+/* Ends the task that the dead child was at, if there is one and the death is about it. */
+static void charge_task(struct coprocess_slot *slot, uint64_t now_ns)
+{
+    struct executor_slot *base = &slot->base;
+    uint64_t ran_ns = now_ns - slot->since_ns;
+    const char *words = "";
+    if (!slot_batch_is_running(&base->batch) || executor_is_overtaken(base))
+        return;
+    struct outcome outcome = {.start_us = clock_realtime_us() - ran_ns / NS_PER_US,
+                              .duration_ns = ran_ns,
+                              .out = {.fd = -1}};
+    executor_set_end(base, &outcome);
+    if (outcome.status == RESULT_OUTPUT_TOO_LARGE)
+        outcome.out = capture_take(&slot->answer);
+    if (base->child.killed == CHILD_CLOSED) {
+        outcome.status = RESULT_EXITED;
+        outcome.code = 255;
+        words = "zfarm: the coprocess closed its output in the middle of this task\n";
+    } else if (outcome.status == RESULT_EXITED && !outcome.code) {
+        outcome.code = 255;
+        words = "zfarm: the coprocess ended with status 0 before it had answered this task\n";
+    }
+    outcome.err = output_text(words);
+    slot_batch_finish(&base->batch, &outcome);
+}
+
+/* All that the child said was read. */
+static void coprocess_reap(struct executor_slot *base, uint64_t now_ns)
+{
+    struct coprocess_slot *slot = coprocess_slot_of(base);
+    if (slot->out >= 0) {
+        executor_watch(base, slot->out, 0);
+        child_let_go(&base->child, slot->out);
+        slot->out = -1;
+    }
+    slot->lingers = false;
+    if (!base->why.text[0])
+        executor_say_end(base, coprocess_of(slot)->path,
+                         "before it had answered a task; it has to write one line for each that it "
+                         "reads, and to flush it");
+    charge_task(slot, now_ns);
+    capture_reset(&slot->answer);
+    slot_batch_return(&base->batch);
+}
+
+static void coprocess_hang_up(struct executor_slot *base)
+{
+    fd_close(&coprocess_slot_of(base)->in);
+}
+
+static void coprocess_put_off(struct executor_slot *base, uint64_t held_ns, uint64_t now_ns)
+{
+    struct coprocess_slot *slot = coprocess_slot_of(base);
+    uint64_t from_ns = slot->since_ns > held_ns ? slot->since_ns : held_ns;
+    uint64_t by_ns = now_ns > from_ns ? now_ns - from_ns : 0;
+    slot->since_ns += by_ns;
+    slot->until_ns += by_ns;
+    slot->closed_ns += slot->closed_ns == NEVER ? 0 : by_ns;
+}
+
+/* ---- the kind ---- */
 
 /* COMMAND as it is, or sh -c and its words with blanks between. */
-static enum error coprocess_make_argv(struct coprocess *c, const struct executor_options *options,
-                                      struct why *why)
+static enum error coprocess_make_argv(struct coprocess *coprocess, struct why *why)
 {
+    const struct executor_options *options = coprocess->base.options;
     if (!options->words || !options->words[0])
         return fail(why, ERR_INVALID,
                     "--coprocess needs a COMMAND, which reads tasks line by line");
     if (!options->shell) {
-        words_add_all(&c->argv, options->words);
-        return program_find(options->words[0], &c->path, why);
+        words_add_all(&coprocess->argv, options->words);
+        return program_find(options->words[0], &coprocess->path, why);
     }
     struct buf line = {0};
     for (char *const *word = options->words; *word; word++) {
@@ -200,62 +535,55 @@ static enum error coprocess_make_argv(struct coprocess *c, const struct executor
         buf_put_text(&line, *word);
     }
     buf_put_byte(&line, '\0');
-    c->path = xstrdup("/bin/sh");
-    words_add(&c->argv, "/bin/sh");
-    words_add(&c->argv, "-c");
-    words_take(&c->argv, (char *)line.data);
+    coprocess->path = xstrdup("/bin/sh");
+    words_add(&coprocess->argv, "/bin/sh");
+    words_add(&coprocess->argv, "-c");
+    words_take(&coprocess->argv, (char *)line.data);
     return ERR_NONE;
 }
 
-static enum error coprocess_open_shared(struct coprocess_shared *shared,
-                                        const struct executor_options *options,
-                                        const struct executor_events *events, struct why *why)
+static enum error coprocess_open(struct executor *executor, struct why *why)
 {
-    *shared = (struct coprocess_shared){
-        .options = *options,
-        .limit = {.timeout = options->timeout},
-        .events = *events,
-        .limits = {.tmpdir = options->tmpdir, .output_max = options->output_max},
-        .patience_ns = options->patience_ns,
-        .end = options->null ? '\0' : '\n'};
-    shared->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (shared->epoll < 0)
-        return fail(why, ERR_IO, "cannot make an epoll descriptor: %s", strerror(errno));
-    enum error error = children_open(&shared->children, options, options->guard, why);
-    if (error) {
-        close(shared->epoll);
-        return error;
+    struct coprocess *coprocess = (struct coprocess *)executor;
+    coprocess->end = executor->options->null ? '\0' : '\n';
+    for (unsigned i = 0; i < executor->options->slots; i++) {
+        struct coprocess_slot *slot = coprocess_slot_of(executor_slot_at(executor, i));
+        slot->in = slot->out = -1;
+        capture_init(&slot->answer);
     }
-    shared->environment =
-        environment_new(options->worker, options->guard ? guard_mark(options->guard) : NULL);
-    shared->chunk = xmalloc(COPROCESS_CHUNK);
-    return ERR_NONE;
+    return coprocess_make_argv(coprocess, why);
 }
 
-static enum error coprocess_make(const struct executor_options *options,
-                                 const struct executor_events *events, struct executor **executor,
-                                 struct why *why)
+static void coprocess_close(struct executor *executor)
 {
-    assert(options->slots);
-    struct coprocess *c = xcalloc(1, sizeof *c);
-    enum error error = coprocess_make_argv(c, options, why);
-    error = error ? error : coprocess_open_shared(&c->shared, options, events, why);
-    if (error) {
-        words_free(&c->argv);
-        free(c->path);
-        free(c);
-        return error;
+    struct coprocess *coprocess = (struct coprocess *)executor;
+    for (unsigned i = 0; i < executor->options->slots; i++) {
+        struct coprocess_slot *slot = coprocess_slot_of(executor_slot_at(executor, i));
+        fd_close(&slot->out);
+        buf_free(&slot->lines);
+        capture_free(&slot->answer);
     }
-    c->base.class = &coprocess_class;
-    c->shared.path = c->path;
-    c->shared.argv = c->argv.items;
-    c->slots = xcalloc(options->slots, sizeof *c->slots);
-    for (unsigned i = 0; i < options->slots; i++) {
-        coprocess_slot_init(&c->shared, &c->slots[i], i);
-        coprocess_slot_start_child(&c->shared, &c->slots[i], clock_now_ns());
-    }
-    *executor = &c->base;
-    return ERR_NONE;
+    words_free(&coprocess->argv);
+    free(coprocess->path);
 }
 
-const struct executor_kind coprocess_kind = {.make = coprocess_make};
+const struct executor_kind coprocess_kind = {
+    .size = sizeof(struct coprocess),
+    .slot_size = sizeof(struct coprocess_slot),
+    .batch_max = COPROCESS_BATCH_MAX,
+    .stays = true,
+    .forgives = true,
+    .open = coprocess_open,
+    .close = coprocess_close,
+    .start = coprocess_start,
+    .feed = coprocess_feed,
+    .ready = coprocess_ready,
+    .running = coprocess_running,
+    .look = coprocess_look,
+    .due = coprocess_due,
+    .kill = coprocess_kill,
+    .exited = coprocess_exited,
+    .reap = coprocess_reap,
+    .hang_up = coprocess_hang_up,
+    .put_off = coprocess_put_off,
+};

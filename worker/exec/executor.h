@@ -47,6 +47,13 @@ struct output {
     uint64_t size;
 };
 
+/* Some words for a user; the text needs no owner. */
+static inline struct output output_text(const char *text)
+{
+    struct bytes bytes = bytes_of(text);
+    return (struct output){.bytes = bytes, .fd = -1, .size = bytes.size};
+}
+
 struct outcome {
     unsigned slot;
     uint64_t seq;

@@ -11,18 +11,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "common/sys/shortage.h"
-
 enum {
     CHUNK = 64 << 10,
     CHUNKS_PER_TURN = 16, /* of one child's large result, so that the others have their turn */
 };
 
-void plugin_child_init(struct plugin_child *child, struct children *children,
-                       const struct capture_limits *limits)
+void plugin_child_init(struct plugin_child *child, const struct capture_limits *limits)
 {
     *child = (struct plugin_child){.limits = limits, .link = -1};
-    child_init(&child->process, children);
     capture_init(&child->out);
     capture_init(&child->err);
 }
@@ -48,18 +44,24 @@ void plugin_child_hang_up(struct plugin_child *child)
     child->link = -1;
 }
 
-static void disconnect(struct plugin_child *child)
+void plugin_child_close(struct plugin_child *child)
 {
     plugin_child_hang_up(child);
     if (child->area)
         munmap(child->area, sizeof *child->area);
     child->area = NULL;
+    capture_reset(&child->out);
+    capture_reset(&child->err);
 }
 
-/* Makes what a new child and we have between us; the child's ends go to `*area` and `*link`. */
-static int connect_child(struct plugin_child *child, int *area, int *link)
+int plugin_child_open(struct plugin_child *child, int *area, int *link)
 {
     int ends[2];
+    assert(child->link < 0);
+    child->read = child->received = 0;
+    child->busy_seen_ns = 0;
+    child->records = (struct bytes){0};
+    child->sent = sizeof child->order; /* nothing is on its way */
     *area = open_area();
     if (*area < 0)
         return errno;
@@ -71,58 +73,18 @@ static int connect_child(struct plugin_child *child, int *area, int *link)
     child->link = ends[0];
     *link = ends[1];
     child->area = plugin_area_map(*area);
-    return child->area ? 0 : errno;
-}
-
-int plugin_child_start(struct plugin_child *child, const char *program, char *const *argv,
-                       char *const *environment, struct why *why)
-{
-    assert(child->link < 0);
-    int area, link = -1;
-    child->taken = child->received = 0;
-    child->busy_seen_ns = 0;
-    child->records = (struct bytes){0};
-    child->sent = sizeof child->order; /* nothing is on its way */
-    int error = connect_child(child, &area, &link);
-    if (!error) {
-        struct child_spec spec = {.path = program,
-                                  .argv = argv,
-                                  .environment = environment,
-                                  .in = area,
-                                  .out = STDERR_FILENO,
-                                  .err = STDERR_FILENO,
-                                  .extra = link};
-        error = child_start(&child->process, &spec);
-    }
-    if (link >= 0) {
-        close(link);
-        close(area);
-    }
-    if (!error)
+    if (child->area)
         return 0;
-    disconnect(child);
-    fail(why, ERR_IO, "cannot start a process for the plugin: %s%s", strerror(error),
-         shortage_advice(error));
+    int error = errno;
+    close(*area);
+    close(*link);
+    plugin_child_close(child);
     return error;
-}
-
-void plugin_child_kill(struct plugin_child *child)
-{
-    child_kill_now(&child->process, clock_now_ns());
-}
-
-void plugin_child_exited(struct plugin_child *child)
-{
-    child_exited(&child->process, clock_now_ns()); /* nothing of it is captured: it has ended */
-    disconnect(child);
-    capture_reset(&child->out);
-    capture_reset(&child->err);
 }
 
 void plugin_child_free(struct plugin_child *child)
 {
-    child_abandon(&child->process);
-    disconnect(child);
+    plugin_child_close(child);
     buf_free(&child->results);
     capture_free(&child->out);
     capture_free(&child->err);
@@ -157,7 +119,7 @@ void plugin_child_send(struct plugin_child *child, const struct plugin_order *or
         atomic_store_explicit(&child->area->at, 0, memory_order_relaxed);
         atomic_store_explicit(&child->area->stop_at, 0, memory_order_relaxed);
     }
-    child->taken = 0;
+    child->read = 0;
     child->order = *order;
     child->records = records;
     child->sent = 0;
@@ -278,19 +240,19 @@ enum plugin_report_kind plugin_child_receive(struct plugin_child *child)
     return PLUGIN_NOTHING;
 }
 
-bool plugin_child_take(struct plugin_child *child, struct bytes *records)
+bool plugin_child_read(struct plugin_child *child, struct bytes *records)
 {
     uint64_t written = atomic_load_explicit(&child->area->written, memory_order_acquire);
-    if (written > PLUGIN_AREA_RESULTS || written < child->taken)
+    if (written > PLUGIN_AREA_RESULTS || written < child->read)
         return false;
     buf_clear(&child->results);
-    buf_put(&child->results, child->area->results + child->taken, written - child->taken);
-    child->taken = written;
+    buf_put(&child->results, child->area->results + child->read, written - child->read);
+    child->read = written;
     *records = buf_bytes(&child->results);
     return true;
 }
 
-uint64_t plugin_child_take_busy_ns(struct plugin_child *child)
+uint64_t plugin_child_more_busy_ns(struct plugin_child *child)
 {
     uint64_t busy_ns = atomic_load_explicit(&child->area->busy_ns, memory_order_relaxed);
     uint64_t more_ns = busy_ns > child->busy_seen_ns ? busy_ns - child->busy_seen_ns : 0;

@@ -2,19 +2,18 @@
 #ifndef ZFARM_PLUGIN_CHILD_H
 #define ZFARM_PLUGIN_CHILD_H
 
-#include "worker/exec/child.h"
+#include "worker/exec/capture.h"
 #include "worker/exec/plugin_link.h"
 
 /* One plugin child as the executor sees it: the process, the link and the area, and what is on its
  * way in both directions. It decides nothing about tasks (plugin.c does) and believes nothing that
  * it reads. Embed it by value where it does not move. Nothing blocks. */
 struct plugin_child {
-    struct child process;
     const struct capture_limits *limits;
     int link;                 /* -1: none */
     struct plugin_area *area; /* NULL: none */
-    size_t taken;             /* bytes of the area's results that were taken */
-    struct buf results;       /* a copy of what was taken last: ours */
+    size_t read;              /* bytes of the area's results that were read */
+    struct buf results;       /* a copy of what was read last: ours */
     uint64_t busy_seen_ns;    /* of the area's busy_ns */
 
     struct plugin_order order; /* being sent, with the records behind it */
@@ -31,30 +30,21 @@ struct plugin_child {
 };
 
 /* `limits` must outlive it. */
-void plugin_child_init(struct plugin_child *child, struct children *children,
-                       const struct capture_limits *limits);
+void plugin_child_init(struct plugin_child *child, const struct capture_limits *limits);
 
-/* Starts a process and its link; none may be there. Returns 0, or the errno and words when there is none to
- * be had. */
-int plugin_child_start(struct plugin_child *child, const char *program, char *const *argv,
-                       char *const *environment, struct why *why);
-
-/* Kills the process, if any, with KILL: it is our own program and the plugin was promised nothing
- * else. The area can still be read; the process remains to be reaped. */
-void plugin_child_kill(struct plugin_child *child);
+/* Makes link and area for a new process; none may be there. The process's ends go to `*link` and `*area`, and are the
+ * caller's. Returns 0, or the errno and then there is nothing. */
+int plugin_child_open(struct plugin_child *child, int *area, int *link);
 
 /* Closes our end of the link: a child that waits for an order ends by itself. */
 void plugin_child_hang_up(struct plugin_child *child);
 
-/* The process was reaped, and what it left was taken: closes the rest. The place can be used again.
- */
-void plugin_child_exited(struct plugin_child *child);
-
-/* Kills and frees all, for the end; the process remains to be reaped. */
+/* Closes the rest too. The place can be used again. */
+void plugin_child_close(struct plugin_child *child);
 void plugin_child_free(struct plugin_child *child);
 
 /* Empties the area and begins to send an order; the one before must be sent, the child must be
- * waiting for it, and all results must be taken. `records` stay the caller's and must remain until
+ * waiting for it, and all results must be read. `records` stay the caller's and must remain until
  * plugin_child_sending is false. */
 void plugin_child_send(struct plugin_child *child, const struct plugin_order *order,
                        struct bytes records);
@@ -66,11 +56,11 @@ bool plugin_child_sending(const struct plugin_child *child);
  * result is in `large`, and `out`, `err` and `kept` have the bytes. */
 enum plugin_report_kind plugin_child_receive(struct plugin_child *child);
 
-/* Takes the records of the results that have come into the area since; they are a copy, valid until
+/* Reads the records of the results that have come into the area since; they are a copy, valid until
  * the next call, and not looked at. False: the area holds nonsense. */
-bool plugin_child_take(struct plugin_child *child, struct bytes *records);
+bool plugin_child_read(struct plugin_child *child, struct bytes *records);
 /* How long the child has worked on tasks, as it says, since the last call. */
-uint64_t plugin_child_take_busy_ns(struct plugin_child *child);
+uint64_t plugin_child_more_busy_ns(struct plugin_child *child);
 
 /* The task that the child says it is at, or was at last, and since when at the latest; 0: none of
  * this batch. */

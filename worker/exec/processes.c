@@ -203,6 +203,8 @@ void processes_signal_holders(struct processes *p, const ino_t pipes[static 2], 
                               uint64_t now_ns)
 {
     pid_t last = 0;
+    if (!pipes[0] && !pipes[1])
+        return;
     look_for_holders(p, now_ns);
     for (const struct pipe_holder *at = holders_begin(p); at < holders_end(p); at++) {
         if (!holds(at, pipes) || at->pid == last)

@@ -14,7 +14,7 @@ void slot_batch_assign(struct slot_batch *batch, const struct assignment *assign
     assert(!batch->assigned && assignment->count && assignment->first);
     batch->assignment = *assignment;
     batch->assigned = true;
-    batch->done = 0;
+    batch->given = batch->done = 0;
 }
 
 uint64_t slot_batch_next(const struct slot_batch *batch)
@@ -25,6 +25,11 @@ uint64_t slot_batch_next(const struct slot_batch *batch)
 uint32_t slot_batch_left(const struct slot_batch *batch)
 {
     return batch->assignment.count - batch->done;
+}
+
+bool slot_batch_is_running(const struct slot_batch *batch)
+{
+    return batch->assigned && batch->given > batch->done;
 }
 
 bool slot_batch_cancel(struct slot_batch *batch, uint64_t seq)
@@ -48,7 +53,7 @@ static void slot_batch_advance(struct slot_batch *batch, uint32_t count)
     batch->done += count;
     if (slot_batch_left(batch))
         return;
-    batch->assigned = batch->sent = false;
+    batch->assigned = false;
     seqset_clear(&batch->cancelled);
 }
 
@@ -124,6 +129,7 @@ void slot_batch_return_behind(struct slot_batch *batch, uint64_t last)
     uint32_t stay = (uint32_t)(seq - batch->assignment.first);
     uint32_t left = batch->assignment.count - stay;
     batch->assignment.count = stay;
+    batch->given = batch->given < stay ? batch->given : stay;
     while (left) {
         bool kept;
         uint32_t count = next_to_return(batch, seq, left, &kept);

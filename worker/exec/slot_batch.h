@@ -13,9 +13,9 @@ struct slot_batch {
     unsigned slot;
     const struct executor_events *events;
     bool assigned; /* there are tasks that have not ended */
-    bool sent;     /* and they are with the child */
     struct assignment assignment;
-    uint32_t done;           /* of its tasks have ended */
+    uint32_t given; /* of its tasks are with the child or have ended: the executor's to set */
+    uint32_t done;  /* of them have ended */
     struct seqset cancelled; /* tasks of it that are to have no result */
 };
 
@@ -23,7 +23,8 @@ void slot_batch_free(struct slot_batch *batch);
 void slot_batch_assign(struct slot_batch *batch, const struct assignment *assignment);
 /* The number of the first task that has not ended; one behind the last if all have. */
 uint64_t slot_batch_next(const struct slot_batch *batch);
-uint32_t slot_batch_left(const struct slot_batch *batch); /* tasks that have not ended */
+uint32_t slot_batch_left(const struct slot_batch *batch);   /* tasks that have not ended */
+bool slot_batch_is_running(const struct slot_batch *batch); /* some of them are with the child */
 /* The task `seq`, if it has not ended, will end in cancelled. Returns false if it is none of them.
  */
 bool slot_batch_cancel(struct slot_batch *batch, uint64_t seq);
