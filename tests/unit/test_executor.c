@@ -209,7 +209,7 @@ Test(executor, a_start_that_fails_is_tried_again_with_a_growing_delay_until_ther
 Test(executor, a_kind_that_forgives_is_started_for_ever_once_a_task_has_ended)
 {
     struct executor_kind forgiving = staying;
-    forgiving.forgives = true;
+    forgiving.keeps_trying = true;
     struct bench *b = made(&forgiving);
     executor_started(b->slot, b->now_ns);
     give(b, 5, 1);

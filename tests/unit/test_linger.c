@@ -267,11 +267,11 @@ Test(linger, beyond_what_the_drain_takes_the_slot_stays_busy)
     getrlimit(RLIMIT_NOFILE, &files);
     rlim_t most = files.rlim_cur / 4 < DRAIN_PIPES_MAX ? files.rlim_cur / 4 : DRAIN_PIPES_MAX;
     for (rlim_t taken = 0; taken < most;)
-        if (drain_take(guard_drain(farm.options.guard), fds[0]))
+        if (drain_add(guard_drain(farm.options.guard), fds[0]))
             taken++;
         else
             poll(NULL, 0, 1); /* until it has read what was sent */
-    cr_expect_not(drain_take(guard_drain(farm.options.guard), fds[0]));
+    cr_expect_not(drain_add(guard_drain(farm.options.guard), fds[0]));
     farm_start(&farm, 0, "sleep 1000 & :");
     while (clock_now_ns() < begin_ns + NS_PER_S)
         farm_turn(&farm);

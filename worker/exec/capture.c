@@ -82,7 +82,7 @@ void capture_note(struct capture *capture, struct bytes line)
     capture->size += line.size;
 }
 
-struct output capture_take(struct capture *capture)
+struct output capture_output(struct capture *capture)
 {
     struct output output = {
         .bytes = buf_bytes(&capture->memory), .fd = capture->file, .size = capture->size};

@@ -35,7 +35,7 @@ enum capture_state capture_add(struct capture *capture, const struct capture_lim
  * grow, the line replaces the end of what it holds. */
 void capture_note(struct capture *capture, struct bytes line);
 /* What was captured. A file now belongs to the caller; memory is valid until the next call. */
-struct output capture_take(struct capture *capture);
+struct output capture_output(struct capture *capture);
 /* Forgets everything, ready for the next child. Large memory is given back. */
 void capture_reset(struct capture *capture);
 void capture_free(struct capture *capture);

@@ -360,7 +360,7 @@ static bool child_give_to_drain(struct child *child, int *reader)
     struct children *children = child->children;
     if (*reader < 0)
         return true;
-    if (!children->guard || !drain_take(guard_drain(children->guard), *reader))
+    if (!children->guard || !drain_add(guard_drain(children->guard), *reader))
         return false;
     epoll_ctl(children->epoll, EPOLL_CTL_DEL, *reader, NULL);
     fd_close(reader);

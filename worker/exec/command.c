@@ -202,8 +202,8 @@ static void command_reap(struct executor_slot *slot, uint64_t now_ns)
     struct outcome outcome = {
         .start_us = child->start_us,
         .duration_ns = child->duration_ns,
-        .out = capture_take(&child->out.capture),
-        .err = capture_take(&child->err.capture),
+        .out = capture_output(&child->out.capture),
+        .err = capture_output(&child->err.capture),
         .command = command_line(slot),
         .cut = child->cut,
         .cut_by = child->holder.pid,

@@ -309,7 +309,7 @@ static void read_answer(struct coprocess_slot *slot, struct bytes part, struct t
         keep_part(slot, part, now_ns);
         if (slot->base.child.killed == CHILD_TOO_MUCH_OUTPUT)
             return;
-        finish_answer(slot, capture_take(&slot->answer), took);
+        finish_answer(slot, capture_output(&slot->answer), took);
         capture_reset(&slot->answer);
         return;
     }
@@ -469,7 +469,7 @@ static void charge_task(struct coprocess_slot *slot, uint64_t now_ns)
                               .out = {.fd = -1}};
     executor_set_end(base, &outcome);
     if (outcome.status == RESULT_OUTPUT_TOO_LARGE)
-        outcome.out = capture_take(&slot->answer);
+        outcome.out = capture_output(&slot->answer);
     if (base->child.killed == CHILD_CLOSED) {
         outcome.status = RESULT_EXITED;
         outcome.code = 255;
@@ -572,7 +572,7 @@ const struct executor_kind coprocess_kind = {
     .slot_size = sizeof(struct coprocess_slot),
     .batch_max = COPROCESS_BATCH_MAX,
     .stays = true,
-    .forgives = true,
+    .keeps_trying = true,
     .open = coprocess_open,
     .close = coprocess_close,
     .start = coprocess_start,

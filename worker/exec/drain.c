@@ -46,7 +46,7 @@ static bool drain_start(struct drain *drain)
 }
 
 /* Each message of the drain is how many more pipes have ended. */
-static void take_ends(struct drain *drain)
+static void read_ends(struct drain *drain)
 {
     uint32_t ended;
     while (recv(drain->socket, &ended, sizeof ended, MSG_DONTWAIT) == sizeof ended)
@@ -79,11 +79,11 @@ static bool drain_send(const struct drain *drain, int reader)
     return sendmsg(drain->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof byte;
 }
 
-bool drain_take(struct drain *drain, int reader)
+bool drain_add(struct drain *drain, int reader)
 {
     if (drain->socket < 0 && !drain_start(drain))
         return false;
-    take_ends(drain);
+    read_ends(drain);
     if (!drain_has_room(drain) || !drain_send(drain, reader))
         return false;
     drain->pipes++;

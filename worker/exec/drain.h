@@ -25,10 +25,10 @@ struct drain *drain_new(const char *program);
 /* Gives the drain a copy of `reader`, which does not block; the caller closes its own. False: it has as
  * many as it may, or cannot be started; ask again later. Does not block, but that the first call starts
  * a process. */
-bool drain_take(struct drain *drain, int reader);
+bool drain_add(struct drain *drain, int reader);
 /* The process, which the worker's waitpid (-1) may reap: then drain_ended. 0: none. */
 pid_t drain_pid(const struct drain *drain);
-/* It has died: its pipes are closed, and the next call of drain_take starts another one. */
+/* It has died: its pipes are closed, and the next call of drain_add starts another one. */
 void drain_ended(struct drain *drain);
 /* Leaves it to itself. Takes NULL. */
 void drain_destroy(struct drain **drain);

@@ -36,7 +36,7 @@ static void sump_watch(struct sump *sump, int fd)
 }
 
 /* One pipe a message; the end of the socket is the end of the worker. */
-static void hear_worker(struct sump *sump)
+static void read_worker(struct sump *sump)
 {
     union {
         struct cmsghdr head;
@@ -83,7 +83,7 @@ int drain_main(void)
         int count = epoll_wait(sump.epoll, events, EVENTS_MAX, -1);
         for (int i = 0; i < count; i++) {
             if (events[i].data.fd == WORKER)
-                hear_worker(&sump);
+                read_worker(&sump);
             else
                 drain_pipe(&sump, events[i].data.fd);
         }

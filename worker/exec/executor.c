@@ -47,7 +47,7 @@ static void start_later(struct executor_slot *slot, uint64_t now_ns)
     const struct executor *executor = slot->executor;
     unsigned doublings = slot->failures < DOUBLINGS_MAX ? slot->failures : DOUBLINGS_MAX;
     slot->look_ns = now_ns + clock_earlier(restart_first_ns << doublings, restart_max_ns);
-    if (++slot->failures >= START_TRIES && !(executor->kind->forgives && executor->proven))
+    if (++slot->failures >= START_TRIES && !(executor->kind->keeps_trying && executor->proven))
         executor_give_up(slot);
 }
 

@@ -62,8 +62,8 @@ struct executor_kind {
     size_t size;        /* of its own struct */
     size_t slot_size;   /* of its own slot; both are zeroed, but for what is the frame's */
     uint32_t batch_max; /* most tasks in an assignment */
-    bool stays;    /* a child is started with the executor and takes one batch after the other */
-    bool forgives; /* once a child has ended a task others are started for ever */
+    bool stays; /* a child is started with the executor and takes one batch after the other */
+    bool keeps_trying; /* once a child has ended a task others are started for ever */
     /* Finds what is to be run and makes what all slots share. On failure `close` follows. */
     enum error (*open)(struct executor *executor, struct why *why);
     /* After all slots have begun to start: whether that can succeed at all. May be NULL. */

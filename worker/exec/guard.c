@@ -85,7 +85,7 @@ void guard_add(struct guard *guard, pid_t group)
 /* A group that came and went between two flushes, or while the guard was not reading, need not be
  * told: so what is collected is never more than a few orders a slot. Counted from the end, where an
  * order is always whole. */
-static bool guard_take_back(struct guard *guard, pid_t group)
+static bool withdraw_order(struct guard *guard, pid_t group)
 {
     struct buf *orders = &guard->orders;
     guard_order order;
@@ -103,7 +103,7 @@ static bool guard_take_back(struct guard *guard, pid_t group)
 
 void guard_remove(struct guard *guard, pid_t group)
 {
-    if (!guard_take_back(guard, group))
+    if (!withdraw_order(guard, group))
         put_order(guard, -group);
 }
 

@@ -244,8 +244,8 @@ static void finish_large(struct plugin_slot *slot)
                                                        : RESULT_OK,
                               .code = too_large ? 0 : result->code,
                               .duration_ns = plugin_child_more_busy_ns(link),
-                              .out = capture_take(&link->out),
-                              .err = capture_take(&link->err)};
+                              .out = capture_output(&link->out),
+                              .err = capture_output(&link->err)};
     if (result->start_ns) {
         outcome.start_us = result->start_ns / NS_PER_US + slot->wall_offset_us;
         outcome.duration_ns = result->duration_ns;
