@@ -206,11 +206,11 @@ Test(executor, a_start_that_fails_is_tried_again_with_a_growing_delay_until_ther
     unmade(b);
 }
 
-Test(executor, a_kind_that_forgives_is_started_for_ever_once_a_task_has_ended)
+Test(executor, a_kind_that_keeps_trying_is_started_for_ever_once_a_task_has_ended)
 {
-    struct executor_kind forgiving = staying;
-    forgiving.keeps_trying = true;
-    struct bench *b = made(&forgiving);
+    struct executor_kind trying = staying;
+    trying.keeps_trying = true;
+    struct bench *b = made(&trying);
     executor_started(b->slot, b->now_ns);
     give(b, 5, 1);
     executor_finish(b->slot, &(struct outcome){.out = {.fd = -1}, .err = {.fd = -1}});

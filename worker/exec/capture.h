@@ -8,7 +8,10 @@
 
 /* What one stream of a child wrote: in memory up to OUTPUT_MEMORY_MAX, beyond that in an unlinked
  * file of the temporary directory, and never more than output_max. Zero-initialised is not valid:
- * use capture_init. */
+ * use capture_init.
+ *
+ * Owns the bytes of one stream. Decides when they go to a file, and how much of too many is kept. child.c,
+ * coprocess.c and plugin_child.c fill it; it calls common/sys/tempfile.h. */
 struct capture {
     struct buf memory; /* empty once there is a file */
     int file;          /* -1: none */

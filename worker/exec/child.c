@@ -354,7 +354,7 @@ void children_go(struct children *children, uint64_t now_ns)
 
 /* ---- the end ---- */
 
-/* What the drain took stays open there: here it is not to be heard of any more. */
+/* What the drain got stays open there: here it is watched no more. */
 static bool child_give_to_drain(struct child *child, int *reader)
 {
     struct children *children = child->children;

@@ -28,7 +28,11 @@
  *
  * Descriptors 0, 1 and 2 of this process must be open, SIGPIPE ignored, and every other descriptor
  * close-on-exec. Nothing blocks, but that a start takes until the new program is loaded, and a look
- * at all processes (processes.h) some milliseconds. */
+ * at all processes (processes.h) some milliseconds.
+ *
+ * Owns a process, its pipes and what they brought. Decides when a child has ended, and when KILL follows TERM; not
+ * why one is killed, but for too much output. executor.c and its kinds call it; it calls spawner.h, capture.h,
+ * processes.h, guard.h and drain.h. */
 
 struct guard;
 

@@ -198,24 +198,12 @@ static void command_start(struct executor_slot *slot, uint64_t now_ns)
 static void command_reap(struct executor_slot *slot, uint64_t now_ns)
 {
     (void)now_ns;
-    struct child *child = &slot->child;
-    struct outcome outcome = {
-        .start_us = child->start_us,
-        .duration_ns = child->duration_ns,
-        .out = capture_output(&child->out.capture),
-        .err = capture_output(&child->err.capture),
-        .command = command_line(slot),
-        .cut = child->cut,
-        .cut_by = child->holder.pid,
-    };
-    executor_set_end(slot, &outcome);
-    if (outcome.status == RESULT_EXITED &&
-        ok_exit_has(&slot->executor->options->ok_exit, outcome.code))
-        outcome.status = RESULT_OK;
+    struct outcome outcome = executor_captured(slot);
+    outcome.command = command_line(slot);
     executor_finish(slot, &outcome);
 }
 
-/* A whole command line in one word is what a person means who comes from GNU parallel. */
+/* A whole command line in one word is a habit from GNU parallel. */
 static enum error explain_one_word(const char *word, struct why *why)
 {
     struct buf quoted = {0};

@@ -25,7 +25,10 @@
  *
  * ERR_NOT_FOUND, ERR_ACCESS: there is no such program. ERR_INVALID: a command line was given as one
  * word (the sentence has the line as it should be), there is none, or -I is empty. ERR_IO: no
- * descriptors. */
+ * descriptors.
+ *
+ * Owns the making of a command line. Decides whether a start that failed is the task's fault. executor.c calls it,
+ * and it calls child.h, environment.h, program.h, start_error.h and common/input/expand.h. */
 extern const struct executor_kind command_kind;
 
 #endif

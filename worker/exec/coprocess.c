@@ -255,7 +255,7 @@ static bool is_nonsense(const struct coprocess_slot *slot)
     return killed == CHILD_NONSENSE || killed == CHILD_TOO_MUCH_OUTPUT;
 }
 
-/* What an ended child has left is not judged. */
+/* A child that has ended is not killed for what it left. */
 static void stop_child(struct coprocess_slot *slot, enum child_kill reason, uint64_t now_ns)
 {
     if (!slot->lingers)

@@ -24,7 +24,11 @@
  * each slot; executor_destroy closes the inputs and kills what has not ended a second later.
  *
  * ERR_NOT_FOUND, ERR_ACCESS: there is no such program. ERR_INVALID: there is no COMMAND. ERR_IO: no
- * descriptors. */
+ * descriptors.
+ *
+ * Owns the two pipes of each child and the lines on their way. Decides how many lines are written ahead, and whether
+ * what an ended child left running may still answer. executor.c calls it; it calls child.h, program.h and
+ * start_error.h. */
 extern const struct executor_kind coprocess_kind;
 
 #endif

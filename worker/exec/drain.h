@@ -8,11 +8,14 @@
 /* Where the reading ends of pipes go whose task is over while a process still holds the writing end.
  *
  * The drain is a small process in a session of its own that reads them to nowhere until their end, so
- * that nobody who writes there is killed by SIGPIPE or stands still. It outlives the worker, and ends
+ * that no process that writes there is killed by SIGPIPE or stands still. It outlives the worker, and ends
  * when it holds no pipe any more and the worker is gone. It is started when it is first needed, so a
  * worker whose tasks leave nobody behind has none.
  *
- * SIGPIPE must be ignored, and every descriptor of this process above 2 be close-on-exec. */
+ * SIGPIPE must be ignored, and every descriptor of this process above 2 be close-on-exec.
+ *
+ * Owns the pipes that it was given, in a process of its own. Decides how many those may be. guard.c makes it,
+ * child.c gives it pipes, worker.c says when it has died; it calls helper_process.h. */
 struct drain;
 
 #define DRAIN_FLAG "--drain"

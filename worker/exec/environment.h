@@ -6,7 +6,10 @@
 
 /* The environment of an executor's children: the worker's own without the variables that begin with
  * ZFARM_ (its options), with ZFARM_WORKER and the guard's mark, and with ZFARM_SEQ, ZFARM_SLOT and
- * ZFARM_ATTEMPT, which are patched in place for each task. */
+ * ZFARM_ATTEMPT, which are patched in place for each task.
+ *
+ * Owns the vector of variables. Decides which of the worker's own a task sees. executor.c makes it for its kinds,
+ * which call it at each start, and helper_process.c; it calls common/cli/task_variable.h. */
 struct environment;
 
 /* `worker` names the worker; `mark` is guard_mark's, or NULL. Both are copied; the worker's

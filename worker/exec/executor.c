@@ -232,6 +232,24 @@ void executor_set_end(const struct executor_slot *slot, struct outcome *outcome)
     }
 }
 
+struct outcome executor_captured(struct executor_slot *slot)
+{
+    struct child *child = &slot->child;
+    struct outcome outcome = {
+        .start_us = child->start_us,
+        .duration_ns = child->duration_ns,
+        .out = capture_output(&child->out.capture),
+        .err = capture_output(&child->err.capture),
+        .cut = child->cut,
+        .cut_by = child->holder.pid,
+    };
+    executor_set_end(slot, &outcome);
+    if (outcome.status == RESULT_EXITED &&
+        ok_exit_has(&slot->executor->options->ok_exit, outcome.code))
+        outcome.status = RESULT_OK;
+    return outcome;
+}
+
 void executor_say_end(struct executor_slot *slot, const char *subject, const char *when)
 {
     int number = WTERMSIG(slot->status);

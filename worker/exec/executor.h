@@ -22,7 +22,9 @@
  *     poll (..., executor_fd (executor), until executor_deadline (executor))
  *     executor_turn (executor, now_ns);
  *     for each child reaped by waitpid (-1, ..., WNOHANG): executor_child_exited (executor, pid, status)
- */
+ *
+ * executor.c owns the slots. What it decides, what it calls and what a kind decides is in executor_kind.h. worker.c
+ * calls these functions, for the actions of the worker's core (slots.h), which uses the structs. */
 struct executor;
 struct executor_kind; /* executor_kind.h; the kinds are command_kind, coprocess_kind, plugin_kind */
 struct guard;

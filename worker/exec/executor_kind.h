@@ -133,6 +133,8 @@ void executor_kill(struct executor_slot *slot, enum child_kill reason, uint64_t 
 void executor_reap(struct executor_slot *slot, uint64_t now_ns);
 /* Fills in status, code and own_end as the child's end says. */
 void executor_set_end(const struct executor_slot *slot, struct outcome *outcome);
+/* The same of a child whose process was the task, with what was captured: ready for executor_finish. */
+struct outcome executor_captured(struct executor_slot *slot);
 /* The child was killed for a task that had ended by then: the one that it was at can run again. */
 bool executor_is_overtaken(const struct executor_slot *slot);
 /* Says in `why` how the child ended, which was `subject` and did so at the time `when`. */

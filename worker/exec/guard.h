@@ -16,7 +16,11 @@
  * instant, and what left its group (and so also what earlier tasks left running). A worker that
  * ends by itself says goodbye first: then nothing is killed.
  *
- * SIGPIPE must be ignored, and every descriptor of this process above 2 be close-on-exec. */
+ * SIGPIPE must be ignored, and every descriptor of this process above 2 be close-on-exec.
+ *
+ * Owns the guard's process, the mark and the drain. Decides nothing while the worker lives; then that all of its
+ * tasks' processes are killed. worker.c makes it and flushes it, child.c tells it groups; it calls helper_process.h
+ * and processes.h. */
 struct guard;
 
 #define GUARD_FLAG "--guard"

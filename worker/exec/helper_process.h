@@ -9,7 +9,9 @@
  * from its first instant on. Its environment has ZFARM_WORKER=`role` and no mark, so that the guard does not take it
  * for a task's process. Every other descriptor of this process above 2 must be close-on-exec.
  *
- * Returns 0, or an errno of posix_spawn, and then `*pid` is not set. */
+ * Returns 0, or an errno of posix_spawn, and then `*pid` is not set.
+ *
+ * Owns nothing, decides nothing. guard.c and drain.c call it; it calls posix_spawn and environment.h. */
 int helper_process_start(const char *program, char *const argv[], const char *role, int input,
                          pid_t *pid);
 

@@ -23,7 +23,10 @@
  * most. It does not wait for zfarm_init. executor_destroy gives idle plugins a second for their zfarm_destroy.
  *
  * ERR_INVALID, ERR_IO, with words: the file is no plugin, or no process was to be had. Then nothing
- * is left running. */
+ * is left running.
+ *
+ * Owns the link to each child (plugin_child.h). Decides when a child gets its next batch, and what of its results is
+ * believed. executor.c calls it; it calls child.h and plugin_child.h. */
 extern const struct executor_kind plugin_kind;
 
 #endif

@@ -7,7 +7,10 @@
 
 /* One plugin child as the executor sees it: the process, the link and the area, and what is on its
  * way in both directions. It decides nothing about tasks (plugin.c does) and believes nothing that
- * it reads. Embed it by value where it does not move. Nothing blocks. */
+ * it reads. Embed it by value where it does not move. Nothing blocks.
+ *
+ * Owns the link, the area and the buffers of both directions; the process is the slot's. plugin.c calls it; it calls
+ * plugin_link.h and capture.h. */
 struct plugin_child {
     const struct capture_limits *limits;
     int link;                 /* -1: none */

@@ -27,7 +27,7 @@
  * task, and then reads `stop_at`. Neither store may be overtaken by the load behind it, so that of
  * the two one sees the other (Dekker's way, 1965): what is behind the `at` that the executor reads
  * never begins. The child says DONE when it comes to `stop_at`. A fence before each load would be a
- * tenth of what a tiny task costs; so it is the executor, who does it rarely, that has one made on all
+ * tenth of what a tiny task costs; so it is the executor, which does it rarely, that has one made on all
  * processors between its two (membarrier(2)). Where the kernel does not do that both sides have
  * their own.
  *

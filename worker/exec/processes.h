@@ -13,7 +13,10 @@
  * A look takes some milliseconds, so one serves all that is asked in the same turn: a caller that asks
  * gives the turn's time, and a new look is taken when it is another one. What cannot be seen (another
  * user's descriptors, a /proc that hides) is not found. Nothing blocks; nothing here is part of a
- * task that ends by itself and leaves nobody behind. */
+ * task that ends by itself and leaves nobody behind.
+ *
+ * Owns the tables of the last look. Decides which processes belong to a task. child.c calls it, and guard_main.c for
+ * the mark; it calls nothing but the system. */
 struct process_seen {
     pid_t pid;
     pid_t parent;

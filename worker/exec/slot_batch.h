@@ -8,7 +8,10 @@
 /* One slot's assignment and how far it has come. No child, no clock: each task ends here, in order,
  * in exactly one event. An event comes after the batch is as it should be, since the receiver
  * may give the next assignment from inside. Zero-initialised, with `slot` and `events` set, is
- * free. Read the fields, change them by the functions. */
+ * free. Read the fields, change them by the functions.
+ *
+ * Owns the tasks' state, not their records. Decides in which event each ends. executor.c and its kinds call it; it
+ * calls the events of executor.h. */
 struct slot_batch {
     unsigned slot;
     const struct executor_events *events;

@@ -12,7 +12,9 @@
  * calls.
  *
  * The process gets a session, and so a process group, of its own and no terminal, no signal is blocked or ignored in
- * it, and it has no descriptor but those it is given and those that are not close-on-exec. */
+ * it, and it has no descriptor but those it is given and those that are not close-on-exec.
+ *
+ * Owns nothing. Decides nothing. child.c calls it; it calls nothing but the system. */
 
 enum { SPAWN_FDS_MAX = 4 };
 

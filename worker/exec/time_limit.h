@@ -12,7 +12,9 @@
  * Run times are counted by length: 64 lengths for each power of two nanoseconds. So the median is
  * that of all tasks ever, within one percent, in 30 KiB however many they were, and is brought up to
  * date in a step or two. Before there are LIMIT_TASKS_MIN of them there is no limit. Embed it by
- * value; starts as {.timeout = ...}. */
+ * value; starts as {.timeout = ...}.
+ *
+ * Owns the counts. Decides the limit; executor.c, which calls it, decides what happens at it. */
 enum {
     LIMIT_TASKS_MIN = 3,
     LIMIT_PARTS = 64, /* of a power of two */
