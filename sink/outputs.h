@@ -2,30 +2,19 @@
 #ifndef ZFARM_OUTPUTS_H
 #define ZFARM_OUTPUTS_H
 
-#include "common/base/seqset.h"
-#include "common/wire/wire.h"
+#include "sink/output/direct.h"
 #include "sink/output/failures.h"
-#include "sink/output/order.h"
-#include "sink/store/printer.h"
-#include "sink/output/text.h"
-#include "sink/output/tries.h"
-#include "sink/output/writer.h"
+#include "sink/store/stored.h"
 
 /* Everything that the sink writes: results to stdout or a file, what tasks wrote to stderr, the
  * joblog, the store; in order of arrival or, with keep_order, of the tasks' numbers.
+ * Owns: the files, the format, the first failures, and one of two kinds of output (output.h): `direct`, or `stored` if
+ * there is a store. Decides: which one, what workers are asked for, that nothing is written before the job begins.
+ * Called by: the shell. Calls: the kind, files.h, format.h, failures.h.
  *
  * It counts what it was given in steps, for the collector: outputs_given is the step up to which
- * results were given, outputs_stored the one up to which all of them are stored. Without keep_order
- * a result is stored when its bytes are written, with it when the order window has it. Nothing here
- * blocks but for the disk.
- *
- * With a store a result is stored when it is committed there. Without keep_order that is after its
- * bytes were written, together with how long the files are then: so a sink that takes the job up
- * again cuts them back to that, and nothing is torn, lost or there twice. (A pipe cannot be cut back:
- * there the results of the last transaction may be twice.) With keep_order there is no window: what
- * has its turn is read back from the store. */
-enum output_format { FORMAT_TEXT, FORMAT_JSONL };
-
+ * results were given, outputs_stored the one up to which all of them are stored. Nothing here blocks but for the
+ * disk. */
 struct outputs_options {
     enum output_format format;
     bool keep_order;
@@ -43,43 +32,15 @@ struct outputs_options {
     uint64_t spool_max;
 };
 
-/* How far each writer must have come for a step to be stored. */
-struct outputs_step {
-    uint64_t step;
-    uint64_t out, err, joblog;
-};
-
-/* A result that the order window could not take because its disk is full. */
-struct outputs_stuck {
-    uint64_t seq;
-    struct buf out, err;
-};
-
-enum { OUTPUTS_STEPS = 64, OUTPUTS_WRITERS = 3 };
-
 struct outputs {
     struct outputs_options options;
-    struct writer out, err, joblog;
-    bool has_joblog, joblog_is_new;
-    bool joblog_in_out; /* it has no writer of its own, since both go to standard output */
+    struct output_files files;
+    struct formatter formatter;
+    struct failures failures; /* the store's, too */
     bool begun;
-    struct text text;
-    struct order *order; /* NULL without keep_order */
-    struct tries tries;  /* without a store: for jsonl, of tasks that have no result yet */
-    struct buf scratch_out, scratch_err, scratch_tries;
-    struct outputs_stuck *stuck;
-    size_t stuck_count;
-    struct outputs_step steps[OUTPUTS_STEPS]; /* a ring of steps that are not stored */
-    size_t step_first;
-    size_t step_count;
-    uint64_t given, stored;
-    bool broken; /* the consumer is gone: nothing more is written */
-    struct store *store;
-    struct store_past past; /* what it had; until outputs_close */
-    bool store_failed;
-    struct failures failures;  /* the store's, too */
-    struct seqset uncommitted; /* results that it was given since its last transaction */
-    struct printer printer;
+    const struct output_kind *kind; /* NULL: not open */
+    void *self;                     /* of the kind */
+    struct stored *stored;          /* the same, if there is a store; else NULL */
 };
 
 /* ERR_IO and the errors of store_open: `why` says what cannot be opened; free it with outputs_close
@@ -107,24 +68,12 @@ void outputs_skip(struct outputs *o, const struct seqset *tasks);
 enum error outputs_flush(struct outputs *o, struct why *why);
 uint64_t outputs_given(const struct outputs *o);
 uint64_t outputs_stored(const struct outputs *o);
-bool outputs_empty(struct outputs *o); /* all is written */
+bool outputs_empty(const struct outputs *o); /* all is written */
 /* Whether the files that were opened by name are as they were written. Asks the system for each, so now and then.
  * ERR_IO: one was removed or cut short meanwhile. */
 enum error outputs_check_files(const struct outputs *o, struct why *why);
 /* The output cannot be completed, as after ERR_IO of outputs_flush. */
 void outputs_break(struct outputs *o);
-/* A new life of the ventilator, which is committed at once. ERR_DISK_FULL, ERR_IO: it is not. */
-enum error outputs_begin_life(struct outputs *o, uint64_t incarnation);
-/* The hashes of stored tasks from `from` on; returns how many. */
-size_t outputs_hashes(struct outputs *o, uint64_t from, struct hashed_task to[static HASHES_MAX]);
-/* The hash of what the workers run. True: it is not what they ran when the store was last written. */
-bool outputs_note_command(struct outputs *o, struct hash hash);
-/* The results of these tasks are of workers that were never handed the task: the store, if there is one, says so. */
-void outputs_mark_strange(struct outputs *o, const struct seqset *tasks);
-bool outputs_store_failed(const struct outputs *o); /* for good: nothing more can be stored */
-/* The job is over and outputs_empty: says so in the store, if there is one. ERR_DISK_FULL: again each
- * second. */
-enum error outputs_finish(struct outputs *o, const struct store_closing *closing, struct why *why);
 /* The next outputs_flush may write to a terminal. */
 bool outputs_goes_to_terminal(const struct outputs *o);
 /* Bytes that are not written. */
@@ -132,10 +81,10 @@ size_t outputs_pending_bytes(const struct outputs *o);
 bool outputs_is_stuck(const struct outputs *o); /* no more results may be given now */
 bool outputs_order_full(const struct outputs *o);
 /* More can leave the order window without anything else happening. */
-bool outputs_ready(struct outputs *o);
+bool outputs_ready(const struct outputs *o);
 /* Bytes that were written to everything, so far. */
 uint64_t outputs_written_bytes(const struct outputs *o);
 /* Descriptors to be polled for POLLOUT; returns how many. */
-size_t outputs_blocked_fds(const struct outputs *o, int fds[static OUTPUTS_WRITERS]);
+size_t outputs_blocked_fds(const struct outputs *o, int fds[static FILES_MAX]);
 
 #endif

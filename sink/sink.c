@@ -229,7 +229,7 @@ static void sink_note_trouble(struct sink *s, enum error error, const struct why
         s->trouble.text[0] = '\0';
     }
     s->retry_at_ns = 0;
-    if (error && outputs_store_failed(&s->outputs)) {
+    if (error && s->outputs.stored && stored_has_failed(s->outputs.stored)) {
         log_line("%s",
                  why->text); /* nothing can be stored any more, and nobody may believe it is */
         s->status = 255;
@@ -260,7 +260,8 @@ static void close_job(struct sink *s, uint64_t now_ns)
                                     c->workers, c->input_cut};
     struct why why;
     look_at_files(s, now_ns);
-    enum error error = outputs_finish(&s->outputs, &closing, &why);
+    struct stored *stored = s->outputs.stored;
+    enum error error = stored ? stored_finish(stored, &closing, &why) : ERR_NONE;
     sink_note_trouble(s, error, &why, now_ns);
     if (error)
         return;
@@ -270,7 +271,7 @@ static void close_job(struct sink *s, uint64_t now_ns)
 
 static void tell_output(struct sink *s, uint64_t now_ns)
 {
-    int fds[OUTPUTS_WRITERS];
+    int fds[FILES_MAX];
     enum collector_output output = s->trouble.text[0]                          ? OUTPUT_NO_ROOM
                                    : outputs_blocked_fds(&s->outputs, fds) > 0 ? OUTPUT_BLOCKED
                                                                                : OUTPUT_FLOWS;
@@ -299,7 +300,8 @@ static void write_outputs(struct sink *s, uint64_t now_ns)
 
 static void note_command(struct sink *s)
 {
-    if (outputs_note_command(&s->outputs, collector_counts(s->collector)->status.executor))
+    struct stored *stored = s->outputs.stored;
+    if (stored && stored_note_command(stored, collector_counts(s->collector)->status.executor))
         log_line("the workers run another COMMAND than the one whose results are in the store %s; "
                  "what is stored is not run again",
                  s->options->store);
@@ -308,19 +310,19 @@ static void note_command(struct sink *s)
 static bool begin_life(void *context, uint64_t incarnation)
 {
     struct sink *s = context;
-    return outputs_begin_life(&s->outputs, incarnation) == ERR_NONE;
+    return stored_begin_life(s->outputs.stored, incarnation) == ERR_NONE;
 }
 
 static void sink_mark_strange(void *context, const struct seqset *tasks)
 {
     struct sink *s = context;
-    outputs_mark_strange(&s->outputs, tasks);
+    stored_mark_strange(s->outputs.stored, tasks);
 }
 
 static size_t hashes(void *context, uint64_t from, struct hashed_task to[static HASHES_MAX])
 {
     struct sink *s = context;
-    return outputs_hashes(&s->outputs, from, to);
+    return stored_hashes(s->outputs.stored, from, to);
 }
 
 /* ---- actions ---- */
@@ -445,16 +447,16 @@ static bool has_summary(const struct sink *s)
 static void sum_up(struct sink *s)
 {
     const struct collector_counts *c = collector_counts(s->collector);
-    const struct store_past *past = &s->outputs.past;
+    const struct store_past *past = s->outputs.stored ? stored_past(s->outputs.stored) : NULL;
     uint64_t known = c->ok + c->failed + c->lost + c->not_run;
     struct summary summary = {.tasks = c->total,
                               .ok = c->ok,
                               .failed = c->failed,
                               .lost = c->lost,
-                              .from_store = past->ok + past->failed + past->lost,
+                              .from_store = past ? past->ok + past->failed + past->lost : 0,
                               .not_run = c->not_run,
                               .missing = c->total > known ? c->total - known : 0,
-                              .reasons_hidden = text_reasons_hidden(&s->outputs.text),
+                              .reasons_hidden = text_reasons_hidden(&s->outputs.formatter.text),
                               .workers = (unsigned)c->workers,
                               .elapsed_ns = clock_now_ns() - s->began_ns,
                               .stopped_early = c->input_cut,
@@ -490,7 +492,7 @@ static uint64_t next_deadline(const struct sink *s)
 static void sink_wait_for_events(struct sink *s)
 {
     struct poller poller = {0};
-    int fds[OUTPUTS_WRITERS];
+    int fds[FILES_MAX];
     size_t blocked = s->retry_at_ns || s->held ? 0 : outputs_blocked_fds(&s->outputs, fds);
     poller_add_fd(&poller, s->signals.fd, POLLIN);
     connection_poll(&s->control, &poller);
@@ -545,8 +547,9 @@ static void make_collector(struct sink *s)
 {
     if (gethostname(s->host, sizeof s->host - 1))
         snprintf(s->host, sizeof s->host, "localhost");
-    const struct store_past *p = &s->outputs.past;
-    bool has_store = s->options->store;
+    static const struct store_past none;
+    bool has_store = s->outputs.stored;
+    const struct store_past *p = has_store ? stored_past(s->outputs.stored) : &none;
     struct collector_past past = {.stored = &p->stored,
                                   .incarnation = p->incarnation,
                                   .closed = p->closed,
