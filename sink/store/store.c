@@ -1,11 +1,77 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include "sink/store/store_state.h"
+#include "sink/store/store.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
-#include "common/base/utf8.h"
+#include "common/base/xalloc.h"
+#include "sink/store/store_open.h"
+#include "sink/store/store_rows.h"
+
+enum { STORE_FILES_MAX = 2 };
+
+enum statement {
+    BEGIN,
+    COMMIT,
+    ROLLBACK,
+    PUT_RESULT,
+    PUT_ATTEMPT,
+    PUT_FILE,
+    SET_STRANGE,
+    GET_FILE,
+    SET_LIFE,
+    REOPEN,
+    SET_COMMAND,
+    FINISH,
+    GET_HASHES,
+    GET_RESULT,
+    GET_ATTEMPTS,
+    STATEMENTS
+};
+
+static const char *const texts[STATEMENTS] = {
+    [BEGIN] = "BEGIN IMMEDIATE",
+    [COMMIT] = "COMMIT",
+    [ROLLBACK] = "ROLLBACK",
+    [PUT_RESULT] =
+        "INSERT OR IGNORE INTO task_result (seq, status, exit, signal, attempts, worker, start, "
+        "seconds, task, hash, stdout, stderr, record, cut) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+        "?, ?, ?, ?)",
+    [PUT_ATTEMPT] =
+        "INSERT INTO task_attempt (seq, attempt, incarnation, status, exit, signal, worker, start, "
+        "seconds, stdout, stderr, cut) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    [PUT_FILE] = "INSERT OR REPLACE INTO file (name, length, next) VALUES (?, ?, ?)",
+    [SET_STRANGE] = "UPDATE task_result SET strange = 1 WHERE seq BETWEEN ? AND ?",
+    [GET_FILE] = "SELECT length, next FROM file WHERE name = ?",
+    [SET_LIFE] = "UPDATE job SET incarnation = ?",
+    [REOPEN] = "UPDATE job SET closed = NULL, total = NULL",
+    [SET_COMMAND] = "UPDATE job SET executor = ?, command = ?, command_hash = ?",
+    [FINISH] = "UPDATE job SET closed = ?, total = ?, not_run = ?, doubled = ?, workers = ?, "
+               "input_cut = ?",
+    [GET_HASHES] = "SELECT seq, hash FROM task_result WHERE seq >= ? AND (status = 'ok' OR NOT ?) "
+                   "ORDER BY seq LIMIT ?",
+    [GET_RESULT] = "SELECT status, exit, signal, attempts, worker, start, seconds, task, stdout, "
+                   "stderr, record, cut FROM task_result WHERE seq = ?",
+    [GET_ATTEMPTS] = "SELECT status, exit, signal, attempt, worker, start, seconds, stdout, stderr "
+                     "FROM task_attempt WHERE seq = ? ORDER BY incarnation, attempt, rowid",
+};
+
+struct store {
+    struct store_opened opened;
+    sqlite3_stmt *statements[STATEMENTS];
+    struct seqset strange; /* results that are to be marked so */
+    struct buf pending;    /* struct pending_result and what belongs to it, one behind the other */
+    struct store_file files[STORE_FILES_MAX];
+    size_t file_count;
+    bool files_changed;
+    bool reopens;
+    struct store_command command;
+    bool command_changed;
+    struct store_closing closing;
+    bool finishes;
+};
 
 /* A result that waits, in front of its worker's name and its record. */
 struct pending_result {
@@ -21,9 +87,60 @@ static enum error store_step(struct store *s, enum statement which, struct why *
 {
     sqlite3_stmt *statement = s->statements[which];
     int rc = sqlite3_step(statement);
-    enum error error = rc == SQLITE_DONE ? ERR_NONE : store_failure(s, why);
+    enum error error = rc == SQLITE_DONE ? ERR_NONE : store_failure(&s->opened.db, why);
     sqlite3_reset(statement);
     return error;
+}
+
+/* ---- opening ---- */
+
+static enum error prepare(struct store *s, struct why *why)
+{
+    for (int i = 0; i < STATEMENTS; i++)
+        if (sqlite3_prepare_v3(s->opened.db.db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+                               &s->statements[i], NULL))
+            return store_failure(&s->opened.db, why);
+    return ERR_NONE;
+}
+
+enum error store_open(struct store **store, const struct store_options *options,
+                      struct store_past *past, struct why *why)
+{
+    struct store *s = xcalloc(1, sizeof *s);
+    *past = (struct store_past){0};
+    s->opened = (struct store_opened){.lock = -1, .options = *options};
+    enum error error = store_open_file(&s->opened, &past->is_new, why);
+    error = error ? error : prepare(s, why);
+    error = error ? error : store_open_past(&s->opened, past, why);
+    if (error) {
+        store_past_free(past);
+        store_close(&s);
+    } else {
+        *store = s;
+    }
+    return error;
+}
+
+void store_past_free(struct store_past *past)
+{
+    seqset_free(&past->stored);
+    free(past->executor);
+    free(past->text);
+    *past = (struct store_past){0};
+}
+
+void store_close(struct store **store)
+{
+    struct store *s = *store;
+    if (!s)
+        return;
+    *store = NULL;
+    for (int i = 0; i < STATEMENTS; i++)
+        sqlite3_finalize(s->statements[i]);
+    store_open_close(&s->opened);
+    buf_free(&s->pending);
+    seqset_free(&s->strange);
+    free(s);
 }
 
 /* ---- what is to be committed ---- */
@@ -90,8 +207,8 @@ static void set_command(struct store *s, const struct store_command *command)
 void store_reopen(struct store *s)
 {
     s->reopens = true;
-    if (s->options.command.text)
-        set_command(s, &s->options.command);
+    if (s->opened.options.command.text)
+        set_command(s, &s->opened.options.command);
 }
 
 void store_set_command_hash(struct store *s, struct hash hash)
@@ -113,113 +230,6 @@ bool store_is_dirty(const struct store *s)
 
 /* ---- rows ---- */
 
-static void bind_bytes(sqlite3_stmt *row, int at, struct bytes bytes)
-{
-    const void *data = bytes.size ? (const void *)bytes.data : "";
-    if (utf8_is_valid(bytes) && (!bytes.size || !memchr(data, '\0', bytes.size)))
-        sqlite3_bind_text64(row, at, data, bytes.size, SQLITE_STATIC, SQLITE_UTF8);
-    else
-        sqlite3_bind_blob64(row, at, data, bytes.size, SQLITE_STATIC);
-}
-
-static void bind_number(sqlite3_stmt *row, int at, bool there, uint64_t number)
-{
-    if (there)
-        sqlite3_bind_int64(row, at, (int64_t)number);
-    else
-        sqlite3_bind_null(row, at);
-}
-
-static void bind_seconds(sqlite3_stmt *row, int at, bool there, double seconds)
-{
-    if (there)
-        sqlite3_bind_double(row, at, seconds);
-    else
-        sqlite3_bind_null(row, at);
-}
-
-/* status, exit, signal in three columns from `at` on. */
-static void bind_status(sqlite3_stmt *row, int at, const struct result *r)
-{
-    sqlite3_bind_text(row, at, result_status_word(r->status), -1, SQLITE_STATIC);
-    bool exited = r->status == RESULT_OK || r->status == RESULT_EXITED;
-    bind_number(row, at + 1, exited, r->code);
-    bind_number(row, at + 2, r->status == RESULT_SIGNALED, r->code);
-}
-
-/* worker, start, seconds in three columns from `at` on. */
-static void bind_run(sqlite3_stmt *row, int at, const struct result *r)
-{
-    bool ran = r->start_us != 0;
-    if (r->worker.size)
-        bind_bytes(row, at, r->worker);
-    else
-        sqlite3_bind_null(row, at);
-    bind_seconds(row, at + 1, ran, (double)r->start_us / 1e6);
-    bind_seconds(row, at + 2, ran, (double)r->duration_ns / 1e9);
-}
-
-static void hash_to_bytes(struct hash hash, uint8_t bytes[static 16])
-{
-    for (int i = 0; i < 8; i++) {
-        bytes[i] = (uint8_t)(hash.high >> (56 - 8 * i));
-        bytes[8 + i] = (uint8_t)(hash.low >> (56 - 8 * i));
-    }
-}
-
-/* task, hash and, if there are several arguments, the record of the task. */
-static void bind_task(sqlite3_stmt *row, const struct result *r, struct buf *joined,
-                      uint8_t hash[static 16])
-{
-    enum { TASK = 9, HASH = 10, RECORD = 13 };
-    struct bytes records = r->task;
-    struct task task;
-    sqlite3_bind_null(row, TASK);
-    sqlite3_bind_null(row, HASH);
-    sqlite3_bind_null(row, RECORD);
-    if (!records.size || task_take(&records, &task))
-        return;
-    hash_to_bytes(r->has_hash ? r->hash : task_hash(task), hash);
-    sqlite3_bind_blob(row, HASH, hash, 16, SQLITE_STATIC);
-    if (r->task.size > STORE_TASK_MAX)
-        return;
-    buf_clear(joined);
-    task_join(task, joined);
-    bind_bytes(row, TASK, buf_bytes(joined));
-    if (task.many)
-        sqlite3_bind_blob64(row, RECORD, r->task.data, r->task.size, SQLITE_STATIC);
-}
-
-static enum error insert_result(struct store *s, const struct result *r, struct buf *joined,
-                                struct why *why)
-{
-    sqlite3_stmt *row = s->statements[PUT_RESULT];
-    uint8_t hash[16];
-    sqlite3_bind_int64(row, 1, (int64_t)r->seq);
-    bind_status(row, 2, r);
-    sqlite3_bind_int64(row, 5, r->tries);
-    bind_run(row, 6, r);
-    bind_task(row, r, joined, hash);
-    bind_bytes(row, 11, r->out);
-    bind_bytes(row, 12, r->err);
-    bind_number(row, 14, r->cut, r->cut_pid);
-    return store_step(s, PUT_RESULT, why);
-}
-
-static enum error insert_attempt(struct store *s, const struct result *r, struct why *why)
-{
-    sqlite3_stmt *row = s->statements[PUT_ATTEMPT];
-    sqlite3_bind_int64(row, 1, (int64_t)r->seq);
-    sqlite3_bind_int64(row, 2, r->tries);
-    sqlite3_bind_int64(row, 3, (int64_t)r->attempt.incarnation);
-    bind_status(row, 4, r);
-    bind_run(row, 7, r);
-    bind_bytes(row, 10, r->out);
-    bind_bytes(row, 11, r->err);
-    bind_number(row, 12, r->cut, r->cut_pid);
-    return store_step(s, PUT_ATTEMPT, why);
-}
-
 /* The next result that waits at `*at`. */
 static struct result take_pending(const struct store *s, size_t *at)
 {
@@ -240,13 +250,17 @@ static struct result take_pending(const struct store *s, size_t *at)
 
 static enum error insert_pending(struct store *s, struct why *why)
 {
-    struct buf joined = {0};
+    struct rows_scratch scratch = {0};
     enum error error = ERR_NONE;
     for (size_t at = 0; at < s->pending.size && !error;) {
         struct result r = take_pending(s, &at);
-        error = r.final ? insert_result(s, &r, &joined, why) : insert_attempt(s, &r, why);
+        if (r.final)
+            rows_bind_result(s->statements[PUT_RESULT], &r, &scratch);
+        else
+            rows_bind_attempt(s->statements[PUT_ATTEMPT], &r);
+        error = store_step(s, r.final ? PUT_RESULT : PUT_ATTEMPT, why);
     }
-    buf_free(&joined);
+    buf_free(&scratch.joined);
     return error;
 }
 
@@ -286,32 +300,25 @@ static enum error move_failed(struct store *s, struct why *why)
         "DELETE FROM task_result WHERE status <> 'ok';"
         "DELETE FROM file WHERE name = %Q;"
         "UPDATE job SET round = %lld",
-        s->options.output, (long long)s->options.round);
-    enum error error = store_run(s, text, why);
+        s->opened.options.output, (long long)s->opened.options.round);
+    enum error error = store_run(&s->opened.db, text, why);
     sqlite3_free(text);
     return error;
 }
 
 static enum error open_again(struct store *s, struct why *why)
 {
-    enum error error = s->retries ? move_failed(s, why) : ERR_NONE;
+    enum error error = s->opened.retries ? move_failed(s, why) : ERR_NONE;
     return error ? error : store_step(s, REOPEN, why);
-}
-
-static void bind_text(sqlite3_stmt *row, int at, const char *text)
-{
-    bind_bytes(row, at, bytes_of(text ? text : ""));
-    if (!text)
-        sqlite3_bind_null(row, at);
 }
 
 static enum error write_command(struct store *s, struct why *why)
 {
     sqlite3_stmt *row = s->statements[SET_COMMAND];
     uint8_t hash[16];
-    hash_to_bytes(s->command.hash, hash);
-    bind_text(row, 1, s->command.executor);
-    bind_text(row, 2, s->command.text);
+    rows_put_hash(s->command.hash, hash);
+    rows_bind_text(row, 1, s->command.executor);
+    rows_bind_text(row, 2, s->command.text);
     sqlite3_bind_blob(row, 3, hash, sizeof hash, SQLITE_TRANSIENT);
     return store_step(s, SET_COMMAND, why);
 }
@@ -356,16 +363,16 @@ enum error store_commit(struct store *s, struct why *why)
     if (!store_is_dirty(s))
         return ERR_NONE;
     /* That the job is over survives a loss of power in any case, and all before it. */
-    bool sync = s->finishes && s->options.durability == STORE_NORMAL;
-    enum error error = sync ? store_run(s, "PRAGMA synchronous = FULL", why) : ERR_NONE;
+    bool sync = s->finishes && s->opened.options.durability == STORE_NORMAL;
+    enum error error = sync ? store_run(&s->opened.db, "PRAGMA synchronous = FULL", why) : ERR_NONE;
     error = error ? error : store_commit_pending(s, why);
     if (sync)
-        store_run(s, "PRAGMA synchronous = NORMAL", NULL);
+        store_run(&s->opened.db, "PRAGMA synchronous = NORMAL", NULL);
     if (error)
         return error;
     buf_clear(&s->pending);
     seqset_clear(&s->strange);
-    s->retries = s->retries && !s->reopens;
+    s->opened.retries = s->opened.retries && !s->reopens;
     s->files_changed = s->command_changed = s->finishes = s->reopens = false;
     return ERR_NONE;
 }
@@ -396,7 +403,7 @@ size_t store_hashes(struct store *s, uint64_t from, struct hashed_task to[static
     sqlite3_stmt *row = s->statements[GET_HASHES];
     size_t count = 0;
     sqlite3_bind_int64(row, 1, (int64_t)from);
-    sqlite3_bind_int(row, 2, s->retries);
+    sqlite3_bind_int(row, 2, s->opened.retries);
     sqlite3_bind_int64(row, 3, HASHES_MAX);
     for (; sqlite3_step(row) == SQLITE_ROW; count++) {
         to[count] = (struct hashed_task){.seq = (uint64_t)sqlite3_column_int64(row, 0)};
@@ -405,42 +412,6 @@ size_t store_hashes(struct store *s, uint64_t from, struct hashed_task to[static
     }
     sqlite3_reset(row);
     return count;
-}
-
-struct bytes store_column(sqlite3_stmt *row, int at)
-{
-    const void *data = sqlite3_column_blob(row, at);
-    return (struct bytes){data, (size_t)sqlite3_column_bytes(row, at)};
-}
-
-enum result_status store_status(struct bytes word)
-{
-    for (int i = 0; i < RESULT_STATUS_COUNT; i++)
-        if (bytes_equal(word, bytes_of(result_status_word((enum result_status)i))))
-            return (enum result_status)i;
-    return RESULT_STATUS_COUNT;
-}
-
-static struct result result_of_row(sqlite3_stmt *row, uint64_t seq, struct buf *record)
-{
-    struct result r = {.seq = seq,
-                       .final = true,
-                       .status = store_status(store_column(row, 0)),
-                       .tries = (uint32_t)sqlite3_column_int64(row, 3),
-                       .worker = store_column(row, 4),
-                       .start_us = (uint64_t)(sqlite3_column_double(row, 5) * 1e6 + 0.5),
-                       .duration_ns = (uint64_t)(sqlite3_column_double(row, 6) * 1e9 + 0.5),
-                       .out = store_column(row, 8),
-                       .err = store_column(row, 9),
-                       .task = store_column(row, 10),
-                       .cut = sqlite3_column_type(row, 11) != SQLITE_NULL,
-                       .cut_pid = (uint64_t)sqlite3_column_int64(row, 11)};
-    r.code = (unsigned)sqlite3_column_int(row, r.status == RESULT_SIGNALED ? 2 : 1);
-    if (!r.task.size && sqlite3_column_type(row, 7) != SQLITE_NULL) {
-        task_put_line(record, store_column(row, 7));
-        r.task = buf_bytes(record);
-    }
-    return r;
 }
 
 enum error store_read(struct store *s, uint64_t seq,
@@ -453,27 +424,14 @@ enum error store_read(struct store *s, uint64_t seq,
     int rc = sqlite3_step(row);
     *found = rc == SQLITE_ROW;
     if (*found) {
-        struct result r = result_of_row(row, seq, &record);
+        struct result r = rows_result(row, seq, &record);
         take(context, &r);
     }
-    enum error error = rc == SQLITE_ROW || rc == SQLITE_DONE ? ERR_NONE : store_failure(s, why);
+    enum error error =
+        rc == SQLITE_ROW || rc == SQLITE_DONE ? ERR_NONE : store_failure(&s->opened.db, why);
     sqlite3_reset(row);
     buf_free(&record);
     return error;
-}
-
-static struct result attempt_of_row(sqlite3_stmt *row, uint64_t seq)
-{
-    struct result r = {.seq = seq,
-                       .status = store_status(store_column(row, 0)),
-                       .tries = (uint32_t)sqlite3_column_int64(row, 3),
-                       .worker = store_column(row, 4),
-                       .start_us = (uint64_t)(sqlite3_column_double(row, 5) * 1e6 + 0.5),
-                       .duration_ns = (uint64_t)(sqlite3_column_double(row, 6) * 1e9 + 0.5),
-                       .out = store_column(row, 7),
-                       .err = store_column(row, 8)};
-    r.code = (unsigned)sqlite3_column_int(row, r.status == RESULT_SIGNALED ? 2 : 1);
-    return r;
 }
 
 void store_read_attempts(struct store *s, const struct result *result,
@@ -482,7 +440,7 @@ void store_read_attempts(struct store *s, const struct result *result,
     sqlite3_stmt *row = s->statements[GET_ATTEMPTS];
     sqlite3_bind_int64(row, 1, (int64_t)result->seq);
     while (sqlite3_step(row) == SQLITE_ROW) {
-        struct result r = attempt_of_row(row, result->seq);
+        struct result r = rows_attempt(row, result->seq);
         take(context, &r);
     }
     sqlite3_reset(row);

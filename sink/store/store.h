@@ -50,7 +50,8 @@ struct store_past {
     uint64_t total;              /* of a closed job */
     bool input_cut;              /* likewise: its input was not read to its end */
     uint64_t opening;            /* how often it has been opened, now included */
-    struct store_command before; /* texts are the store's */
+    struct store_command before; /* its texts are these: */
+    char *executor, *text;
     uint64_t ok, failed, lost, doubled;
     struct failures failures;
     struct seqset stored;

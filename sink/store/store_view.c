@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MPL-2.0 */
+#include "sink/store/store_view.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/base/xalloc.h"
-#include "sink/store/store_state.h"
+#include "sink/store/store_db.h"
 
 struct store_view {
-    struct store store; /* path and db only; no lock */
+    struct store_db store;
     sqlite3_stmt *rows;
     uint64_t seq;      /* of this row */
     struct buf record; /* of its task */
@@ -33,7 +35,7 @@ static char *uri_of(const char *path, bool in_use)
     return (char *)uri.data;
 }
 
-static enum error failure(const struct store *s, struct why *why)
+static enum error failure(const struct store_db *s, struct why *why)
 {
     if ((sqlite3_errcode(s->db) & 0xff) == SQLITE_BUSY)
         return fail(why, ERR_IO,
@@ -43,7 +45,7 @@ static enum error failure(const struct store *s, struct why *why)
     return store_failure(s, why);
 }
 
-static enum error store_view_connect_to(struct store *s, bool in_use, struct why *why)
+static enum error store_view_connect_to(struct store_db *s, bool in_use, struct why *why)
 {
     enum { WAIT_MS = 5000 };
     if (access(s->path, R_OK))
@@ -59,7 +61,7 @@ static enum error store_view_connect_to(struct store *s, bool in_use, struct why
     return sqlite3_exec(s->db, "BEGIN", NULL, NULL, NULL) ? failure(s, why) : ERR_NONE;
 }
 
-static enum error check_schema(struct store *s, struct why *why)
+static enum error check_schema(struct store_db *s, struct why *why)
 {
     bool is_empty = false;
     enum error error = store_identify(s, true, &is_empty, why);
@@ -68,7 +70,7 @@ static enum error check_schema(struct store *s, struct why *why)
     return error;
 }
 
-static enum error store_view_read_job(struct store *s, struct store_job *job, struct why *why)
+static enum error store_view_read_job(struct store_db *s, struct store_job *job, struct why *why)
 {
     sqlite3_stmt *row = NULL;
     static const char text[] =
@@ -88,7 +90,7 @@ static enum error store_view_read_job(struct store *s, struct store_job *job, st
 }
 
 /* A store of an older schema does not know of them. */
-static void read_strange(struct store *s, struct store_job *job)
+static void read_strange(struct store_db *s, struct store_job *job)
 {
     sqlite3_stmt *row = NULL;
     static const char text[] = "SELECT count(*), min(seq) FROM result WHERE strange";
@@ -104,7 +106,7 @@ enum error store_view_open(struct store_view **view, const char *path, struct st
                            struct why *why)
 {
     struct store_view *v = xcalloc(1, sizeof *v);
-    struct store *s = &v->store;
+    struct store_db *s = &v->store;
     *job = (struct store_job){.in_use = store_is_in_use(path)};
     s->path = xstrdup(path);
     enum error error = store_view_connect_to(s, job->in_use, why);
