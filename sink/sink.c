@@ -61,8 +61,7 @@ struct sink {
     struct rebuff rebuff;
     struct refusals refusals;
     void *results;
-    struct monitor
-        *monitor; /* of results, so that strangers hold no more connections than may be */
+    struct monitor *monitor; /* of results: strangers hold no more connections than may be */
     struct watch results_watch, monitor_watch;
     struct outputs outputs;
     struct collector *collector;
@@ -78,9 +77,8 @@ struct sink {
     bool cut;             /* a consumer gone or a signal: the status is 255 */
     bool halt_said;
     struct input_hint input_hint;
-    bool stall_said; /* why large results are not taken now */
-    struct buf
-        last_command; /* with --halt: of the last final result, before the rule was fulfilled */
+    bool stall_said;         /* why large results are not taken now */
+    struct buf last_command; /* with --halt: of the last final result, until it halts */
     bool last_ok;
     struct requests requests;
     bool held; /* by ^Z in the terminal of our parent: nothing is written or drawn */
