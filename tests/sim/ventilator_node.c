@@ -307,9 +307,9 @@ static void do_action(struct ventilator_node *v, struct dispatcher_action *actio
     struct node *node = &v->node;
     bool control = action->kind == DISPATCHER_SEND_CONTROL;
     if (control && action->connection == ASKER) {
-        if (v->core->explain_at_ns != v->judged_ns) /* else it is an earlier answer again */
+        if (v->core->answer.at_ns != v->judged_ns) /* else it is an earlier answer again */
             check_answer(v, action->block);
-        v->judged_ns = v->core->explain_at_ns;
+        v->judged_ns = v->core->answer.at_ns;
         block_release(&action->block);
         return;
     }
@@ -382,7 +382,7 @@ uint64_t ventilator_node_has_read(struct node *node)
 bool ventilator_node_holds_back(struct node *node)
 {
     const struct dispatcher *d = of(node)->core;
-    return !seqset_empty(&d->isolated) || !seqset_empty(&d->loss_pending);
+    return !seqset_empty(&d->pending.isolated) || !seqset_empty(&d->pending.loss_pending);
 }
 
 bool ventilator_node_has_tasks(struct node *node)
@@ -391,7 +391,7 @@ bool ventilator_node_has_tasks(struct node *node)
     const struct sim *sim = node->sim;
     bool may_read = d->sink.ready && !d->sink.order_full && !dispatcher_is_over(d) &&
                     d->ledger.bytes < d->options.queue_max_bytes;
-    return (d->sink.ready && !seqset_empty(&d->queue)) ||
+    return (d->sink.ready && !seqset_empty(&d->pending.queue)) ||
            (may_read && of(node)->read < sim->plan.task_count && comes_ns(of(node)) <= sim->now_ns);
 }
 

@@ -29,8 +29,8 @@ static void broken(const char *condition, int line, const char *format, ...)
 
 static bool is_member(const struct dispatcher *d, const struct session *session)
 {
-    for (size_t i = 0; i < d->session_count; i++)
-        if (d->sessions[i] == session)
+    for (size_t i = 0; i < d->sessions.count; i++)
+        if (d->sessions.items[i] == session)
             return true;
     return false;
 }
@@ -63,13 +63,13 @@ static void check_holding(const struct dispatcher *d, const struct session *s, u
 static void check_noted(const struct dispatcher *d, const struct session *s)
 {
     for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++) {
-        const struct ranking *r = &d->takers[kind];
+        const struct ranking *r = &d->schedule.takers[kind];
         size_t at = s->rank[kind];
         must((at > 0) == (schedule_room(d, s, kind) > 0), "session %" PRIu64, s->id);
         must(!at || r->items[at - 1] == s, "session %" PRIu64, s->id);
         must(at < 2 || r->items[at / 2 - 1]->load <= s->load, "session %" PRIu64, s->id);
     }
-    must(d->sessions[s->at] == s, "session %" PRIu64, s->id);
+    must(d->sessions.items[s->at] == s, "session %" PRIu64, s->id);
     must(s->noted.unfinished == session_unfinished(s), "session %" PRIu64, s->id);
     must(s->noted.gives == (s->connection && session_unstarted(s)), "session %" PRIu64, s->id);
     must(s->noted.succeeds == (s->used && s->fails_in_a_row == 0), "session %" PRIu64, s->id);
@@ -87,24 +87,24 @@ static void check_session(const struct dispatcher *d, const struct session *s)
         must(seqset_count_in(&s->out, r.first, r.last) == r.last - r.first + 1, "session %" PRIu64,
              s->id);
     must(!s->alone || seqset_has(&s->out, s->alone), "session %" PRIu64, s->id);
-    must(index_get(&d->by_id, s->id) == s, "session %" PRIu64, s->id);
-    must(!s->lane || index_get(&d->by_lane, s->lane) == s, "session %" PRIu64, s->id);
-    must(!s->connection || index_get(&d->by_connection, s->connection) == s, "session %" PRIu64,
-         s->id);
+    must(index_get(&d->sessions.by_id, s->id) == s, "session %" PRIu64, s->id);
+    must(!s->lane || index_get(&d->sessions.by_lane, s->lane) == s, "session %" PRIu64, s->id);
+    must(!s->connection || index_get(&d->sessions.by_connection, s->connection) == s,
+         "session %" PRIu64, s->id);
     must(s->lane || s->connection || s->joins_anew, "session %" PRIu64, s->id);
     check_noted(d, s);
 }
 
 static void check_task(const struct dispatcher *d, const struct entry *entry, uint64_t seq)
 {
-    unsigned waits = seqset_has(&d->queue, seq);
-    waits += seqset_has(&d->isolated, seq);
-    waits += seqset_has(&d->delayed.tasks, seq);
-    waits += seqset_has(&d->loss_pending, seq);
-    bool judged = seqset_has(&d->loss_reported, seq);
+    unsigned waits = seqset_has(&d->pending.queue, seq);
+    waits += seqset_has(&d->pending.isolated, seq);
+    waits += seqset_has(&d->pending.delayed.tasks, seq);
+    waits += seqset_has(&d->pending.loss_pending, seq);
+    bool judged = seqset_has(&d->pending.loss_reported, seq);
     unsigned held = 0;
-    for (size_t i = 0; i < d->session_count; i++)
-        held += seqset_has(&d->sessions[i]->out, seq);
+    for (size_t i = 0; i < d->sessions.count; i++)
+        held += seqset_has(&d->sessions.items[i]->out, seq);
     must(waits + (judged || held) == 1,
          "task %" PRIu64 " waits in %u lists, is judged %d times and held by %u", seq, waits,
          judged, held);
@@ -113,7 +113,7 @@ static void check_task(const struct dispatcher *d, const struct entry *entry, ui
         return;
     must(story->holder_count == held, "task %" PRIu64, seq);
     must(story->losses <= 1000, "losses taken back that were never charged");
-    must(!seqset_has(&d->queue, seq) || story->losses == 0, "task %" PRIu64, seq);
+    must(!seqset_has(&d->pending.queue, seq) || story->losses == 0, "task %" PRIu64, seq);
     for (unsigned i = 0; i < story->holder_count; i++)
         must(is_member(d, story->holders[i].session), "a holder that is gone");
 }
@@ -122,15 +122,16 @@ void farm_check_dispatcher(const struct dispatcher *d)
 {
     const struct ledger *ledger = &d->ledger;
     uint64_t alive = 0;
-    check_set(&d->queue, &ledger->stored, ledger->read);
-    check_set(&d->isolated, &ledger->stored, ledger->read);
-    check_set(&d->delayed.tasks, &ledger->stored, ledger->read);
-    must(d->delayed.tasks.members == d->delayed.count, "%zu are delayed", d->delayed.count);
-    check_set(&d->loss_pending, &ledger->stored, ledger->read);
-    check_set(&d->loss_reported, &ledger->stored, ledger->read);
-    check_set(&d->unsaid, &ledger->stored, ledger->read);
-    for (size_t i = 0; i < d->session_count; i++)
-        check_session(d, d->sessions[i]);
+    check_set(&d->pending.queue, &ledger->stored, ledger->read);
+    check_set(&d->pending.isolated, &ledger->stored, ledger->read);
+    check_set(&d->pending.delayed.tasks, &ledger->stored, ledger->read);
+    must(d->pending.delayed.tasks.members == d->pending.delayed.count, "%zu are delayed",
+         d->pending.delayed.count);
+    check_set(&d->pending.loss_pending, &ledger->stored, ledger->read);
+    check_set(&d->pending.loss_reported, &ledger->stored, ledger->read);
+    check_set(&d->pending.unsaid, &ledger->stored, ledger->read);
+    for (size_t i = 0; i < d->sessions.count; i++)
+        check_session(d, d->sessions.items[i]);
     for (size_t i = ledger->head; i < ledger->end; i++) {
         const struct entry *entry = ledger->places[i].entry;
         if (!entry)

@@ -287,7 +287,7 @@ Test(audit, what_another_sink_has_said_is_not_waited_for)
     farm_expect(&f, f.sink, "CHECK 3");
     sink_hashes(&f, "3", 0);
     farm_expect(&f, w, "SINK; RELEASED 3");
-    cr_assert_eq(f.d->strange.tasks, 0);
+    cr_assert_eq(f.d->protests.strange.tasks, 0);
     farm_end(&f);
 }
 

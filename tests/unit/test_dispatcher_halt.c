@@ -125,7 +125,7 @@ Test(dispatcher_halt, it_does_not_end_what_is_being_stopped_or_is_done)
     dispatcher_stop(f.d, "interrupted by a signal", f.now_ns);
     sink_halts(&f, HALT_NOW, 1, 1);
     farm_expect(&f, w, "END 1");
-    cr_expect_eq(f.d->halt.when, HALT_NEVER);
+    cr_expect_eq(f.d->end.halt.when, HALT_NEVER);
     farm_end(&f);
 }
 
@@ -141,7 +141,7 @@ Test(dispatcher_halt, for_a_sink_that_wants_to_know_how_many_tasks_there_are_it_
     sink_note(&f, "");
     farm_settle(&f);
     cr_expect_eq(dispatcher_counts(f.d).read, 5000);
-    cr_expect(f.d->input_ended);
+    cr_expect(f.d->reading.ended);
     struct farm_peer *w = worker_up(&f, 2, 0);
     worker_credit(&f, w, 3, 1000, 2);
     farm_expect(&f, w, "TASKS 1: 1-3#1 last");
@@ -173,6 +173,6 @@ Test(dispatcher_halt, a_malformed_one_is_dropped)
     sink_halts(&f, (enum halt_when)9, 1, 1);
     sink_halts(&f, HALT_NOW, 0, 1);
     cr_expect_eq(dispatcher_counts(f.d).dropped, dropped + 3);
-    cr_expect_not(f.d->stopping);
+    cr_expect_not(f.d->end.stopping);
     farm_end(&f);
 }

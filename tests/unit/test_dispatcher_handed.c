@@ -84,8 +84,8 @@ Test(dispatcher_handed, a_sink_that_joins_again_is_told_all_of_it_also_what_was_
     farm_begin(&f, 1);
     worker_up(&f, 2, 4);
     quiet(&f, f.sink);
-    schedule_take_back(f.d, f.d->sessions[0], 4);
-    schedule_note(f.d, f.d->sessions[0]);
+    schedule_take_back(f.d, f.d->sessions.items[0], 4);
+    schedule_note(f.d, f.d->sessions.items[0]);
     sink_join(&f, f.sink, JOB, SINK_VOLATILE, "");
     farm_expect(&f, f.sink, "WELCOME epoch=1; HANDED 2:1-4");
     farm_end(&f);

@@ -20,11 +20,11 @@ Test(dispatcher_hostile, ranges_as_large_as_they_can_be_touch_only_what_the_work
     farm_expect(&f, b, "TASKS 1: 3-4#1 last");
     worker_finished(&f, a, everything, 0);
     farm_expect(&f, a, "");
-    cr_assert_eq(f.d->sessions[0]->finished.members, 2);
-    cr_assert_eq(f.d->sessions[1]->finished.members, 0);
+    cr_assert_eq(f.d->sessions.items[0]->finished.members, 2);
+    cr_assert_eq(f.d->sessions.items[1]->finished.members, 0);
     worker_returned(&f, a, everything, RETURNED_RECALL);
     farm_expect(&f, b, "");
-    cr_assert_eq(f.d->queue.members, 0);
+    cr_assert_eq(f.d->pending.queue.members, 0);
     sink_note(&f, "1");
     farm_expect(&f, a, "RELEASED 1");
     worker_finished(&f, a, everything, 0);
@@ -117,7 +117,7 @@ Test(dispatcher_hostile, messages_cut_anywhere_do_no_harm)
         }
     cr_assert_geq(dispatcher_counts(f.d).dropped, 500);
     cr_assert_eq(dispatcher_counts(f.d).workers, 1);
-    cr_assert_eq(f.d->sessions[0]->out.members, 2);
+    cr_assert_eq(f.d->sessions.items[0]->out.members, 2);
     cr_assert_not(f.exited);
     farm_end(&f);
 }
@@ -133,7 +133,7 @@ Test(dispatcher_hostile, a_message_of_another_job_or_life_is_not_believed)
     worker_returned(&f, w, "1-2", RETURNED_RECALL);
     farm_settle(&f);
     cr_assert_eq(dispatcher_counts(f.d).workers, 1);
-    cr_assert_eq(f.d->sessions[0]->out.members, 2);
+    cr_assert_eq(f.d->sessions.items[0]->out.members, 2);
     farm_end(&f);
 }
 
@@ -302,9 +302,9 @@ Test(dispatcher_hostile, joins_that_wait_for_a_sink_are_kept_up_to_a_size)
         worker_join_free(&m);
         peer_send(&f, w, &to);
     }
-    cr_assert_leq(f.d->waiting_bytes, (size_t)16 << 20);
-    cr_assert_gt(f.d->waiting_bytes, (size_t)14 << 20);
-    cr_assert_lt(f.d->waiting_count, 20);
+    cr_assert_leq(f.d->waiting.size_bytes, (size_t)16 << 20);
+    cr_assert_gt(f.d->waiting.size_bytes, (size_t)14 << 20);
+    cr_assert_lt(f.d->waiting.count, 20);
     buf_clear(&w->heard);
     worker_reconnect(&f, w);
     struct worker_join m = {.peer = {.instance = 0}, .slots = 1};
@@ -321,7 +321,7 @@ Test(dispatcher_hostile, joins_that_wait_for_a_sink_are_kept_up_to_a_size)
     farm_turn(&f);
     sink_note(&f, "");
     farm_turn(&f);
-    cr_assert_eq(f.d->waiting_bytes, 0);
+    cr_assert_eq(f.d->waiting.size_bytes, 0);
     farm_end(&f);
 }
 
@@ -478,12 +478,12 @@ static void end_well(struct walk *k)
         sink_step(k);
     farm_pass(f, 4000);
     struct farm_peer *w = worker_up(f, 2, 0);
-    for (int i = 0; i < 20000 && !f->d->done_sent; i++) {
+    for (int i = 0; i < 20000 && !f->d->end.done_sent; i++) {
         worker_credit(f, w, 4, 1000, 2);
         farm_turn(f);
         struct seqset done = {0};
         seqset_add_all(&done, &w->has);
-        seqset_add_all(&done, &f->d->loss_reported);
+        seqset_add_all(&done, &f->d->pending.loss_reported);
         for (size_t j = 0; j < done.count; j++) {
             snprintf(k->text, sizeof k->text, "%llu-%llu", (unsigned long long)done.ranges[j].first,
                      (unsigned long long)done.ranges[j].last);
@@ -493,7 +493,7 @@ static void end_well(struct walk *k)
         farm_pass(f, 100);
         farm_check(f);
     }
-    cr_assert(f->d->done_sent, "%llu of %llu tasks are stored",
+    cr_assert(f->d->end.done_sent, "%llu of %llu tasks are stored",
               (unsigned long long)dispatcher_counts(f->d).stored,
               (unsigned long long)dispatcher_counts(f->d).read);
 }

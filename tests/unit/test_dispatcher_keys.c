@@ -135,7 +135,7 @@ Test(dispatcher_keys, a_lane_of_another_key_cannot_be_claimed_even_with_its_toke
     worker_claim(&f, thief, owner->token);
     worker_credit(&f, thief, 5, 1 << 20, 1);
     farm_expect(&f, thief, "AGAIN 2");
-    cr_assert_not(f.d->sessions[0]->lane_claimed || f.d->sessions[1]->lane_claimed);
+    cr_assert_not(f.d->sessions.items[0]->lane_claimed || f.d->sessions.items[1]->lane_claimed);
     worker_claim(&f, owner, owner->token);
     worker_credit(&f, owner, 5, 1 << 20, 1);
     farm_expect(&f, owner, "TASKS 1: 1#1 last; TASKS 2: 2-5#1 last");

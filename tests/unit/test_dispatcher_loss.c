@@ -41,11 +41,11 @@ Test(dispatcher_loss, a_join_that_continues_the_session_takes_the_charges_back)
     farm_expect(&f, w, "TASKS 1: 1-3#1 last");
     worker_dies(&f, w);
     farm_settle(&f);
-    cr_assert_eq(f.d->isolated.members, 2);
+    cr_assert_eq(f.d->pending.isolated.members, 2);
     worker_reconnect(&f, w);
     worker_join(&f, w, JOB, "2", "");
     farm_expect(&f, w, "WELCOME epoch=1");
-    cr_assert_eq(f.d->isolated.members, 0);
+    cr_assert_eq(f.d->pending.isolated.members, 0);
     struct farm_peer *other = worker_up(&f, 2, 2);
     farm_expect(&f, other, "TASKS 1: 1#2 last 3#2 last");
     farm_end(&f);

@@ -57,7 +57,7 @@ Test(dispatcher_pieces, a_piece_is_made_when_the_connection_has_taken_those_befo
     farm_expect(&f, w, "PIECE 1@8400; TASKS 1: 1#1 pieces");
     farm_lanes_take(&f, FARM_WAITING_MAX);
     farm_turn(&f);
-    cr_assert_null(f.d->sessions[0]->transfer.sent[0], "what was taken is let go");
+    cr_assert_null(f.d->sessions.items[0]->transfer.sent[0], "what was taken is let go");
     cr_assert_gt(dispatcher_deadline(f.d), f.now_ns + 10 * NS_PER_MS);
     farm_end(&f);
 }
@@ -91,7 +91,8 @@ Test(dispatcher_pieces, it_counts_as_one_task_and_little_towards_the_credit)
     f.input_begins_late = false;
     worker_credit(&f, w, 3, 2 * 10001, 0);
     farm_settle(&f);
-    cr_assert_eq(f.d->sessions[0]->out.members, 2, "10,000 bytes is little: it counts as it is");
+    cr_assert_eq(f.d->sessions.items[0]->out.members, 2,
+                 "10,000 bytes is little: it counts as it is");
     cr_assert_eq(task_pieces_credit(1 << 30), 64 << 10);
     farm_end(&f);
 }

@@ -31,7 +31,7 @@ Test(dispatcher_receipts,
     seqset_clear(&w->has);
     worker_join(&f, w, JOB, "", "");
     farm_expect(&f, other, "TASKS 1: 1#2 last");
-    cr_assert_eq(f.d->charge_record_count, 0);
+    cr_assert_eq(f.d->charges.record_count, 0);
     worker_open_lane(&f, w);
     worker_claim(&f, w, w->token);
     worker_credit(&f, w, 1, 1000, 1);
@@ -52,9 +52,9 @@ static void go_with_the_lane(struct farm *f, struct farm_peer *w)
     farm_expect(f, w, "RECEIVED 0; AGAIN 2 for 4");
     worker_control_dies(f, w);
     farm_settle(f);
-    cr_assert_eq(f->d->session_count, 1); /* its JOIN is waited for */
+    cr_assert_eq(f->d->sessions.count, 1); /* its JOIN is waited for */
     farm_pass(f, 3300);
-    cr_assert_eq(f->d->session_count, 0);
+    cr_assert_eq(f->d->sessions.count, 0);
 }
 
 Test(dispatcher_receipts, a_worker_that_is_gone_when_its_lane_was_closed_for_silence_is_charged)
@@ -63,8 +63,8 @@ Test(dispatcher_receipts, a_worker_that_is_gone_when_its_lane_was_closed_for_sil
     farm_begin(&f, 1);
     go_with_the_lane(&f, worker_up(&f, 2, 3));
     farm_expect(&f, worker_up(&f, 1, 1), "TASKS 1: 1#2 try2 last alone");
-    cr_assert_eq(f.d->isolated.members, 1);
-    cr_assert_eq(f.d->queue.members, 1);
+    cr_assert_eq(f.d->pending.isolated.members, 1);
+    cr_assert_eq(f.d->pending.queue.members, 1);
     farm_end(&f);
 }
 
@@ -85,7 +85,7 @@ Test(dispatcher_receipts,
 static uint64_t passed_until_closed(struct farm *f)
 {
     uint64_t passed_ms = 0;
-    for (; f->d->sessions[0]->lane && passed_ms < 100000; passed_ms += 100)
+    for (; f->d->sessions.items[0]->lane && passed_ms < 100000; passed_ms += 100)
         farm_pass(f, 100);
     return passed_ms;
 }

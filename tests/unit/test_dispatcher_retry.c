@@ -96,7 +96,7 @@ Test(dispatcher_retry, what_was_lost_or_given_back_does_not_wait)
     struct farm_peer *b = worker_up(&f, 1, 1), *c = worker_up(&f, 1, 1);
     farm_turn(&f);
     cr_expect(b->heard.size && c->heard.size);
-    cr_expect_eq(f.d->delayed.count, 0);
+    cr_expect_eq(f.d->pending.delayed.count, 0);
     farm_end(&f);
 }
 
@@ -141,9 +141,9 @@ Test(dispatcher_retry, a_result_that_comes_meanwhile_ends_the_wait)
     farm_expect(&f, w, "TASKS 1: 1#1");
     worker_failed(&f, w, 1, 1);
     farm_turn(&f);
-    cr_expect_eq(f.d->delayed.count, 1);
+    cr_expect_eq(f.d->pending.delayed.count, 1);
     sink_note(&f, "1");
-    cr_expect_eq(f.d->delayed.count, 0);
+    cr_expect_eq(f.d->pending.delayed.count, 0);
     farm_pass(&f, 2 * DELAY_MS);
     farm_expect(&f, w, "");
     farm_end(&f);

@@ -42,7 +42,7 @@ Test(dispatcher_scale, a_million_tasks_behind_one_that_never_ends_take_bounded_m
     }
     cr_assert_leq(most, (1 << 20) + BATCH_BYTES_MAX + 1000);
     cr_assert_leq(dispatcher_counts(f.d).ledger_bytes, 1000);
-    cr_assert_leq(f.d->sessions[0]->order_capacity, 1024);
+    cr_assert_leq(f.d->sessions.items[0]->order_capacity, 1024);
     cr_assert_leq(f.d->ledger.capacity, 1024);
     farm_check(&f);
     farm_end(&f);
@@ -88,7 +88,7 @@ static uint64_t connection_of(uint64_t i)
 
 static uint64_t session_of(const struct crowd *c, uint64_t i)
 {
-    struct session *s = index_get(&c->farm.d->by_connection, connection_of(i));
+    struct session *s = index_get(&c->farm.d->sessions.by_connection, connection_of(i));
     return s ? s->id : 0;
 }
 
@@ -157,8 +157,8 @@ Test(dispatcher_scale, ten_thousand_workers_join_work_and_die)
     }
     farm_turn(f);
     cr_assert_eq(dispatcher_counts(f->d).workers, 0);
-    cr_assert_eq(f->d->isolated.members, c.size);
-    cr_assert_eq(f->d->queue.members, c.size);
+    cr_assert_eq(f->d->pending.isolated.members, c.size);
+    cr_assert_eq(f->d->pending.queue.members, c.size);
     farm_end(f);
 }
 
@@ -167,9 +167,9 @@ Test(dispatcher_scale, two_thousand_workers_whose_tasks_all_fail_do_not_slow_dow
     struct crowd c = {0};
     crowd_begin(&c, 2000);
     struct farm *f = &c.farm;
-    for (size_t i = 0; i < f->d->session_count; i++) {
-        f->d->sessions[i]->fails_in_a_row = 1000;
-        schedule_note(f->d, f->d->sessions[i]);
+    for (size_t i = 0; i < f->d->sessions.count; i++) {
+        f->d->sessions.items[i]->fails_in_a_row = 1000;
+        schedule_note(f->d, f->d->sessions.items[i]);
     }
     f->input_begins_late = false;
     f->input = 2 * c.size;
@@ -201,6 +201,6 @@ Test(dispatcher_scale, a_task_for_each_of_many_holes_is_stored_in_one_note)
     peer_send(&f, f.sink, &to);
     stored_note_free(&m);
     cr_assert_eq(dispatcher_counts(f.d).stored, 100000);
-    cr_assert_eq(f.d->queue.members, 100000);
+    cr_assert_eq(f.d->pending.queue.members, 100000);
     farm_end(&f);
 }

@@ -42,7 +42,7 @@ Test(dispatcher_workers, of_two_waiting_joins_of_one_process_the_later_counts)
     sink_note(&f, "");
     farm_settle(&f);
     cr_assert_eq(dispatcher_counts(f.d).workers, 1);
-    cr_assert_eq(f.d->sessions[0]->connection, new->connection);
+    cr_assert_eq(f.d->sessions.items[0]->connection, new->connection);
     farm_end(&f);
 }
 
@@ -102,7 +102,7 @@ Test(dispatcher_workers, a_join_cannot_end_the_session_of_another_process)
     worker_join(&f, thief, JOB, "", "");
     farm_expect(&f, thief, "WELCOME epoch=1");
     cr_assert_eq(dispatcher_counts(f.d).workers, 2);
-    cr_assert_eq(f.d->queue.members, 0);
+    cr_assert_eq(f.d->pending.queue.members, 0);
     farm_end(&f);
 }
 
@@ -134,7 +134,7 @@ Test(dispatcher_workers, a_session_speaks_over_its_own_connection_only)
     worker_says(&f, stranger, KIND_BYE);
     farm_settle(&f);
     cr_assert_eq(dispatcher_counts(f.d).workers, 1);
-    cr_assert_eq(f.d->queue.members, 0);
+    cr_assert_eq(f.d->pending.queue.members, 0);
     farm_end(&f);
 }
 
@@ -164,8 +164,8 @@ Test(dispatcher_workers, a_lane_is_claimed_once)
     buf_clear(&other->heard);
     worker_claim(&f, other, w->token);
     farm_settle(&f);
-    cr_assert_eq(index_get(&f.d->by_lane, w->lane), f.d->sessions[0]);
-    cr_assert_eq(f.d->sessions[1]->lane, 0);
+    cr_assert_eq(index_get(&f.d->sessions.by_lane, w->lane), f.d->sessions.items[0]);
+    cr_assert_eq(f.d->sessions.items[1]->lane, 0);
     farm_end(&f);
 }
 
@@ -178,8 +178,8 @@ Test(dispatcher_workers, a_session_has_one_lane_and_claims_no_second)
     worker_open_lane(&f, other);
     worker_claim(&f, w, other->token);
     farm_expect(&f, w, "PROTEST CLAIM@26 about 0");
-    cr_assert_null(index_get(&f.d->by_lane, other->lane));
-    cr_assert_eq(index_get(&f.d->by_lane, lane), f.d->sessions[0]);
+    cr_assert_null(index_get(&f.d->sessions.by_lane, other->lane));
+    cr_assert_eq(index_get(&f.d->sessions.by_lane, lane), f.d->sessions.items[0]);
     farm_end(&f);
 }
 
@@ -243,8 +243,8 @@ Test(dispatcher_workers, both_connections_closed_gives_the_tasks_to_others_at_on
     worker_credit(&f, other, 4, 1000, 2);
     worker_dies(&f, w);
     farm_expect(&f, other, "TASKS 1: 1#2 try2 last alone");
-    cr_assert_eq(f.d->isolated.members, 1);
-    cr_assert_eq(f.d->queue.members, 2);
+    cr_assert_eq(f.d->pending.isolated.members, 1);
+    cr_assert_eq(f.d->pending.queue.members, 2);
     farm_end(&f);
 }
 

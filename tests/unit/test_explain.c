@@ -78,7 +78,7 @@ Test(explain, who_asks_gets_an_answer_and_no_session)
     cr_assert_eq(after.workers, 0);
     cr_assert_eq(after.dropped, before.dropped);
     cr_assert_eq(dispatcher_moved_at(f.d), moved_ns);
-    cr_assert_eq(f.d->by_connection.count, 0);
+    cr_assert_eq(f.d->sessions.by_connection.count, 0);
     farm_end(&f);
 }
 
@@ -516,8 +516,8 @@ Test(explain, asking_again_and_again_is_cheap)
     struct farm f = {.input = 1};
     farm_begin(&f, 1);
     free(ask(&f));
-    struct block *first = f.d->because;
-    uint64_t made_ns = f.d->explain_at_ns;
+    struct block *first = f.d->answer.block;
+    uint64_t made_ns = f.d->answer.at_ns;
     struct farm_peer *p = worker_connect(&f, 1);
     for (int i = 0; i < 3; i++) {
         struct buf to = peer_message(&f, p, KIND_WHY);
@@ -525,8 +525,8 @@ Test(explain, asking_again_and_again_is_cheap)
         f.now_ns += 30 * NS_PER_MS;
         farm_turn(&f);
     }
-    cr_assert_eq(f.d->because, first);
-    cr_assert_eq(f.d->explain_at_ns, made_ns);
+    cr_assert_eq(f.d->answer.block, first);
+    cr_assert_eq(f.d->answer.at_ns, made_ns);
     farm_end(&f);
 }
 
@@ -537,10 +537,10 @@ Test(explain, names_that_peers_made_up_are_cut)
     struct farm_peer *w = worker_up(&f, 1, 1);
     farm_settle(&f);
     (void)w;
-    free(f.d->sessions[0]->name);
-    f.d->sessions[0]->name = malloc(100001);
-    memset(f.d->sessions[0]->name, 'x', 100000);
-    f.d->sessions[0]->name[100000] = '\0';
+    free(f.d->sessions.items[0]->name);
+    f.d->sessions.items[0]->name = malloc(100001);
+    memset(f.d->sessions.items[0]->name, 'x', 100000);
+    f.d->sessions.items[0]->name[100000] = '\0';
     char *answer = ask(&f);
     cr_assert_lt(strlen(answer), 1000);
     free(answer);

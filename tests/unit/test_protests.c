@@ -38,7 +38,7 @@ Test(protests, a_worker_whose_message_makes_no_sense_is_told_so_are_people_and_w
     farm_expect_said(
         &f, "a message of worker worker@here makes no sense and is dropped (CREDIT, octet 26: "
             "the message ends in the middle of a field)");
-    cr_assert_eq(f.d->sessions[0]->senseless, 6);
+    cr_assert_eq(f.d->sessions.items[0]->senseless, 6);
     cr_assert(dispatcher_waits_for(f.d, f.now_ns, &why));
     cr_assert_not_null(strstr(why.text, "worker worker@here: 6 of its messages made no sense"),
                        "%s", why.text);
@@ -61,7 +61,7 @@ Test(protests, of_many_ten_are_answered_at_once_and_ten_lines_are_written_a_minu
         lines += f.said.data[i] == '\n';
     cr_assert_eq(answers, 10);
     cr_assert_eq(lines, 10);
-    cr_assert_eq(f.d->sessions[0]->senseless, 1000);
+    cr_assert_eq(f.d->sessions.items[0]->senseless, 1000);
     farm_end(&f);
 }
 
@@ -291,10 +291,10 @@ Test(protests, results_of_tasks_that_a_worker_was_never_handed_are_counted_and_i
     farm_expect(&f, b, "TASKS 1: 3-4#1 last");
     sink_took(&f, a->session, "1-2", "1-2", 0);
     farm_settle(&f);
-    cr_assert_eq(f.d->strange.tasks, 0);
+    cr_assert_eq(f.d->protests.strange.tasks, 0);
     sink_took(&f, a->session, "3-4", "3-4", 0);
     farm_settle(&f);
-    cr_assert_eq(f.d->strange.tasks, 2);
+    cr_assert_eq(f.d->protests.strange.tasks, 2);
     farm_expect(&f, a, "RELEASED 1-2; PROTEST RESULTS@26 about 0");
     farm_expect(&f, f.sink, "STRANGE 3-4");
     farm_expect_said(
@@ -314,7 +314,7 @@ Test(protests, what_was_taken_back_may_still_have_been_done)
     sink_halts(&f, HALT_NOW, 7, 1);
     sink_took(&f, w->session, "1-2", "", 0);
     farm_settle(&f);
-    cr_assert_eq(f.d->strange.tasks, 0);
+    cr_assert_eq(f.d->protests.strange.tasks, 0);
     farm_end(&f);
 }
 
@@ -362,7 +362,7 @@ Test(protests, a_result_that_came_second_is_waited_for_like_the_first)
     sink_took(&f, 4711, "1", "", 0);
     farm_pass(&f, 100000);
     farm_expect(&f, a, "");
-    cr_assert_eq(f.d->strange.tasks, 0);
+    cr_assert_eq(f.d->protests.strange.tasks, 0);
     farm_end(&f);
 }
 

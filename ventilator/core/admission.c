@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "ventilator/core/admission.h"
 
+#include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/sink_session.h"
 #include "ventilator/core/workers.h"
 
@@ -16,12 +17,12 @@ bool admission_allows(struct dispatcher *d, const struct origin *from, enum wire
     struct why why;
     if (admission_has(d, &from->key, is_worker ? KEY_WORKER : KEY_SINK))
         return true;
-    d->dropped++;
+    d->protests.dropped++;
     dispatcher_refuse(d, from->connection, REFUSE_KEY,
                       is_worker ? "its key is not admitted as a worker's: is it the sink's?"
                                 : "its key is not admitted as a sink's: is it a worker's?");
-    if (refusals_say(&d->refusals, &from->key, is_worker ? "a worker" : "a sink", from->address,
-                     now_ns, &why))
+    if (refusals_say(&d->admission.refusals, &from->key, is_worker ? "a worker" : "a sink",
+                     from->address, now_ns, &why))
         dispatcher_say(d, "%s", why.text);
     return false;
 }

@@ -2,11 +2,21 @@
 #ifndef ZFARM_ADMISSION_H
 #define ZFARM_ADMISSION_H
 
-#include "ventilator/core/dispatcher_state.h"
+#include "common/base/refusals.h"
+#include "common/base/throttle.h"
+#include "ventilator/core/dispatcher.h"
+
+struct dispatcher;
 
 /* Whose key may join as what (docs/protocol.md, 13). It owns the throttle of lines about refused keys, and decides
  * from `options.admitted`. dispatcher.c asks it at JOIN and tells it of every change; it calls workers and
  * sink_session, whose sessions are over when their key is not admitted any more. */
+
+struct admission {
+    struct refusals refusals;
+    struct throttle joins;         /* that are looked at */
+    struct throttle version_lines; /* about peers of another version */
+};
 
 /* Whether the peer's key may join so; if not, it is refused with words. */
 bool admission_allows(struct dispatcher *d, const struct origin *from, enum wire_role role,

@@ -44,7 +44,7 @@ void audit_note_stored(struct dispatcher *d, const struct seqset *tasks)
 
 bool audit_reads(const struct dispatcher *d)
 {
-    if (d->input_ended)
+    if (d->reading.ended)
         return false;
     bool has_room = d->ledger.bytes < d->options.queue_max_bytes; /* a worker may say anything */
     return !seqset_empty(&d->audit.stored) || (d->audit.wanted > d->ledger.read && has_room);
@@ -145,15 +145,15 @@ static void audit_keep(struct dispatcher *d, struct buf *records, uint64_t first
 {
     struct block *block = block_new(records);
     ledger_append(&d->ledger, last - first + 1, &block, 0);
-    seqset_add(&d->queue, first, last);
+    seqset_add(&d->pending.queue, first, last);
 }
 
 void audit_take(struct dispatcher *d, size_t tasks, uint64_t now_ns)
 {
-    struct bytes all = buf_bytes(&d->room);
+    struct bytes all = buf_bytes(&d->reading.batch);
     struct bytes records = {all.data + TASKS_HEAD_SIZE, all.size - TASKS_HEAD_SIZE};
     uint64_t seq = d->ledger.read + 1, end = seq + tasks;
-    while (seq < end && !d->exited) {
+    while (seq < end && !d->end.exited) {
         struct buf run = {0};
         uint64_t first = seq;
         bool is_stored = seqset_has(&d->audit.stored, seq);
@@ -173,7 +173,7 @@ void audit_take(struct dispatcher *d, size_t tasks, uint64_t now_ns)
                 break;
             }
         }
-        if (d->exited)
+        if (d->end.exited)
             return;
         if (is_stored)
             pass_stored(d, first, seq - 1);
@@ -246,7 +246,7 @@ static void prove_some(struct dispatcher *d, const struct hashes *m, uint64_t no
 {
     struct audit *a = &d->audit;
     struct seqset proven = {0};
-    for (size_t i = 0; i < m->count && !d->exited; i++)
+    for (size_t i = 0; i < m->count && !d->end.exited; i++)
         if (seqset_has(&a->to_prove, m->items[i].seq) && prove(d, &m->items[i]))
             seqset_add(&proven, m->items[i].seq, m->items[i].seq);
     /* What is said to be stored and has no hash there is not stored: the next note will name it. */
@@ -262,7 +262,7 @@ void audit_hashes(struct dispatcher *d, struct bytes body, uint64_t now_ns)
     struct audit *a = &d->audit;
     struct hashes m = {0};
     if (hashes_take(body, &m) || m.from != a->asked) {
-        d->dropped++;
+        d->protests.dropped++;
         hashes_free(&m);
         return;
     }

@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/xalloc.h"
+#include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/schedule.h"
 #include "ventilator/core/transfer.h"
 #include "ventilator/core/verdicts.h"
@@ -24,25 +25,25 @@ struct deaths {
 
 static struct charge_record *find_charge_record(struct dispatcher *d, uint64_t session)
 {
-    for (size_t i = 0; i < d->charge_record_count; i++)
-        if (d->charge_records[i].session == session)
-            return &d->charge_records[i];
+    for (size_t i = 0; i < d->charges.record_count; i++)
+        if (d->charges.records[i].session == session)
+            return &d->charges.records[i];
     return NULL;
 }
 
 static void remove_charge_record(struct dispatcher *d, struct charge_record *o)
 {
     seqset_free(&o->charged);
-    *o = d->charge_records[--d->charge_record_count];
+    *o = d->charges.records[--d->charges.record_count];
 }
 
 /* ---- whom it took down ---- */
 
 static struct deaths *make_deaths(struct dispatcher *d, uint64_t seq)
 {
-    struct deaths *deaths = index_get(&d->deaths, seq);
+    struct deaths *deaths = index_get(&d->charges.deaths, seq);
     if (!deaths)
-        index_set(&d->deaths, seq, deaths = xcalloc(1, sizeof *deaths));
+        index_set(&d->charges.deaths, seq, deaths = xcalloc(1, sizeof *deaths));
     return deaths;
 }
 
@@ -57,7 +58,7 @@ static void add_death(struct dispatcher *d, uint64_t seq, const struct session *
 
 static void remove_death(struct dispatcher *d, uint64_t seq, uint64_t session)
 {
-    struct deaths *deaths = index_get(&d->deaths, seq);
+    struct deaths *deaths = index_get(&d->charges.deaths, seq);
     for (unsigned i = 0; deaths && i < deaths->count; i++)
         if (deaths->items[i].session == session) {
             free(deaths->items[i].who);
@@ -77,15 +78,15 @@ static void free_deaths(struct deaths *deaths)
 
 void charges_forget(struct dispatcher *d, uint64_t seq)
 {
-    if (d->deaths.count == 0)
+    if (d->charges.deaths.count == 0)
         return;
-    free_deaths(index_get(&d->deaths, seq));
-    index_remove(&d->deaths, seq);
+    free_deaths(index_get(&d->charges.deaths, seq));
+    index_remove(&d->charges.deaths, seq);
 }
 
 void charges_put_words(const struct dispatcher *d, uint64_t seq, struct buf *to)
 {
-    const struct deaths *deaths = index_get(&d->deaths, seq);
+    const struct deaths *deaths = index_get(&d->charges.deaths, seq);
     for (unsigned i = 0; deaths && i < deaths->count; i++)
         buf_printf(to, "%s%s", i ? ", " : "workers that died with it: ", deaths->items[i].who);
     if (deaths && deaths->left)
@@ -129,9 +130,9 @@ void charges_add(struct dispatcher *d, struct session *s, uint64_t now_ns)
     session_presume_started(s, &started);
     if (seqset_empty(&started))
         return;
-    d->charge_records =
-        xrealloc(d->charge_records, (d->charge_record_count + 1) * sizeof *d->charge_records);
-    struct charge_record *o = &d->charge_records[d->charge_record_count++];
+    d->charges.records =
+        xrealloc(d->charges.records, (d->charges.record_count + 1) * sizeof *d->charges.records);
+    struct charge_record *o = &d->charges.records[d->charges.record_count++];
     *o = (struct charge_record){s->id, started, now_ns + d->options.limit_ns};
     for (size_t i = 0; i < started.count; i++)
         for (uint64_t seq = started.ranges[i].first; seq <= started.ranges[i].last; seq++) {
@@ -153,7 +154,7 @@ void charges_refund(struct dispatcher *d, uint64_t session)
         for (uint64_t seq = o->charged.ranges[i].first; seq <= o->charged.ranges[i].last; seq++) {
             struct entry *entry = ledger_find(&d->ledger, seq);
             struct story *story = entry ? entry_story(entry, seq) : NULL;
-            if (!story || seqset_has(&d->loss_reported, seq))
+            if (!story || seqset_has(&d->pending.loss_reported, seq))
                 continue;
             story->losses--;
             remove_death(d, seq, session);
@@ -165,11 +166,12 @@ void charges_refund(struct dispatcher *d, uint64_t session)
 
 void charges_turn(struct dispatcher *d, uint64_t now_ns)
 {
-    for (size_t i = d->charge_record_count; i-- > 0;)
-        if (now_ns >= d->charge_records[i].expires_ns)
-            remove_charge_record(d, &d->charge_records[i]);
+    for (size_t i = d->charges.record_count; i-- > 0;)
+        if (now_ns >= d->charges.records[i].expires_ns)
+            remove_charge_record(d, &d->charges.records[i]);
     struct range r;
-    for (uint64_t at = 1; seqset_next(&d->loss_pending, at, UINT64_MAX - 1, &r); at = r.first + 1) {
+    for (uint64_t at = 1; seqset_next(&d->pending.loss_pending, at, UINT64_MAX - 1, &r);
+         at = r.first + 1) {
         struct story *story = entry_story(ledger_find(&d->ledger, r.first), r.first);
         if (now_ns >= story->judge_at_ns)
             verdicts_add(d, r.first);
@@ -178,11 +180,11 @@ void charges_turn(struct dispatcher *d, uint64_t now_ns)
 
 void charges_free(struct dispatcher *d)
 {
-    while (d->charge_record_count)
-        remove_charge_record(d, &d->charge_records[0]);
-    free(d->charge_records);
-    for (size_t i = 0; i < d->deaths.capacity; i++)
-        if (d->deaths.slots[i].key)
-            free_deaths(d->deaths.slots[i].value);
-    index_free(&d->deaths);
+    while (d->charges.record_count)
+        remove_charge_record(d, &d->charges.records[0]);
+    free(d->charges.records);
+    for (size_t i = 0; i < d->charges.deaths.capacity; i++)
+        if (d->charges.deaths.slots[i].key)
+            free_deaths(d->charges.deaths.slots[i].value);
+    index_free(&d->charges.deaths);
 }

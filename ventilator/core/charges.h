@@ -2,11 +2,28 @@
 #ifndef ZFARM_CHARGES_H
 #define ZFARM_CHARGES_H
 
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/index.h"
+#include "ventilator/core/ledger.h"
+#include "ventilator/core/session.h"
+
+struct dispatcher;
 
 /* Workers that died with tasks, or left (docs/protocol.md, 5). It owns the charge records and whom each task took
  * down, and decides what is charged to which task and when a task is lost. workers calls it when a session ends,
  * joins when it turns out to live; it calls schedule, transfer, sink_session. */
+
+/* What was charged when a session ended, in case its worker comes back. */
+struct charge_record {
+    uint64_t session;
+    struct seqset charged;
+    uint64_t expires_ns;
+};
+
+struct charges {
+    struct charge_record *records;
+    size_t record_count;
+    struct index deaths; /* task -> struct deaths of charges.c */
+};
 
 enum {
     LOSSES_MAX = 3,          /* of a task, then it is lost */

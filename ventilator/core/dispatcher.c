@@ -42,12 +42,12 @@ struct dispatcher *dispatcher_new(const struct dispatcher_options *options, uint
     if (!d->options.task_piece_max)
         d->options.task_piece_max = TASK_PIECE_MAX;
     d->random = options->random_seed;
-    d->input = xstrdup(options->input);
+    d->reading.name = xstrdup(options->input);
     d->turned_at_ns = d->moved_at_ns = d->sink.absent_since_ns = now_ns;
-    d->recall_due_ns = NEVER;
+    d->recall.due_ns = NEVER;
     for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++)
-        d->takers[kind].which = kind;
-    TAILQ_INIT(&d->to_flush);
+        d->schedule.takers[kind].which = kind;
+    TAILQ_INIT(&d->sessions.to_flush);
     return d;
 }
 
@@ -62,34 +62,34 @@ void dispatcher_destroy(struct dispatcher **dispatcher)
         block_release(&action.block);
     joins_free(d);
     workers_free(d);
-    for (size_t i = 0; i < d->opened.capacity; i++)
-        free(d->opened.slots[i].value);
+    for (size_t i = 0; i < d->sessions.opened.capacity; i++)
+        free(d->sessions.opened.slots[i].value);
     for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++)
-        ranking_free(&d->takers[kind]);
-    index_free(&d->by_connection);
-    index_free(&d->by_id);
-    index_free(&d->by_lane);
-    index_free(&d->by_instance);
-    index_free(&d->opened);
-    index_free(&d->opened_by_token);
-    index_free(&d->seen);
+        ranking_free(&d->schedule.takers[kind]);
+    index_free(&d->sessions.by_connection);
+    index_free(&d->sessions.by_id);
+    index_free(&d->sessions.by_lane);
+    index_free(&d->sessions.by_instance);
+    index_free(&d->sessions.opened);
+    index_free(&d->sessions.opened_by_token);
+    index_free(&d->sessions.seen);
     ledger_free(&d->ledger);
     audit_free(&d->audit);
     seqset_free(&d->transfers);
     seqset_free(&d->handed);
-    seqset_free(&d->queue);
-    seqset_free(&d->isolated);
-    delays_free(&d->delayed);
-    seqset_free(&d->loss_pending);
-    seqset_free(&d->loss_reported);
-    seqset_free(&d->unsaid);
+    seqset_free(&d->pending.queue);
+    seqset_free(&d->pending.isolated);
+    delays_free(&d->pending.delayed);
+    seqset_free(&d->pending.loss_pending);
+    seqset_free(&d->pending.loss_reported);
+    seqset_free(&d->pending.unsaid);
     seqset_free(&d->sink.taken);
-    buf_free(&d->room);
-    free(d->actions);
+    buf_free(&d->reading.batch);
+    free(d->actions.items);
     free(d->lanes);
     free(d->endpoint);
-    free(d->input);
-    block_release(&d->because);
+    free(d->reading.name);
+    block_release(&d->answer.block);
     free(d);
 }
 
@@ -98,18 +98,18 @@ void dispatcher_destroy(struct dispatcher **dispatcher)
 static struct dispatcher_action *dispatcher_push(struct dispatcher *d,
                                                  enum dispatcher_action_kind kind)
 {
-    if (d->action_count == d->action_capacity) {
-        size_t capacity = d->action_capacity ? d->action_capacity * 2 : 16;
+    if (d->actions.count == d->actions.capacity) {
+        size_t capacity = d->actions.capacity ? d->actions.capacity * 2 : 16;
         struct dispatcher_action *actions = xmalloc(capacity * sizeof *actions);
-        for (size_t i = 0; i < d->action_count; i++)
-            actions[i] = d->actions[(d->action_head + i) % d->action_capacity];
-        free(d->actions);
-        d->actions = actions;
-        d->action_capacity = capacity;
-        d->action_head = 0;
+        for (size_t i = 0; i < d->actions.count; i++)
+            actions[i] = d->actions.items[(d->actions.head + i) % d->actions.capacity];
+        free(d->actions.items);
+        d->actions.items = actions;
+        d->actions.capacity = capacity;
+        d->actions.head = 0;
     }
     struct dispatcher_action *action =
-        &d->actions[(d->action_head + d->action_count++) % d->action_capacity];
+        &d->actions.items[(d->actions.head + d->actions.count++) % d->actions.capacity];
     action->kind = kind;
     action->connection = action->lane = 0;
     action->block = NULL;
@@ -120,11 +120,11 @@ static struct dispatcher_action *dispatcher_push(struct dispatcher *d,
 
 bool dispatcher_next_action(struct dispatcher *d, struct dispatcher_action *action)
 {
-    if (d->action_count == 0)
+    if (d->actions.count == 0)
         return false;
-    *action = d->actions[d->action_head];
-    d->action_head = (d->action_head + 1) % d->action_capacity;
-    d->action_count--;
+    *action = d->actions.items[d->actions.head];
+    d->actions.head = (d->actions.head + 1) % d->actions.capacity;
+    d->actions.count--;
     return true;
 }
 
@@ -168,9 +168,9 @@ void dispatcher_say(struct dispatcher *d, const char *format, ...)
 
 void dispatcher_exit(struct dispatcher *d, int status, const char *format, ...)
 {
-    if (d->exited)
+    if (d->end.exited)
         return;
-    d->exited = true;
+    d->end.exited = true;
     va_list args;
     va_start(args, format);
     struct dispatcher_action *action = dispatcher_push(d, DISPATCHER_EXIT);
@@ -209,7 +209,7 @@ void dispatcher_moved(struct dispatcher *d, uint64_t now_ns)
 
 bool dispatcher_is_over(const struct dispatcher *d)
 {
-    return d->stopping || d->closed || d->exited;
+    return d->end.stopping || d->end.closed || d->end.exited;
 }
 
 /* ---- messages ---- */
@@ -223,9 +223,9 @@ static void refuse_version(struct dispatcher *d, uint64_t connection, struct byt
              "use the same release of zfarm on all machines",
              ZFARM_VERSION, WIRE_VERSION, message.data[1]);
     dispatcher_refuse(d, connection, REFUSE_VERSION, sentence);
-    if (throttle_line(&d->strange_lines, STRANGE_LINES_A_MINUTE, now_ns))
+    if (throttle_line(&d->admission.version_lines, STRANGE_LINES_A_MINUTE, now_ns))
         dispatcher_say(d, "refused a peer of another protocol version=%d%s", message.data[1],
-                       throttle_words(&d->strange_lines, more));
+                       throttle_words(&d->admission.version_lines, more));
 }
 
 /* Each costs a look at all that its sender says it has: a large one counts for several. Whose
@@ -233,10 +233,10 @@ static void refuse_version(struct dispatcher *d, uint64_t connection, struct byt
 static bool may_join(struct dispatcher *d, uint64_t connection, size_t size, uint64_t now_ns)
 {
     uint64_t burst = d->options.workers_max + JOINS_A_SECOND;
-    if (throttle_take_many(&d->joins, 1 + size / JOIN_USUAL, burst, NS_PER_S / JOINS_A_SECOND,
-                           now_ns))
+    if (throttle_take_many(&d->admission.joins, 1 + size / JOIN_USUAL, burst,
+                           NS_PER_S / JOINS_A_SECOND, now_ns))
         return true;
-    d->dropped++;
+    d->protests.dropped++;
     dispatcher_cut(d, connection);
     return false;
 }
@@ -264,7 +264,7 @@ static void no_frame(struct dispatcher *d, const struct origin *from, struct byt
     bool asks = kind == KIND_JOIN || kind == KIND_WHY;
     if (error == ERR_VERSION && asks) {
         refuse_version(d, from->connection, message, now_ns);
-        d->dropped++;
+        d->protests.dropped++;
     } else if (kind == KIND_JOIN)
         protests_join(d, from, error);
     else
@@ -288,13 +288,13 @@ void dispatcher_control_message(struct dispatcher *d, const struct origin *from,
     }
     if (head.kind == KIND_WHY) {
         if (body.size)
-            d->dropped++;
+            d->protests.dropped++;
         else
             explain_answer(d, connection, now_ns);
         return;
     }
     bool ours = head.job == d->job && head.incarnation == d->options.incarnation;
-    struct session *s = index_get(&d->by_id, head.session);
+    struct session *s = index_get(&d->sessions.by_id, head.session);
     if (ours && connection == d->sink.connection && head.session == d->sink.session)
         sink_session_message(d, head.kind, body, now_ns);
     else if (ours && s && s->connection == connection)
@@ -317,16 +317,16 @@ bool dispatcher_may_read(const struct dispatcher *d)
         return false;
     if (audit_reads(d))
         return d->sink.ready && !dispatcher_is_over(d);
-    return d->sink.ready && !d->sink.order_full && !d->input_ended && !dispatcher_is_over(d) &&
-           (seqset_empty(&d->queue) || d->sink.wants_total) && !dispatcher_is_full(d);
+    return d->sink.ready && !d->sink.order_full && !d->reading.ended && !dispatcher_is_over(d) &&
+           (seqset_empty(&d->pending.queue) || d->sink.wants_total) && !dispatcher_is_full(d);
 }
 
 static void dispatcher_make_room(struct dispatcher *d)
 {
-    buf_clear(&d->room);
-    buf_reserve(&d->room, TASKS_HEAD_SIZE);
-    memset(d->room.data, 0, TASKS_HEAD_SIZE);
-    d->room.size = TASKS_HEAD_SIZE;
+    buf_clear(&d->reading.batch);
+    buf_reserve(&d->reading.batch, TASKS_HEAD_SIZE);
+    memset(d->reading.batch.data, 0, TASKS_HEAD_SIZE);
+    d->reading.batch.size = TASKS_HEAD_SIZE;
 }
 
 /* When everybody is gone and everything that was read is stored, one task is read all the same:
@@ -339,7 +339,7 @@ static bool may_look_ahead(const struct dispatcher *d)
 
 bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *bytes_max)
 {
-    d->target = NULL;
+    d->reading.target = NULL;
     *tasks_max = *bytes_max = 1;
     if (audit_reads(d)) {
         *tasks_max = dispatcher_may_read(d) ? audit_room(d) : 0;
@@ -347,48 +347,49 @@ bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *byt
         if (*tasks_max == 0)
             return false;
         dispatcher_make_room(d);
-        d->asked = true;
+        d->reading.asked = true;
         return true;
     }
-    if (dispatcher_may_read(d) && seqset_empty(&d->queue))
-        d->target = schedule_pick_for_input(d);
-    if (!dispatcher_may_read(d) || (!d->target && !may_look_ahead(d)))
+    if (dispatcher_may_read(d) && seqset_empty(&d->pending.queue))
+        d->reading.target = schedule_pick_for_input(d);
+    if (!dispatcher_may_read(d) || (!d->reading.target && !may_look_ahead(d)))
         return false;
-    if (d->sink.wants_total && !d->target) {
+    if (d->sink.wants_total && !d->reading.target) {
         *tasks_max = BATCH_TASKS_MAX;
         *bytes_max = BATCH_BYTES_MAX;
     }
-    if (d->target) {
-        uint64_t tasks = session_ordinary_room(d->target);
-        uint64_t granted = d->target->granted.size_bytes, sent = d->target->sent_bytes;
+    if (d->reading.target) {
+        uint64_t tasks = session_ordinary_room(d->reading.target);
+        uint64_t granted = d->reading.target->granted.size_bytes,
+                 sent = d->reading.target->sent_bytes;
         uint64_t bytes = granted > sent ? granted - sent : 0;
         *tasks_max = tasks < BATCH_TASKS_MAX ? tasks : BATCH_TASKS_MAX;
-        size_t most = liveness_frame_max(d->target, BATCH_BYTES_MAX);
+        size_t most = liveness_frame_max(d->reading.target, BATCH_BYTES_MAX);
         *bytes_max = bytes < most ? bytes : most;
     }
     dispatcher_make_room(d);
-    d->asked = true;
+    d->reading.asked = true;
     return true;
 }
 
 struct buf *dispatcher_room(struct dispatcher *d)
 {
-    return &d->room;
+    return &d->reading.batch;
 }
 
 void dispatcher_add_tasks(struct dispatcher *d, size_t tasks, uint64_t now_ns)
 {
     assert(tasks > 0);
-    d->asked = false;
+    d->reading.asked = false;
     if (audit_reads(d))
         audit_take(d, tasks, now_ns);
     else
-        schedule_new_tasks(d, d->target, tasks, now_ns);
+        schedule_new_tasks(d, d->reading.target, tasks, now_ns);
 }
 
 void dispatcher_add_too_large(struct dispatcher *d, uint64_t now_ns)
 {
-    d->asked = false;
+    d->reading.asked = false;
     if (audit_reads(d)) {
         audit_take_too_large(d, now_ns);
         return;
@@ -401,13 +402,13 @@ void dispatcher_add_too_large(struct dispatcher *d, uint64_t now_ns)
 
 void dispatcher_input_looks(struct dispatcher *d, uint64_t looks)
 {
-    d->input_looks = looks;
+    d->reading.looks = looks;
 }
 
 void dispatcher_input_ended(struct dispatcher *d, uint64_t now_ns)
 {
-    d->asked = false;
-    d->input_ended = true;
+    d->reading.asked = false;
+    d->reading.ended = true;
     audit_input_ended(d);
     sink_session_tell_status(d); /* now it is known how many tasks there are */
     d->turn_wanted = true;
@@ -416,25 +417,25 @@ void dispatcher_input_ended(struct dispatcher *d, uint64_t now_ns)
 
 void dispatcher_input_failed(struct dispatcher *d, const char *why, uint64_t now_ns)
 {
-    d->asked = false;
-    d->failed = true;
+    d->reading.asked = false;
+    d->end.failed = true;
     dispatcher_stop(d, why, now_ns);
 }
 
 void dispatcher_begin_to_stop(struct dispatcher *d, uint64_t now_ns)
 {
-    d->stopping = true;
-    d->no_room_ns = now_ns;
-    for (size_t i = 0; i < d->session_count; i++)
-        workers_lane_end(d, d->sessions[i]);
+    d->end.stopping = true;
+    d->end.no_room_ns = now_ns;
+    for (size_t i = 0; i < d->sessions.count; i++)
+        workers_lane_end(d, d->sessions.items[i]);
     dispatcher_moved(d, now_ns);
 }
 
 void dispatcher_stop(struct dispatcher *d, const char *why, uint64_t now_ns)
 {
-    if (d->stopping)
+    if (d->end.stopping)
         return;
-    snprintf(d->stop_why.text, sizeof d->stop_why.text, "%s", why);
+    snprintf(d->end.stop_why.text, sizeof d->end.stop_why.text, "%s", why);
     dispatcher_begin_to_stop(d, now_ns);
     if (d->sink.instance == 0 && d->options.supervised)
         dispatcher_exit(d, 255, "%s", "");
@@ -453,18 +454,19 @@ static void postpone(uint64_t *time_ns, uint64_t late_ns, uint64_t latest_ns)
 static void forgive(struct dispatcher *d, uint64_t late_ns, uint64_t now_ns)
 {
     uint64_t latest_ns = now_ns + d->options.limit_ns;
-    for (size_t i = 0; i < d->session_count; i++) {
-        struct session *s = d->sessions[i];
+    for (size_t i = 0; i < d->sessions.count; i++) {
+        struct session *s = d->sessions.items[i];
         postpone(&s->heard_at_ns, late_ns, now_ns);
         postpone(&s->lane_moved_at_ns, late_ns, now_ns);
         postpone(&s->ended_at_ns, late_ns, now_ns);
         if (s->half_closed_at_ns != NEVER)
             postpone(&s->half_closed_at_ns, late_ns, now_ns);
     }
-    for (size_t i = 0; i < d->charge_record_count; i++)
-        postpone(&d->charge_records[i].expires_ns, late_ns, latest_ns);
+    for (size_t i = 0; i < d->charges.record_count; i++)
+        postpone(&d->charges.records[i].expires_ns, late_ns, latest_ns);
     struct range r;
-    for (uint64_t at = 1; seqset_next(&d->loss_pending, at, UINT64_MAX - 1, &r); at = r.first + 1)
+    for (uint64_t at = 1; seqset_next(&d->pending.loss_pending, at, UINT64_MAX - 1, &r);
+         at = r.first + 1)
         postpone(&entry_story(ledger_find(&d->ledger, r.first), r.first)->judge_at_ns, late_ns,
                  latest_ns);
     postpone(&d->sink.heard_at_ns, late_ns, now_ns);
@@ -536,43 +538,43 @@ void dispatcher_want_flush(struct dispatcher *d, struct session *s)
     if (s->is_to_flush)
         return;
     s->is_to_flush = true;
-    TAILQ_INSERT_TAIL(&d->to_flush, s, next_to_flush);
+    TAILQ_INSERT_TAIL(&d->sessions.to_flush, s, next_to_flush);
 }
 
 static void dispatcher_flush(struct dispatcher *d, uint64_t now_ns)
 {
     struct session *s;
-    if (TAILQ_EMPTY(&d->to_flush) || now_ns < d->flushed_at_ns + FLUSH_NS)
+    if (TAILQ_EMPTY(&d->sessions.to_flush) || now_ns < d->sessions.flushed_at_ns + FLUSH_NS)
         return;
-    while ((s = TAILQ_FIRST(&d->to_flush)) != NULL) {
-        TAILQ_REMOVE(&d->to_flush, s, next_to_flush);
+    while ((s = TAILQ_FIRST(&d->sessions.to_flush)) != NULL) {
+        TAILQ_REMOVE(&d->sessions.to_flush, s, next_to_flush);
         s->is_to_flush = false;
         flush_session(d, s);
     }
-    d->flushed_at_ns = now_ns;
+    d->sessions.flushed_at_ns = now_ns;
 }
 
 /* Workers that wait for a sink get a HEARTBEAT: the ventilator is here. */
 static void comfort_waiting(struct dispatcher *d, uint64_t now_ns)
 {
-    if (d->waiting_count == 0 || now_ns < d->waits_sent_ns + d->options.heartbeat_ns)
+    if (d->waiting.count == 0 || now_ns < d->waiting.told_at_ns + d->options.heartbeat_ns)
         return;
-    d->waits_sent_ns = now_ns;
-    for (size_t i = 0; i < d->waiting_count; i++) {
+    d->waiting.told_at_ns = now_ns;
+    for (size_t i = 0; i < d->waiting.count; i++) {
         struct heartbeat m = {0};
         struct buf to = {0};
         wire_begin(&to, KIND_HEARTBEAT, dispatcher_head(d, KIND_HEARTBEAT, 0));
         heartbeat_put(&to, &m);
-        dispatcher_send(d, d->waiting[i].connection, &to);
+        dispatcher_send(d, d->waiting.items[i].connection, &to);
     }
 }
 
 void dispatcher_turn(struct dispatcher *d, uint64_t now_ns)
 {
-    if (d->asked && !d->dry)
-        d->dry_from_ns = d->turned_at_ns;
-    d->dry = d->asked;
-    d->asked = d->turn_wanted = false;
+    if (d->reading.asked && !d->reading.dry)
+        d->reading.dry_from_ns = d->turned_at_ns;
+    d->reading.dry = d->reading.asked;
+    d->reading.asked = d->turn_wanted = false;
     forgive_own_lateness(d, now_ns);
     workers_turn(d, now_ns);
     schedule_turn(d, now_ns);
@@ -588,13 +590,13 @@ uint64_t dispatcher_deadline(const struct dispatcher *d)
     uint64_t due_ns = d->turned_at_ns + d->options.heartbeat_ns;
     if (d->turn_wanted)
         return 0;
-    if (!TAILQ_EMPTY(&d->to_flush) && d->flushed_at_ns + FLUSH_NS < due_ns)
-        due_ns = d->flushed_at_ns + FLUSH_NS;
+    if (!TAILQ_EMPTY(&d->sessions.to_flush) && d->sessions.flushed_at_ns + FLUSH_NS < due_ns)
+        due_ns = d->sessions.flushed_at_ns + FLUSH_NS;
     if (!seqset_empty(&d->transfers) && d->turned_at_ns + TRANSFER_LOOK_NS < due_ns)
         due_ns = d->turned_at_ns + TRANSFER_LOOK_NS;
-    if (d->recall_due_ns < due_ns)
-        due_ns = d->recall_due_ns;
-    uint64_t retry_ns = delays_next_ns(&d->delayed);
+    if (d->recall.due_ns < due_ns)
+        due_ns = d->recall.due_ns;
+    uint64_t retry_ns = delays_next_ns(&d->pending.delayed);
     return retry_ns < due_ns ? retry_ns : due_ns;
 }
 
@@ -610,7 +612,7 @@ struct dispatcher_counts dispatcher_counts(const struct dispatcher *d)
     return (struct dispatcher_counts){.read = d->ledger.read,
                                       .stored = d->ledger.stored.members,
                                       .ledger_bytes = d->ledger.bytes,
-                                      .workers = d->session_count,
-                                      .workers_seen = d->workers_seen,
-                                      .dropped = d->dropped};
+                                      .workers = d->sessions.count,
+                                      .workers_seen = d->sessions.workers_seen,
+                                      .dropped = d->protests.dropped};
 }

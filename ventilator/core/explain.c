@@ -3,6 +3,7 @@
 
 #include "common/base/clock.h"
 #include "ventilator/core/charges.h"
+#include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/liveness.h"
 #include "ventilator/core/sentences.h"
 
@@ -66,8 +67,8 @@ static struct why slots_of(const struct dispatcher *d)
 {
     struct why why;
     uint64_t open = 0, slots = 0, busy = 0, made = 0;
-    for (size_t i = 0; i < d->session_count; i++) {
-        const struct session *s = d->sessions[i];
+    for (size_t i = 0; i < d->sessions.count; i++) {
+        const struct session *s = d->sessions.items[i];
         if (!s->lane || !s->connection || s->ended || s->leaving)
             continue;
         uint64_t unfinished = session_unfinished(s);
@@ -79,7 +80,7 @@ static struct why slots_of(const struct dispatcher *d)
     }
     if (open == 0)
         fail(&why, ERR_NONE, "%s",
-             d->session_count ? "no worker that is here takes tasks" : "no worker is there");
+             d->sessions.count ? "no worker that is here takes tasks" : "no worker is there");
     else if (busy >= slots)
         fail(&why, ERR_NONE, "no worker has a free slot: %llu worker%s with %llu slot%s",
              (unsigned long long)open, plural(open), (unsigned long long)slots, plural(slots));
@@ -111,25 +112,26 @@ static struct why queueing(const struct dispatcher *d, uint64_t now_ns)
 static void add_queue(const struct dispatcher *d, uint64_t now_ns, struct sentences *groups)
 {
     struct why why = queueing(d, now_ns);
-    if (seqset_empty(&d->queue))
+    if (seqset_empty(&d->pending.queue))
         return;
-    if (d->handed_at_ns)
-        sentences_add(groups, &d->queue, "queued; %s; tasks were handed out %.1f s ago", why.text,
-                      explain_seconds(d->handed_at_ns, now_ns));
+    if (d->schedule.handed_at_ns)
+        sentences_add(groups, &d->pending.queue, "queued; %s; tasks were handed out %.1f s ago",
+                      why.text, explain_seconds(d->schedule.handed_at_ns, now_ns));
     else
-        sentences_add(groups, &d->queue, "queued; %s", why.text);
+        sentences_add(groups, &d->pending.queue, "queued; %s", why.text);
 }
 
 /* Who is kept free for the next task that must be alone. */
 static struct why keeping_free(const struct dispatcher *d)
 {
     struct why why;
-    fail(&why, ERR_NONE, d->session_count ? "none can take it now" : "none is there");
-    for (size_t i = 0; i < d->session_count; i++)
-        if (d->sessions[i]->reserved) {
-            uint64_t left = session_unfinished(d->sessions[i]);
+    fail(&why, ERR_NONE, d->sessions.count ? "none can take it now" : "none is there");
+    for (size_t i = 0; i < d->sessions.count; i++)
+        if (d->sessions.items[i]->reserved) {
+            uint64_t left = session_unfinished(d->sessions.items[i]);
             fail(&why, ERR_NONE, "%s gets nothing else and has %llu task%s left to do",
-                 session_whereabouts(d->sessions[i]).text, (unsigned long long)left, plural(left));
+                 session_whereabouts(d->sessions.items[i]).text, (unsigned long long)left,
+                 plural(left));
         }
     return why;
 }
@@ -145,7 +147,8 @@ static void add_isolated(const struct dispatcher *d, struct sentences *groups)
                                           "one worker died with it", "two workers died with it"};
     struct seqset by_charges[LOSSES_MAX] = {0};
     struct range r;
-    for (uint64_t at = 1; seqset_next(&d->isolated, at, UINT64_MAX - 1, &r); at = r.first + 1)
+    for (uint64_t at = 1; seqset_next(&d->pending.isolated, at, UINT64_MAX - 1, &r);
+         at = r.first + 1)
         seqset_add(&by_charges[story_of(d, r.first)->losses], r.first, r.first);
     struct why why = keeping_free(d);
     for (size_t i = 0; i < LOSSES_MAX; i++) {
@@ -159,23 +162,24 @@ static void add_isolated(const struct dispatcher *d, struct sentences *groups)
 
 static void add_delayed(const struct dispatcher *d, uint64_t now_ns, struct sentences *groups)
 {
-    if (d->delayed.count)
+    if (d->pending.delayed.count)
         sentences_add(
-            groups, &d->delayed.tasks,
+            groups, &d->pending.delayed.tasks,
             "failed and waiting for the next try (--retry-delay), the first of them for %.1f s "
             "more",
-            explain_seconds(now_ns, delays_next_ns(&d->delayed)));
+            explain_seconds(now_ns, delays_next_ns(&d->pending.delayed)));
 }
 
 static void add_loss_pending(const struct dispatcher *d, uint64_t now_ns, struct sentences *groups)
 {
     uint64_t last_ns = 0;
     struct range r;
-    for (uint64_t at = 1; seqset_next(&d->loss_pending, at, UINT64_MAX - 1, &r); at = r.first + 1)
+    for (uint64_t at = 1; seqset_next(&d->pending.loss_pending, at, UINT64_MAX - 1, &r);
+         at = r.first + 1)
         if (story_of(d, r.first)->judge_at_ns > last_ns)
             last_ns = story_of(d, r.first)->judge_at_ns;
-    if (!seqset_empty(&d->loss_pending))
-        sentences_add(groups, &d->loss_pending,
+    if (!seqset_empty(&d->pending.loss_pending))
+        sentences_add(groups, &d->pending.loss_pending,
                       "three workers died with it: lost in %.1f s, unless one of them comes back",
                       explain_seconds(now_ns, last_ns));
 }
@@ -184,7 +188,8 @@ static void add_loss_reported(const struct dispatcher *d, uint64_t now_ns, struc
 {
     struct seqset died = {0}, interrupted = {0}, large = {0};
     struct range r;
-    for (uint64_t at = 1; seqset_next(&d->loss_reported, at, UINT64_MAX - 1, &r); at = r.first + 1)
+    for (uint64_t at = 1; seqset_next(&d->pending.loss_reported, at, UINT64_MAX - 1, &r);
+         at = r.first + 1)
         seqset_add(!ledger_find(&d->ledger, r.first)->block     ? &large
                    : story_of(d, r.first)->losses >= LOSSES_MAX ? &died
                                                                 : &interrupted,
@@ -426,28 +431,29 @@ static void add_job(const struct dispatcher *d, uint64_t now_ns, struct reasons 
 {
     add_sink(d, now_ns, &r->job);
     add_audit(d, &r->job);
-    if (d->done_sent)
+    if (d->end.done_sent)
         sentences_add(&r->job, NULL,
                       "all is stored: the sink is to write it out and close the job");
-    else if (d->session_count == 0 && d->waiting_count == 0)
+    else if (d->sessions.count == 0 && d->waiting.count == 0)
         sentences_add(&r->job, NULL, "%s%s%s",
-                      d->workers_seen ? "all workers are gone" : "no worker has joined yet",
+                      d->sessions.workers_seen ? "all workers are gone"
+                                               : "no worker has joined yet",
                       d->endpoint ? ": start one with: zfarm-worker --connect " : "",
                       d->endpoint ? d->endpoint : "");
-    else if (d->waiting_count)
+    else if (d->waiting.count)
         sentences_add(&r->job, NULL, "%zu worker%s joined, and wait%s to be taken in",
-                      d->waiting_count, d->waiting_count == 1 ? " has" : "s have",
-                      d->waiting_count == 1 ? "s" : "");
+                      d->waiting.count, d->waiting.count == 1 ? " has" : "s have",
+                      d->waiting.count == 1 ? "s" : "");
     add_order(d, r, &r->job);
 }
 
 static void add_input(const struct dispatcher *d, struct sentences *input)
 {
     unsigned long long unstored = d->ledger.read - d->ledger.stored.members;
-    if (d->stopping)
+    if (d->end.stopping)
         sentences_add(input, NULL, "input: not read on, the job is being stopped (%s)",
-                      d->stop_why.text);
-    else if (d->input_ended)
+                      d->end.stop_why.text);
+    else if (d->reading.ended)
         sentences_add(input, NULL, "input: read to its end");
     else if (!d->sink.ready)
         sentences_add(input, NULL, "input: read when a sink is there");
@@ -458,9 +464,9 @@ static void add_input(const struct dispatcher *d, struct sentences *input)
                       "input: read on when something is stored: %llu tasks of %zu bytes are not "
                       "(--queue-max)",
                       unstored, d->ledger.bytes);
-    else if (d->dry || d->asked)
+    else if (d->reading.dry || d->reading.asked)
         sentences_add(input, NULL, "input: waits for more of %s, which is not at its end",
-                      d->input);
+                      d->reading.name);
     else
         sentences_add(input, NULL, "input: read on when a worker asks for more tasks");
 }
@@ -529,9 +535,9 @@ static void collect(const struct dispatcher *d, uint64_t now_ns, struct reasons 
     add_delayed(d, now_ns, &r->waiting);
     add_loss_pending(d, now_ns, &r->waiting);
     add_loss_reported(d, now_ns, &r->waiting);
-    for (size_t i = 0; i < d->session_count; i++) {
-        add_session(d, d->sessions[i], now_ns, r);
-        add_worker(d, d->sessions[i], now_ns, &r->workers);
+    for (size_t i = 0; i < d->sessions.count; i++) {
+        add_session(d, d->sessions.items[i], now_ns, r);
+        add_worker(d, d->sessions.items[i], now_ns, &r->workers);
     }
     sentences_sort(&r->running);
     sentences_sort(&r->waiting);
@@ -551,7 +557,7 @@ static void reasons_free(struct reasons *r)
 bool dispatcher_waits_for(const struct dispatcher *d, uint64_t now_ns, struct why *why)
 {
     struct reasons r = {0};
-    if (d->closed || d->exited)
+    if (d->end.closed || d->end.exited)
         return false;
     collect(d, now_ns, &r);
     const struct sentences *by_weight[] = {&r.job, &r.running, &r.workers, &r.waiting, &r.input};
@@ -573,7 +579,7 @@ bool dispatcher_waits_for(const struct dispatcher *d, uint64_t now_ns, struct wh
 
 static void add_head(const struct dispatcher *d, uint64_t now_ns, struct sentences *head)
 {
-    if (d->closed)
+    if (d->end.closed)
         sentences_add(head, NULL, "the job is over, the workers are told");
     sentences_add(head, NULL,
                   "%llu task%s read, %llu stored, %llu not; nothing has moved for %.1f s",
@@ -581,13 +587,14 @@ static void add_head(const struct dispatcher *d, uint64_t now_ns, struct sentenc
                   (unsigned long long)d->ledger.stored.members,
                   (unsigned long long)(d->ledger.read - d->ledger.stored.members),
                   explain_seconds(d->moved_at_ns, now_ns));
-    if (d->strange.tasks)
+    if (d->protests.strange.tasks)
         sentences_add(head, NULL,
                       "%llu result%s taken from workers that were never handed the task, the "
                       "first of task %llu from worker %s; --strict-results takes none",
-                      (unsigned long long)d->strange.tasks,
-                      d->strange.tasks == 1 ? " was" : "s were",
-                      (unsigned long long)d->strange.first, d->strange.worker.text);
+                      (unsigned long long)d->protests.strange.tasks,
+                      d->protests.strange.tasks == 1 ? " was" : "s were",
+                      (unsigned long long)d->protests.strange.first,
+                      d->protests.strange.worker.text);
 }
 
 static struct block *make_answer(const struct dispatcher *d, uint64_t now_ns)
@@ -613,12 +620,12 @@ static struct block *make_answer(const struct dispatcher *d, uint64_t now_ns)
 
 void explain_answer(struct dispatcher *d, uint64_t connection, uint64_t now_ns)
 {
-    if (d->exited)
+    if (d->end.exited)
         return;
-    if (!d->because || now_ns >= d->explain_at_ns + SAME_ANSWER_NS) {
-        block_release(&d->because);
-        d->because = make_answer(d, now_ns);
-        d->explain_at_ns = now_ns;
+    if (!d->answer.block || now_ns >= d->answer.at_ns + SAME_ANSWER_NS) {
+        block_release(&d->answer.block);
+        d->answer.block = make_answer(d, now_ns);
+        d->answer.at_ns = now_ns;
     }
-    dispatcher_send_block(d, connection, block_hold(d->because));
+    dispatcher_send_block(d, connection, block_hold(d->answer.block));
 }

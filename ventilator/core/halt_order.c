@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "ventilator/core/halt_order.h"
 
+#include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/schedule.h"
 #include "ventilator/core/workers.h"
 
@@ -34,23 +35,23 @@ void halt_order_take(struct dispatcher *d, struct bytes body, uint64_t now_ns)
 {
     struct halt m;
     if (halt_take(body, &m)) {
-        d->dropped++;
+        d->protests.dropped++;
         return;
     }
-    if (d->stopping || d->done_sent || d->closed)
+    if (d->end.stopping || d->end.done_sent || d->end.closed)
         return;
-    d->halt = m;
+    d->end.halt = m;
     dispatcher_begin_to_stop(d, now_ns);
-    for (size_t i = 0; m.when == HALT_NOW && i < d->session_count; i++)
-        cancel_unfinished(d, d->sessions[i]);
+    for (size_t i = 0; m.when == HALT_NOW && i < d->sessions.count; i++)
+        cancel_unfinished(d, d->sessions.items[i]);
 }
 
 void halt_order_tell(struct dispatcher *d)
 {
-    if (d->halt.when == HALT_NEVER)
+    if (d->end.halt.when == HALT_NEVER)
         return;
     struct buf to = {0};
     wire_begin(&to, KIND_HALT, dispatcher_head(d, KIND_HALT, d->sink.session));
-    halt_put(&to, &d->halt);
+    halt_put(&to, &d->end.halt);
     dispatcher_send(d, d->sink.connection, &to);
 }

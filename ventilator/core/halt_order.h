@@ -2,7 +2,9 @@
 #ifndef ZFARM_HALT_ORDER_H
 #define ZFARM_HALT_ORDER_H
 
-#include "ventilator/core/dispatcher_state.h"
+#include "common/wire/wire.h"
+
+struct dispatcher;
 
 /* The job ends early, since the sink has seen enough (docs/protocol.md, 9). It owns the order to halt, and decides
  * what is cancelled by it. sink_session calls it with HALT and when a sink has joined; it calls dispatcher.c to stop,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "ventilator/core/handed.h"
 
+#include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/schedule.h"
 
 /* Which tasks each session was handed, for a sink that takes no other results (docs/protocol.md, 19). The sessions
@@ -50,8 +51,8 @@ void handed_note_tried(struct dispatcher *d, struct session *s)
 void handed_begin(struct dispatcher *d)
 {
     seqset_clear(&d->handed);
-    for (size_t i = 0; i < d->session_count; i++) {
-        struct session *s = d->sessions[i];
+    for (size_t i = 0; i < d->sessions.count; i++) {
+        struct session *s = d->sessions.items[i];
         seqset_clear(&s->handed);
         s->notes_handed = d->sink.wants_handed;
         if (!s->notes_handed)
@@ -71,7 +72,7 @@ void handed_tell(struct dispatcher *d)
         return;
     struct range r;
     for (uint64_t at = 1; seqset_next(&d->handed, at, UINT64_MAX - 1, &r); at = r.first + 1) {
-        struct session *s = index_get(&d->by_id, r.first);
+        struct session *s = index_get(&d->sessions.by_id, r.first);
         if (s)
             tell_of(d, s);
     }

@@ -2,7 +2,9 @@
 #ifndef ZFARM_VENTILATOR_HANDED_H
 #define ZFARM_VENTILATOR_HANDED_H
 
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/session.h"
+
+struct dispatcher;
 
 /* Which tasks each session was handed, for a sink that takes no other results (docs/protocol.md, 19). It owns the
  * set of sessions of which the sink is not told all, and decides when HANDED goes. A file that tells the sink

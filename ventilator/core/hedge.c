@@ -5,6 +5,7 @@
 
 #include "common/base/xalloc.h"
 #include "ventilator/core/charges.h"
+#include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/schedule.h"
 
 /* --hedge: the tasks that have run longest are run a second time elsewhere; the first final result counts
@@ -27,8 +28,8 @@ struct runners {
 static struct session *idlest_but(const struct dispatcher *d, const struct session *not_this)
 {
     struct session *best = NULL;
-    for (size_t i = 0; i < d->session_count; i++) {
-        struct session *s = d->sessions[i];
+    for (size_t i = 0; i < d->sessions.count; i++) {
+        struct session *s = d->sessions.items[i];
         if (s != not_this && s->noted.wants && session_reserve_room(s) && !s->transfer.block &&
             (!best || s->load < best->load))
             best = s;
@@ -39,11 +40,11 @@ static struct session *idlest_but(const struct dispatcher *d, const struct sessi
 /* True if a worker is idle and there is nothing else to give it: no input, no queued task, no recall. */
 static bool may_hedge(const struct dispatcher *d, uint64_t now_ns)
 {
-    if (!d->options.hedge || now_ns < d->hedge_again_ns || !d->input_ended || !d->wanting ||
-        schedule_waiting(d))
+    if (!d->options.hedge || now_ns < d->hedge_again_ns || !d->reading.ended ||
+        !d->schedule.wanting || schedule_waiting(d))
         return false;
-    for (size_t i = 0; i < d->session_count; i++) {
-        const struct session *s = d->sessions[i];
+    for (size_t i = 0; i < d->sessions.count; i++) {
+        const struct session *s = d->sessions.items[i];
         if ((s->recalling || session_unstarted(s)) && !s->holds_fast)
             return false;
     }
@@ -90,12 +91,12 @@ void hedge_turn(struct dispatcher *d, uint64_t now_ns)
     if (!may_hedge(d, now_ns))
         return;
     d->hedge_again_ns = now_ns + d->options.heartbeat_ns;
-    for (size_t i = 0; i < d->session_count; i++)
-        add_runners(d, d->sessions[i], &all);
+    for (size_t i = 0; i < d->sessions.count; i++)
+        add_runners(d, d->sessions.items[i], &all);
     if (all.count)
         qsort(all.items, all.count, sizeof *all.items, by_start);
     for (size_t i = 0; i < all.count; i++) {
-        struct session *s = d->wanting ? idlest_but(d, all.items[i].at) : NULL;
+        struct session *s = d->schedule.wanting ? idlest_but(d, all.items[i].at) : NULL;
         if (!s)
             continue;
         schedule_one(d, s, all.items[i].seq, 0, now_ns);

@@ -2,7 +2,9 @@
 #ifndef ZFARM_HEDGE_H
 #define ZFARM_HEDGE_H
 
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/session.h"
+
+struct dispatcher;
 
 /* --hedge: the tasks that have run longest are run a second time elsewhere. It owns the time of its next look, and
  * decides from what heartbeats name as running. schedule calls it when all else is handed out; it calls schedule. */

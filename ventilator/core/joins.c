@@ -7,6 +7,7 @@
 #include "common/base/xalloc.h"
 #include "ventilator/core/admission.h"
 #include "ventilator/core/charges.h"
+#include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/handed.h"
 #include "ventilator/core/liveness.h"
 #include "ventilator/core/protests.h"
@@ -28,8 +29,8 @@ static bool joins_adopt(struct dispatcher *d, struct truth *t, uint64_t seq, str
                         bool finished)
 {
     struct entry *entry = ledger_find(&d->ledger, seq);
-    bool unwanted = seqset_has(&d->loss_reported, seq) || d->halt.when == HALT_NOW;
-    if (!entry || d->settled || (unwanted && !finished))
+    bool unwanted = seqset_has(&d->pending.loss_reported, seq) || d->end.halt.when == HALT_NOW;
+    if (!entry || d->end.settled || (unwanted && !finished))
         return false;
     struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
     if (attempt.incarnation == d->options.incarnation && attempt.number > story->attempts)
@@ -113,8 +114,8 @@ static void welcome(struct dispatcher *d, const struct truth *t)
  * connection. */
 static struct session *replaced(struct dispatcher *d, uint64_t instance, uint64_t connection)
 {
-    struct session *s = instance ? index_get(&d->by_instance, instance) : NULL;
-    return s ? s : index_get(&d->by_connection, connection);
+    struct session *s = instance ? index_get(&d->sessions.by_instance, instance) : NULL;
+    return s ? s : index_get(&d->sessions.by_connection, connection);
 }
 
 static void take_in(struct dispatcher *d, const struct origin *from, struct frame_head head,
@@ -124,7 +125,7 @@ static void take_in(struct dispatcher *d, const struct origin *from, struct fram
     bool ours = head.job == d->job && head.incarnation == d->options.incarnation;
     struct truth t = {.before = replaced(d, join->peer.instance, connection),
                       .is_of_earlier_life = !ours && !d->sink.is_volatile};
-    t.session = session_new(++d->last_id, connection, &join->peer, join->slots, now_ns);
+    t.session = session_new(++d->sessions.last_id, connection, &join->peer, join->slots, now_ns);
     t.session->key = from->key;
     t.session->leaving = join->flags & WORKER_LEAVING;
     t.session->tells_receipts = join->features & FEATURE_RECEIPTS;
@@ -176,11 +177,12 @@ static enum error take_join(struct bytes body, struct worker_join *join)
 static bool let_wait(struct dispatcher *d, const struct origin *from, struct bytes message)
 {
     joins_forget(d, from->connection);
-    if (d->waiting_bytes + message.size > WAITING_BYTES_MAX)
+    if (d->waiting.size_bytes + message.size > WAITING_BYTES_MAX)
         return false;
-    d->waiting_bytes += message.size;
-    d->waiting = xrealloc(d->waiting, (d->waiting_count + 1) * sizeof *d->waiting);
-    d->waiting[d->waiting_count++] =
+    d->waiting.size_bytes += message.size;
+    d->waiting.items =
+        xrealloc(d->waiting.items, (d->waiting.count + 1) * sizeof *d->waiting.items);
+    d->waiting.items[d->waiting.count++] =
         (struct waiting_join){from->connection, from->key, block_copy(message)};
     return true;
 }
@@ -212,9 +214,10 @@ void joins_take(struct dispatcher *d, const struct origin *from, struct frame_he
     enum error error = take_join(body, &join);
     if (error) {
         protests_join(d, from, error);
-    } else if (d->closed || (d->stopping && !join.running.count && seqset_empty(&join.kept))) {
+    } else if (d->end.closed ||
+               (d->end.stopping && !join.running.count && seqset_empty(&join.kept))) {
         dispatcher_refuse(d, connection, REFUSE_OVER, "the job is over");
-    } else if (d->session_count + d->waiting_count >= d->options.workers_max &&
+    } else if (d->sessions.count + d->waiting.count >= d->options.workers_max &&
                !replaced(d, join.peer.instance, connection)) {
         dispatcher_refuse(d, connection, REFUSE_FULL,
                           "the ventilator has as many workers as --workers-max allows");
@@ -251,15 +254,15 @@ static void want(struct dispatcher *d, const struct origin *from, struct frame_h
 
 void joins_welcome_waiting(struct dispatcher *d, uint64_t now_ns)
 {
-    for (size_t i = 0; i < d->waiting_count; i++)
-        with_join(d, &d->waiting[i], want, now_ns);
+    for (size_t i = 0; i < d->waiting.count; i++)
+        with_join(d, &d->waiting.items[i], want, now_ns);
     if (audit_reads(d))
         return;
-    size_t count = d->waiting_count;
-    d->waiting_count = 0;
-    d->waiting_bytes = 0;
+    size_t count = d->waiting.count;
+    d->waiting.count = 0;
+    d->waiting.size_bytes = 0;
     for (size_t i = 0; i < count; i++) { /* of two of one process, the later one stays */
-        struct waiting_join w = d->waiting[i];
+        struct waiting_join w = d->waiting.items[i];
         with_join(d, &w, take_in, now_ns);
         block_release(&w.message);
     }
@@ -269,27 +272,27 @@ void joins_welcome_waiting(struct dispatcher *d, uint64_t now_ns)
 
 void joins_forget(struct dispatcher *d, uint64_t connection)
 {
-    for (size_t i = 0; i < d->waiting_count; i++)
-        if (d->waiting[i].connection == connection) {
-            d->waiting_bytes -= block_bytes(d->waiting[i].message).size;
-            block_release(&d->waiting[i].message);
-            d->waiting[i] = d->waiting[--d->waiting_count];
+    for (size_t i = 0; i < d->waiting.count; i++)
+        if (d->waiting.items[i].connection == connection) {
+            d->waiting.size_bytes -= block_bytes(d->waiting.items[i].message).size;
+            block_release(&d->waiting.items[i].message);
+            d->waiting.items[i] = d->waiting.items[--d->waiting.count];
             return;
         }
 }
 
 void joins_admitted_changed(struct dispatcher *d)
 {
-    for (size_t i = d->waiting_count; i-- > 0;)
-        if (!admission_has(d, &d->waiting[i].key, KEY_WORKER)) {
-            dispatcher_cut(d, d->waiting[i].connection);
-            joins_forget(d, d->waiting[i].connection);
+    for (size_t i = d->waiting.count; i-- > 0;)
+        if (!admission_has(d, &d->waiting.items[i].key, KEY_WORKER)) {
+            dispatcher_cut(d, d->waiting.items[i].connection);
+            joins_forget(d, d->waiting.items[i].connection);
         }
 }
 
 void joins_free(struct dispatcher *d)
 {
-    while (d->waiting_count)
-        joins_forget(d, d->waiting[0].connection);
-    free(d->waiting);
+    while (d->waiting.count)
+        joins_forget(d, d->waiting.items[0].connection);
+    free(d->waiting.items);
 }

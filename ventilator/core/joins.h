@@ -2,11 +2,27 @@
 #ifndef ZFARM_JOINS_H
 #define ZFARM_JOINS_H
 
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/dispatcher.h"
+
+struct dispatcher;
 
 /* Workers that come, for the first time or back again (docs/protocol.md, 4). It owns the JOINs that wait for a sink,
  * decides what a JOIN means for the tasks that it names, and answers with WELCOME. dispatcher.c calls it with JOINs,
  * workers and sink_session when there may be something to wait for no more; it calls workers, charges, audit. */
+
+/* A worker's JOIN that waits for a sink. */
+struct waiting_join {
+    uint64_t connection;
+    struct key key;
+    struct block *message;
+};
+
+struct waiting_joins {
+    struct waiting_join *items;
+    size_t count;
+    size_t size_bytes;
+    uint64_t told_at_ns; /* HEARTBEAT went to them */
+};
 
 void joins_take(struct dispatcher *d, const struct origin *from, struct frame_head head,
                 struct bytes message, struct bytes body, uint64_t now_ns);

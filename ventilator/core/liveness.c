@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/schedule.h"
 #include "ventilator/core/workers.h"
 
@@ -53,9 +54,9 @@ static void say_of(struct dispatcher *d, const struct session *s, const char *te
                    uint64_t now_ns)
 {
     char more[THROTTLE_WORDS_SIZE];
-    if (throttle_line(&d->silence_lines, SILENCE_LINES_A_MINUTE, now_ns))
+    if (throttle_line(&d->liveness.lines, SILENCE_LINES_A_MINUTE, now_ns))
         dispatcher_say(d, "worker %s on %s %s tasks=%llu%s", s->name, s->host, text,
-                       (unsigned long long)tasks, throttle_words(&d->silence_lines, more));
+                       (unsigned long long)tasks, throttle_words(&d->liveness.lines, more));
 }
 
 /* ---- control ---- */
@@ -84,12 +85,12 @@ void liveness_sink_heard(struct dispatcher *d, uint64_t now_ns)
 void liveness_look(struct dispatcher *d)
 {
     uint64_t sum_ns = 0;
-    patience_fade(&d->patience);
+    patience_fade(&d->liveness.patience);
     patience_fade(&d->sink.patience);
-    for (size_t i = 0; i < d->session_count; i++)
-        sum_ns += d->sessions[i]->patience.late_ns;
-    if (d->session_count)
-        patience_late(&d->patience, sum_ns / d->session_count, 0);
+    for (size_t i = 0; i < d->sessions.count; i++)
+        sum_ns += d->sessions.items[i]->patience.late_ns;
+    if (d->sessions.count)
+        patience_late(&d->liveness.patience, sum_ns / d->sessions.count, 0);
 }
 
 /* One that has just come and has nothing yet can take its time: nobody waits for it. */
@@ -97,7 +98,7 @@ uint64_t liveness_limit(const struct dispatcher *d, const struct session *s)
 {
     uint64_t usual_ns = d->options.limit_ns;
     uint64_t own_ns = patience_limit(&s->patience, usual_ns);
-    uint64_t all_ns = patience_limit(&d->patience, usual_ns);
+    uint64_t all_ns = patience_limit(&d->liveness.patience, usual_ns);
     if (!s->speaks && seqset_empty(&s->out))
         return PATIENCE_MOST * usual_ns;
     return own_ns > all_ns ? own_ns : all_ns;
@@ -202,7 +203,7 @@ static void judge_lane(struct dispatcher *d, struct session *s, uint64_t now_ns)
 void liveness_results(struct dispatcher *d, const struct stored_note *m)
 {
     for (size_t i = 0; i < m->received_count; i++) {
-        struct session *s = index_get(&d->by_id, m->received[i].session);
+        struct session *s = index_get(&d->sessions.by_id, m->received[i].session);
         if (s)
             s->arrived = (struct reach){m->received[i].batch, m->received[i].offset};
     }
@@ -269,7 +270,7 @@ static void note_stuck(struct dispatcher *d, struct session *s, uint64_t stuck_m
         demand_join(d, s, AGAIN_STRIPPED, "what it had finished was run elsewhere");
     }
     if (stuck_ms * NS_PER_MS >= lasts_ns && sink_reads(d, now_ns) &&
-        now_ns >= d->sink.ready_at_ns + lasts_ns && !d->settled)
+        now_ns >= d->sink.ready_at_ns + lasts_ns && !d->end.settled)
         strip(d, s, now_ns);
 }
 

@@ -2,11 +2,19 @@
 #ifndef ZFARM_LIVENESS_H
 #define ZFARM_LIVENESS_H
 
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/session.h"
+
+struct dispatcher;
 
 /* Whether each connection lives, by what has arrived on it (docs/protocol.md, 18). It owns the patience with each
  * peer and what is known to have arrived, and decides how long silence may last. workers and sink_session call it
  * with messages; it calls schedule for what is run elsewhere and workers to close a lane. */
+
+struct liveness {
+    uint64_t silent_from_ns;  /* before, no session can be found to be silent */
+    struct patience patience; /* with all of them: how late this process and they are */
+    struct throttle lines;    /* about workers that are silent */
+};
 
 /* What the worker's heartbeat says of its connections, and by it is judged: its lane may be closed. */
 void liveness_heartbeat(struct dispatcher *d, struct session *s, const struct heartbeat *m,

@@ -2,6 +2,7 @@
 #include "ventilator/core/promises.h"
 
 #include "common/base/clock.h"
+#include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/protests.h"
 #include "ventilator/core/schedule.h"
 #include "ventilator/core/workers.h"
@@ -51,7 +52,7 @@ static void note_taken(struct dispatcher *d, const struct seqset *tasks)
 void promises_note(struct dispatcher *d, const struct stored_note *m, uint64_t now_ns)
 {
     for (size_t i = 0; i < m->origin_count; i++) {
-        struct session *s = index_get(&d->by_id, m->origins[i].session);
+        struct session *s = index_get(&d->sessions.by_id, m->origins[i].session);
         note_taken(d, &m->origins[i].tasks);
         if (!s)
             continue; /* it is over: what it had is not known any more */
@@ -60,7 +61,7 @@ void promises_note(struct dispatcher *d, const struct stored_note *m, uint64_t n
         s->broken = 0;
     }
     for (size_t i = 0; i < m->received_count; i++) {
-        struct session *s = index_get(&d->by_id, m->received[i].session);
+        struct session *s = index_get(&d->sessions.by_id, m->received[i].session);
         if (s)
             s->promise_kept_ns = now_ns;
     }
@@ -113,10 +114,11 @@ bool promises_heartbeat(struct dispatcher *d, struct session *s, const struct he
     bool ends = false;
     open_promises(d, s, &open);
     /* A worker that says that nothing gets through does what it can about it. */
-    if (seqset_empty(&open) || m->results_stuck_ms || d->settled || !sink_takes_results(d, now_ns))
+    if (seqset_empty(&open) || m->results_stuck_ms || d->end.settled ||
+        !sink_takes_results(d, now_ns))
         s->promise_kept_ns = now_ns;
     if (now_ns > s->promise_kept_ns + PROMISE_LIMITS * d->options.limit_ns) {
-        if (throttle_line(&d->senseless_lines, SENSELESS_LINES_A_MINUTE, now_ns))
+        if (throttle_line(&d->protests.lines, SENSELESS_LINES_A_MINUTE, now_ns))
             dispatcher_say(d,
                            "worker %s reported tasks as finished whose results have not come for "
                            "%llu s, first of "
@@ -124,7 +126,7 @@ bool promises_heartbeat(struct dispatcher *d, struct session *s, const struct he
                            session_whereabouts(s).text,
                            (unsigned long long)((now_ns - s->promise_kept_ns) / NS_PER_S),
                            (unsigned long long)seqset_min(&open), (unsigned long long)open.members,
-                           throttle_words(&d->senseless_lines, more));
+                           throttle_words(&d->protests.lines, more));
         s->promise_kept_ns = now_ns;
         ends = ++s->broken == BROKEN_MAX;
         if (ends)

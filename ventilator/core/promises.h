@@ -2,7 +2,9 @@
 #ifndef ZFARM_PROMISES_H
 #define ZFARM_PROMISES_H
 
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/session.h"
+
+struct dispatcher;
 
 /* Results against what was handed out (docs/protocol.md, 15). It owns what each session promised and has not kept,
  * and decides what is run elsewhere since its result does not come. sink_session and workers call it with notes

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/workers.h"
 
 /* Peers that err (docs/protocol.md, 15): a worker may be of another make. What makes no sense is dropped; its
@@ -27,7 +28,7 @@ static void send_protest(struct dispatcher *d, uint64_t connection, uint64_t ses
 
 static bool may_say(struct dispatcher *d)
 {
-    return throttle_line(&d->senseless_lines, SENSELESS_LINES_A_MINUTE, d->turned_at_ns);
+    return throttle_line(&d->protests.lines, SENSELESS_LINES_A_MINUTE, d->turned_at_ns);
 }
 
 /* A word of docs/protocol.md, or the number. */
@@ -56,13 +57,13 @@ static void protest_to_worker(struct dispatcher *d, struct session *s, const str
     if (may_say(d))
         dispatcher_say(d, "a message of worker %s makes no sense and is dropped (%s)%s",
                        session_whereabouts(s).text, s->senseless_why,
-                       throttle_words(&d->senseless_lines, more));
+                       throttle_words(&d->protests.lines, more));
 }
 
 void protests_worker(struct dispatcher *d, struct session *s, unsigned kind, size_t offset,
                      enum error error)
 {
-    d->dropped++;
+    d->protests.dropped++;
     struct protest m = {0, kind, offset, bytes_of(error_sentence(error))};
     protest_to_worker(d, s, &m);
 }
@@ -81,9 +82,10 @@ void protests_strange(struct dispatcher *d, struct session *s, const struct seqs
 {
     char sentence[100], more[THROTTLE_WORDS_SIZE];
     unsigned long long count = tasks->members, first = seqset_min(tasks);
-    if (!d->strange.tasks)
-        d->strange = (struct strangeness){.first = first, .worker = session_whereabouts(s)};
-    d->strange.tasks += count;
+    if (!d->protests.strange.tasks)
+        d->protests.strange =
+            (struct strangeness){.first = first, .worker = session_whereabouts(s)};
+    d->protests.strange.tasks += count;
     snprintf(sentence, sizeof sentence,
              "results of tasks that this session was never handed, first of task %llu", first);
     struct protest m = {0, KIND_RESULTS, FRAME_HEAD_SIZE, bytes_of(sentence)};
@@ -95,20 +97,20 @@ void protests_strange(struct dispatcher *d, struct session *s, const struct seqs
             d,
             "worker %s has sent results of tasks that it was never handed, and the sink has taken "
             "them: %llu, first of task %llu; --strict-results takes none%s",
-            session_whereabouts(s).text, count, first, throttle_words(&d->senseless_lines, more));
+            session_whereabouts(s).text, count, first, throttle_words(&d->protests.lines, more));
 }
 
 void protests_sink(struct dispatcher *d, unsigned kind, size_t offset, enum error error)
 {
     char more[THROTTLE_WORDS_SIZE];
-    d->dropped++;
+    d->protests.dropped++;
     struct protest m = {0, kind, offset, bytes_of(error_sentence(error))};
     if (throttle_take(&d->sink.protests, PROTESTS_AT_ONCE, NS_PER_S, d->turned_at_ns))
         send_protest(d, d->sink.connection, d->sink.session, &m);
     if (may_say(d))
         dispatcher_say(d, "a message of the sink makes no sense and is dropped (%s: %s)%s",
                        kind_words(kind).text, error_sentence(error),
-                       throttle_words(&d->senseless_lines, more));
+                       throttle_words(&d->protests.lines, more));
 }
 
 void protests_frame(struct dispatcher *d, uint64_t connection, struct bytes message,
@@ -116,13 +118,13 @@ void protests_frame(struct dispatcher *d, uint64_t connection, struct bytes mess
 {
     unsigned kind = message.size ? message.data[0] : 0;
     size_t offset = error == ERR_KIND ? 0 : error == ERR_VERSION ? 1 : message.size;
-    struct session *s = index_get(&d->by_connection, connection);
+    struct session *s = index_get(&d->sessions.by_connection, connection);
     if (s)
         protests_worker(d, s, kind, offset, error);
     else if (connection == d->sink.connection)
         protests_sink(d, kind, offset, error);
     else
-        d->dropped++;
+        d->protests.dropped++;
 }
 
 void protests_from_sink(struct dispatcher *d, struct bytes body)
@@ -134,7 +136,7 @@ void protests_from_sink(struct dispatcher *d, struct bytes body)
         protests_sink(d, KIND_PROTEST, FRAME_HEAD_SIZE, error);
         return;
     }
-    struct session *s = index_get(&d->by_id, m.session);
+    struct session *s = index_get(&d->sessions.by_id, m.session);
     m.session = 0;
     if (s)
         protest_to_worker(d, s, &m);
@@ -143,7 +145,7 @@ void protests_from_sink(struct dispatcher *d, struct bytes body)
             d,
             "results that make no sense came to the sink, from nobody who is known; they are "
             "dropped (%s)%s",
-            kind_words(m.kind).text, throttle_words(&d->senseless_lines, more));
+            kind_words(m.kind).text, throttle_words(&d->protests.lines, more));
 }
 
 void protests_from_worker(struct dispatcher *d, struct session *s, struct bytes body)
@@ -159,18 +161,18 @@ void protests_from_worker(struct dispatcher *d, struct session *s, struct bytes 
             session_whereabouts(s).text, kind_words(m.kind).text, (unsigned long long)m.offset,
             (int)(m.sentence.size < 200 ? m.sentence.size : 200),
             m.sentence.size ? (const char *)m.sentence.data : "",
-            throttle_words(&d->senseless_lines, more));
+            throttle_words(&d->protests.lines, more));
 }
 
 void protests_join(struct dispatcher *d, const struct origin *from, enum error error)
 {
     char sentence[200], more[THROTTLE_WORDS_SIZE];
-    d->dropped++;
+    d->protests.dropped++;
     snprintf(sentence, sizeof sentence, "its JOIN makes no sense: %s", error_sentence(error));
     dispatcher_refuse(d, from->connection, REFUSE_SENSELESS, sentence);
     if (may_say(d))
         dispatcher_say(d, "refused a peer%s%s: %s%s", from->address[0] ? " from " : "",
-                       from->address, sentence, throttle_words(&d->senseless_lines, more));
+                       from->address, sentence, throttle_words(&d->protests.lines, more));
 }
 
 /* ---- messages of another session ---- */
@@ -193,7 +195,7 @@ static struct again again_of(const struct dispatcher *d, struct frame_head head)
 static bool refuse_astray(struct dispatcher *d, uint64_t connection, const struct again *m)
 {
     char sentence[200], more[THROTTLE_WORDS_SIZE];
-    struct session *s = index_get(&d->by_connection, connection);
+    struct session *s = index_get(&d->sessions.by_connection, connection);
     unsigned *astray = s ? &s->astray : connection == d->sink.connection ? &d->sink.astray : NULL;
     if (!astray || ++*astray < ASTRAY_MAX)
         return false;
@@ -204,7 +206,7 @@ static bool refuse_astray(struct dispatcher *d, uint64_t connection, const struc
     if (may_say(d))
         dispatcher_say(d, "refused %s %s: %s%s", s ? "worker" : "the",
                        s ? session_whereabouts(s).text : "sink", sentence,
-                       throttle_words(&d->senseless_lines, more));
+                       throttle_words(&d->protests.lines, more));
     *astray = 0;
     if (s)
         workers_end(d, s, false, d->turned_at_ns);
@@ -214,7 +216,7 @@ static bool refuse_astray(struct dispatcher *d, uint64_t connection, const struc
 void protests_astray(struct dispatcher *d, uint64_t connection, struct frame_head head)
 {
     struct again m = again_of(d, head);
-    d->dropped++;
-    if (head.kind != KIND_BYE && !d->exited && !refuse_astray(d, connection, &m))
+    d->protests.dropped++;
+    if (head.kind != KIND_BYE && !d->end.exited && !refuse_astray(d, connection, &m))
         dispatcher_again(d, connection, &m);
 }

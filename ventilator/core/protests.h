@@ -2,10 +2,26 @@
 #ifndef ZFARM_PROTESTS_H
 #define ZFARM_PROTESTS_H
 
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/dispatcher.h"
+#include "ventilator/core/session.h"
+
+struct dispatcher;
 
 /* Peers that err (docs/protocol.md, 15). It owns the throttle of lines about that, and decides who is told by PROTEST
  * and who is refused in the end. Each file that decodes a message calls it; it calls workers when it refuses one. */
+
+/* Results that the sink has taken, of tasks that their session was never handed. */
+struct strangeness {
+    uint64_t tasks;            /* how many */
+    uint64_t first;            /* the first of them, */
+    struct whereabouts worker; /* and whose it was */
+};
+
+struct protests {
+    struct throttle lines; /* about messages that make no sense */
+    struct strangeness strange;
+    uint64_t dropped; /* messages that made no sense */
+};
 
 enum { SENSELESS_LINES_A_MINUTE = 10 };
 /* A message of the worker makes no sense, from that octet of it on: it is told, and users are. */

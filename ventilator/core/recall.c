@@ -5,6 +5,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/xalloc.h"
+#include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/liveness.h"
 #include "ventilator/core/schedule.h"
 
@@ -84,8 +85,8 @@ struct wanting {
 static struct wanting wanting_of(const struct dispatcher *d, uint64_t now_ns)
 {
     struct wanting all = {0};
-    for (size_t i = 0; i < d->session_count; i++) {
-        const struct session *s = d->sessions[i];
+    for (size_t i = 0; i < d->sessions.count; i++) {
+        const struct session *s = d->sessions.items[i];
         if (!s->noted.wants)
             continue;
         all.count++;
@@ -99,11 +100,11 @@ static struct wanting wanting_of(const struct dispatcher *d, uint64_t now_ns)
 static size_t find_givers(const struct dispatcher *d, uint64_t now_ns, struct giver *givers)
 {
     size_t count = 0;
-    double worth_ns = (double)(WORTH_NS + d->session_count * MESSAGES_NS);
-    for (size_t i = 0; i < d->session_count; i++) {
-        if (!recall_may_ask(d->sessions[i], now_ns))
+    double worth_ns = (double)(WORTH_NS + d->sessions.count * MESSAGES_NS);
+    for (size_t i = 0; i < d->sessions.count; i++) {
+        if (!recall_may_ask(d->sessions.items[i], now_ns))
             continue;
-        givers[count] = giver_of(d, d->sessions[i], now_ns);
+        givers[count] = giver_of(d, d->sessions.items[i], now_ns);
         count += givers[count].left_ns >= worth_ns;
     }
     if (count)
@@ -114,7 +115,7 @@ static size_t find_givers(const struct dispatcher *d, uint64_t now_ns, struct gi
 /* Returns true if a worker was asked. */
 static bool even_out(struct dispatcher *d, uint64_t now_ns)
 {
-    struct giver *givers = xmalloc(d->session_count * sizeof *givers);
+    struct giver *givers = xmalloc(d->sessions.count * sizeof *givers);
     size_t count = find_givers(d, now_ns, givers);
     struct wanting wanting = wanting_of(d, now_ns);
     bool asked = false;
@@ -139,11 +140,12 @@ static bool even_out(struct dispatcher *d, uint64_t now_ns)
  * read: so as long as tasks are handed out, everybody gets some. */
 static uint64_t earliest(const struct dispatcher *d)
 {
-    uint64_t due_ns = d->recall_again_ns;
-    if (!d->input_ended) {
+    uint64_t due_ns = d->recall.again_ns;
+    if (!d->reading.ended) {
         bool dry = dispatcher_may_read(d);
-        uint64_t since_ns =
-            dry && d->dry_from_ns > d->handed_at_ns ? d->dry_from_ns : d->handed_at_ns;
+        uint64_t since_ns = dry && d->reading.dry_from_ns > d->schedule.handed_at_ns
+                                ? d->reading.dry_from_ns
+                                : d->schedule.handed_at_ns;
         since_ns += dry ? DRY_NS : HELD_UP_NS;
         due_ns = since_ns > due_ns ? since_ns : due_ns;
     }
@@ -152,17 +154,17 @@ static uint64_t earliest(const struct dispatcher *d)
 
 void recall_turn(struct dispatcher *d, uint64_t now_ns)
 {
-    d->recall_due_ns = NEVER;
-    if (!d->giving || !d->wanting || !seqset_empty(&d->queue) ||
-        (dispatcher_may_read(d) && !d->dry))
+    d->recall.due_ns = NEVER;
+    if (!d->schedule.giving || !d->schedule.wanting || !seqset_empty(&d->pending.queue) ||
+        (dispatcher_may_read(d) && !d->reading.dry))
         return;
     uint64_t due_ns = earliest(d);
     if (now_ns < due_ns) {
-        d->recall_due_ns = due_ns;
+        d->recall.due_ns = due_ns;
         return;
     }
-    d->recall_again_ns = now_ns + d->session_count * SESSION_NS;
+    d->recall.again_ns = now_ns + d->sessions.count * SESSION_NS;
     if (!even_out(d, now_ns))
-        d->recall_due_ns =
-            now_ns + AGAIN_NS > d->recall_again_ns ? now_ns + AGAIN_NS : d->recall_again_ns;
+        d->recall.due_ns =
+            now_ns + AGAIN_NS > d->recall.again_ns ? now_ns + AGAIN_NS : d->recall.again_ns;
 }

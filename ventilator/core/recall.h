@@ -2,11 +2,18 @@
 #ifndef ZFARM_RECALL_H
 #define ZFARM_RECALL_H
 
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/session.h"
+
+struct dispatcher;
 
 /* Tasks that a worker has not begun are taken back for one that idles. It owns the time of its next look, and decides
  * how many are asked of whom, by pace. schedule calls it when all else is handed out, workers with the answers; it
  * calls schedule for paces, dispatcher.c to send. */
+
+struct recall {
+    uint64_t again_ns;
+    uint64_t due_ns; /* a recall waits for that time; NEVER: none does */
+};
 
 void recall_ask(struct dispatcher *d, struct session *s, uint64_t tasks, uint64_t now_ns);
 void recall_answered(struct session *s, uint64_t tasks, uint64_t now_ns);

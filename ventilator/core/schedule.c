@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/xalloc.h"
 #include "ventilator/core/charges.h"
+#include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/hedge.h"
 #include "ventilator/core/liveness.h"
 #include "ventilator/core/recall.h"
@@ -28,29 +29,29 @@ enum {
 
 static void handed_out(struct dispatcher *d, uint64_t now_ns)
 {
-    d->handed_at_ns = now_ns;
+    d->schedule.handed_at_ns = now_ns;
     dispatcher_moved(d, now_ns);
 }
 
 void schedule_unqueue(struct dispatcher *d, uint64_t first, uint64_t last)
 {
-    seqset_remove(&d->queue, first, last);
-    seqset_remove(&d->isolated, first, last);
-    delays_remove(&d->delayed, first, last);
-    seqset_remove(&d->loss_pending, first, last);
+    seqset_remove(&d->pending.queue, first, last);
+    seqset_remove(&d->pending.isolated, first, last);
+    delays_remove(&d->pending.delayed, first, last);
+    seqset_remove(&d->pending.loss_pending, first, last);
 }
 
 void schedule_queue(struct dispatcher *d, const struct story *story)
 {
     assert(story->holder_count == 0);
-    if (seqset_has(&d->delayed.tasks, story->seq))
+    if (seqset_has(&d->pending.delayed.tasks, story->seq))
         return;
     schedule_unqueue(d, story->seq, story->seq);
-    if (seqset_has(&d->loss_reported, story->seq))
+    if (seqset_has(&d->pending.loss_reported, story->seq))
         return; /* a worker had kept its result; the verdict stands */
-    struct seqset *where = charges_are_too_many(story)   ? &d->loss_pending
-                           : charges_make_suspect(story) ? &d->isolated
-                                                         : &d->queue;
+    struct seqset *where = charges_are_too_many(story)   ? &d->pending.loss_pending
+                           : charges_make_suspect(story) ? &d->pending.isolated
+                                                         : &d->pending.queue;
     seqset_add(where, story->seq, story->seq);
 }
 
@@ -103,24 +104,25 @@ void schedule_failed(struct dispatcher *d, struct session *s, uint64_t seq, uint
         story->fails++;
     note_failed_at(story, s->instance);
     dispatcher_moved(d, now_ns);
-    bool is_next = seqset_has(&d->queue, seq) || seqset_has(&d->isolated, seq);
+    bool is_next = seqset_has(&d->pending.queue, seq) || seqset_has(&d->pending.isolated, seq);
     if (!is_next || !d->options.retry_delay_ns)
         return;
     schedule_unqueue(d, seq, seq);
-    delays_add(&d->delayed, seq,
+    delays_add(&d->pending.delayed, seq,
                now_ns + delay_after(d->options.retry_delay_ns, story->fails, &d->random));
 }
 
 static void end_delays(struct dispatcher *d, uint64_t now_ns)
 {
     uint64_t seq;
-    while ((seq = delays_take(&d->delayed, now_ns)) != 0)
+    while ((seq = delays_take(&d->pending.delayed, now_ns)) != 0)
         schedule_queue(d, entry_story(ledger_find(&d->ledger, seq), seq));
 }
 
 uint64_t schedule_waiting(const struct dispatcher *d)
 {
-    return d->queue.members + d->isolated.members + d->delayed.count + d->loss_pending.members;
+    return d->pending.queue.members + d->pending.isolated.members + d->pending.delayed.count +
+           d->pending.loss_pending.members;
 }
 
 /* ---- who takes tasks ---- */
@@ -135,7 +137,7 @@ static bool schedule_is_open(const struct session *s)
  * that failed nowhere else, and it is not the tasks' fault. */
 static bool is_suspect(const struct dispatcher *d, const struct session *s)
 {
-    return s->fails_in_a_row >= SUSPECT_FAILS && d->succeeding;
+    return s->fails_in_a_row >= SUSPECT_FAILS && d->schedule.succeeding;
 }
 
 uint64_t schedule_room(const struct dispatcher *d, const struct session *s, enum ranking_kind kind)
@@ -153,7 +155,7 @@ uint64_t schedule_room(const struct dispatcher *d, const struct session *s, enum
 /* As long as its own pace is not known it is taken to be like the others. */
 double schedule_rate(const struct dispatcher *d, const struct session *s)
 {
-    double pace_ns = pace_of(&s->pace), slot_pace_ns = pace_of(&d->slot_pace);
+    double pace_ns = pace_of(&s->pace), slot_pace_ns = pace_of(&d->schedule.slot_pace);
     if (pace_ns > 0)
         return 1 / pace_ns;
     return (double)s->slots / (slot_pace_ns > 0 ? slot_pace_ns : (double)NS_PER_S);
@@ -170,15 +172,15 @@ static double load_of(const struct dispatcher *d, const struct session *s)
 
 static void note_success(struct dispatcher *d, struct session *s, bool succeeds)
 {
-    bool before = d->succeeding;
+    bool before = d->schedule.succeeding;
     if (succeeds == s->noted.succeeds)
         return;
-    d->succeeding += succeeds;
-    d->succeeding -= s->noted.succeeds;
+    d->schedule.succeeding += succeeds;
+    d->schedule.succeeding -= s->noted.succeeds;
     s->noted.succeeds = succeeds;
-    for (size_t i = 0; before != (d->succeeding > 0) && i < d->session_count; i++)
-        if (d->sessions[i]->fails_in_a_row >= SUSPECT_FAILS)
-            schedule_note(d, d->sessions[i]);
+    for (size_t i = 0; before != (d->schedule.succeeding > 0) && i < d->sessions.count; i++)
+        if (d->sessions.items[i]->fails_in_a_row >= SUSPECT_FAILS)
+            schedule_note(d, d->sessions.items[i]);
 }
 
 static void note_rank(struct dispatcher *d, struct session *s)
@@ -186,15 +188,15 @@ static void note_rank(struct dispatcher *d, struct session *s)
     double rate = 0;
     for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++)
         if (schedule_room(d, s, kind)) {
-            ranking_put(&d->takers[kind], s);
+            ranking_put(&d->schedule.takers[kind], s);
             rate = kind == TAKES_QUEUED ? schedule_rate(d, s) : 0;
         } else {
-            ranking_remove(&d->takers[kind], s);
+            ranking_remove(&d->schedule.takers[kind], s);
         }
-    d->takers_rate += rate - s->noted.rate;
+    d->schedule.takers_rate += rate - s->noted.rate;
     s->noted.rate = rate;
-    if (d->takers[TAKES_QUEUED].count == 0)
-        d->takers_rate = 0; /* rounding does not add up for ever */
+    if (d->schedule.takers[TAKES_QUEUED].count == 0)
+        d->schedule.takers_rate = 0; /* rounding does not add up for ever */
 }
 
 void schedule_note(struct dispatcher *d, struct session *s)
@@ -205,10 +207,10 @@ void schedule_note(struct dispatcher *d, struct session *s)
     s->noted.unfinished = unfinished;
     bool gives = s->connection && session_unstarted(s) > 0;
     bool wants = unfinished < s->slots && schedule_room(d, s, TAKES_QUEUED);
-    d->giving += gives;
-    d->giving -= s->noted.gives;
-    d->wanting += wants;
-    d->wanting -= s->noted.wants;
+    d->schedule.giving += gives;
+    d->schedule.giving -= s->noted.gives;
+    d->schedule.wanting += wants;
+    d->schedule.wanting -= s->noted.wants;
     if (wants && !s->noted.wants)
         s->noted.wants_from_ns = d->turned_at_ns;
     s->noted.gives = gives;
@@ -224,15 +226,15 @@ void schedule_note_end(struct dispatcher *d, struct session *s)
 {
     note_success(d, s, false);
     for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++)
-        ranking_remove(&d->takers[kind], s);
-    d->takers_rate -= s->noted.rate;
-    d->giving -= s->noted.gives;
-    d->wanting -= s->noted.wants;
+        ranking_remove(&d->schedule.takers[kind], s);
+    d->schedule.takers_rate -= s->noted.rate;
+    d->schedule.giving -= s->noted.gives;
+    d->schedule.wanting -= s->noted.wants;
 }
 
 struct session *schedule_pick_for_input(struct dispatcher *d)
 {
-    return ranking_first(&d->takers[TAKES_NEW]);
+    return ranking_first(&d->schedule.takers[TAKES_NEW]);
 }
 
 /* ---- one batch ---- */
@@ -336,7 +338,7 @@ static bool is_better_elsewhere(const struct dispatcher *d, const struct session
 {
     size_t here = schedule_failed_lately(story, s);
     bool idles = session_unfinished(s) < s->slots;
-    const struct ranking *takers = &d->takers[TAKES_QUEUED];
+    const struct ranking *takers = &d->schedule.takers[TAKES_QUEUED];
     for (size_t i = 0; here && i < takers->count; i++) {
         const struct session *other = takers->items[i];
         if (schedule_failed_lately(story, other) < here &&
@@ -371,7 +373,7 @@ static uint64_t share_of(const struct dispatcher *d, const struct session *s)
 {
     uint64_t unfinished = session_unfinished(s), room = schedule_room(d, s, TAKES_QUEUED);
     uint64_t most = unfinished < s->slots ? s->slots - unfinished : 1;
-    double share = (double)d->queue.members * schedule_rate(d, s) / d->takers_rate;
+    double share = (double)d->pending.queue.members * schedule_rate(d, s) / d->schedule.takers_rate;
     if (share > (double)most)
         most = share < BATCH_TASKS_MAX ? (uint64_t)share : BATCH_TASKS_MAX;
     return most < room ? most : room;
@@ -382,13 +384,13 @@ static uint64_t share_of(const struct dispatcher *d, const struct session *s)
 static bool send_queued(struct dispatcher *d, struct session *s, bool choosy, uint64_t now_ns)
 {
     uint64_t most = share_of(d, s);
-    size_t candidates = d->takers[TAKES_QUEUED].count;
+    size_t candidates = d->schedule.takers[TAKES_QUEUED].count;
     struct parcel p;
     bool in_pieces = false;
     parcel_begin(&p, d, s);
     struct range r;
     for (uint64_t at = 1;
-         p.tasks < most && !in_pieces && seqset_next(&d->queue, at, UINT64_MAX - 1, &r);
+         p.tasks < most && !in_pieces && seqset_next(&d->pending.queue, at, UINT64_MAX - 1, &r);
          at = r.first + 1) {
         struct entry *entry = ledger_find(&d->ledger, r.first);
         struct story *story = ledger_make_story(&d->ledger, entry, r.first, d->options.incarnation);
@@ -414,12 +416,12 @@ static bool send_queued(struct dispatcher *d, struct session *s, bool choosy, ui
 
 static void new_large_task(struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
-    size_t size_bytes = d->room.size - TASKS_HEAD_SIZE;
-    struct block *block = block_new(&d->room);
+    size_t size_bytes = d->reading.batch.size - TASKS_HEAD_SIZE;
+    struct block *block = block_new(&d->reading.batch);
     struct entry *entry = ledger_append(&d->ledger, 1, &block, TASKS_HEAD_SIZE);
     if (!s || schedule_room(d, s, TAKES_NEW) == 0 || s->transfer.block ||
         !session_has_bytes(s, task_pieces_credit(size_bytes))) {
-        seqset_add(&d->queue, entry->first, entry->first);
+        seqset_add(&d->pending.queue, entry->first, entry->first);
         d->turn_wanted = true;
         return;
     }
@@ -431,7 +433,7 @@ static void new_large_task(struct dispatcher *d, struct session *s, uint64_t now
 
 void schedule_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, uint64_t now_ns)
 {
-    if (tasks == 1 && transfer_is_needed(d, s, d->room.size - TASKS_HEAD_SIZE)) {
+    if (tasks == 1 && transfer_is_needed(d, s, d->reading.batch.size - TASKS_HEAD_SIZE)) {
         new_large_task(d, s, now_ns);
         return;
     }
@@ -441,14 +443,15 @@ void schedule_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, u
                            .tries = 1,
                            .flags = d->options.retries <= 1 ? TASK_LAST : 0};
     uint64_t last = run.first + tasks - 1;
-    size_t size_bytes = d->room.size - TASKS_HEAD_SIZE;
+    size_t size_bytes = d->reading.batch.size - TASKS_HEAD_SIZE;
     if (s)
-        tasks_head_write(&d->room, dispatcher_head(d, KIND_TASKS, s->id), s->batch + 1, &run);
-    struct block *block = block_new(&d->room);
+        tasks_head_write(&d->reading.batch, dispatcher_head(d, KIND_TASKS, s->id), s->batch + 1,
+                         &run);
+    struct block *block = block_new(&d->reading.batch);
     struct block *kept = block_hold(block);
     struct entry *entry = ledger_append(&d->ledger, tasks, &kept, TASKS_HEAD_SIZE);
     if (!s || schedule_room(d, s, TAKES_NEW) < tasks || !session_has_bytes(s, size_bytes)) {
-        seqset_add(&d->queue, run.first, last); /* for the first worker that has room */
+        seqset_add(&d->pending.queue, run.first, last); /* for the first worker that has room */
         d->turn_wanted = true;
         block_release(&block);
         return;
@@ -478,8 +481,8 @@ static bool is_emptier(const struct session *a, const struct session *b)
 static struct session *emptiest(struct dispatcher *d)
 {
     struct session *best = NULL;
-    for (size_t i = 0; i < d->session_count; i++) {
-        struct session *s = d->sessions[i];
+    for (size_t i = 0; i < d->sessions.count; i++) {
+        struct session *s = d->sessions.items[i];
         bool has_room =
             session_reserve_room(s) || (session_ordinary_room(s) && seqset_empty(&s->out));
         if (schedule_is_open(s) && (has_room || session_unfinished(s)) &&
@@ -519,26 +522,26 @@ static void send_alone(struct dispatcher *d, struct session *s, uint64_t seq, ui
  */
 static void hand_out_isolated(struct dispatcher *d, uint64_t now_ns)
 {
-    while (!seqset_empty(&d->isolated)) {
+    while (!seqset_empty(&d->pending.isolated)) {
         struct session *s = emptiest(d);
         if (!s)
             return;
         if (session_unfinished(s) == 0) {
-            send_alone(d, s, seqset_min(&d->isolated), now_ns);
+            send_alone(d, s, seqset_min(&d->pending.isolated), now_ns);
             continue;
         }
-        s->reserved = d->keeps_free = true;
+        s->reserved = d->schedule.keeps_free = true;
         schedule_note(d, s);
         if (recall_may_ask(s, now_ns))
             recall_ask(d, s, session_unstarted(s), now_ns);
         return;
     }
-    for (size_t i = 0; d->keeps_free && i < d->session_count; i++)
-        if (d->sessions[i]->reserved) {
-            d->sessions[i]->reserved = false;
-            schedule_note(d, d->sessions[i]);
+    for (size_t i = 0; d->schedule.keeps_free && i < d->sessions.count; i++)
+        if (d->sessions.items[i]->reserved) {
+            d->sessions.items[i]->reserved = false;
+            schedule_note(d, d->sessions.items[i]);
         }
-    d->keeps_free = false;
+    d->schedule.keeps_free = false;
 }
 
 /* Sessions that are left out for the rest of a turn: nothing that is queued is for them, or there is no byte
@@ -556,14 +559,15 @@ static void pass_over(struct dispatcher *d, struct session *s, struct passed_ove
         to->items = xrealloc(to->items, to->capacity * sizeof(struct session *));
     }
     to->items[to->count++] = s;
-    ranking_remove(&d->takers[TAKES_QUEUED], s);
+    ranking_remove(&d->schedule.takers[TAKES_QUEUED], s);
 }
 
 static void hand_out_queue(struct dispatcher *d, bool choosy, uint64_t now_ns)
 {
     struct passed_over passed_over = {0};
     struct session *s;
-    while (!seqset_empty(&d->queue) && (s = ranking_first(&d->takers[TAKES_QUEUED])) != NULL)
+    while (!seqset_empty(&d->pending.queue) &&
+           (s = ranking_first(&d->schedule.takers[TAKES_QUEUED])) != NULL)
         if (send_queued(d, s, choosy, now_ns))
             handed_out(d, now_ns);
         else
@@ -576,7 +580,7 @@ static void hand_out_queue(struct dispatcher *d, bool choosy, uint64_t now_ns)
 void schedule_turn(struct dispatcher *d, uint64_t now_ns)
 {
     end_delays(d, now_ns);
-    d->recall_due_ns = NEVER;
+    d->recall.due_ns = NEVER;
     if (d->held_ns || dispatcher_is_over(d) || !d->sink.ready || audit_holds(d, now_ns))
         return;
     hand_out_isolated(d, now_ns);

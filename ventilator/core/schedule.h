@@ -2,11 +2,25 @@
 #ifndef ZFARM_SCHEDULE_H
 #define ZFARM_SCHEDULE_H
 
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/ledger.h"
+#include "ventilator/core/ranking.h"
+
+struct dispatcher;
 
 /* Who gets which task. It owns the queue and the rankings of those who take tasks, and decides to whom the next batch
  * goes. dispatcher.c calls it in each turn and with new tasks; each file that changes what a session has calls
  * schedule_note; it calls transfer, recall, hedge, charges. */
+
+struct schedule {
+    struct ranking takers[RANKINGS];
+    double takers_rate;    /* tasks per ns of those who take what is queued, together */
+    struct pace slot_pace; /* of a slot, over all workers */
+    size_t succeeding;     /* workers whose last task did not fail */
+    size_t giving;         /* workers that have tasks that they have not begun */
+    size_t wanting;        /* workers that have a slot that idles, and take tasks */
+    bool keeps_free;       /* a worker is `reserved` */
+    uint64_t handed_at_ns; /* tasks were handed out; 0: never */
+};
 
 /* To be called whenever something has changed of what the session has, what it may be given, or what it
  * has done: from that the dispatcher's rankings and sums are kept. */

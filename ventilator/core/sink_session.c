@@ -9,6 +9,7 @@
 #include "common/base/endpoint.h"
 #include "ventilator/core/admission.h"
 #include "ventilator/core/charges.h"
+#include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/halt_order.h"
 #include "ventilator/core/handed.h"
 #include "ventilator/core/joins.h"
@@ -101,15 +102,15 @@ static void tell_workers(struct dispatcher *d)
                           .results = bytes_of(d->sink.results),
                           .sink = d->sink.key,
                           .wants = d->sink.wants};
-    for (size_t i = 0; i < d->session_count; i++) {
-        d->sessions[i]->arrived = (struct reach){0}; /* it says that anew */
-        d->sessions[i]->was_told = false;
-        if (!d->sessions[i]->connection)
+    for (size_t i = 0; i < d->sessions.count; i++) {
+        d->sessions.items[i]->arrived = (struct reach){0}; /* it says that anew */
+        d->sessions.items[i]->was_told = false;
+        if (!d->sessions.items[i]->connection)
             continue;
         struct buf to = {0};
-        wire_begin(&to, KIND_SINK, dispatcher_head(d, KIND_SINK, d->sessions[i]->id));
+        wire_begin(&to, KIND_SINK, dispatcher_head(d, KIND_SINK, d->sessions.items[i]->id));
         sink_news_put(&to, &m);
-        dispatcher_send(d, d->sessions[i]->connection, &to);
+        dispatcher_send(d, d->sessions.items[i]->connection, &to);
     }
 }
 
@@ -130,16 +131,17 @@ static void sink_session_adopt(struct dispatcher *d, const struct origin *from,
         audit_note_stored(d, &join->stored);
     }
     /* The session before may have ended since a VERDICT took too long to get there. */
-    d->sink.is_careful = d->sink.instance == join->peer.instance &&
-                         (d->sink.is_careful || d->loss_reported.members > d->unsaid.members);
+    d->sink.is_careful =
+        d->sink.instance == join->peer.instance &&
+        (d->sink.is_careful || d->pending.loss_reported.members > d->pending.unsaid.members);
     if (d->sink.instance != join->peer.instance) {
-        d->sink.epoch = ++d->last_epoch;
+        d->sink.epoch = ++d->sink.last_epoch;
         seqset_clear(&d->sink.taken);
         d->sink.known_session = 0;
     }
     d->sink.connection = from->connection;
     d->sink.key = from->key;
-    d->sink.session = ++d->last_id;
+    d->sink.session = ++d->sessions.last_id;
     d->sink.instance = join->peer.instance;
     d->sink.opening = join->opening;
     d->sink.ready = false;
@@ -191,7 +193,7 @@ void sink_session_join(struct dispatcher *d, const struct origin *from, struct f
     if (error)
         protests_join(d, from, error);
     else if (is_stale(d, head, &join))
-        d->dropped++;
+        d->protests.dropped++;
     else if (is_outdated(d, head, &join))
         dispatcher_refuse(d, connection, REFUSE_RESULTS_GONE,
                           "a sink has joined that opened the store of this job after this one; is "
@@ -199,7 +201,7 @@ void sink_session_join(struct dispatcher *d, const struct origin *from, struct f
     else if (is_second(d, connection, head, &join))
         dispatcher_refuse(d, connection, REFUSE_SECOND_SINK,
                           "another sink is connected; a farm has one");
-    else if (d->closed)
+    else if (d->end.closed)
         dispatcher_refuse(d, connection, REFUSE_OVER, "the job is over");
     else if (sink_session_fits(d, connection, head, &join))
         sink_session_adopt(d, from, head, &join, now_ns);
@@ -255,8 +257,8 @@ static void store_in_entry(struct dispatcher *d, struct entry *entry, uint64_t f
 static void store_range(struct dispatcher *d, uint64_t first, uint64_t last)
 {
     schedule_unqueue(d, first, last);
-    seqset_remove(&d->loss_reported, first, last);
-    seqset_remove(&d->unsaid, first, last);
+    seqset_remove(&d->pending.loss_reported, first, last);
+    seqset_remove(&d->pending.unsaid, first, last);
     seqset_remove(&d->sink.taken, first, last);
     while (first <= last) {
         struct entry *entry = ledger_next(&d->ledger, first, last);
@@ -291,7 +293,7 @@ void sink_session_stored(struct dispatcher *d, const struct seqset *tasks, uint6
 static void note_gaps(struct dispatcher *d, const struct stored_note *m)
 {
     for (size_t i = 0; i < m->gap_count; i++) {
-        struct session *s = index_get(&d->by_id, m->gaps[i].session);
+        struct session *s = index_get(&d->sessions.by_id, m->gaps[i].session);
         uint64_t batch = m->gaps[i].batch;
         if (s && batch) {
             s->resend_from = s->resend_from && s->resend_from < batch ? s->resend_from : batch;
@@ -303,8 +305,8 @@ static void note_gaps(struct dispatcher *d, const struct stored_note *m)
 static uint64_t slots_of_all(const struct dispatcher *d)
 {
     uint64_t slots = 0;
-    for (size_t i = 0; i < d->session_count; i++)
-        slots += d->sessions[i]->slots;
+    for (size_t i = 0; i < d->sessions.count; i++)
+        slots += d->sessions.items[i]->slots;
     return slots;
 }
 
@@ -312,11 +314,11 @@ void sink_session_tell_status(struct dispatcher *d)
 {
     if (!d->sink.ready)
         return;
-    struct status m = {.total = d->input_ended ? d->ledger.read : d->options.total,
+    struct status m = {.total = d->reading.ended ? d->ledger.read : d->options.total,
                        .read = d->ledger.read,
                        .queued = schedule_waiting(d),
-                       .flags = d->input_looks | (d->input_ended ? STATUS_INPUT_ENDED : 0),
-                       .workers = d->session_count,
+                       .flags = d->reading.looks | (d->reading.ended ? STATUS_INPUT_ENDED : 0),
+                       .workers = d->sessions.count,
                        .executor = d->executor,
                        .slots = slots_of_all(d)};
     m.out = d->ledger.read - d->ledger.stored.members - m.queued;
@@ -339,7 +341,7 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
         d->sink.order_full = m.flags & STORED_ORDER_FULL;
         d->sink.is_unread = m.flags & STORED_UNREAD;
         if (!d->sink.has_no_room)
-            d->no_room_ns = now_ns;
+            d->end.no_room_ns = now_ns;
         d->sink.has_no_room = m.flags & STORED_NO_ROOM;
         promises_note(d, &m, now_ns);
         d->sink.is_holding = m.flags & STORED_NOT_READING;
@@ -350,12 +352,13 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
         if (first)
             audit_ask_again(d);
         audit_withhold(d, &m.tasks);
-        if (!d->settled) /* the sink drops what it is told not to wait for, and calls it stored */
+        if (!d->end
+                 .settled) /* the sink drops what it is told not to wait for, and calls it stored */
             sink_session_stored(d, &m.tasks, now_ns);
         note_gaps(d, &m);
         if (first) {
-            seqset_copy(&d->unsaid, &d->loss_reported);
-            d->done_sent = false;
+            seqset_copy(&d->pending.unsaid, &d->pending.loss_reported);
+            d->end.done_sent = false;
             sink_session_tell_status(d);
             halt_order_tell(d);
             joins_welcome_waiting(d, now_ns);
@@ -393,13 +396,13 @@ static void say_bye(struct dispatcher *d)
 
 static void closed(struct dispatcher *d, struct bytes body, uint64_t now_ns)
 {
-    enum error error = closed_take(body, &d->counts);
+    enum error error = closed_take(body, &d->end.counts);
     if (error) {
         protests_sink(d, KIND_CLOSED, FRAME_HEAD_SIZE, error);
         return;
     }
-    d->closed = true;
-    d->leave_by_ns = now_ns + LEAVE_NS;
+    d->end.closed = true;
+    d->end.leave_by_ns = now_ns + LEAVE_NS;
     say_bye(d);
     dispatcher_moved(d, now_ns);
 }
@@ -415,7 +418,7 @@ void sink_session_message(struct dispatcher *d, enum wire_kind kind, struct byte
         stored_note(d, body, now_ns);
     else if (kind == KIND_HASHES)
         audit_hashes(d, body, now_ns);
-    else if (kind == KIND_CLOSED && d->done_sent)
+    else if (kind == KIND_CLOSED && d->end.done_sent)
         closed(d, body, now_ns);
     else if (kind == KIND_HALT)
         halt_order_take(d, body, now_ns);
@@ -424,7 +427,7 @@ void sink_session_message(struct dispatcher *d, enum wire_kind kind, struct byte
     else if (kind == KIND_PROTEST)
         protests_from_sink(d, body);
     else if (kind == KIND_CLOSED)
-        d->dropped++; /* its answer to a DONE of before */
+        d->protests.dropped++; /* its answer to a DONE of before */
     else
         protests_sink(d, kind, 0, ERR_KIND);
 }
@@ -443,19 +446,19 @@ void sink_session_say_ended(struct dispatcher *d, uint64_t session)
 
 static bool anything_out(const struct dispatcher *d)
 {
-    for (size_t i = 0; i < d->session_count; i++)
-        if (!seqset_empty(&d->sessions[i]->out))
+    for (size_t i = 0; i < d->sessions.count; i++)
+        if (!seqset_empty(&d->sessions.items[i]->out))
             return true;
-    return !seqset_empty(&d->loss_reported);
+    return !seqset_empty(&d->pending.loss_reported);
 }
 
 static bool sink_session_is_complete(const struct dispatcher *d)
 {
-    if (audit_reads(d) && !d->stopping)
+    if (audit_reads(d) && !d->end.stopping)
         return false;
-    if (d->stopping) /* who was cut off a moment ago may come back with what it runs */
-        return !anything_out(d) && d->charge_record_count == 0;
-    return d->input_ended && d->ledger.stored.members == d->ledger.read;
+    if (d->end.stopping) /* who was cut off a moment ago may come back with what it runs */
+        return !anything_out(d) && d->charges.record_count == 0;
+    return d->reading.ended && d->ledger.stored.members == d->ledger.read;
 }
 
 static void send_done(struct dispatcher *d)
@@ -463,8 +466,8 @@ static void send_done(struct dispatcher *d)
     /* Stopped while it read again: what is stored behind that is there all the same. */
     uint64_t highest = seqset_max(&d->audit.stored);
     struct done m = {.total = highest > d->ledger.read ? highest : d->ledger.read,
-                     .flags = d->input_ended ? 0 : DONE_INPUT_CUT,
-                     .workers = d->workers_seen};
+                     .flags = d->reading.ended ? 0 : DONE_INPUT_CUT,
+                     .workers = d->sessions.workers_seen};
     struct range gap;
     for (uint64_t at = 1; at <= m.total && seqset_next_gap(&d->ledger.stored, at, m.total, &gap);
          at = gap.last + 1)
@@ -480,13 +483,13 @@ static void send_done(struct dispatcher *d)
 /* Not so when it was halted: that is an end as it was wished for. */
 static bool was_interrupted(const struct dispatcher *d)
 {
-    return d->failed || (d->stopping && d->halt.when == HALT_NEVER);
+    return d->end.failed || (d->end.stopping && d->end.halt.when == HALT_NEVER);
 }
 
 static void stop_workers(struct dispatcher *d)
 {
-    for (size_t i = 0; i < d->session_count; i++) {
-        struct session *s = d->sessions[i];
+    for (size_t i = 0; i < d->sessions.count; i++) {
+        struct session *s = d->sessions.items[i];
         if (!s->connection)
             continue;
         struct stop m = {was_interrupted(d) ? STOP_INTERRUPTED : STOP_JOB_OVER, s->batch};
@@ -501,8 +504,8 @@ static void stop_workers(struct dispatcher *d)
  * still heard is waited for. */
 static bool anybody_is_there(const struct dispatcher *d, uint64_t now_ns)
 {
-    for (size_t i = 0; i < d->session_count; i++) {
-        const struct session *s = d->sessions[i];
+    for (size_t i = 0; i < d->sessions.count; i++) {
+        const struct session *s = d->sessions.items[i];
         if (s->connection && now_ns <= s->heard_at_ns + liveness_limit(d, s))
             return true;
     }
@@ -517,17 +520,17 @@ static uint64_t leave_after_ns(const struct dispatcher *d)
 /* The sink has gone: workers are told, and waited for, so that the word surely reaches them. */
 static void leave(struct dispatcher *d, uint64_t now_ns)
 {
-    if (!d->stops_sent) {
+    if (!d->end.stops_sent) {
         stop_workers(d);
-        d->stops_sent = true;
-        d->leave_by_ns = now_ns + leave_after_ns(d);
+        d->end.stops_sent = true;
+        d->end.leave_by_ns = now_ns + leave_after_ns(d);
     }
-    if (anybody_is_there(d, now_ns) && now_ns < d->leave_by_ns)
+    if (anybody_is_there(d, now_ns) && now_ns < d->end.leave_by_ns)
         return;
     if (was_interrupted(d))
-        dispatcher_exit(d, 255, "%s", d->options.supervised ? "" : d->stop_why.text);
+        dispatcher_exit(d, 255, "%s", d->options.supervised ? "" : d->end.stop_why.text);
     else
-        dispatcher_exit(d, d->counts.status < 255 ? (int)d->counts.status : 255, "%s", "");
+        dispatcher_exit(d, d->end.counts.status < 255 ? (int)d->end.counts.status : 255, "%s", "");
 }
 
 static void sink_session_give_up(struct dispatcher *d, uint64_t now_ns)
@@ -552,8 +555,8 @@ static void sink_session_give_up(struct dispatcher *d, uint64_t now_ns)
 /* An interrupt is not held up by a sink that can write nothing. */
 static void give_up_writing(struct dispatcher *d, uint64_t now_ns)
 {
-    uint64_t due_ns = d->no_room_ns + d->options.kill_after_ns;
-    if (d->stopping && d->options.kill_after_ns && d->sink.connection && d->sink.has_no_room &&
+    uint64_t due_ns = d->end.no_room_ns + d->options.kill_after_ns;
+    if (d->end.stopping && d->options.kill_after_ns && d->sink.connection && d->sink.has_no_room &&
         now_ns >= due_ns)
         dispatcher_exit(d, 255,
                         "interrupted, and the sink could not write for %.0f s: results are not "
@@ -563,18 +566,18 @@ static void give_up_writing(struct dispatcher *d, uint64_t now_ns)
 
 void sink_session_turn(struct dispatcher *d, uint64_t now_ns)
 {
-    if (d->closed) {
-        if (d->stops_sent || !d->sink.connection || now_ns >= d->leave_by_ns)
+    if (d->end.closed) {
+        if (d->end.stops_sent || !d->sink.connection || now_ns >= d->end.leave_by_ns)
             leave(d, now_ns);
         return;
     }
     sink_session_give_up(d, now_ns);
     give_up_writing(d, now_ns);
     verdicts_send(d);
-    if (d->sink.ready && !d->done_sent && sink_session_is_complete(d)) {
+    if (d->sink.ready && !d->end.done_sent && sink_session_is_complete(d)) {
         sink_session_tell_status(d);
         send_done(d);
-        d->done_sent = true;
-        d->settled = d->stopping;
+        d->end.done_sent = true;
+        d->end.settled = d->end.stopping;
     }
 }

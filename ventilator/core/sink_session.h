@@ -2,11 +2,48 @@
 #ifndef ZFARM_SINK_SESSION_H
 #define ZFARM_SINK_SESSION_H
 
-#include "ventilator/core/dispatcher_state.h"
+#include "common/base/endpoint.h"
+#include "ventilator/core/dispatcher.h"
+#include "ventilator/core/session.h"
+
+struct dispatcher;
 
 /* The sink, as the ventilator sees it (docs/protocol.md, 8 and 9). It owns struct sink_session, and decides which
  * sink is taken, what is stored, which verdicts are told, and when the job is over. dispatcher.c calls it with
  * messages and in each turn; it calls nearly all others. */
+
+/* The sink, or the lack of one. */
+struct sink_session {
+    uint64_t connection; /* 0: none now */
+    struct key key;
+    uint64_t session;
+    uint64_t known_session; /* the last that it has answered */
+    uint64_t instance;
+    uint64_t epoch;
+    uint64_t last_epoch;
+    bool ready; /* its first note has come: it has committed the incarnation */
+    bool order_full;
+    bool wants_total;    /* the input is read ahead, until the queue is full */
+    bool is_unread;      /* the reader of its output takes nothing */
+    bool has_no_room;    /* to write */
+    bool is_pausing;     /* takes no results, or cannot write them */
+    bool is_holding;     /* takes no results at present */
+    bool is_careful;     /* a session of it ended before what VERDICT had said was stored */
+    bool tells_receipts; /* FEATURE_RECEIPTS */
+    bool wants_handed;   /* FEATURE_HANDED */
+    uint64_t ready_at_ns;
+    struct seqset taken; /* tasks of which it has a result, from whomever, and has not stored it */
+    bool is_volatile;
+    uint64_t opening; /* of its store */
+    uint64_t heard_at_ns;
+    struct patience patience;
+    uint64_t absent_since_ns;
+    uint64_t wants;
+    struct halt_rule halt;            /* for workers */
+    struct throttle protests;         /* to it */
+    unsigned astray;                  /* messages in a row that were not of its session */
+    char results[ENDPOINT_TEXT_SIZE]; /* what workers are told: an endpoint, or a port */
+};
 
 void sink_session_join(struct dispatcher *d, const struct origin *from, struct frame_head head,
                        struct bytes body, uint64_t now_ns);

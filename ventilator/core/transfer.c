@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "common/base/clock.h"
+#include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/liveness.h"
 #include "ventilator/core/schedule.h"
 #include "ventilator/core/workers.h"
@@ -133,7 +134,7 @@ void transfer_turn(struct dispatcher *d, uint64_t now_ns)
 {
     struct range r;
     for (uint64_t id = 1; seqset_next(&d->transfers, id, UINT64_MAX - 1, &r); id = r.first + 1) {
-        struct session *s = index_get(&d->by_id, r.first);
+        struct session *s = index_get(&d->sessions.by_id, r.first);
         if (s)
             transfer_push(d, s, now_ns);
         if (!s || (!s->transfer.block && !s->transfer.cut && !drop_taken(&s->transfer)))

@@ -2,7 +2,10 @@
 #ifndef ZFARM_TRANSFER_H
 #define ZFARM_TRANSFER_H
 
-#include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/ledger.h"
+#include "ventilator/core/session.h"
+
+struct dispatcher;
 
 /* Tasks that are too large for one message (docs/protocol.md, 14). It owns the set of sessions to which one is on its
  * way in pieces (struct transfer of each session), and decides when the next piece goes. schedule begins a transfer,

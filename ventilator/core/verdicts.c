@@ -2,14 +2,15 @@
 #include "ventilator/core/verdicts.h"
 
 #include "ventilator/core/charges.h"
+#include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/liveness.h"
 #include "ventilator/core/schedule.h"
 
 void verdicts_add(struct dispatcher *d, uint64_t seq)
 {
     schedule_unqueue(d, seq, seq);
-    seqset_add(&d->loss_reported, seq, seq);
-    seqset_add(&d->unsaid, seq, seq);
+    seqset_add(&d->pending.loss_reported, seq, seq);
+    seqset_add(&d->pending.unsaid, seq, seq);
 }
 
 static struct verdict_item verdict_of(struct dispatcher *d, uint64_t seq)
@@ -46,7 +47,7 @@ static bool send_some_verdicts(struct dispatcher *d)
     size_t size_bytes = 0, most = liveness_sink_frame_max(d, FRAME_MAX / 2), words_end[MOST];
     uint64_t from = 1;
     struct range r;
-    while (m.count < MOST && seqset_next(&d->unsaid, from, UINT64_MAX - 1, &r)) {
+    while (m.count < MOST && seqset_next(&d->pending.unsaid, from, UINT64_MAX - 1, &r)) {
         struct verdict_item item = verdict_of(d, r.first);
         if (m.count && size_bytes + words.size + item.task.size > most)
             break;
@@ -58,7 +59,7 @@ static bool send_some_verdicts(struct dispatcher *d)
     }
     if (m.count == 0)
         return false;
-    seqset_remove(&d->unsaid, 1, from - 1);
+    seqset_remove(&d->pending.unsaid, 1, from - 1);
     for (size_t i = 0, at = 0; words.size && i < m.count; at = words_end[i++])
         items[i].workers = (struct bytes){words.data + at, words_end[i] - at};
     struct buf to = {0};

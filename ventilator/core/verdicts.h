@@ -2,7 +2,9 @@
 #ifndef ZFARM_VERDICTS_H
 #define ZFARM_VERDICTS_H
 
-#include "ventilator/core/dispatcher_state.h"
+#include <stdint.h>
+
+struct dispatcher;
 
 /* Tasks that end without a result: lost, or too large. It owns the set of those whose verdict the sink has not
  * stored, and decides what each is told by VERDICT. charges, audit and dispatcher.c add tasks, sink_session sends;

@@ -9,6 +9,7 @@
 #include "common/base/xalloc.h"
 #include "ventilator/core/admission.h"
 #include "ventilator/core/charges.h"
+#include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/handed.h"
 #include "ventilator/core/joins.h"
 #include "ventilator/core/liveness.h"
@@ -25,16 +26,17 @@
 
 void workers_add(struct dispatcher *d, struct session *s)
 {
-    if (d->session_count == d->session_capacity) {
-        d->session_capacity = d->session_capacity ? d->session_capacity * 2 : 16;
-        d->sessions = xrealloc(d->sessions, d->session_capacity * sizeof *d->sessions);
+    if (d->sessions.count == d->sessions.capacity) {
+        d->sessions.capacity = d->sessions.capacity ? d->sessions.capacity * 2 : 16;
+        d->sessions.items =
+            xrealloc(d->sessions.items, d->sessions.capacity * sizeof *d->sessions.items);
     }
-    s->at = d->session_count;
-    d->sessions[d->session_count++] = s;
-    index_set(&d->by_id, s->id, s);
-    index_set(&d->by_connection, s->connection, s);
+    s->at = d->sessions.count;
+    d->sessions.items[d->sessions.count++] = s;
+    index_set(&d->sessions.by_id, s->id, s);
+    index_set(&d->sessions.by_connection, s->connection, s);
     if (s->instance)
-        index_set(&d->by_instance, s->instance, s);
+        index_set(&d->sessions.by_instance, s->instance, s);
     schedule_note(d, s);
 }
 
@@ -42,29 +44,29 @@ static void remove_session(struct dispatcher *d, struct session *s)
 {
     schedule_note_end(d, s);
     if (s->is_to_flush)
-        TAILQ_REMOVE(&d->to_flush, s, next_to_flush);
-    struct session *last = d->sessions[--d->session_count];
-    d->sessions[s->at] = last;
+        TAILQ_REMOVE(&d->sessions.to_flush, s, next_to_flush);
+    struct session *last = d->sessions.items[--d->sessions.count];
+    d->sessions.items[s->at] = last;
     last->at = s->at;
-    index_remove(&d->by_id, s->id);
+    index_remove(&d->sessions.by_id, s->id);
     if (s->instance)
-        index_remove(&d->by_instance, s->instance);
-    if (index_get(&d->by_connection, s->connection) == s)
-        index_remove(&d->by_connection, s->connection);
+        index_remove(&d->sessions.by_instance, s->instance);
+    if (index_get(&d->sessions.by_connection, s->connection) == s)
+        index_remove(&d->sessions.by_connection, s->connection);
     if (s->lane) {
-        index_remove(&d->by_lane, s->lane);
+        index_remove(&d->sessions.by_lane, s->lane);
         dispatcher_act(d, DISPATCHER_CLOSE_LANE, s->lane);
     }
-    if (d->target == s)
-        d->target = NULL;
+    if (d->reading.target == s)
+        d->reading.target = NULL;
 }
 
 void workers_free(struct dispatcher *d)
 {
     charges_free(d);
-    for (size_t i = 0; i < d->session_count; i++)
-        session_free(d->sessions[i]);
-    free(d->sessions);
+    for (size_t i = 0; i < d->sessions.count; i++)
+        session_free(d->sessions.items[i]);
+    free(d->sessions.items);
 }
 
 void workers_note_use(struct dispatcher *d, struct session *s)
@@ -73,10 +75,10 @@ void workers_note_use(struct dispatcher *d, struct session *s)
     if (s->used)
         return;
     s->used = true;
-    if (index_get(&d->seen, instance))
+    if (index_get(&d->sessions.seen, instance))
         return;
-    index_set(&d->seen, instance, d);
-    d->workers_seen++;
+    index_set(&d->sessions.seen, instance, d);
+    d->sessions.workers_seen++;
 }
 
 /* ---- the end of a session ---- */
@@ -117,8 +119,8 @@ static void send_again(struct dispatcher *d, uint64_t connection, uint64_t sessi
 
 void workers_end_all(struct dispatcher *d, uint64_t now_ns)
 {
-    while (d->session_count) {
-        struct session *s = d->sessions[0];
+    while (d->sessions.count) {
+        struct session *s = d->sessions.items[0];
         if (s->connection)
             send_again(d, s->connection, s->id);
         workers_end(d, s, false, now_ns);
@@ -137,12 +139,12 @@ static uint64_t token_key(const struct token *token)
 
 static void forget_opened(struct dispatcher *d, uint64_t lane)
 {
-    struct opened_lane *opened = index_get(&d->opened, lane);
+    struct opened_lane *opened = index_get(&d->sessions.opened, lane);
     if (!opened)
         return;
-    index_remove(&d->opened, lane);
-    if (index_get(&d->opened_by_token, token_key(&opened->token)) == opened)
-        index_remove(&d->opened_by_token, token_key(&opened->token));
+    index_remove(&d->sessions.opened, lane);
+    if (index_get(&d->sessions.opened_by_token, token_key(&opened->token)) == opened)
+        index_remove(&d->sessions.opened_by_token, token_key(&opened->token));
     free(opened);
 }
 
@@ -154,7 +156,7 @@ static void claim(struct dispatcher *d, struct session *s, struct bytes body)
         protests_worker(d, s, KIND_CLAIM, FRAME_HEAD_SIZE, error);
         return;
     }
-    const struct opened_lane *opened = index_get(&d->opened_by_token, token_key(&token));
+    const struct opened_lane *opened = index_get(&d->sessions.opened_by_token, token_key(&token));
     if (!opened || memcmp(&opened->token, &token, sizeof token) != 0 ||
         !key_equal(&opened->key, &s->key)) {
         send_again(d, s->connection, s->id); /* that lane is gone: join anew */
@@ -163,9 +165,9 @@ static void claim(struct dispatcher *d, struct session *s, struct bytes body)
     s->lane = opened->lane;
     s->lane_claimed = true;
     forget_opened(d, s->lane);
-    index_set(&d->by_lane, s->lane, s);
+    index_set(&d->sessions.by_lane, s->lane, s);
     dispatcher_act(d, DISPATCHER_CLAIM_LANE, s->lane);
-    if (s->leaving || d->stopping)
+    if (s->leaving || d->end.stopping)
         workers_lane_end(d, s);
 }
 
@@ -214,12 +216,12 @@ static void end_withholding(struct dispatcher *d, struct session *s, uint64_t no
     struct again m = {s->id, AGAIN_UNANSWERED,
                       bytes_of("it did not give back what it has not begun, within the limit "
                                "after END: join again")};
-    if (throttle_line(&d->silence_lines, SILENCE_LINES_A_MINUTE, now_ns))
+    if (throttle_line(&d->liveness.lines, SILENCE_LINES_A_MINUTE, now_ns))
         dispatcher_say(d,
                        "worker %s on %s does not give back what it has not begun (END), its tasks "
                        "go to others tasks=%llu%s",
                        s->name, s->host, (unsigned long long)s->out.members,
-                       throttle_words(&d->silence_lines, more));
+                       throttle_words(&d->liveness.lines, more));
     dispatcher_again(d, s->connection, &m);
     workers_end(d, s, false, now_ns);
 }
@@ -277,7 +279,7 @@ static void note_pace(struct dispatcher *d, struct session *s, uint64_t tasks, u
     if (!tasks)
         return;
     pace_add(&s->pace, time_ns, tasks, PACE_WINDOW_NS);
-    pace_add(&d->slot_pace, time_ns * s->slots, tasks, PACE_WINDOW_NS * d->session_count);
+    pace_add(&d->schedule.slot_pace, time_ns * s->slots, tasks, PACE_WINDOW_NS * d->sessions.count);
     s->pace_from_ns = now_ns;
 }
 
@@ -389,13 +391,13 @@ static bool end_unanswering(struct dispatcher *d, struct session *s, uint64_t no
                       bytes_of("it did not answer RECALL within the limit: join again")};
     if (!recall_is_overdue(d, s, now_ns))
         return false;
-    if (throttle_line(&d->silence_lines, SILENCE_LINES_A_MINUTE, now_ns))
+    if (throttle_line(&d->liveness.lines, SILENCE_LINES_A_MINUTE, now_ns))
         dispatcher_say(
             d,
             "worker %s on %s does not answer when tasks are asked back (RECALL), its tasks go to "
             "others tasks=%llu%s",
             s->name, s->host, (unsigned long long)s->out.members,
-            throttle_words(&d->silence_lines, more));
+            throttle_words(&d->liveness.lines, more));
     dispatcher_again(d, s->connection, &m);
     workers_end(d, s, false, now_ns);
     return true;
@@ -454,8 +456,8 @@ void dispatcher_control_closed(struct dispatcher *d, uint64_t connection, uint64
     joins_forget(d, connection);
     if (d->sink.connection == connection)
         sink_session_closed(d, now_ns);
-    struct session *s = index_get(&d->by_connection, connection);
-    index_remove(&d->by_connection, connection);
+    struct session *s = index_get(&d->sessions.by_connection, connection);
+    index_remove(&d->sessions.by_connection, connection);
     if (!s)
         return;
     s->connection = 0;
@@ -469,8 +471,8 @@ void dispatcher_lane_opened(struct dispatcher *d, uint64_t lane, struct token to
     (void)now_ns;
     struct opened_lane opened = {lane, token, *key};
     struct opened_lane *kept = xmemdup(&opened, sizeof opened);
-    index_set(&d->opened, lane, kept);
-    index_set(&d->opened_by_token, token_key(&token), kept);
+    index_set(&d->sessions.opened, lane, kept);
+    index_set(&d->sessions.opened_by_token, token_key(&token), kept);
     struct buf m = {0};
     wire_begin(&m, KIND_HELLO, dispatcher_head(d, KIND_HELLO, 0));
     token_put(&m, &token);
@@ -480,8 +482,8 @@ void dispatcher_lane_opened(struct dispatcher *d, uint64_t lane, struct token to
 void dispatcher_lane_closed(struct dispatcher *d, uint64_t lane, uint64_t now_ns)
 {
     forget_opened(d, lane);
-    struct session *s = index_get(&d->by_lane, lane);
-    index_remove(&d->by_lane, lane);
+    struct session *s = index_get(&d->sessions.by_lane, lane);
+    index_remove(&d->sessions.by_lane, lane);
     if (!s)
         return;
     s->lane = 0;
@@ -491,19 +493,19 @@ void dispatcher_lane_closed(struct dispatcher *d, uint64_t lane, uint64_t now_ns
 
 void workers_close_lane(struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
-    index_remove(&d->by_lane, s->lane);
+    index_remove(&d->sessions.by_lane, s->lane);
     dispatcher_act(d, DISPATCHER_CLOSE_LANE, s->lane);
     s->lane = 0;
     if (s->half_closed_at_ns == NEVER)
         s->half_closed_at_ns = now_ns;
-    d->silent_from_ns = 0;
+    d->liveness.silent_from_ns = 0;
 }
 
 void workers_admitted_changed(struct dispatcher *d, uint64_t now_ns)
 {
     joins_admitted_changed(d);
-    for (size_t i = d->session_count; i-- > 0;) {
-        struct session *s = d->sessions[i];
+    for (size_t i = d->sessions.count; i-- > 0;) {
+        struct session *s = d->sessions.items[i];
         if (admission_has(d, &s->key, KEY_WORKER))
             continue;
         dispatcher_say(d,
@@ -529,36 +531,36 @@ static bool is_gone(const struct dispatcher *d, const struct session *s, uint64_
 static void say_silent(struct dispatcher *d, const struct session *s, uint64_t now_ns)
 {
     char more[THROTTLE_WORDS_SIZE];
-    if (throttle_line(&d->silence_lines, SILENCE_LINES_A_MINUTE, now_ns))
+    if (throttle_line(&d->liveness.lines, SILENCE_LINES_A_MINUTE, now_ns))
         dispatcher_say(d, "worker %s on %s is silent, its tasks go to others tasks=%llu%s", s->name,
                        s->host, (unsigned long long)s->out.members,
-                       throttle_words(&d->silence_lines, more));
+                       throttle_words(&d->liveness.lines, more));
 }
 
 /* Whoever is heard later, is closed later or comes later, is given up later than was found here, until how late
  * they are is looked at again: so the next search can wait until then. */
 static void end_silent(struct dispatcher *d, uint64_t now_ns)
 {
-    d->silent_from_ns = now_ns + d->options.heartbeat_ns;
+    d->liveness.silent_from_ns = now_ns + d->options.heartbeat_ns;
     liveness_look(d);
-    for (size_t i = d->session_count; i-- > 0;) {
-        struct session *s = d->sessions[i];
+    for (size_t i = d->sessions.count; i-- > 0;) {
+        struct session *s = d->sessions.items[i];
         if (is_gone(d, s, now_ns)) {
             say_silent(d, s, now_ns);
             workers_end(d, s, seems_dead(s), now_ns);
             continue;
         }
         uint64_t ends_ns = silent_since(s) + liveness_limit(d, s);
-        if (ends_ns < d->silent_from_ns)
-            d->silent_from_ns = ends_ns;
+        if (ends_ns < d->liveness.silent_from_ns)
+            d->liveness.silent_from_ns = ends_ns;
     }
 }
 
 void workers_turn(struct dispatcher *d, uint64_t now_ns)
 {
-    if (d->waiting_count && d->job && d->sink.ready && !audit_reads(d))
+    if (d->waiting.count && d->job && d->sink.ready && !audit_reads(d))
         joins_welcome_waiting(d, now_ns);
-    if (now_ns >= d->silent_from_ns)
+    if (now_ns >= d->liveness.silent_from_ns)
         end_silent(d, now_ns);
     if (!d->held_ns)
         charges_turn(d, now_ns);
