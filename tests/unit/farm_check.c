@@ -64,15 +64,16 @@ static void check_noted(const struct dispatcher *d, const struct session *s)
 {
     for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++) {
         const struct ranking *r = &d->schedule.takers[kind];
-        size_t at = s->rank[kind];
+        size_t at = s->standing.rank[kind];
         must((at > 0) == (schedule_room(d, s, kind) > 0), "session %" PRIu64, s->id);
         must(!at || r->items[at - 1] == s, "session %" PRIu64, s->id);
-        must(at < 2 || r->items[at / 2 - 1]->load <= s->load, "session %" PRIu64, s->id);
+        must(at < 2 || r->items[at / 2 - 1]->standing.load <= s->standing.load, "session %" PRIu64,
+             s->id);
     }
     must(d->sessions.items[s->at] == s, "session %" PRIu64, s->id);
-    must(s->noted.unfinished == session_unfinished(s), "session %" PRIu64, s->id);
-    must(s->noted.gives == (s->connection && session_unstarted(s)), "session %" PRIu64, s->id);
-    must(s->noted.succeeds == (s->used && s->fails_in_a_row == 0), "session %" PRIu64, s->id);
+    must(s->standing.unfinished == session_unfinished(s), "session %" PRIu64, s->id);
+    must(s->standing.gives == (s->connection && session_unstarted(s)), "session %" PRIu64, s->id);
+    must(s->standing.succeeds == (s->used && s->fails_in_a_row == 0), "session %" PRIu64, s->id);
 }
 
 static void check_session(const struct dispatcher *d, const struct session *s)
@@ -86,7 +87,7 @@ static void check_session(const struct dispatcher *d, const struct session *s)
     for (uint64_t at = 1; seqset_next(&s->finished, at, UINT64_MAX - 1, &r); at = r.last + 1)
         must(seqset_count_in(&s->out, r.first, r.last) == r.last - r.first + 1, "session %" PRIu64,
              s->id);
-    must(!s->alone || seqset_has(&s->out, s->alone), "session %" PRIu64, s->id);
+    must(!s->isolation.task || seqset_has(&s->out, s->isolation.task), "session %" PRIu64, s->id);
     must(index_get(&d->sessions.by_id, s->id) == s, "session %" PRIu64, s->id);
     must(!s->lane || index_get(&d->sessions.by_lane, s->lane) == s, "session %" PRIu64, s->id);
     must(!s->connection || index_get(&d->sessions.by_connection, s->connection) == s,

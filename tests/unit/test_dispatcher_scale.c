@@ -42,7 +42,7 @@ Test(dispatcher_scale, a_million_tasks_behind_one_that_never_ends_take_bounded_m
     }
     cr_assert_leq(most, (1 << 20) + BATCH_BYTES_MAX + 1000);
     cr_assert_leq(dispatcher_counts(f.d).ledger_bytes, 1000);
-    cr_assert_leq(f.d->sessions.items[0]->order_capacity, 1024);
+    cr_assert_leq(f.d->sessions.items[0]->order.capacity, 1024);
     cr_assert_leq(f.d->ledger.capacity, 1024);
     farm_check(&f);
     farm_end(&f);

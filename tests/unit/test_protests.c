@@ -38,7 +38,7 @@ Test(protests, a_worker_whose_message_makes_no_sense_is_told_so_are_people_and_w
     farm_expect_said(
         &f, "a message of worker worker@here makes no sense and is dropped (CREDIT, octet 26: "
             "the message ends in the middle of a field)");
-    cr_assert_eq(f.d->sessions.items[0]->senseless, 6);
+    cr_assert_eq(f.d->sessions.items[0]->errors.count, 6);
     cr_assert(dispatcher_waits_for(f.d, f.now_ns, &why));
     cr_assert_not_null(strstr(why.text, "worker worker@here: 6 of its messages made no sense"),
                        "%s", why.text);
@@ -61,7 +61,7 @@ Test(protests, of_many_ten_are_answered_at_once_and_ten_lines_are_written_a_minu
         lines += f.said.data[i] == '\n';
     cr_assert_eq(answers, 10);
     cr_assert_eq(lines, 10);
-    cr_assert_eq(f.d->sessions.items[0]->senseless, 1000);
+    cr_assert_eq(f.d->sessions.items[0]->errors.count, 1000);
     farm_end(&f);
 }
 

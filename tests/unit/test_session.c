@@ -28,8 +28,8 @@ Test(session, what_was_sent_is_out_and_counted)
     session_sent(s, 1, 4, 40);
     session_sent(s, 9, 9, 10);
     cr_assert_eq(s->out.members, 5);
-    cr_assert_eq(s->sent_tasks, 5);
-    cr_assert_eq(s->sent_bytes, 50);
+    cr_assert_eq(s->credit.sent_tasks, 5);
+    cr_assert_eq(s->credit.sent_bytes, 50);
     cr_assert_eq(session_unfinished(s), 5);
     cr_assert_eq(session_unstarted(s), 3);
     cr_assert_str_eq(s->name, "w");
@@ -82,7 +82,7 @@ Test(session, the_lane_order_of_a_long_session_stays_small)
         session_sent(s, seq, seq, 10);
         session_forget(s, seq, seq);
     }
-    cr_assert_leq(s->order_capacity, 64);
+    cr_assert_leq(s->order.capacity, 64);
     expect_started(s, 1, 1, 1);
     session_free(s);
 }
@@ -90,7 +90,7 @@ Test(session, the_lane_order_of_a_long_session_stays_small)
 Test(session, credit_left_is_never_negative)
 {
     struct session *s = make(2);
-    s->granted = (struct credit){.tasks = 3, .size_bytes = 30, .reserve = 1};
+    s->credit.granted = (struct credit){.tasks = 3, .size_bytes = 30, .reserve = 1};
     session_sent(s, 1, 5, 50);
     cr_assert_eq(session_ordinary_room(s), 0);
     cr_assert_eq(session_reserve_room(s), 0);
@@ -104,11 +104,11 @@ Test(session, forgetting_the_task_that_runs_alone_ends_its_being_alone)
 {
     struct session *s = make(2);
     session_sent(s, 3, 3, 10);
-    s->alone = 3;
+    s->isolation.task = 3;
     session_forget(s, 1, 2);
-    cr_assert_eq(s->alone, 3);
+    cr_assert_eq(s->isolation.task, 3);
     session_forget(s, 1, 9);
-    cr_assert_eq(s->alone, 0);
+    cr_assert_eq(s->isolation.task, 0);
     session_free(s);
 }
 
@@ -140,8 +140,8 @@ Test(session, what_is_on_its_way_in_pieces_is_out_and_cannot_have_begun)
     transfer(s, 2, 1 << 20);
     cr_assert(session_transfers(s, 2) && !session_transfers(s, 1));
     cr_assert_eq(session_unfinished(s), 2);
-    cr_assert_eq(s->sent_tasks, 2);
-    cr_assert_eq(s->sent_bytes, 10 + task_pieces_credit(1 << 20));
+    cr_assert_eq(s->credit.sent_tasks, 2);
+    cr_assert_eq(s->credit.sent_bytes, 10 + task_pieces_credit(1 << 20));
     expect_started(s, 1, 1, 1);
     session_transferred(s);
     cr_assert(!session_transfers(s, 2));
@@ -160,6 +160,6 @@ Test(session, what_is_cut_off_on_its_way_was_never_sent)
     cr_assert_eq(session_unstarted(s), 0);
     session_forget(s, 1, 10);
     cr_assert_eq(s->transfer.cut, 8);
-    cr_assert(s->sent_tasks == 0 && s->sent_bytes == 0 && seqset_empty(&s->out));
+    cr_assert(s->credit.sent_tasks == 0 && s->credit.sent_bytes == 0 && seqset_empty(&s->out));
     session_free(s);
 }

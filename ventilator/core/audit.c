@@ -37,7 +37,7 @@ void audit_begin(struct dispatcher *d, const struct sink_join *join, uint64_t no
 
 void audit_note_stored(struct dispatcher *d, const struct seqset *tasks)
 {
-    if (d->sink.is_volatile)
+    if (d->sink.terms.is_volatile)
         return; /* it has nothing from an earlier life */
     seqset_add_part(&d->audit.stored, tasks, d->ledger.read + 1, UINT64_MAX - 1);
 }

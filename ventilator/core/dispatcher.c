@@ -317,8 +317,9 @@ bool dispatcher_may_read(const struct dispatcher *d)
         return false;
     if (audit_reads(d))
         return d->sink.ready && !dispatcher_is_over(d);
-    return d->sink.ready && !d->sink.order_full && !d->reading.ended && !dispatcher_is_over(d) &&
-           (seqset_empty(&d->pending.queue) || d->sink.wants_total) && !dispatcher_is_full(d);
+    return d->sink.ready && !d->sink.says.order_full && !d->reading.ended &&
+           !dispatcher_is_over(d) &&
+           (seqset_empty(&d->pending.queue) || d->sink.terms.wants_total) && !dispatcher_is_full(d);
 }
 
 static void dispatcher_make_room(struct dispatcher *d)
@@ -334,7 +335,7 @@ static void dispatcher_make_room(struct dispatcher *d)
  * there are waits in the queue. */
 static bool may_look_ahead(const struct dispatcher *d)
 {
-    return d->sink.wants_total || d->ledger.read == d->ledger.stored.members;
+    return d->sink.terms.wants_total || d->ledger.read == d->ledger.stored.members;
 }
 
 bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *bytes_max)
@@ -354,14 +355,14 @@ bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *byt
         d->reading.target = schedule_pick_for_input(d);
     if (!dispatcher_may_read(d) || (!d->reading.target && !may_look_ahead(d)))
         return false;
-    if (d->sink.wants_total && !d->reading.target) {
+    if (d->sink.terms.wants_total && !d->reading.target) {
         *tasks_max = BATCH_TASKS_MAX;
         *bytes_max = BATCH_BYTES_MAX;
     }
     if (d->reading.target) {
         uint64_t tasks = session_ordinary_room(d->reading.target);
-        uint64_t granted = d->reading.target->granted.size_bytes,
-                 sent = d->reading.target->sent_bytes;
+        uint64_t granted = d->reading.target->credit.granted.size_bytes,
+                 sent = d->reading.target->credit.sent_bytes;
         uint64_t bytes = granted > sent ? granted - sent : 0;
         *tasks_max = tasks < BATCH_TASKS_MAX ? tasks : BATCH_TASKS_MAX;
         size_t most = liveness_frame_max(d->reading.target, BATCH_BYTES_MAX);
@@ -456,8 +457,8 @@ static void forgive(struct dispatcher *d, uint64_t late_ns, uint64_t now_ns)
     uint64_t latest_ns = now_ns + d->options.limit_ns;
     for (size_t i = 0; i < d->sessions.count; i++) {
         struct session *s = d->sessions.items[i];
-        postpone(&s->heard_at_ns, late_ns, now_ns);
-        postpone(&s->lane_moved_at_ns, late_ns, now_ns);
+        postpone(&s->heard.at_ns, late_ns, now_ns);
+        postpone(&s->lane_state.moved_at_ns, late_ns, now_ns);
         postpone(&s->ended_at_ns, late_ns, now_ns);
         if (s->half_closed_at_ns != NEVER)
             postpone(&s->half_closed_at_ns, late_ns, now_ns);
@@ -469,7 +470,7 @@ static void forgive(struct dispatcher *d, uint64_t late_ns, uint64_t now_ns)
          at = r.first + 1)
         postpone(&entry_story(ledger_find(&d->ledger, r.first), r.first)->judge_at_ns, late_ns,
                  latest_ns);
-    postpone(&d->sink.heard_at_ns, late_ns, now_ns);
+    postpone(&d->sink.heard.at_ns, late_ns, now_ns);
     postpone(&d->sink.absent_since_ns, late_ns, now_ns);
 }
 
@@ -510,35 +511,35 @@ static void flush_session(struct dispatcher *d, struct session *s)
     if (!s->connection)
         return;
     struct buf to = {0};
-    if (s->cancel.size) {
-        struct cancel m = {(struct cancel_item *)(void *)s->cancel.data,
-                           s->cancel.size / sizeof(struct cancel_item)};
+    if (s->notices.cancel.size) {
+        struct cancel m = {(struct cancel_item *)(void *)s->notices.cancel.data,
+                           s->notices.cancel.size / sizeof(struct cancel_item)};
         wire_begin(&to, KIND_CANCEL, dispatcher_head(d, KIND_CANCEL, s->id));
         cancel_put(&to, &m);
         dispatcher_send(d, s->connection, &to);
-        buf_clear(&s->cancel);
+        buf_clear(&s->notices.cancel);
     }
-    if (!seqset_empty(&s->release)) {
-        struct released m = {s->release};
+    if (!seqset_empty(&s->notices.release)) {
+        struct released m = {s->notices.release};
         wire_begin(&to, KIND_RELEASED, dispatcher_head(d, KIND_RELEASED, s->id));
         released_put(&to, &m);
         dispatcher_send(d, s->connection, &to);
-        seqset_clear(&s->release);
+        seqset_clear(&s->notices.release);
     }
-    if (s->resend_from) {
+    if (s->notices.resend_from) {
         wire_begin(&to, KIND_RESEND, dispatcher_head(d, KIND_RESEND, s->id));
-        number_put(&to, s->resend_from);
+        number_put(&to, s->notices.resend_from);
         dispatcher_send(d, s->connection, &to);
-        s->resend_from = 0;
+        s->notices.resend_from = 0;
     }
 }
 
 void dispatcher_want_flush(struct dispatcher *d, struct session *s)
 {
-    if (s->is_to_flush)
+    if (s->notices.is_queued)
         return;
-    s->is_to_flush = true;
-    TAILQ_INSERT_TAIL(&d->sessions.to_flush, s, next_to_flush);
+    s->notices.is_queued = true;
+    TAILQ_INSERT_TAIL(&d->sessions.to_flush, s, notices.next);
 }
 
 static void dispatcher_flush(struct dispatcher *d, uint64_t now_ns)
@@ -547,8 +548,8 @@ static void dispatcher_flush(struct dispatcher *d, uint64_t now_ns)
     if (TAILQ_EMPTY(&d->sessions.to_flush) || now_ns < d->sessions.flushed_at_ns + FLUSH_NS)
         return;
     while ((s = TAILQ_FIRST(&d->sessions.to_flush)) != NULL) {
-        TAILQ_REMOVE(&d->sessions.to_flush, s, next_to_flush);
-        s->is_to_flush = false;
+        TAILQ_REMOVE(&d->sessions.to_flush, s, notices.next);
+        s->notices.is_queued = false;
         flush_session(d, s);
     }
     d->sessions.flushed_at_ns = now_ns;

@@ -20,7 +20,7 @@
 /* The dispatcher's state: the parts' structs, each owned by the file in whose header it stands. */
 
 /* Tasks that no worker has. Every task in the ledger is in exactly one of these, or at one or more sessions. */
-struct pending {
+struct pending_tasks {
     struct seqset queue;         /* to be handed out */
     struct seqset isolated;      /* to be handed out, alone */
     struct delays delayed;       /* to be handed out later: the last try failed */
@@ -30,7 +30,7 @@ struct pending {
 };
 
 /* The input. */
-struct reading {
+struct input_reading {
     char *name;
     struct buf batch;       /* that is being filled */
     struct session *target; /* for which it is */
@@ -82,9 +82,9 @@ struct dispatcher {
     struct liveness liveness;
     struct protests protests;
     struct ledger ledger;
-    struct pending pending;
+    struct pending_tasks pending;
     struct charges charges;
-    struct reading reading;
+    struct input_reading reading;
     struct schedule schedule;
     struct recall recall;
     uint64_t hedge_again_ns; /* not before, tasks to be run twice are looked for */

@@ -35,7 +35,7 @@ static const char *plural(uint64_t count)
 
 static bool is_sink_silent(const struct dispatcher *d, uint64_t now_ns)
 {
-    return now_ns > d->sink.heard_at_ns + d->options.limit_ns;
+    return now_ns > d->sink.heard.at_ns + d->options.limit_ns;
 }
 
 /* Why a result that was made is not stored. */
@@ -46,11 +46,11 @@ static struct why storing(const struct dispatcher *d, uint64_t now_ns)
         fail(&why, ERR_NONE, "the sink is gone");
     else if (is_sink_silent(d, now_ns))
         fail(&why, ERR_NONE, "the sink is silent");
-    else if (d->sink.has_no_room)
+    else if (d->sink.says.has_no_room)
         fail(&why, ERR_NONE, "the sink cannot write it now");
-    else if (d->sink.is_unread)
+    else if (d->sink.says.is_unread)
         fail(&why, ERR_NONE, "the sink's output is not being read");
-    else if (d->sink.is_holding)
+    else if (d->sink.says.is_holding)
         fail(&why, ERR_NONE, "the sink takes no more before it has written what it has");
     else if (d->stored_at_ns)
         fail(&why, ERR_NONE, "the sink stored something %.1f s ago",
@@ -72,7 +72,7 @@ static struct why slots_of(const struct dispatcher *d)
         if (!s->lane || !s->connection || s->ended || s->leaving)
             continue;
         uint64_t unfinished = session_unfinished(s);
-        bool full = unfinished > s->slots || s->alone || s->reserved;
+        bool full = unfinished > s->slots || s->isolation.task || s->isolation.is_reserved;
         open++;
         slots += s->slots;
         busy += full ? s->slots : unfinished;
@@ -127,7 +127,7 @@ static struct why keeping_free(const struct dispatcher *d)
     struct why why;
     fail(&why, ERR_NONE, d->sessions.count ? "none can take it now" : "none is there");
     for (size_t i = 0; i < d->sessions.count; i++)
-        if (d->sessions.items[i]->reserved) {
+        if (d->sessions.items[i]->isolation.is_reserved) {
             uint64_t left = session_unfinished(d->sessions.items[i]);
             fail(&why, ERR_NONE, "%s gets nothing else and has %llu task%s left to do",
                  session_whereabouts(d->sessions.items[i]).text, (unsigned long long)left,
@@ -249,8 +249,8 @@ static void take_hindered(const struct session *s, struct seqset *tasks, double 
 {
     struct seqset some = {0};
     struct range r;
-    for (size_t i = 0; i < s->held_count; i++) {
-        uint64_t seq = s->held[i].seq;
+    for (size_t i = 0; i < s->running.held_count; i++) {
+        uint64_t seq = s->running.held[i].seq;
         if (!seqset_remove(tasks, seq, seq))
             continue;
         seqset_clear(&some);
@@ -258,10 +258,10 @@ static void take_hindered(const struct session *s, struct seqset *tasks, double 
         sentences_add(
             groups, &some,
             "its process on %s has ended, and its output is still held %s; it began %.1f s ago",
-            session_whereabouts(s).text, s->held[i].by, for_s);
+            session_whereabouts(s).text, s->running.held[i].by, for_s);
     }
     seqset_clear(&some);
-    for (uint64_t at = 1; seqset_next(&s->stopped, at, UINT64_MAX - 1, &r); at = r.last + 1)
+    for (uint64_t at = 1; seqset_next(&s->running.stopped, at, UINT64_MAX - 1, &r); at = r.last + 1)
         for (uint64_t seq = r.first; seq <= r.last; seq++)
             if (seqset_remove(tasks, seq, seq))
                 seqset_add(&some, seq, seq);
@@ -278,9 +278,9 @@ static void add_stints(const struct dispatcher *d, const struct session *s, uint
 {
     struct seqset tasks = {0}, second = {0};
     uint64_t first_ns = NEVER, last_ns = 0;
-    bool each = s->stint_count <= STINTS_SHOWN;
-    for (size_t i = 0; i < s->stint_count; i++) {
-        const struct stint *stint = &s->stints[i];
+    bool each = s->running.stint_count <= STINTS_SHOWN;
+    for (size_t i = 0; i < s->running.stint_count; i++) {
+        const struct stint *stint = &s->running.stints[i];
         still_running(s, stint, &tasks);
         if (seqset_empty(&tasks))
             continue;
@@ -291,7 +291,7 @@ static void add_stints(const struct dispatcher *d, const struct session *s, uint
             continue;
         take_hindered(s, &tasks, explain_seconds(stint->since_ns, now_ns), groups);
         take_second(d, s, &tasks, &second);
-        explain_add_stint(s, &tasks, seqset_has(&tasks, s->alone) ? "alone " : "",
+        explain_add_stint(s, &tasks, seqset_has(&tasks, s->isolation.task) ? "alone " : "",
                           explain_seconds(stint->since_ns, now_ns), groups);
         explain_add_stint(s, &second, "a second time, ", explain_seconds(stint->since_ns, now_ns),
                           groups);
@@ -351,12 +351,12 @@ static void add_session(const struct dispatcher *d, const struct session *s, uin
 {
     struct seqset rest = {0}, running = {0};
     add_stints(d, s, now_ns, &r->running, &running);
-    if (!seqset_empty(&s->finished) && s->stuck_ms)
+    if (!seqset_empty(&s->finished) && s->results.stuck_ms)
         sentences_add(&r->waiting, &s->finished,
                       "result made by %s, which has not reached the sink for %.1f s: it is run "
                       "elsewhere when "
                       "that lasts",
-                      session_whereabouts(s).text, (double)s->stuck_ms / 1e3);
+                      session_whereabouts(s).text, (double)s->results.stuck_ms / 1e3);
     else if (!seqset_empty(&s->finished))
         sentences_add(&r->waiting, &s->finished, "result made by %s, not stored yet: %s",
                       session_whereabouts(s).text, storing(d, now_ns).text);
@@ -386,14 +386,14 @@ static void add_sink(const struct dispatcher *d, uint64_t now_ns, struct sentenc
     else if (is_sink_silent(d, now_ns))
         sentences_add(job, NULL,
                       "the sink has been silent for %.1f s: is it stopped, or its disk hung?",
-                      explain_seconds(d->sink.heard_at_ns, now_ns));
+                      explain_seconds(d->sink.heard.at_ns, now_ns));
     else if (!d->sink.ready)
         sentences_add(job, NULL, "the sink has joined, and is to say what it has stored");
-    if (d->sink.has_no_room)
+    if (d->sink.says.has_no_room)
         sentences_add(
             job, NULL,
             "the sink cannot write what it gets: it says why, and tries again each second");
-    if (d->sink.is_unread)
+    if (d->sink.says.is_unread)
         sentences_add(job, NULL,
                       "the sink's output is not being read: it goes on when its reader does");
 }
@@ -410,7 +410,7 @@ static void add_audit(const struct dispatcher *d, struct sentences *job)
 static void add_order(const struct dispatcher *d, const struct reasons *r, struct sentences *job)
 {
     struct range lowest;
-    if (!d->sink.order_full || !seqset_next_gap(&d->ledger.stored, 1, UINT64_MAX - 1, &lowest))
+    if (!d->sink.says.order_full || !seqset_next_gap(&d->ledger.stored, 1, UINT64_MAX - 1, &lowest))
         return;
     const struct sentences *lists[] = {&r->running, &r->waiting};
     for (size_t i = 0; i < 2; i++)
@@ -457,7 +457,7 @@ static void add_input(const struct dispatcher *d, struct sentences *input)
         sentences_add(input, NULL, "input: read to its end");
     else if (!d->sink.ready)
         sentences_add(input, NULL, "input: read when a sink is there");
-    else if (d->sink.order_full)
+    else if (d->sink.says.order_full)
         sentences_add(input, NULL, "input: read on when the order window has room");
     else if (dispatcher_is_full(d))
         sentences_add(input, NULL,
@@ -479,9 +479,9 @@ static void add_worker(const struct dispatcher *d, const struct session *s, uint
     struct whereabouts at = session_whereabouts(s);
     uint64_t limit_ns = liveness_limit(d, s);
     bool is_new = now_ns < s->joined_at_ns + LACKING_AFTER_NS;
-    if (s->senseless)
+    if (s->errors.count)
         sentences_add(workers, NULL, "worker %s: %llu of its messages made no sense; the last: %s",
-                      at.text, (unsigned long long)s->senseless, s->senseless_why);
+                      at.text, (unsigned long long)s->errors.count, s->errors.last);
     if (s->half_closed_at_ns != NEVER)
         sentences_add(
             workers, NULL,
@@ -490,12 +490,12 @@ static void add_worker(const struct dispatcher *d, const struct session *s, uint
             at.text, s->connection ? "lane's" : "control",
             explain_seconds(s->half_closed_at_ns, now_ns),
             explain_seconds(now_ns, s->half_closed_at_ns + limit_ns));
-    else if (now_ns > s->heard_at_ns + 2 * d->options.heartbeat_ns)
+    else if (now_ns > s->heard.at_ns + 2 * d->options.heartbeat_ns)
         sentences_add(
             workers, NULL,
             "worker %s: silent for %.1f s; its tasks go to others in %.1f s, unless it speaks",
-            at.text, explain_seconds(s->heard_at_ns, now_ns),
-            explain_seconds(now_ns, s->heard_at_ns + limit_ns));
+            at.text, explain_seconds(s->heard.at_ns, now_ns),
+            explain_seconds(now_ns, s->heard.at_ns + limit_ns));
     else if (s->leaving)
         sentences_add(workers, NULL, "worker %s: is leaving, and gets no more tasks", at.text);
     else if (!s->lane_claimed && !is_new)
@@ -505,25 +505,27 @@ static void add_worker(const struct dispatcher *d, const struct session *s, uint
             "there?",
             at.text, explain_seconds(s->joined_at_ns, now_ns),
             d->lanes[0] >= '0' && d->lanes[0] <= '9' ? "port " : "", d->lanes);
-    else if (s->rests_until_ns > now_ns)
+    else if (s->lane_state.rests_until_ns > now_ns)
         sentences_add(workers, NULL,
                       "worker %s: what is sent down its lane does not arrive, again and again: it "
                       "gets tasks again in %.1f s",
-                      at.text, explain_seconds(now_ns, s->rests_until_ns));
-    else if (s->stuck_ms)
+                      at.text, explain_seconds(now_ns, s->lane_state.rests_until_ns));
+    else if (s->results.stuck_ms)
         sentences_add(
             workers, NULL,
             "worker %s: nothing of its results has reached the sink, %s%s, for %.1f s; it gets no "
             "tasks until something does: can it connect there?",
-            at.text, d->sink.results[0] >= '0' && d->sink.results[0] <= '9' ? "port " : "",
-            d->sink.results, (double)s->stuck_ms / 1e3);
-    else if (!s->granted.tasks && !s->granted.reserve && !is_new)
+            at.text,
+            d->sink.terms.results[0] >= '0' && d->sink.terms.results[0] <= '9' ? "port " : "",
+            d->sink.terms.results, (double)s->results.stuck_ms / 1e3);
+    else if (!s->credit.granted.tasks && !s->credit.granted.reserve && !is_new)
         sentences_add(
             workers, NULL,
             "worker %s: joined %.1f s ago and takes nothing before it has reached the sink, "
             "%s%s: can it connect there?",
             at.text, explain_seconds(s->joined_at_ns, now_ns),
-            d->sink.results[0] >= '0' && d->sink.results[0] <= '9' ? "port " : "", d->sink.results);
+            d->sink.terms.results[0] >= '0' && d->sink.terms.results[0] <= '9' ? "port " : "",
+            d->sink.terms.results);
 }
 
 /* ---- all of it ---- */

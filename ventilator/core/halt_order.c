@@ -12,7 +12,7 @@ static void cancel_at(struct dispatcher *d, struct session *s, uint64_t seq)
     struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
     const struct holder *h = story_holder(story, s);
     struct cancel_item item = {seq, h->attempt, h->batch};
-    buf_put(&s->cancel, &item, sizeof item);
+    buf_put(&s->notices.cancel, &item, sizeof item);
     schedule_take_back(d, s, seq);
 }
 

@@ -22,29 +22,29 @@ static void send_handed(struct dispatcher *d, const struct session_tasks *m)
 static void tell_of(struct dispatcher *d, struct session *s)
 {
     struct session_tasks m = {.session = s->id};
-    for (size_t i = 0; i < s->handed.count; i++) {
-        seqset_add(&m.tasks, s->handed.ranges[i].first, s->handed.ranges[i].last);
-        if (m.tasks.count == RANGES_MAX || i + 1 == s->handed.count) {
+    for (size_t i = 0; i < s->handed.tasks.count; i++) {
+        seqset_add(&m.tasks, s->handed.tasks.ranges[i].first, s->handed.tasks.ranges[i].last);
+        if (m.tasks.count == RANGES_MAX || i + 1 == s->handed.tasks.count) {
             send_handed(d, &m);
             seqset_clear(&m.tasks);
         }
     }
     session_tasks_free(&m);
-    seqset_clear(&s->handed);
+    seqset_clear(&s->handed.tasks);
 }
 
 /* The record of a try that has failed goes to the sink when its turn comes, which may be in a later session of its
  * process than the one that was told of it; and it comes again with the batch that it is in. */
 void handed_note_tried(struct dispatcher *d, struct session *s)
 {
-    if (!s->notes_handed || !s->instance)
+    if (!s->handed.is_wanted || !s->instance)
         return;
     for (size_t i = d->ledger.head; i < d->ledger.end; i++) {
         const struct entry *entry = d->ledger.places[i].entry;
         for (size_t j = 0; entry && j < entry->story_count; j++)
             if (schedule_failed_lately(&entry->stories[j], s) &&
                 !seqset_has(&d->ledger.stored, entry->stories[j].seq))
-                seqset_add(&s->handed, entry->stories[j].seq, entry->stories[j].seq);
+                seqset_add(&s->handed.tasks, entry->stories[j].seq, entry->stories[j].seq);
     }
 }
 
@@ -53,14 +53,14 @@ void handed_begin(struct dispatcher *d)
     seqset_clear(&d->handed);
     for (size_t i = 0; i < d->sessions.count; i++) {
         struct session *s = d->sessions.items[i];
-        seqset_clear(&s->handed);
-        s->notes_handed = d->sink.wants_handed;
-        if (!s->notes_handed)
+        seqset_clear(&s->handed.tasks);
+        s->handed.is_wanted = d->sink.terms.wants_handed;
+        if (!s->handed.is_wanted)
             continue;
-        seqset_copy(&s->handed, &s->out);
-        seqset_add_all(&s->handed, &s->had);
+        seqset_copy(&s->handed.tasks, &s->out);
+        seqset_add_all(&s->handed.tasks, &s->had);
         handed_note_tried(d, s);
-        if (!seqset_empty(&s->handed))
+        if (!seqset_empty(&s->handed.tasks))
             seqset_add(&d->handed, s->id, s->id);
     }
     handed_tell(d);

@@ -30,8 +30,8 @@ static struct session *idlest_but(const struct dispatcher *d, const struct sessi
     struct session *best = NULL;
     for (size_t i = 0; i < d->sessions.count; i++) {
         struct session *s = d->sessions.items[i];
-        if (s != not_this && s->noted.wants && session_reserve_room(s) && !s->transfer.block &&
-            (!best || s->load < best->load))
+        if (s != not_this && s->standing.wants && session_reserve_room(s) && !s->transfer.block &&
+            (!best || s->standing.load < best->standing.load))
             best = s;
     }
     return best;
@@ -45,7 +45,7 @@ static bool may_hedge(const struct dispatcher *d, uint64_t now_ns)
         return false;
     for (size_t i = 0; i < d->sessions.count; i++) {
         const struct session *s = d->sessions.items[i];
-        if ((s->recalling || session_unstarted(s)) && !s->holds_fast)
+        if ((s->recall.is_asked || session_unstarted(s)) && !s->recall.holds_fast)
             return false;
     }
     return idlest_but(d, NULL);
@@ -62,8 +62,8 @@ static bool is_hedgeable(const struct dispatcher *d, const struct session *s, ui
 
 static void add_runners(const struct dispatcher *d, const struct session *s, struct runners *to)
 {
-    for (size_t i = 0; i < s->stint_count; i++) {
-        struct range r, stint = s->stints[i].tasks;
+    for (size_t i = 0; i < s->running.stint_count; i++) {
+        struct range r, stint = s->running.stints[i].tasks;
         for (uint64_t at = stint.first; seqset_next(&s->out, at, stint.last, &r);
              at = r.first + 1) {
             if (!is_hedgeable(d, s, r.first))
@@ -72,7 +72,8 @@ static void add_runners(const struct dispatcher *d, const struct session *s, str
                 to->capacity = to->capacity ? to->capacity * 2 : 16;
                 to->items = xrealloc(to->items, to->capacity * sizeof *to->items);
             }
-            to->items[to->count++] = (struct hedge_runner){r.first, s->stints[i].since_ns, s};
+            to->items[to->count++] =
+                (struct hedge_runner){r.first, s->running.stints[i].since_ns, s};
         }
     }
 }

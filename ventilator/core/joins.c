@@ -87,7 +87,7 @@ static void keep_alone(struct dispatcher *d, struct session *s)
     for (uint64_t at = 1; seqset_next(&s->out, at, UINT64_MAX - 1, &r); at = r.first + 1) {
         struct story *story = entry_story(ledger_find(&d->ledger, r.first), r.first);
         if (story && charges_make_suspect(story) && !seqset_has(&s->finished, r.first))
-            s->alone = r.first;
+            s->isolation.task = r.first;
     }
     schedule_note(d, s);
 }
@@ -97,11 +97,11 @@ static void welcome(struct dispatcher *d, const struct truth *t)
     struct worker_welcome m = {.heartbeat_ms = d->options.heartbeat_ns / NS_PER_MS,
                                .limit_ms = d->options.limit_ns / NS_PER_MS,
                                .lanes = bytes_of(d->lanes),
-                               .wants = d->sink.wants,
+                               .wants = d->sink.terms.wants,
                                .epoch = d->sink.connection ? d->sink.epoch : 0,
-                               .results = bytes_of(d->sink.results),
+                               .results = bytes_of(d->sink.terms.results),
                                .sink = d->sink.key,
-                               .halt = d->sink.halt,
+                               .halt = d->sink.terms.halt,
                                .kill = t->kill,
                                .have = t->have};
     struct buf to = {0};
@@ -124,12 +124,12 @@ static void take_in(struct dispatcher *d, const struct origin *from, struct fram
     uint64_t connection = from->connection;
     bool ours = head.job == d->job && head.incarnation == d->options.incarnation;
     struct truth t = {.before = replaced(d, join->peer.instance, connection),
-                      .is_of_earlier_life = !ours && !d->sink.is_volatile};
+                      .is_of_earlier_life = !ours && !d->sink.terms.is_volatile};
     t.session = session_new(++d->sessions.last_id, connection, &join->peer, join->slots, now_ns);
     t.session->key = from->key;
     t.session->leaving = join->flags & WORKER_LEAVING;
     t.session->tells_receipts = join->features & FEATURE_RECEIPTS;
-    t.session->notes_handed = d->sink.wants_handed;
+    t.session->handed.is_wanted = d->sink.terms.wants_handed;
     d->executor = join->executor;
     if (head.job == d->job) { /* else WELCOME's job says that it may forget all */
         adopt_running(d, &t, &join->running);
@@ -191,7 +191,8 @@ static bool let_wait(struct dispatcher *d, const struct origin *from, struct byt
 static void want_what_it_has(struct dispatcher *d, struct frame_head head,
                              const struct worker_join *join)
 {
-    if (head.job != d->job || head.incarnation == d->options.incarnation || d->sink.is_volatile)
+    if (head.job != d->job || head.incarnation == d->options.incarnation ||
+        d->sink.terms.is_volatile)
         return;
     audit_want(d, seqset_max(&join->kept));
     for (size_t i = 0; i < join->running.count; i++)

@@ -32,7 +32,7 @@ static size_t frame_max(bool is_careful, size_t usual)
 
 size_t liveness_frame_max(const struct session *s, size_t usual)
 {
-    return frame_max(s && s->is_careful, usual);
+    return frame_max(s && s->lane_state.is_careful, usual);
 }
 
 size_t liveness_sink_frame_max(const struct dispatcher *d, size_t usual)
@@ -42,11 +42,11 @@ size_t liveness_sink_frame_max(const struct dispatcher *d, size_t usual)
 
 void liveness_go_on(struct session *s, const struct session *before)
 {
-    s->is_careful = before->is_careful;
-    s->lane_limit_ns = before->lane_limit_ns;
-    s->lane_rest_ns = before->lane_rest_ns;
-    s->rests_until_ns = before->rests_until_ns;
-    s->stuck_ms = before->stuck_ms;
+    s->lane_state.is_careful = before->lane_state.is_careful;
+    s->lane_state.limit_ns = before->lane_state.limit_ns;
+    s->lane_state.rest_ns = before->lane_state.rest_ns;
+    s->lane_state.rests_until_ns = before->lane_state.rests_until_ns;
+    s->results.stuck_ms = before->results.stuck_ms;
 }
 
 /* A line about a worker; many of them at once are counted. */
@@ -72,13 +72,13 @@ static void note_heard(const struct dispatcher *d, uint64_t *heard_at_ns, struct
 
 void liveness_heard(const struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
-    note_heard(d, &s->heard_at_ns, &s->patience, now_ns);
+    note_heard(d, &s->heard.at_ns, &s->heard.patience, now_ns);
     s->speaks = true;
 }
 
 void liveness_sink_heard(struct dispatcher *d, uint64_t now_ns)
 {
-    note_heard(d, &d->sink.heard_at_ns, &d->sink.patience, now_ns);
+    note_heard(d, &d->sink.heard.at_ns, &d->sink.heard.patience, now_ns);
 }
 
 /* One that is late says nothing of the others; if all are, it is the machine, or this process. */
@@ -86,9 +86,9 @@ void liveness_look(struct dispatcher *d)
 {
     uint64_t sum_ns = 0;
     patience_fade(&d->liveness.patience);
-    patience_fade(&d->sink.patience);
+    patience_fade(&d->sink.heard.patience);
     for (size_t i = 0; i < d->sessions.count; i++)
-        sum_ns += d->sessions.items[i]->patience.late_ns;
+        sum_ns += d->sessions.items[i]->heard.patience.late_ns;
     if (d->sessions.count)
         patience_late(&d->liveness.patience, sum_ns / d->sessions.count, 0);
 }
@@ -97,7 +97,7 @@ void liveness_look(struct dispatcher *d)
 uint64_t liveness_limit(const struct dispatcher *d, const struct session *s)
 {
     uint64_t usual_ns = d->options.limit_ns;
-    uint64_t own_ns = patience_limit(&s->patience, usual_ns);
+    uint64_t own_ns = patience_limit(&s->heard.patience, usual_ns);
     uint64_t all_ns = patience_limit(&d->liveness.patience, usual_ns);
     if (!s->speaks && seqset_empty(&s->out))
         return PATIENCE_MOST * usual_ns;
@@ -109,26 +109,27 @@ uint64_t liveness_limit(const struct dispatcher *d, const struct session *s)
 static uint64_t lane_limit(const struct dispatcher *d, const struct session *s)
 {
     uint64_t usual_ns = liveness_limit(d, s);
-    return s->lane_limit_ns > usual_ns ? s->lane_limit_ns : usual_ns;
+    return s->lane_state.limit_ns > usual_ns ? s->lane_state.limit_ns : usual_ns;
 }
 
 bool liveness_lane_is_busy(const struct session *s)
 {
     return s->lane && s->tells_receipts &&
-           (s->batch > s->lane_arrived.batch || s->lane_offset > s->lane_arrived.offset);
+           (s->batch > s->lane_state.arrived.batch ||
+            s->lane_state.offset > s->lane_state.arrived.offset);
 }
 
 /* A link that takes long for a frame needs a longer limit: it falls again by and by. */
 static void liveness_note_movement(struct session *s, uint64_t now_ns)
 {
-    s->lane_rest_ns -= s->lane_rest_ns / 8;
-    patience_moved(&s->lane_limit_ns, now_ns - s->lane_moved_at_ns);
-    s->lane_moved_at_ns = now_ns;
+    s->lane_state.rest_ns -= s->lane_state.rest_ns / 8;
+    patience_moved(&s->lane_state.limit_ns, now_ns - s->lane_state.moved_at_ns);
+    s->lane_state.moved_at_ns = now_ns;
 }
 
 void liveness_lane(struct session *s, const struct credit *m, uint64_t now_ns)
 {
-    struct reach *arrived = &s->lane_arrived;
+    struct reach *arrived = &s->lane_state.arrived;
     if (m->received_batch <= arrived->batch && m->received_offset <= arrived->offset)
         return;
     if (m->received_batch > arrived->batch)
@@ -141,9 +142,9 @@ void liveness_lane(struct session *s, const struct credit *m, uint64_t now_ns)
 uint64_t liveness_lane_silence_ns(const struct dispatcher *d, const struct session *s,
                                   uint64_t now_ns)
 {
-    bool is_silent =
-        liveness_lane_is_busy(s) && now_ns > s->lane_moved_at_ns + d->options.heartbeat_ns * 2;
-    return is_silent ? now_ns - s->lane_moved_at_ns : 0;
+    bool is_silent = liveness_lane_is_busy(s) &&
+                     now_ns > s->lane_state.moved_at_ns + d->options.heartbeat_ns * 2;
+    return is_silent ? now_ns - s->lane_state.moved_at_ns : 0;
 }
 
 /* From now on its worker is to join again, and names what it has: so nothing is run twice that it runs. */
@@ -164,16 +165,17 @@ static void demand_join(struct dispatcher *d, struct session *s, enum again_reas
 static void give_rest(struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
     uint64_t usual_ns = d->options.limit_ns;
-    if (s->lane_rest_ns >= usual_ns)
-        s->rests_until_ns = now_ns + s->lane_rest_ns;
-    s->lane_rest_ns = clock_earlier(2 * (s->lane_rest_ns > usual_ns ? s->lane_rest_ns : usual_ns),
-                                    d->options.give_up_ns);
+    if (s->lane_state.rest_ns >= usual_ns)
+        s->lane_state.rests_until_ns = now_ns + s->lane_state.rest_ns;
+    s->lane_state.rest_ns =
+        clock_earlier(2 * (s->lane_state.rest_ns > usual_ns ? s->lane_state.rest_ns : usual_ns),
+                      d->options.give_up_ns);
 }
 
 static void close_lane(struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
     char sentence[160], line[200];
-    double silent_s = (double)(now_ns - s->lane_moved_at_ns) / (double)NS_PER_S;
+    double silent_s = (double)(now_ns - s->lane_state.moved_at_ns) / (double)NS_PER_S;
     snprintf(sentence, sizeof sentence,
              "nothing that was sent down its lane has arrived there for %.1f s: the lane is closed "
              "and made "
@@ -183,9 +185,9 @@ static void close_lane(struct dispatcher *d, struct session *s, uint64_t now_ns)
     say_of(d, s, line, session_unfinished(s), now_ns);
     uint64_t most_ns = clock_earlier(LANE_LIMITS_MAX * d->options.limit_ns, d->options.give_up_ns);
     if (lane_limit(d, s) < most_ns)
-        s->lane_limit_ns = clock_earlier(2 * lane_limit(d, s), most_ns);
+        s->lane_state.limit_ns = clock_earlier(2 * lane_limit(d, s), most_ns);
     give_rest(d, s, now_ns);
-    s->is_careful = true;
+    s->lane_state.is_careful = true;
     demand_join(d, s, AGAIN_SILENT_LANE, sentence);
     workers_close_lane(d, s, now_ns);
 }
@@ -193,8 +195,8 @@ static void close_lane(struct dispatcher *d, struct session *s, uint64_t now_ns)
 static void judge_lane(struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
     if (!liveness_lane_is_busy(s))
-        s->lane_moved_at_ns = now_ns;
-    else if (now_ns > s->lane_moved_at_ns + lane_limit(d, s))
+        s->lane_state.moved_at_ns = now_ns;
+    else if (now_ns > s->lane_state.moved_at_ns + lane_limit(d, s))
         close_lane(d, s, now_ns);
 }
 
@@ -205,7 +207,7 @@ void liveness_results(struct dispatcher *d, const struct stored_note *m)
     for (size_t i = 0; i < m->received_count; i++) {
         struct session *s = index_get(&d->sessions.by_id, m->received[i].session);
         if (s)
-            s->arrived = (struct reach){m->received[i].batch, m->received[i].offset};
+            s->results.arrived = (struct reach){m->received[i].batch, m->received[i].offset};
     }
 }
 
@@ -213,24 +215,24 @@ void liveness_results(struct dispatcher *d, const struct stored_note *m)
  * worker. */
 static bool sink_reads(const struct dispatcher *d, uint64_t now_ns)
 {
-    return d->sink.ready && !d->sink.is_holding &&
-           d->sink.patience.late_ns <= d->options.heartbeat_ns &&
-           now_ns <= d->sink.heard_at_ns + d->options.limit_ns / 2;
+    return d->sink.ready && !d->sink.says.is_holding &&
+           d->sink.heard.patience.late_ns <= d->options.heartbeat_ns &&
+           now_ns <= d->sink.heard.at_ns + d->options.limit_ns / 2;
 }
 
 static void tell_received(struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
-    struct received m = {s->arrived.batch, s->arrived.offset,
+    struct received m = {s->results.arrived.batch, s->results.arrived.offset,
                          sink_reads(d, now_ns) ? 0 : RECEIVED_NOT_READING};
-    bool is_known = s->was_told && memcmp(&m, &s->told, sizeof m) == 0;
-    if (is_known || !d->sink.tells_receipts)
+    bool is_known = s->results.was_told && memcmp(&m, &s->results.told, sizeof m) == 0;
+    if (is_known || !d->sink.terms.tells_receipts)
         return;
     struct buf to = {0};
     wire_begin(&to, KIND_RECEIVED, dispatcher_head(d, KIND_RECEIVED, s->id));
     received_put(&to, &m);
     dispatcher_send(d, s->connection, &to);
-    s->told = m;
-    s->was_told = true;
+    s->results.told = m;
+    s->results.was_told = true;
 }
 
 /* Whoever else can have it runs it again; the worker keeps its results, and loses nothing by it. */
@@ -241,19 +243,19 @@ static void strip(struct dispatcher *d, struct session *s, uint64_t now_ns)
     char line[160];
     snprintf(line, sizeof line,
              "has not reached the sink for %.1f s: what it has finished is run elsewhere",
-             (double)s->stuck_ms / 1e3);
+             (double)s->results.stuck_ms / 1e3);
     say_of(d, s, line, s->finished.members, now_ns);
     while (!seqset_empty(&s->finished))
         schedule_take_back(d, s, seqset_min(&s->finished));
-    s->is_stripped = true;
+    s->results.is_stripped = true;
     dispatcher_moved(d, now_ns);
 }
 
 static void note_stuck(struct dispatcher *d, struct session *s, uint64_t stuck_ms, uint64_t now_ns)
 {
     uint64_t lasts_ns = LASTS_LIMITS * liveness_limit(d, s);
-    bool began = stuck_ms && !s->stuck_ms, ended = !stuck_ms && s->stuck_ms;
-    s->stuck_ms = stuck_ms;
+    bool began = stuck_ms && !s->results.stuck_ms, ended = !stuck_ms && s->results.stuck_ms;
+    s->results.stuck_ms = stuck_ms;
     char line[200];
     snprintf(line, sizeof line,
              "does not reach the sink: nothing of its results has arrived there for %.1f s; it "
@@ -264,7 +266,7 @@ static void note_stuck(struct dispatcher *d, struct session *s, uint64_t stuck_m
         say_of(d, s, line, s->finished.members, now_ns);
     if (ended)
         say_of(d, s, "reaches the sink again", s->finished.members, now_ns);
-    if (ended && s->is_stripped) {
+    if (ended && s->results.is_stripped) {
         /* It is to say what it keeps, and is told what is stored of that. */
         give_rest(d, s, now_ns);
         demand_join(d, s, AGAIN_STRIPPED, "what it had finished was run elsewhere");
@@ -277,10 +279,10 @@ static void note_stuck(struct dispatcher *d, struct session *s, uint64_t stuck_m
 void liveness_heartbeat(struct dispatcher *d, struct session *s, const struct heartbeat *m,
                         uint64_t now_ns)
 {
-    patience_fade(&s->patience);
+    patience_fade(&s->heard.patience);
     uint64_t stuck_ms = m->results_stuck_ms < UINT32_MAX ? m->results_stuck_ms : UINT32_MAX;
-    if (now_ns >= s->rests_until_ns)
-        s->rests_until_ns = 0;
+    if (now_ns >= s->lane_state.rests_until_ns)
+        s->lane_state.rests_until_ns = 0;
     if (s->joins_anew)
         return;
     /* Whom no sink reads has nobody to reach. */

@@ -57,15 +57,15 @@ void promises_note(struct dispatcher *d, const struct stored_note *m, uint64_t n
         if (!s)
             continue; /* it is over: what it had is not known any more */
         judge_origin(d, s, &m->origins[i].tasks);
-        s->promise_kept_ns = now_ns;
-        s->broken = 0;
+        s->promise.kept_at_ns = now_ns;
+        s->promise.broken = 0;
     }
     for (size_t i = 0; i < m->received_count; i++) {
         struct session *s = index_get(&d->sessions.by_id, m->received[i].session);
         if (s)
-            s->promise_kept_ns = now_ns;
+            s->promise.kept_at_ns = now_ns;
     }
-    d->sink.is_pausing = m->flags & (STORED_NOT_READING | STORED_UNREAD | STORED_NO_ROOM);
+    d->sink.says.is_pausing = m->flags & (STORED_NOT_READING | STORED_UNREAD | STORED_NO_ROOM);
 }
 
 /* ---- what was finished, and never came ---- */
@@ -81,8 +81,8 @@ static void open_promises(const struct dispatcher *d, const struct session *s, s
 
 static bool sink_takes_results(const struct dispatcher *d, uint64_t now_ns)
 {
-    return d->sink.ready && !d->sink.is_pausing &&
-           now_ns <= d->sink.heard_at_ns + d->options.limit_ns;
+    return d->sink.ready && !d->sink.says.is_pausing &&
+           now_ns <= d->sink.heard.at_ns + d->options.limit_ns;
 }
 
 static void refuse(struct dispatcher *d, struct session *s, uint64_t now_ns)
@@ -116,19 +116,19 @@ bool promises_heartbeat(struct dispatcher *d, struct session *s, const struct he
     /* A worker that says that nothing gets through does what it can about it. */
     if (seqset_empty(&open) || m->results_stuck_ms || d->end.settled ||
         !sink_takes_results(d, now_ns))
-        s->promise_kept_ns = now_ns;
-    if (now_ns > s->promise_kept_ns + PROMISE_LIMITS * d->options.limit_ns) {
+        s->promise.kept_at_ns = now_ns;
+    if (now_ns > s->promise.kept_at_ns + PROMISE_LIMITS * d->options.limit_ns) {
         if (throttle_line(&d->protests.lines, SENSELESS_LINES_A_MINUTE, now_ns))
             dispatcher_say(d,
                            "worker %s reported tasks as finished whose results have not come for "
                            "%llu s, first of "
                            "task %llu: they are run elsewhere tasks=%llu%s",
                            session_whereabouts(s).text,
-                           (unsigned long long)((now_ns - s->promise_kept_ns) / NS_PER_S),
+                           (unsigned long long)((now_ns - s->promise.kept_at_ns) / NS_PER_S),
                            (unsigned long long)seqset_min(&open), (unsigned long long)open.members,
                            throttle_words(&d->protests.lines, more));
-        s->promise_kept_ns = now_ns;
-        ends = ++s->broken == BROKEN_MAX;
+        s->promise.kept_at_ns = now_ns;
+        ends = ++s->promise.broken == BROKEN_MAX;
         if (ends)
             refuse(d, s, now_ns);
         else

@@ -48,15 +48,16 @@ static void protest_to_worker(struct dispatcher *d, struct session *s, const str
 {
     char more[THROTTLE_WORDS_SIZE];
     struct whereabouts kind = kind_words(m->kind);
-    s->senseless++;
-    snprintf(s->senseless_why, sizeof s->senseless_why, "%s, octet %llu: %.*s", kind.text,
+    s->errors.count++;
+    snprintf(s->errors.last, sizeof s->errors.last, "%s, octet %llu: %.*s", kind.text,
              (unsigned long long)m->offset, (int)(m->sentence.size < 200 ? m->sentence.size : 200),
              m->sentence.size ? (const char *)m->sentence.data : "");
-    if (s->connection && throttle_take(&s->protests, PROTESTS_AT_ONCE, NS_PER_S, d->turned_at_ns))
+    if (s->connection &&
+        throttle_take(&s->errors.protests, PROTESTS_AT_ONCE, NS_PER_S, d->turned_at_ns))
         send_protest(d, s->connection, s->id, m);
     if (may_say(d))
         dispatcher_say(d, "a message of worker %s makes no sense and is dropped (%s)%s",
-                       session_whereabouts(s).text, s->senseless_why,
+                       session_whereabouts(s).text, s->errors.last,
                        throttle_words(&d->protests.lines, more));
 }
 
@@ -89,7 +90,8 @@ void protests_strange(struct dispatcher *d, struct session *s, const struct seqs
     snprintf(sentence, sizeof sentence,
              "results of tasks that this session was never handed, first of task %llu", first);
     struct protest m = {0, KIND_RESULTS, FRAME_HEAD_SIZE, bytes_of(sentence)};
-    if (s->connection && throttle_take(&s->protests, PROTESTS_AT_ONCE, NS_PER_S, d->turned_at_ns))
+    if (s->connection &&
+        throttle_take(&s->errors.protests, PROTESTS_AT_ONCE, NS_PER_S, d->turned_at_ns))
         send_protest(d, s->connection, s->id, &m);
     tell_sink_strange(d, tasks);
     if (may_say(d))
@@ -196,7 +198,9 @@ static bool refuse_astray(struct dispatcher *d, uint64_t connection, const struc
 {
     char sentence[200], more[THROTTLE_WORDS_SIZE];
     struct session *s = index_get(&d->sessions.by_connection, connection);
-    unsigned *astray = s ? &s->astray : connection == d->sink.connection ? &d->sink.astray : NULL;
+    unsigned *astray = s                                  ? &s->errors.astray
+                       : connection == d->sink.connection ? &d->sink.astray
+                                                          : NULL;
     if (!astray || ++*astray < ASTRAY_MAX)
         return false;
     snprintf(sentence, sizeof sentence,

@@ -14,17 +14,17 @@ void ranking_free(struct ranking *r)
 
 static bool ranking_is_before(const struct session *a, const struct session *b)
 {
-    if (a->load != b->load)
-        return a->load < b->load;
-    if (a->noted.wants_from_ns != b->noted.wants_from_ns)
-        return a->noted.wants_from_ns < b->noted.wants_from_ns;
+    if (a->standing.load != b->standing.load)
+        return a->standing.load < b->standing.load;
+    if (a->standing.wants_from_ns != b->standing.wants_from_ns)
+        return a->standing.wants_from_ns < b->standing.wants_from_ns;
     return a->id < b->id;
 }
 
 static void set(struct ranking *r, size_t at, struct session *s)
 {
     r->items[at] = s;
-    s->rank[r->which] = at + 1;
+    s->standing.rank[r->which] = at + 1;
 }
 
 /* Moves the session from a free place towards the front or the end, as far as it belongs. */
@@ -44,8 +44,8 @@ static void ranking_settle(struct ranking *r, size_t at, struct session *s)
 
 void ranking_put(struct ranking *r, struct session *s)
 {
-    if (s->rank[r->which]) {
-        ranking_settle(r, s->rank[r->which] - 1, s);
+    if (s->standing.rank[r->which]) {
+        ranking_settle(r, s->standing.rank[r->which] - 1, s);
         return;
     }
     if (r->count == r->capacity) {
@@ -57,11 +57,11 @@ void ranking_put(struct ranking *r, struct session *s)
 
 void ranking_remove(struct ranking *r, struct session *s)
 {
-    size_t at = s->rank[r->which];
+    size_t at = s->standing.rank[r->which];
     if (!at)
         return;
     struct session *last = r->items[--r->count];
-    s->rank[r->which] = 0;
+    s->standing.rank[r->which] = 0;
     if (last != s)
         ranking_settle(r, at - 1, last);
 }

@@ -37,25 +37,26 @@ void recall_ask(struct dispatcher *d, struct session *s, uint64_t tasks, uint64_
     wire_begin(&m, KIND_RECALL, dispatcher_head(d, KIND_RECALL, s->id));
     number_put(&m, tasks);
     dispatcher_send(d, s->connection, &m);
-    s->recalling = true;
-    s->recalled_at_ns = now_ns;
+    s->recall.is_asked = true;
+    s->recall.asked_at_ns = now_ns;
 }
 
 void recall_answered(struct session *s, uint64_t tasks, uint64_t now_ns)
 {
-    s->recalling = false;
-    s->holds_fast = tasks == 0;
-    s->recall_again_ns = now_ns + (tasks ? 0 : PAUSE_NS);
+    s->recall.is_asked = false;
+    s->recall.holds_fast = tasks == 0;
+    s->recall.again_ns = now_ns + (tasks ? 0 : PAUSE_NS);
 }
 
 bool recall_is_overdue(const struct dispatcher *d, const struct session *s, uint64_t now_ns)
 {
-    return s->recalling && now_ns > s->recalled_at_ns + liveness_limit(d, s);
+    return s->recall.is_asked && now_ns > s->recall.asked_at_ns + liveness_limit(d, s);
 }
 
 bool recall_may_ask(const struct session *s, uint64_t now_ns)
 {
-    return s->connection && !s->recalling && now_ns >= s->recall_again_ns && session_unstarted(s);
+    return s->connection && !s->recall.is_asked && now_ns >= s->recall.again_ns &&
+           session_unstarted(s);
 }
 
 /* A worker that has not reported for longer than its pace has become slower. */
@@ -87,11 +88,11 @@ static struct wanting wanting_of(const struct dispatcher *d, uint64_t now_ns)
     struct wanting all = {0};
     for (size_t i = 0; i < d->sessions.count; i++) {
         const struct session *s = d->sessions.items[i];
-        if (!s->noted.wants)
+        if (!s->standing.wants)
             continue;
         all.count++;
         all.rate += schedule_rate(d, s);
-        all.impatient = all.impatient || now_ns >= s->noted.wants_from_ns + PATIENCE_NS;
+        all.impatient = all.impatient || now_ns >= s->standing.wants_from_ns + PATIENCE_NS;
     }
     return all;
 }

@@ -129,8 +129,8 @@ uint64_t schedule_waiting(const struct dispatcher *d)
 
 static bool schedule_is_open(const struct session *s)
 {
-    return s->lane && s->connection && !s->ended && !s->leaving && !s->alone && !s->stuck_ms &&
-           !s->joins_anew && !s->rests_until_ns;
+    return s->lane && s->connection && !s->ended && !s->leaving && !s->isolation.task &&
+           !s->results.stuck_ms && !s->joins_anew && !s->lane_state.rests_until_ns;
 }
 
 /* One on which everything fails, while others succeed, gets one task at a time: so many failures in a row of tasks
@@ -142,7 +142,7 @@ static bool is_suspect(const struct dispatcher *d, const struct session *s)
 
 uint64_t schedule_room(const struct dispatcher *d, const struct session *s, enum ranking_kind kind)
 {
-    if (!schedule_is_open(s) || s->reserved)
+    if (!schedule_is_open(s) || s->isolation.is_reserved)
         return 0;
     uint64_t room = session_has_bytes(s, 1) ? session_ordinary_room(s) : 0;
     if (kind == TAKES_QUEUED && session_reserve_room(s) > room)
@@ -173,11 +173,11 @@ static double load_of(const struct dispatcher *d, const struct session *s)
 static void note_success(struct dispatcher *d, struct session *s, bool succeeds)
 {
     bool before = d->schedule.succeeding;
-    if (succeeds == s->noted.succeeds)
+    if (succeeds == s->standing.succeeds)
         return;
     d->schedule.succeeding += succeeds;
-    d->schedule.succeeding -= s->noted.succeeds;
-    s->noted.succeeds = succeeds;
+    d->schedule.succeeding -= s->standing.succeeds;
+    s->standing.succeeds = succeeds;
     for (size_t i = 0; before != (d->schedule.succeeding > 0) && i < d->sessions.count; i++)
         if (d->sessions.items[i]->fails_in_a_row >= SUSPECT_FAILS)
             schedule_note(d, d->sessions.items[i]);
@@ -193,8 +193,8 @@ static void note_rank(struct dispatcher *d, struct session *s)
         } else {
             ranking_remove(&d->schedule.takers[kind], s);
         }
-    d->schedule.takers_rate += rate - s->noted.rate;
-    s->noted.rate = rate;
+    d->schedule.takers_rate += rate - s->standing.rate;
+    s->standing.rate = rate;
     if (d->schedule.takers[TAKES_QUEUED].count == 0)
         d->schedule.takers_rate = 0; /* rounding does not add up for ever */
 }
@@ -202,22 +202,22 @@ static void note_rank(struct dispatcher *d, struct session *s)
 void schedule_note(struct dispatcher *d, struct session *s)
 {
     uint64_t unfinished = session_unfinished(s);
-    if (unfinished && !s->noted.unfinished)
+    if (unfinished && !s->standing.unfinished)
         s->pace_from_ns = d->turned_at_ns;
-    s->noted.unfinished = unfinished;
+    s->standing.unfinished = unfinished;
     bool gives = s->connection && session_unstarted(s) > 0;
     bool wants = unfinished < s->slots && schedule_room(d, s, TAKES_QUEUED);
     d->schedule.giving += gives;
-    d->schedule.giving -= s->noted.gives;
+    d->schedule.giving -= s->standing.gives;
     d->schedule.wanting += wants;
-    d->schedule.wanting -= s->noted.wants;
-    if (wants && !s->noted.wants)
-        s->noted.wants_from_ns = d->turned_at_ns;
-    s->noted.gives = gives;
-    s->noted.wants = wants;
-    if (!seqset_empty(&s->handed))
+    d->schedule.wanting -= s->standing.wants;
+    if (wants && !s->standing.wants)
+        s->standing.wants_from_ns = d->turned_at_ns;
+    s->standing.gives = gives;
+    s->standing.wants = wants;
+    if (!seqset_empty(&s->handed.tasks))
         seqset_add(&d->handed, s->id, s->id);
-    s->load = load_of(d, s);
+    s->standing.load = load_of(d, s);
     note_rank(d, s);
     note_success(d, s, s->used && s->fails_in_a_row == 0);
 }
@@ -227,9 +227,9 @@ void schedule_note_end(struct dispatcher *d, struct session *s)
     note_success(d, s, false);
     for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++)
         ranking_remove(&d->schedule.takers[kind], s);
-    d->schedule.takers_rate -= s->noted.rate;
-    d->schedule.giving -= s->noted.gives;
-    d->schedule.wanting -= s->noted.wants;
+    d->schedule.takers_rate -= s->standing.rate;
+    d->schedule.giving -= s->standing.gives;
+    d->schedule.wanting -= s->standing.wants;
 }
 
 struct session *schedule_pick_for_input(struct dispatcher *d)
@@ -253,7 +253,8 @@ struct parcel {
 
 static void parcel_begin(struct parcel *p, struct dispatcher *d, struct session *s)
 {
-    *p = (struct parcel){.session = s, .sent_tasks = s->sent_tasks, .sent_bytes = s->sent_bytes};
+    *p = (struct parcel){
+        .session = s, .sent_tasks = s->credit.sent_tasks, .sent_bytes = s->credit.sent_bytes};
     wire_begin(&p->message, KIND_TASKS, dispatcher_head(d, KIND_TASKS, s->id));
     tasks_begin(&p->message, s->batch + 1);
 }
@@ -362,10 +363,10 @@ static bool schedule_fits(const struct parcel *p, const struct story *story, siz
     uint64_t bytes = p->sent_bytes + p->bytes + size_bytes;
     if (p->tasks && p->bytes + size_bytes > liveness_frame_max(s, BATCH_BYTES_MAX))
         return false;
-    if (story->attempts && tasks < s->granted.reserve)
+    if (story->attempts && tasks < s->credit.granted.reserve)
         return true;
     bool first = p->tasks == 0 && seqset_empty(&s->out);
-    return tasks < s->granted.tasks && (first || bytes <= s->granted.size_bytes);
+    return tasks < s->credit.granted.tasks && (first || bytes <= s->credit.granted.size_bytes);
 }
 
 /* How many of those that are queued: what fills its slots, and beyond that its share, by its pace. */
@@ -473,9 +474,9 @@ void schedule_new_tasks(struct dispatcher *d, struct session *s, size_t tasks, u
 static bool is_emptier(const struct session *a, const struct session *b)
 {
     uint64_t in_a = session_unfinished(a), in_b = session_unfinished(b);
-    if (in_a == 0 || in_b == 0 || a->reserved == b->reserved)
+    if (in_a == 0 || in_b == 0 || a->isolation.is_reserved == b->isolation.is_reserved)
         return in_a < in_b;
-    return a->reserved;
+    return a->isolation.is_reserved;
 }
 
 static struct session *emptiest(struct dispatcher *d)
@@ -513,8 +514,8 @@ void schedule_one(struct dispatcher *d, struct session *s, uint64_t seq, uint64_
 static void send_alone(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns)
 {
     schedule_one(d, s, seq, TASK_ALONE, now_ns);
-    s->alone = seq;
-    s->reserved = false;
+    s->isolation.task = seq;
+    s->isolation.is_reserved = false;
     schedule_note(d, s);
 }
 
@@ -530,15 +531,15 @@ static void hand_out_isolated(struct dispatcher *d, uint64_t now_ns)
             send_alone(d, s, seqset_min(&d->pending.isolated), now_ns);
             continue;
         }
-        s->reserved = d->schedule.keeps_free = true;
+        s->isolation.is_reserved = d->schedule.keeps_free = true;
         schedule_note(d, s);
         if (recall_may_ask(s, now_ns))
             recall_ask(d, s, session_unstarted(s), now_ns);
         return;
     }
     for (size_t i = 0; d->schedule.keeps_free && i < d->sessions.count; i++)
-        if (d->sessions.items[i]->reserved) {
-            d->sessions.items[i]->reserved = false;
+        if (d->sessions.items[i]->isolation.is_reserved) {
+            d->sessions.items[i]->isolation.is_reserved = false;
             schedule_note(d, d->sessions.items[i]);
         }
     d->schedule.keeps_free = false;

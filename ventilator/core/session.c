@@ -29,8 +29,8 @@ struct session *session_new(uint64_t id, uint64_t connection, const struct peer 
     s->id = id;
     s->connection = connection;
     s->half_closed_at_ns = NEVER;
-    s->heard_at_ns = s->joined_at_ns = s->lane_moved_at_ns = now_ns;
-    s->promise_kept_ns = now_ns;
+    s->heard.at_ns = s->joined_at_ns = s->lane_state.moved_at_ns = now_ns;
+    s->promise.kept_at_ns = now_ns;
     s->instance = peer->instance;
     s->name = to_be_shown(peer->name);
     s->host = to_be_shown(peer->host);
@@ -46,13 +46,13 @@ void session_free(struct session *s)
     seqset_free(&s->out);
     seqset_free(&s->finished);
     seqset_free(&s->had);
-    seqset_free(&s->handed);
-    seqset_free(&s->release);
-    buf_free(&s->cancel);
-    free(s->order);
-    free(s->stints);
-    seqset_free(&s->stopped);
-    free(s->held);
+    seqset_free(&s->handed.tasks);
+    seqset_free(&s->notices.release);
+    buf_free(&s->notices.cancel);
+    free(s->order.items);
+    free(s->running.stints);
+    seqset_free(&s->running.stopped);
+    free(s->running.held);
     free(s->name);
     free(s->host);
     free(s);
@@ -69,44 +69,46 @@ static bool undone(const struct session *s, struct range r)
 static void prune_order(struct session *s)
 {
     size_t to = 0;
-    for (size_t i = 0; i < s->order_count; i++)
-        if (undone(s, s->order[i]))
-            s->order[to++] = s->order[i];
-    s->order_count = to;
+    for (size_t i = 0; i < s->order.count; i++)
+        if (undone(s, s->order.items[i]))
+            s->order.items[to++] = s->order.items[i];
+    s->order.count = to;
 }
 
 static void grow_order(struct session *s)
 {
-    s->order_capacity = s->order_capacity ? s->order_capacity * 2 : 16;
-    s->order = xrealloc(s->order, s->order_capacity * sizeof *s->order);
+    s->order.capacity = s->order.capacity ? s->order.capacity * 2 : 16;
+    s->order.items = xrealloc(s->order.items, s->order.capacity * sizeof *s->order.items);
 }
 
 static void insert_order(struct session *s, size_t at, struct range r)
 {
-    if (s->order_count == s->order_capacity)
+    if (s->order.count == s->order.capacity)
         grow_order(s);
-    memmove(s->order + at + 1, s->order + at, (s->order_count - at) * sizeof *s->order);
-    s->order_count++;
-    s->order[at] = r;
+    memmove(s->order.items + at + 1, s->order.items + at,
+            (s->order.count - at) * sizeof *s->order.items);
+    s->order.count++;
+    s->order.items[at] = r;
 }
 
 static void remove_order(struct session *s, size_t at)
 {
-    s->order_count--;
-    memmove(s->order + at, s->order + at + 1, (s->order_count - at) * sizeof *s->order);
+    s->order.count--;
+    memmove(s->order.items + at, s->order.items + at + 1,
+            (s->order.count - at) * sizeof *s->order.items);
 }
 
 /* A task that was here before and came back counts from where it stands in the lane now. */
 static void cut_order(struct session *s, uint64_t first, uint64_t last)
 {
-    for (size_t i = s->order_count; i-- > 0;) {
-        struct range r = s->order[i];
+    for (size_t i = s->order.count; i-- > 0;) {
+        struct range r = s->order.items[i];
         if (r.last < first || r.first > last)
             continue;
         if (r.last > last)
             insert_order(s, i + 1, (struct range){last + 1, r.last});
         if (r.first < first)
-            s->order[i].last = first - 1;
+            s->order.items[i].last = first - 1;
         else
             remove_order(s, i);
     }
@@ -114,32 +116,32 @@ static void cut_order(struct session *s, uint64_t first, uint64_t last)
 
 static void append_order(struct session *s, uint64_t first, uint64_t last)
 {
-    if (first <= s->order_last)
+    if (first <= s->order.last)
         cut_order(s, first, last);
-    if (last > s->order_last)
-        s->order_last = last;
-    if (s->order_count == s->order_capacity) {
+    if (last > s->order.last)
+        s->order.last = last;
+    if (s->order.count == s->order.capacity) {
         prune_order(s);
-        if (s->order_count >= s->order_capacity / 2)
+        if (s->order.count >= s->order.capacity / 2)
             grow_order(s);
     }
-    insert_order(s, s->order_count, (struct range){first, last});
+    insert_order(s, s->order.count, (struct range){first, last});
 }
 
 static void note_handed(struct session *s, uint64_t first, uint64_t last)
 {
     seqset_add(&s->out, first, last);
-    if (s->notes_handed)
-        seqset_add(&s->handed, first, last);
+    if (s->handed.is_wanted)
+        seqset_add(&s->handed.tasks, first, last);
 }
 
 void session_sent(struct session *s, uint64_t first, uint64_t last, size_t size_bytes)
 {
     note_handed(s, first, last);
     append_order(s, first, last);
-    s->sent_tasks += last - first + 1;
-    s->holds_fast = false;
-    s->sent_bytes += size_bytes;
+    s->credit.sent_tasks += last - first + 1;
+    s->recall.holds_fast = false;
+    s->credit.sent_bytes += size_bytes;
 }
 
 void session_transfer(struct session *s, struct block *block, struct bytes record,
@@ -152,9 +154,9 @@ void session_transfer(struct session *s, struct block *block, struct bytes recor
     t->run = *run;
     t->offset = 0;
     note_handed(s, run->first, run->first);
-    s->sent_tasks++;
-    s->sent_bytes += task_pieces_credit(record.size);
-    s->holds_fast = false;
+    s->credit.sent_tasks++;
+    s->credit.sent_bytes += task_pieces_credit(record.size);
+    s->recall.holds_fast = false;
 }
 
 bool session_transfers(const struct session *s, uint64_t seq)
@@ -171,8 +173,8 @@ void session_transferred(struct session *s)
 static void cut_transfer(struct session *s)
 {
     struct transfer *t = &s->transfer;
-    s->sent_tasks--;
-    s->sent_bytes -= task_pieces_credit(t->record.size);
+    s->credit.sent_tasks--;
+    s->credit.sent_bytes -= task_pieces_credit(t->record.size);
     t->cut = t->offset ? t->run.first : t->cut;
     block_release(&t->block);
 }
@@ -190,33 +192,36 @@ void session_forget(struct session *s, uint64_t first, uint64_t last)
 {
     seqset_remove(&s->out, first, last);
     seqset_remove(&s->finished, first, last);
-    if (s->alone >= first && s->alone <= last)
-        s->alone = 0;
+    if (s->isolation.task >= first && s->isolation.task <= last)
+        s->isolation.task = 0;
     if (s->transfer.block && s->transfer.run.first >= first && s->transfer.run.first <= last)
         cut_transfer(s);
 }
 
 static void session_add_stint(struct session *s, uint64_t first, uint64_t last, uint64_t since_ns)
 {
-    struct stint *end = s->stint_count ? &s->stints[s->stint_count - 1] : NULL;
+    struct stint *end =
+        s->running.stint_count ? &s->running.stints[s->running.stint_count - 1] : NULL;
     if (end && end->tasks.last + 1 == first && end->since_ns == since_ns) {
         end->tasks.last = last;
         return;
     }
-    if ((s->stint_count & (s->stint_count - 1)) == 0) /* full: a power of two, or none */
-        s->stints =
-            xrealloc(s->stints, (s->stint_count ? 2 * s->stint_count : 1) * sizeof *s->stints);
-    s->stints[s->stint_count++] = (struct stint){{first, last}, since_ns};
+    if ((s->running.stint_count & (s->running.stint_count - 1)) ==
+        0) /* full: a power of two, or none */
+        s->running.stints =
+            xrealloc(s->running.stints, (s->running.stint_count ? 2 * s->running.stint_count : 1) *
+                                            sizeof *s->running.stints);
+    s->running.stints[s->running.stint_count++] = (struct stint){{first, last}, since_ns};
 }
 
 /* Tasks that were named before keep their time. Names of what it does not have cost nothing. */
 void session_runs(struct session *s, const struct seqset *running, uint64_t long_ns,
                   uint64_t now_ns)
 {
-    struct stint *old = s->stints;
-    size_t old_count = s->stint_count, at = 0;
-    s->stints = NULL;
-    s->stint_count = 0;
+    struct stint *old = s->running.stints;
+    size_t old_count = s->running.stint_count, at = 0;
+    s->running.stints = NULL;
+    s->running.stint_count = 0;
     for (size_t i = 0; i < running->count; i++) {
         struct range r;
         for (uint64_t seq = running->ranges[i].first;
@@ -241,12 +246,12 @@ void session_runs(struct session *s, const struct seqset *running, uint64_t long
 
 void session_notes(struct session *s, const struct heartbeat *m)
 {
-    seqset_copy(&s->stopped, &m->stopped);
-    free(s->held);
-    s->held = m->held_count ? xcalloc(m->held_count, sizeof *s->held) : NULL;
-    s->held_count = m->held_count;
+    seqset_copy(&s->running.stopped, &m->stopped);
+    free(s->running.held);
+    s->running.held = m->held_count ? xcalloc(m->held_count, sizeof *s->running.held) : NULL;
+    s->running.held_count = m->held_count;
     for (size_t i = 0; i < m->held_count; i++) {
-        struct held_note *note = &s->held[i];
+        struct held_note *note = &s->running.held[i];
         char *command = shown_copy(m->held[i].command);
         note->seq = m->held[i].seq;
         if (m->held[i].pid)
@@ -260,16 +265,16 @@ void session_notes(struct session *s, const struct heartbeat *m)
 
 void session_runs_on(struct session *s, struct session *before)
 {
-    free(s->stints);
-    s->stints = before->stints;
-    s->stint_count = before->stint_count;
-    before->stints = NULL;
-    before->stint_count = 0;
-    s->senseless = before->senseless;
-    memcpy(s->senseless_why, before->senseless_why, sizeof s->senseless_why);
-    s->protests = before->protests;
-    s->astray = before->astray;
-    s->broken = before->broken;
+    free(s->running.stints);
+    s->running.stints = before->running.stints;
+    s->running.stint_count = before->running.stint_count;
+    before->running.stints = NULL;
+    before->running.stint_count = 0;
+    s->errors.count = before->errors.count;
+    memcpy(s->errors.last, before->errors.last, sizeof s->errors.last);
+    s->errors.protests = before->errors.protests;
+    s->errors.astray = before->errors.astray;
+    s->promise.broken = before->promise.broken;
 }
 
 struct whereabouts session_whereabouts(const struct session *s)
@@ -295,8 +300,8 @@ uint64_t session_unstarted(const struct session *s)
 void session_presume_started(const struct session *s, struct seqset *to)
 {
     uint64_t left = s->slots;
-    for (size_t i = 0; i < s->order_count && left; i++) {
-        struct range r = s->order[i];
+    for (size_t i = 0; i < s->order.count && left; i++) {
+        struct range r = s->order.items[i];
         for (uint64_t seq = r.first; seq <= r.last && left; seq++)
             if (seqset_has(&s->out, seq) && !seqset_has(&s->finished, seq)) {
                 left -= seqset_add(to, seq, seq);
@@ -323,15 +328,20 @@ double pace_of(const struct pace *p)
 
 uint64_t session_ordinary_room(const struct session *s)
 {
-    return s->granted.tasks > s->sent_tasks ? s->granted.tasks - s->sent_tasks : 0;
+    return s->credit.granted.tasks > s->credit.sent_tasks
+               ? s->credit.granted.tasks - s->credit.sent_tasks
+               : 0;
 }
 
 uint64_t session_reserve_room(const struct session *s)
 {
-    return s->granted.reserve > s->sent_tasks ? s->granted.reserve - s->sent_tasks : 0;
+    return s->credit.granted.reserve > s->credit.sent_tasks
+               ? s->credit.granted.reserve - s->credit.sent_tasks
+               : 0;
 }
 
 bool session_has_bytes(const struct session *s, size_t size_bytes)
 {
-    return seqset_empty(&s->out) || s->sent_bytes + size_bytes <= s->granted.size_bytes;
+    return seqset_empty(&s->out) ||
+           s->credit.sent_bytes + size_bytes <= s->credit.granted.size_bytes;
 }

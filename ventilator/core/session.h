@@ -52,6 +52,111 @@ struct reach {
     uint64_t offset;
 };
 
+/* When a peer was heard, and how late it may be (liveness.c). */
+struct heard {
+    uint64_t at_ns;
+    struct patience patience;
+};
+
+/* What it may be sent: running totals (session.c). */
+struct credit_use {
+    struct credit granted;
+    uint64_t sent_tasks;
+    uint64_t sent_bytes;
+};
+
+/* What it was handed, as far as the sink wants to know and is not told yet (handed.c). */
+struct handed_tasks {
+    bool is_wanted;
+    struct seqset tasks;
+};
+
+/* What its last heartbeat says of what runs for more than a second (session.c). */
+struct running_notes {
+    struct stint *stints;
+    size_t stint_count;
+    struct seqset stopped;  /* of these, the process is */
+    struct held_note *held; /* of these, the process has ended and the output is held */
+    size_t held_count;
+};
+
+/* What is to be passed on to it (dispatcher.c). */
+struct notices {
+    struct seqset release; /* stored */
+    struct buf cancel;     /* struct cancel_item */
+    uint64_t resend_from;  /* results batch to ask for; 0: none */
+    TAILQ_ENTRY(session) next;
+    bool is_queued; /* there is something */
+};
+
+/* What was sent, in lane order; pruned as it is done (session.c). */
+struct lane_order {
+    struct range *items;
+    size_t count;
+    size_t capacity;
+    uint64_t last; /* the highest number that was ever in it */
+};
+
+/* Tasks that run alone (schedule.c). */
+struct isolation {
+    uint64_t task;    /* runs alone here; 0: none */
+    bool is_reserved; /* gets nothing until it is empty, for a task that runs alone */
+};
+
+/* What it was asked to give back (recall.c). */
+struct recall_state {
+    bool is_asked; /* RECALL is not answered yet */
+    uint64_t asked_at_ns;
+    uint64_t again_ns;
+    bool holds_fast; /* it gave nothing back when it was last asked */
+};
+
+/* Results of what it reported finished (promises.c). */
+struct promise {
+    uint64_t kept_at_ns; /* a result of it came to the sink, or none was to */
+    unsigned broken;     /* so often in a row, none did */
+};
+
+/* Its messages that made no sense (protests.c). */
+struct peer_errors {
+    uint64_t count;
+    char last[280];
+    struct throttle protests; /* to it */
+    unsigned astray; /* messages in a row that came over its connection and were not its own */
+};
+
+/* Whether its lane lives (liveness.c). */
+struct lane_state {
+    uint64_t offset;         /* bytes of pieces that were sent down it */
+    struct reach arrived;    /* of that, as its CREDIT says */
+    uint64_t moved_at_ns;    /* that grew, or nothing was under way */
+    uint64_t limit_ns;       /* for so long it may not; 0: the usual limit */
+    uint64_t rest_ns;        /* so long it gets nothing when its lane is closed the next time */
+    uint64_t rests_until_ns; /* it gets nothing before; 0: it does not rest */
+    bool is_careful;         /* its lane was closed for silence: it gets small frames */
+};
+
+/* Whether its results connection lives (liveness.c). */
+struct results_state {
+    struct reach arrived; /* of its results, as the sink says */
+    struct received told; /* of that, to the worker */
+    bool was_told;
+    uint64_t stuck_ms; /* for so long none of its results has arrived; 0: all is well */
+    bool is_stripped;  /* what it had finished was taken back */
+};
+
+/* What schedule_note has seen, for the rankings and sums (schedule.c). */
+struct standing {
+    uint64_t unfinished;
+    double rate;            /* its part of the sum */
+    bool succeeds;          /* its last task did not fail */
+    bool gives;             /* has tasks that it has not begun */
+    bool wants;             /* has a slot that idles, and takes tasks */
+    uint64_t wants_from_ns; /* since when */
+    double load;            /* by which it is ranked; less takes sooner */
+    size_t rank[RANKINGS];  /* places in the rankings, from 1; 0: not there */
+};
+
 /* One worker's membership, as the ventilator knows it: its two connections, what it was sent, what
  * it may still be sent. `out` is what it has and is not stored; `finished` is the part of it that
  * it reported done. */
@@ -62,93 +167,45 @@ struct session {
     uint64_t lane;              /* 0 before it is claimed and after it is closed */
     bool lane_claimed;          /* once */
     uint64_t half_closed_at_ns; /* one of the two is closed; NEVER if not */
-    uint64_t heard_at_ns;
-    bool speaks; /* it has said something since its JOIN */
-    struct patience patience;
     uint64_t joined_at_ns;
+    size_t at; /* place among all sessions */
 
     uint64_t instance;
     char *name;
     char *host;
     uint64_t slots;
+    bool tells_receipts; /* FEATURE_RECEIPTS */
 
-    struct credit granted;
-    uint64_t sent_tasks; /* running totals, to compare with what is granted */
-    uint64_t sent_bytes;
-    uint64_t batch; /* number of the lane's last batch */
-
-    struct transfer transfer;
     struct seqset out;
     struct seqset finished;
-    struct seqset had;    /* taken back from it, and it may still have the result */
-    bool notes_handed;    /* the sink wants to know what it is handed: */
-    struct seqset handed; /* that, as far as the sink is not told yet */
-    struct stint *stints; /* what runs for more than a second, by its last heartbeat */
-    size_t stint_count;
-    struct seqset stopped;  /* of these, their process is, by the same heartbeat */
-    struct held_note *held; /* of these, their process has ended and their output is held */
-    size_t held_count;
-    struct seqset release; /* stored, to be passed on */
-    struct buf cancel;     /* struct cancel_item, to be passed on */
-    uint64_t resend_from;  /* results batch to ask for; 0: none */
+    struct seqset had; /* taken back from it, and it may still have the result */
+    uint64_t batch;    /* number of the lane's last batch */
+    struct credit_use credit;
+    struct lane_order order;
+    struct transfer transfer;
+    struct running_notes running;
+    struct handed_tasks handed;
+    struct notices notices;
 
-    struct range *order; /* what was sent, in lane order; pruned as it is done */
-    size_t order_count;
-    size_t order_capacity;
-    uint64_t order_last; /* the highest number that was ever in it */
-
-    bool ended; /* END was sent down the lane: no more tasks */
+    bool speaks;  /* it has said something since its JOIN */
+    bool used;    /* it got a task */
+    bool leaving; /* it said LEAVE */
+    bool ended;   /* END was sent down the lane: no more tasks */
     uint64_t ended_at_ns;
-    bool leaving;   /* it said LEAVE */
-    bool used;      /* it got a task */
-    uint64_t alone; /* a task that runs alone here; 0: none */
-    bool reserved;  /* gets nothing until it is empty, for a task that runs alone */
-    bool recalling; /* RECALL is not answered yet */
-    uint64_t recalled_at_ns;
-    uint64_t recall_again_ns;
-    bool holds_fast;         /* it gave nothing back when it was last asked */
-    uint64_t fails_in_a_row; /* tasks; without those that failed elsewhere, too */
-
-    uint64_t promise_kept_ns; /* a result of it came to the sink, or none was to */
-    unsigned broken;          /* so often in a row, none did */
-    uint64_t senseless;       /* messages that made no sense */
-    char senseless_why[280];  /* the last */
-    struct throttle protests; /* to it */
-    unsigned astray;     /* messages in a row that came over its connection and were not its own */
-    bool tells_receipts; /* FEATURE_RECEIPTS */
-    /* Whether its lane and its results connection live (liveness.c). */
-    uint64_t lane_offset;      /* bytes of pieces that were sent down it */
-    struct reach lane_arrived; /* of that, as its CREDIT says */
-    uint64_t lane_moved_at_ns; /* that grew, or nothing was under way */
-    uint64_t lane_limit_ns;    /* for so long it may not; 0: the usual limit */
-    uint64_t lane_rest_ns;     /* so long it gets nothing when its lane is closed the next time */
-    uint64_t rests_until_ns;   /* it gets nothing before; 0: it does not rest */
-    bool is_careful;           /* its lane was closed for silence: it gets small frames */
-    struct reach arrived;      /* of its results, as the sink says */
-    struct received told;      /* of that, to the worker */
-    bool was_told;
-    uint64_t stuck_ms; /* for so long none of its results has arrived; 0: all is well */
-    bool is_stripped;  /* what it had finished was taken back */
     bool
         joins_anew; /* it was told to: until then it gets nothing, and is not dead without connections */
+    uint64_t fails_in_a_row; /* tasks; without those that failed elsewhere, too */
+    struct pace pace;        /* at which it reports tasks */
+    uint64_t pace_from_ns;   /* it last reported, or got something to do */
 
-    struct pace pace;      /* at which it reports tasks */
-    uint64_t pace_from_ns; /* it last reported, or got something to do */
-    TAILQ_ENTRY(session) next_to_flush;
-    bool is_to_flush; /* there is something to be passed on */
-
-    /* What schedule_note has seen, for the dispatcher's lists and sums. */
-    struct {
-        uint64_t unfinished;
-        double rate;            /* its part of the sum */
-        bool succeeds;          /* its last task did not fail */
-        bool gives;             /* has tasks that it has not begun */
-        bool wants;             /* has a slot that idles, and takes tasks */
-        uint64_t wants_from_ns; /* since when */
-    } noted;
-    double load;           /* by which it is ranked; less takes sooner */
-    size_t rank[RANKINGS]; /* places in the rankings, from 1; 0: not there */
-    size_t at;             /* place among all sessions */
+    struct heard heard;
+    struct lane_state lane_state;
+    struct results_state results;
+    struct promise promise;
+    struct peer_errors errors;
+    struct recall_state recall;
+    struct isolation isolation;
+    struct standing standing;
 };
 
 struct session *session_new(uint64_t id, uint64_t connection, const struct peer *peer,

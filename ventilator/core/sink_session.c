@@ -33,15 +33,15 @@ static void note_endpoint(struct dispatcher *d, struct bytes told, const char *a
     char text[ENDPOINT_TEXT_SIZE];
     struct endpoint endpoint;
     snprintf(text, sizeof text, "%.*s", (int)told.size, (const char *)told.data);
-    snprintf(d->sink.results, sizeof d->sink.results, "%s", text);
+    snprintf(d->sink.terms.results, sizeof d->sink.terms.results, "%s", text);
     if (endpoint_parse(text, ENDPOINT_BIND, &endpoint, NULL) || endpoint.ipc ||
         !(endpoint_is_wildcard(&endpoint) || endpoint_is_loopback(&endpoint)))
         return;
     struct endpoint from = endpoint;
     if (!address[0] || endpoint_set_host(&from, address, NULL) || endpoint_is_loopback(&from))
-        snprintf(d->sink.results, sizeof d->sink.results, "%u", endpoint.port);
+        snprintf(d->sink.terms.results, sizeof d->sink.terms.results, "%u", endpoint.port);
     else
-        endpoint_format(&from, d->sink.results);
+        endpoint_format(&from, d->sink.terms.results);
 }
 
 /* A job can be taken up when it is this ventilator's, or when neither it nor this life has anything
@@ -89,7 +89,7 @@ static void send_welcome(struct dispatcher *d)
                              .limit_ms = d->options.limit_ns / NS_PER_MS,
                              .epoch = d->sink.epoch,
                              .fingerprint = d->options.fingerprint,
-                             .features = d->sink.wants_handed ? FEATURE_HANDED : 0};
+                             .features = d->sink.terms.wants_handed ? FEATURE_HANDED : 0};
     struct buf to = {0};
     wire_begin(&to, KIND_WELCOME, dispatcher_head(d, KIND_WELCOME, d->sink.session));
     sink_welcome_put(&to, &m);
@@ -99,12 +99,12 @@ static void send_welcome(struct dispatcher *d)
 static void tell_workers(struct dispatcher *d)
 {
     struct sink_news m = {.epoch = d->sink.epoch,
-                          .results = bytes_of(d->sink.results),
+                          .results = bytes_of(d->sink.terms.results),
                           .sink = d->sink.key,
-                          .wants = d->sink.wants};
+                          .wants = d->sink.terms.wants};
     for (size_t i = 0; i < d->sessions.count; i++) {
-        d->sessions.items[i]->arrived = (struct reach){0}; /* it says that anew */
-        d->sessions.items[i]->was_told = false;
+        d->sessions.items[i]->results.arrived = (struct reach){0}; /* it says that anew */
+        d->sessions.items[i]->results.was_told = false;
         if (!d->sessions.items[i]->connection)
             continue;
         struct buf to = {0};
@@ -118,10 +118,10 @@ static void sink_session_adopt(struct dispatcher *d, const struct origin *from,
                                struct frame_head head, const struct sink_join *join,
                                uint64_t now_ns)
 {
-    d->sink.is_volatile = join->flags & SINK_VOLATILE;
-    d->sink.wants_total = join->flags & SINK_WANTS_TOTAL;
-    d->sink.tells_receipts = join->features & FEATURE_RECEIPTS;
-    d->sink.wants_handed = join->features & FEATURE_HANDED;
+    d->sink.terms.is_volatile = join->flags & SINK_VOLATILE;
+    d->sink.terms.wants_total = join->flags & SINK_WANTS_TOTAL;
+    d->sink.terms.tells_receipts = join->features & FEATURE_RECEIPTS;
+    d->sink.terms.wants_handed = join->features & FEATURE_HANDED;
     if (d->job != head.job) {
         workers_end_all(d, now_ns); /* their sessions are of a job that never was */
         d->job = head.job;
@@ -143,11 +143,11 @@ static void sink_session_adopt(struct dispatcher *d, const struct origin *from,
     d->sink.key = from->key;
     d->sink.session = ++d->sessions.last_id;
     d->sink.instance = join->peer.instance;
-    d->sink.opening = join->opening;
+    d->sink.terms.opening = join->opening;
     d->sink.ready = false;
-    d->sink.heard_at_ns = now_ns;
-    d->sink.wants = join->wants & WANT_ALL;
-    d->sink.halt = join->halt;
+    d->sink.heard.at_ns = now_ns;
+    d->sink.terms.wants = join->wants & WANT_ALL;
+    d->sink.terms.halt = join->halt;
     note_endpoint(d, join->results, from->address);
     send_welcome(d);
     handed_begin(d);
@@ -170,7 +170,7 @@ static bool is_stale(const struct dispatcher *d, struct frame_head head,
 static bool is_second(const struct dispatcher *d, uint64_t connection, struct frame_head head,
                       const struct sink_join *join)
 {
-    bool is_next = head.job == d->job && join->opening > d->sink.opening;
+    bool is_next = head.job == d->job && join->opening > d->sink.terms.opening;
     return d->sink.connection && d->sink.connection != connection &&
            d->sink.instance != join->peer.instance && !is_next;
 }
@@ -179,7 +179,7 @@ static bool is_second(const struct dispatcher *d, uint64_t connection, struct fr
 static bool is_outdated(const struct dispatcher *d, struct frame_head head,
                         const struct sink_join *join)
 {
-    return head.job == d->job && join->opening < d->sink.opening;
+    return head.job == d->job && join->opening < d->sink.terms.opening;
 }
 
 void sink_session_join(struct dispatcher *d, const struct origin *from, struct frame_head head,
@@ -212,7 +212,8 @@ void sink_session_closed(struct dispatcher *d, uint64_t now_ns)
 {
     d->sink.connection = 0;
     d->sink.ready = false;
-    d->sink.order_full = d->sink.is_unread = d->sink.has_no_room = d->sink.is_holding = false;
+    d->sink.says.order_full = d->sink.says.is_unread = d->sink.says.has_no_room =
+        d->sink.says.is_holding = false;
     d->sink.absent_since_ns = now_ns;
 }
 
@@ -221,7 +222,7 @@ void sink_session_closed(struct dispatcher *d, uint64_t now_ns)
 static void release_at(struct dispatcher *d, struct session *s, uint64_t first, uint64_t last)
 {
     session_forget(s, first, last);
-    seqset_add(&s->release, first, last);
+    seqset_add(&s->notices.release, first, last);
     schedule_note(d, s);
     dispatcher_want_flush(d, s);
 }
@@ -234,7 +235,7 @@ static void release_story(struct dispatcher *d, const struct story *story)
         const struct holder *h = &story->holders[i];
         if (story->holder_count > 1 && !seqset_has(&h->session->finished, story->seq)) {
             struct cancel_item item = {story->seq, h->attempt, h->batch};
-            buf_put(&h->session->cancel, &item, sizeof item);
+            buf_put(&h->session->notices.cancel, &item, sizeof item);
         }
         release_at(d, h->session, story->seq, story->seq);
     }
@@ -296,7 +297,9 @@ static void note_gaps(struct dispatcher *d, const struct stored_note *m)
         struct session *s = index_get(&d->sessions.by_id, m->gaps[i].session);
         uint64_t batch = m->gaps[i].batch;
         if (s && batch) {
-            s->resend_from = s->resend_from && s->resend_from < batch ? s->resend_from : batch;
+            s->notices.resend_from = s->notices.resend_from && s->notices.resend_from < batch
+                                         ? s->notices.resend_from
+                                         : batch;
             dispatcher_want_flush(d, s);
         }
     }
@@ -338,13 +341,13 @@ static void stored_note(struct dispatcher *d, struct bytes body, uint64_t now_ns
         bool first = !d->sink.ready;
         d->sink.ready = true;
         d->sink.known_session = d->sink.session;
-        d->sink.order_full = m.flags & STORED_ORDER_FULL;
-        d->sink.is_unread = m.flags & STORED_UNREAD;
-        if (!d->sink.has_no_room)
+        d->sink.says.order_full = m.flags & STORED_ORDER_FULL;
+        d->sink.says.is_unread = m.flags & STORED_UNREAD;
+        if (!d->sink.says.has_no_room)
             d->end.no_room_ns = now_ns;
-        d->sink.has_no_room = m.flags & STORED_NO_ROOM;
+        d->sink.says.has_no_room = m.flags & STORED_NO_ROOM;
         promises_note(d, &m, now_ns);
-        d->sink.is_holding = m.flags & STORED_NOT_READING;
+        d->sink.says.is_holding = m.flags & STORED_NOT_READING;
         if (first)
             d->sink.ready_at_ns = now_ns;
         liveness_results(d, &m);
@@ -506,7 +509,7 @@ static bool anybody_is_there(const struct dispatcher *d, uint64_t now_ns)
 {
     for (size_t i = 0; i < d->sessions.count; i++) {
         const struct session *s = d->sessions.items[i];
-        if (s->connection && now_ns <= s->heard_at_ns + liveness_limit(d, s))
+        if (s->connection && now_ns <= s->heard.at_ns + liveness_limit(d, s))
             return true;
     }
     return false;
@@ -556,8 +559,8 @@ static void sink_session_give_up(struct dispatcher *d, uint64_t now_ns)
 static void give_up_writing(struct dispatcher *d, uint64_t now_ns)
 {
     uint64_t due_ns = d->end.no_room_ns + d->options.kill_after_ns;
-    if (d->end.stopping && d->options.kill_after_ns && d->sink.connection && d->sink.has_no_room &&
-        now_ns >= due_ns)
+    if (d->end.stopping && d->options.kill_after_ns && d->sink.connection &&
+        d->sink.says.has_no_room && now_ns >= due_ns)
         dispatcher_exit(d, 255,
                         "interrupted, and the sink could not write for %.0f s: results are not "
                         "waited for any longer",

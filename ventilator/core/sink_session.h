@@ -12,6 +12,27 @@ struct dispatcher;
  * sink is taken, what is stored, which verdicts are told, and when the job is over. dispatcher.c calls it with
  * messages and in each turn; it calls nearly all others. */
 
+/* What its JOIN said. */
+struct sink_terms {
+    bool is_volatile;
+    bool wants_total;    /* the input is read ahead, until the queue is full */
+    bool tells_receipts; /* FEATURE_RECEIPTS */
+    bool wants_handed;   /* FEATURE_HANDED */
+    uint64_t opening;    /* of its store */
+    uint64_t wants;
+    struct halt_rule halt;            /* for workers */
+    char results[ENDPOINT_TEXT_SIZE]; /* what workers are told: an endpoint, or a port */
+};
+
+/* What its last note (STORED) said. */
+struct sink_says {
+    bool order_full;
+    bool is_unread;   /* the reader of its output takes nothing */
+    bool has_no_room; /* to write */
+    bool is_pausing;  /* takes no results, or cannot write them */
+    bool is_holding;  /* takes no results at present */
+};
+
 /* The sink, or the lack of one. */
 struct sink_session {
     uint64_t connection; /* 0: none now */
@@ -21,28 +42,17 @@ struct sink_session {
     uint64_t instance;
     uint64_t epoch;
     uint64_t last_epoch;
+    struct sink_terms terms;
+    struct sink_says says;
     bool ready; /* its first note has come: it has committed the incarnation */
-    bool order_full;
-    bool wants_total;    /* the input is read ahead, until the queue is full */
-    bool is_unread;      /* the reader of its output takes nothing */
-    bool has_no_room;    /* to write */
-    bool is_pausing;     /* takes no results, or cannot write them */
-    bool is_holding;     /* takes no results at present */
-    bool is_careful;     /* a session of it ended before what VERDICT had said was stored */
-    bool tells_receipts; /* FEATURE_RECEIPTS */
-    bool wants_handed;   /* FEATURE_HANDED */
     uint64_t ready_at_ns;
-    struct seqset taken; /* tasks of which it has a result, from whomever, and has not stored it */
-    bool is_volatile;
-    uint64_t opening; /* of its store */
-    uint64_t heard_at_ns;
-    struct patience patience;
     uint64_t absent_since_ns;
-    uint64_t wants;
-    struct halt_rule halt;            /* for workers */
-    struct throttle protests;         /* to it */
-    unsigned astray;                  /* messages in a row that were not of its session */
-    char results[ENDPOINT_TEXT_SIZE]; /* what workers are told: an endpoint, or a port */
+    struct heard heard;
+    bool is_careful; /* a session of it ended before what VERDICT had said was stored */
+    struct seqset
+        taken; /* tasks of which it has a result, from whichever worker, and has not stored it */
+    struct throttle protests; /* to it */
+    unsigned astray;          /* messages in a row that were not of its session */
 };
 
 void sink_session_join(struct dispatcher *d, const struct origin *from, struct frame_head head,

@@ -62,7 +62,7 @@ static void send_next(struct dispatcher *d, struct session *s)
                           .total = t->record.size,
                           .content = {t->record.data + t->offset, size}};
     send_piece(d, s, &piece);
-    s->lane_offset += size;
+    s->lane_state.offset += size;
     t->offset += size;
 }
 

@@ -43,8 +43,8 @@ void workers_add(struct dispatcher *d, struct session *s)
 static void remove_session(struct dispatcher *d, struct session *s)
 {
     schedule_note_end(d, s);
-    if (s->is_to_flush)
-        TAILQ_REMOVE(&d->sessions.to_flush, s, next_to_flush);
+    if (s->notices.is_queued)
+        TAILQ_REMOVE(&d->sessions.to_flush, s, notices.next);
     struct session *last = d->sessions.items[--d->sessions.count];
     d->sessions.items[s->at] = last;
     last->at = s->at;
@@ -263,12 +263,12 @@ static void credit(struct dispatcher *d, struct session *s, struct bytes body, u
         return;
     }
     /* Running totals only grow: an old one that comes late does no harm. */
-    if (m.tasks > s->granted.tasks)
-        s->granted.tasks = m.tasks;
-    if (m.size_bytes > s->granted.size_bytes)
-        s->granted.size_bytes = m.size_bytes;
-    if (m.reserve > s->granted.reserve)
-        s->granted.reserve = m.reserve;
+    if (m.tasks > s->credit.granted.tasks)
+        s->credit.granted.tasks = m.tasks;
+    if (m.size_bytes > s->credit.granted.size_bytes)
+        s->credit.granted.size_bytes = m.size_bytes;
+    if (m.reserve > s->credit.granted.reserve)
+        s->credit.granted.reserve = m.reserve;
     liveness_lane(s, &m, now_ns);
 }
 
@@ -306,15 +306,15 @@ static void workers_finished(struct dispatcher *d, struct session *s, struct byt
         still_open(s, &m.tasks, &open);
         seqset_add_all(&s->finished, &open);
         note_pace(d, s, m.tasks.members, now_ns);
-        if (seqset_has(&open, s->alone))
-            s->alone = 0;
+        if (seqset_has(&open, s->isolation.task))
+            s->isolation.task = 0;
         note_fails(d, s, &open, m.failed);
         /* What is stored already was told before the worker had it to tell: tell it again. */
         struct range r;
         for (size_t i = 0; i < m.tasks.count; i++)
             for (uint64_t at = m.tasks.ranges[i].first, last = m.tasks.ranges[i].last;
                  at <= last && seqset_next(&d->ledger.stored, at, last, &r); at = r.last + 1)
-                seqset_add(&s->release, r.first, r.last);
+                seqset_add(&s->notices.release, r.first, r.last);
         dispatcher_want_flush(d, s);
         dispatcher_moved(d, now_ns);
     }
@@ -407,7 +407,7 @@ void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kin
                      struct bytes body, uint64_t now_ns)
 {
     liveness_heard(d, s, now_ns);
-    s->astray = 0;
+    s->errors.astray = 0;
     if (kind == KIND_HEARTBEAT) {
         if (end_unanswering(d, s, now_ns) || workers_heartbeat(d, s, body, now_ns))
             return;
@@ -520,7 +520,7 @@ void workers_admitted_changed(struct dispatcher *d, uint64_t now_ns)
 /* Or since when it is not whole. */
 static uint64_t silent_since(const struct session *s)
 {
-    return s->half_closed_at_ns < s->heard_at_ns ? s->half_closed_at_ns : s->heard_at_ns;
+    return s->half_closed_at_ns < s->heard.at_ns ? s->half_closed_at_ns : s->heard.at_ns;
 }
 
 static bool is_gone(const struct dispatcher *d, const struct session *s, uint64_t now_ns)
