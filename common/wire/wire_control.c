@@ -38,6 +38,7 @@ enum error join_role(struct bytes body, enum wire_role *role)
     FIELDS(s, __VA_ARGS__);                                                                        \
     LAYOUT(s, NULL)
 
+static const char *const role_words[] = {NULL, "worker", "sink"};
 static const char *const halt_when_words[] = {"never", "soon", "now"};
 static const char *const halt_why_words[] = {"fail", "success", "done"};
 static const char *const feature_words[] = {"receipts", "handed"};
@@ -56,17 +57,18 @@ MESSAGE(attempt_list, {LIST(attempt_list, items, count, running_attempt),
                        .capacity_offset = offsetof(struct attempt_list, capacity)});
 
 static const char *const worker_flag_words[] = {"leaving"};
-MESSAGE(worker_join, {CONSTANT("role", ROLE_WORKER)}, {STRUCT(worker_join, peer, peer)},
-        {NUMBER(worker_join, slots)}, {FLAGS(worker_join, flags, worker_flag_words)},
-        {HASH(worker_join, executor)},
+MESSAGE(worker_join, {CONSTANT("role", ROLE_WORKER), WORDS(role_words)},
+        {STRUCT(worker_join, peer, peer)}, {NUMBER(worker_join, slots)},
+        {FLAGS(worker_join, flags, worker_flag_words)}, {HASH(worker_join, executor)},
         {LIST_AT("running", worker_join, running.items, running.count, running_attempt),
          .capacity_offset = offsetof(struct worker_join, running.capacity)},
         {RANGES(worker_join, kept)}, {FLAGS(worker_join, features, feature_words), .tag = 1});
 
 static const char *const sink_flag_words[] = {"closed", "volatile", "wants-total"};
-MESSAGE(sink_join, {CONSTANT("role", ROLE_SINK)}, {STRUCT(sink_join, peer, peer)},
-        {NUMBER(sink_join, epoch)}, {FLAGS(sink_join, flags, sink_flag_words)},
-        {NUMBER(sink_join, total)}, {HASH(sink_join, fingerprint)}, {RANGES(sink_join, stored)},
+MESSAGE(sink_join, {CONSTANT("role", ROLE_SINK), WORDS(role_words)},
+        {STRUCT(sink_join, peer, peer)}, {NUMBER(sink_join, epoch)},
+        {FLAGS(sink_join, flags, sink_flag_words)}, {NUMBER(sink_join, total)},
+        {HASH(sink_join, fingerprint)}, {RANGES(sink_join, stored)},
         {U64(sink_join, incarnation_max)}, {TEXT(sink_join, results)},
         {FLAGS(sink_join, wants, want_words)}, {NUMBER(sink_join, opening)},
         {FLAGS(sink_join, features, feature_words), .tag = 1},
@@ -128,17 +130,17 @@ MESSAGE(protest, {U64(protest, session)}, {NUMBER(protest, kind), WORDS(wire_kin
 
 /* ---- from the ventilator ---- */
 
-MESSAGE(worker_welcome, {CONSTANT("role", ROLE_WORKER)}, {NUMBER(worker_welcome, heartbeat_ms)},
-        {NUMBER(worker_welcome, limit_ms)}, {TEXT(worker_welcome, lanes)},
-        {FLAGS(worker_welcome, wants, want_words)}, {NUMBER(worker_welcome, epoch)},
-        {TEXT(worker_welcome, results)}, {KEY(worker_welcome, sink)},
-        {RANGES(worker_welcome, kill)}, {RANGES(worker_welcome, have)},
+MESSAGE(worker_welcome, {CONSTANT("role", ROLE_WORKER), WORDS(role_words)},
+        {NUMBER(worker_welcome, heartbeat_ms)}, {NUMBER(worker_welcome, limit_ms)},
+        {TEXT(worker_welcome, lanes)}, {FLAGS(worker_welcome, wants, want_words)},
+        {NUMBER(worker_welcome, epoch)}, {TEXT(worker_welcome, results)},
+        {KEY(worker_welcome, sink)}, {RANGES(worker_welcome, kill)}, {RANGES(worker_welcome, have)},
         {FLAGS(worker_welcome, features, feature_words), .tag = 1},
         {STRUCT(worker_welcome, halt, halt_rule), .tag = 2});
 
-MESSAGE(sink_welcome, {CONSTANT("role", ROLE_SINK)}, {NUMBER(sink_welcome, heartbeat_ms)},
-        {NUMBER(sink_welcome, limit_ms)}, {NUMBER(sink_welcome, epoch)},
-        {HASH(sink_welcome, fingerprint)},
+MESSAGE(sink_welcome, {CONSTANT("role", ROLE_SINK), WORDS(role_words)},
+        {NUMBER(sink_welcome, heartbeat_ms)}, {NUMBER(sink_welcome, limit_ms)},
+        {NUMBER(sink_welcome, epoch)}, {HASH(sink_welcome, fingerprint)},
         {FLAGS(sink_welcome, features, feature_words), .tag = 1});
 
 static const char *const refuse_words[] = {NULL,          "version",   "full",

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "common/base/xalloc.h"
+#include "common/wire/print.h"
 #include "tests/sim/cable.h"
 #include "tests/sim/digest.h"
 
@@ -63,143 +64,13 @@ static struct tap_session *session_of(struct tap *tap, uint64_t id)
 
 /* ---- for people ---- */
 
-static void put_ranges(struct buf *to, const struct seqset *set)
-{
-    for (size_t i = 0; i < set->count && i < 12; i++)
-        buf_printf(to, " %" PRIu64 "-%" PRIu64, set->ranges[i].first, set->ranges[i].last);
-    if (set->count > 12)
-        buf_put_text(to, " ...");
-}
-
-static void put_attempts(struct buf *to, const struct attempt_list *list)
-{
-    for (size_t i = 0; i < list->count; i++)
-        buf_printf(to, " %" PRIu64 "/%u", list->items[i].seq, list->items[i].attempt.number);
-}
-
-static void put_runs(struct buf *to, struct bytes runs)
-{
-    struct task_run run;
-    while (runs.size && !task_run_take(&runs, &run))
-        buf_printf(to, " %" PRIu64 "+%" PRIu64 "/%u%s%s", run.first, run.count, run.number,
-                   run.flags & TASK_LAST ? "L" : "", run.flags & TASK_ALONE ? "A" : "");
-}
-
-static void put_results(struct buf *to, struct bytes runs)
-{
-    struct result_run run;
-    while (runs.size && !result_run_take(&runs, &run))
-        buf_printf(to, " %" PRIu64 "+%" PRIu64 "/%u", run.first, run.count, run.attempt.number);
-}
-
-static void put_welcome(struct buf *to, struct bytes body)
-{
-    struct worker_welcome m = {0};
-    if (!worker_welcome_take(body, &m)) {
-        buf_put_text(to, " kill");
-        put_ranges(to, &m.kill);
-        buf_put_text(to, " have");
-        put_ranges(to, &m.have);
-    }
-    worker_welcome_free(&m);
-}
-
-static void put_join(struct buf *to, struct bytes body)
-{
-    struct worker_join m = {0};
-    if (!worker_join_take(body, &m)) {
-        buf_put_text(to, " running");
-        put_attempts(to, &m.running);
-        buf_put_text(to, " kept");
-        put_ranges(to, &m.kept);
-    }
-    worker_join_free(&m);
-}
-
-static void put_cancel(struct buf *to, struct bytes body)
-{
-    struct cancel m = {0};
-    if (!cancel_take(body, &m))
-        for (size_t i = 0; i < m.count; i++)
-            buf_printf(to, " %" PRIu64 "/%u", m.items[i].seq, m.items[i].attempt.number);
-    cancel_free(&m);
-}
-
-static void put_stored(struct buf *to, struct bytes body)
-{
-    struct stored_note m = {0};
-    if (!stored_note_take(body, &m)) {
-        put_ranges(to, &m.tasks);
-        for (size_t i = 0; i < m.gap_count; i++)
-            buf_printf(to, " gap %" PRIu64 ":%" PRIu64, m.gaps[i].session, m.gaps[i].batch);
-        buf_put_text(to, m.flags & STORED_ORDER_FULL ? " order-full" : "");
-    }
-    stored_note_free(&m);
-}
-
-static void put_body(struct buf *to, enum wire_kind kind, struct bytes body)
-{
-    struct credit credit;
-    struct seqset set = {0};
-    struct finished finished = {0};
-    struct returned returned = {0};
-    struct released released = {0};
-    struct halt halt;
-    struct again again;
-    struct attempt_list list = {0};
-    struct piece piece;
-    struct results_head head;
-    struct bytes runs;
-    uint64_t number;
-    if (kind == KIND_CREDIT && !credit_take(body, &credit))
-        buf_printf(to, " tasks %" PRIu64 " bytes %" PRIu64 " reserve %" PRIu64, credit.tasks,
-                   credit.size_bytes, credit.reserve);
-    else if (kind == KIND_TASKS && !tasks_take(body, &number, &runs))
-        put_runs(to, runs);
-    else if (kind == KIND_PIECE && !piece_take(body, &piece))
-        buf_printf(to, " %" PRIu64 "/%u @%" PRIu64 "+%zu/%" PRIu64, piece.seq, piece.attempt.number,
-                   piece.offset, piece.content.size, piece.total);
-    else if (kind == KIND_RESULTS && !results_take(body, &head, &runs)) {
-        buf_printf(to, " #%" PRIu64 " floor %" PRIu64, head.batch, head.floor);
-        put_results(to, runs);
-    } else if (kind == KIND_FINISHED && !finished_take(body, &finished))
-        put_ranges(to, &finished.tasks);
-    else if (kind == KIND_RETURNED && !returned_take(body, &returned))
-        put_ranges(to, &returned.tasks);
-    else if (kind == KIND_RELEASED && !released_take(body, &released))
-        put_ranges(to, &released.tasks);
-    else if (kind == KIND_FAILED && !attempt_list_take(body, &list))
-        put_attempts(to, &list);
-    else if (kind == KIND_STORED)
-        put_stored(to, body);
-    else if (kind == KIND_WELCOME)
-        put_welcome(to, body);
-    else if (kind == KIND_JOIN)
-        put_join(to, body);
-    else if (kind == KIND_HALT && !halt_take(body, &halt))
-        buf_printf(to, " %s by %" PRIu64, halt.when == HALT_NOW ? "now" : "soon", halt.seq);
-    else if (kind == KIND_CANCEL)
-        put_cancel(to, body);
-    else if (kind == KIND_AGAIN && !again_take(body, &again))
-        buf_printf(to, " %" PRIu64, again.session);
-    else if ((kind == KIND_CHECK || kind == KIND_RECALL || kind == KIND_RESEND) &&
-             !number_take(body, &number))
-        buf_printf(to, " %" PRIu64, number);
-    seqset_free(&set);
-    finished_free(&finished);
-    returned_free(&returned);
-    released_free(&released);
-    attempt_list_free(&list);
-}
-
 static void trace(const struct cable *c, const struct node *from, const struct frame_head *head,
                   struct bytes body)
 {
     struct buf text = {0};
-    put_body(&text, head->kind, body);
-    sim_trace(c->sim, from, "-> %s %s s%" PRIu64 "%.*s%s", cable_other(c, from)->name,
-              wire_kind_name(head->kind), head->session, (int)text.size,
-              text.size ? (const char *)text.data : "", cable_is_live(c) ? "" : " (lost)");
+    wire_print_body(&text, head->kind, body);
+    sim_trace(c->sim, from, "-> %s s%" PRIu64 " %.*s%s", cable_other(c, from)->name, head->session,
+              (int)text.size, (const char *)text.data, cable_is_live(c) ? "" : " (lost)");
     buf_free(&text);
 }
 

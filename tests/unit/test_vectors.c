@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "common/wire/print.h"
 #include "tests/unit/vectors.h"
 
 /* tests/vectors: what each message is in octets and in JSON, and which octets are none. Each line is made
@@ -33,22 +34,30 @@ static char *read_line(FILE *file, char **line, size_t *capacity)
     return size < 0 ? NULL : *line;
 }
 
+static const char hex_mark[] = "\"hex\":\"";
+
+static FILE *file_to_read(const char *name)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s", VECTORS, name);
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file, "%s: %s", path, strerror(errno));
+    return file;
+}
+
 typedef void describe_fn(struct buf *to, struct bytes octets);
 
 /* Every line of the file is what `describe` makes of its octets. Returns how many there are. */
 static size_t check_file(const char *name, describe_fn *describe)
 {
-    static const char mark[] = "\"hex\":\"";
-    char path[4096], *line = NULL;
+    char *line = NULL;
     size_t capacity = 0, count = 0;
-    snprintf(path, sizeof path, "%s/%s", VECTORS, name);
-    FILE *file = fopen(path, "r");
-    cr_assert_not_null(file, "%s: %s", path, strerror(errno));
+    FILE *file = file_to_read(name);
     for (; read_line(file, &line, &capacity); count++) {
-        const char *hex = strstr(line, mark);
+        const char *hex = strstr(line, hex_mark);
         struct buf text = {0};
         cr_assert_not_null(hex, "%s:%zu has no octets", name, count + 1);
-        struct buf octets = unhex(hex + strlen(mark));
+        struct buf octets = unhex(hex + strlen(hex_mark));
         describe(&text, buf_bytes(&octets));
         buf_put_byte(&text, '\0');
         cr_expect_str_eq((const char *)text.data, line, "%s:%zu is\n%s\nand not\n%s", name,
@@ -71,6 +80,34 @@ static FILE *file_to_write(const char *name)
         return NULL;
     snprintf(path, sizeof path, "%s/%s", VECTORS, name);
     return fopen(path, "w");
+}
+
+/* The message of a line of messages.jsonl in the notation of common/wire/print.h, as a string. */
+static void print_vector(struct buf *text, const char *line)
+{
+    struct buf octets = unhex(strstr(line, hex_mark) + strlen(hex_mark));
+    wire_print(text, buf_bytes(&octets));
+    buf_put_byte(text, '\0');
+    buf_free(&octets);
+}
+
+static void write_printed(void)
+{
+    char *line = NULL;
+    size_t capacity = 0;
+    FILE *file = file_to_write("printed.txt");
+    if (!file)
+        return;
+    FILE *messages = file_to_read("messages.jsonl");
+    while (read_line(messages, &line, &capacity)) {
+        struct buf text = {0};
+        print_vector(&text, line);
+        fprintf(file, "%s\n", (const char *)text.data);
+        buf_free(&text);
+    }
+    free(line);
+    fclose(messages);
+    fclose(file);
 }
 
 static void write_line(FILE *file, describe_fn *describe, struct buf *octets)
@@ -319,6 +356,29 @@ Test(vectors, each_message_is_what_its_json_says_and_is_written_again_as_it_was)
 {
     write_file("messages.jsonl", write_control, write_batches, write_numbers);
     cr_assert_geq(check_file("messages.jsonl", vector_message), 40);
+}
+
+/* The lines of printed.txt belong to those of messages.jsonl, as many as there are. */
+Test(vectors, each_message_is_printed_as_it_is_written_there)
+{
+    write_printed();
+    char *line = NULL, *expected = NULL;
+    size_t capacity = 0, expected_capacity = 0, count = 0;
+    FILE *messages = file_to_read("messages.jsonl"), *printed = file_to_read("printed.txt");
+    for (; read_line(messages, &line, &capacity); count++) {
+        struct buf text = {0};
+        print_vector(&text, line);
+        cr_assert_not_null(read_line(printed, &expected, &expected_capacity), "line %zu is missing",
+                           count + 1);
+        cr_expect_str_eq((const char *)text.data, expected, "line %zu", count + 1);
+        buf_free(&text);
+    }
+    cr_assert_null(read_line(printed, &expected, &expected_capacity));
+    cr_assert_geq(count, 40);
+    free(line);
+    free(expected);
+    fclose(messages);
+    fclose(printed);
 }
 
 Test(vectors, what_may_be_written_otherwise_is_read)

@@ -196,6 +196,7 @@ static inline enum wire_kind kind_of(const struct layout *layout, struct bytes b
     WIRE_KIND_LIST(X)
 #undef X
     cr_assert_fail("no message is a %s", layout->name);
+    abort();
 }
 
 /* ---- comparing ---- */
