@@ -22,6 +22,7 @@
 #include "common/sys/signals.h"
 #include "common/base/stall.h"
 #include "common/net/zap.h"
+#include "common/wire/trace.h"
 #include "sink/core/collector.h"
 #include "sink/output/input_hint.h"
 #include "sink/output/progress.h"
@@ -67,6 +68,7 @@ struct sink {
     struct collector *collector;
     struct progress progress;
     struct stall stall;
+    struct trace trace;
     char host[256];
     char advertised[ENDPOINT_TEXT_SIZE];
     uint64_t began_ns;
@@ -121,6 +123,7 @@ static void sink_take_control(struct sink *s, uint64_t now_ns)
         collector_control_up(s->collector, now_ns);
     struct block *message;
     while ((message = connection_receive(&s->control))) {
+        trace_message(&s->trace, TRACE_HEARD, "control", 0, block_bytes(message), now_ns);
         collector_control_message(s->collector, block_bytes(message), now_ns);
         block_release(&message);
     }
@@ -194,6 +197,8 @@ static void sink_take_results(struct sink *s, uint64_t now_ns)
     for (int i = 0; i < MESSAGES_A_TURN && s->results_watch.look && wants_results(s); i++) {
         struct net_sender sender = {0};
         struct block *message = net_receive_signed(s->results, &sender);
+        if (message)
+            trace_message(&s->trace, TRACE_HEARD, "results", 0, block_bytes(message), now_ns);
         if (!message)
             s->results_watch.look = false;
         else if (s->means.keys && !sink_admits(s, &sender.key))
@@ -337,6 +342,7 @@ static void sink_do_actions(struct sink *s, uint64_t now_ns)
             connection_close(&s->control, LINGER_MS);
             break;
         case COLLECTOR_SEND_CONTROL:
+            trace_message(&s->trace, TRACE_SAID, "control", 0, block_bytes(action.block), now_ns);
             connection_send(&s->control, &action.block);
             break;
         case COLLECTOR_BEGIN:
@@ -418,6 +424,9 @@ static void say_stalled(struct sink *s)
 
 static void sink_tell(struct sink *s, uint64_t now_ns)
 {
+    const char *untraced = trace_trouble(&s->trace);
+    if (untraced)
+        log_line("%s", untraced);
     if (s->held)
         return;
     say_stalled(s);
@@ -444,22 +453,12 @@ static bool has_summary(const struct sink *s)
 
 static void sum_up(struct sink *s)
 {
-    const struct collector_counts *c = collector_counts(s->collector);
     const struct store_past *past = s->outputs.stored ? stored_past(s->outputs.stored) : NULL;
-    uint64_t known = c->ok + c->failed + c->lost + c->not_run;
-    struct summary summary = {.tasks = c->total,
-                              .ok = c->ok,
-                              .failed = c->failed,
-                              .lost = c->lost,
-                              .from_store = past ? past->ok + past->failed + past->lost : 0,
-                              .not_run = c->not_run,
-                              .missing = c->total > known ? c->total - known : 0,
-                              .reasons_hidden = text_reasons_hidden(&s->outputs.formatter.text),
-                              .workers = (unsigned)c->workers,
-                              .elapsed_ns = clock_now_ns() - s->began_ns,
-                              .stopped_early = c->input_cut,
-                              .not_taken = c->strange,
-                              .halted_by = collector_halt(s->collector)->seq};
+    struct summary summary = summary_of(collector_counts(s->collector));
+    summary.from_store = past ? past->ok + past->failed + past->lost : 0;
+    summary.reasons_hidden = text_reasons_hidden(&s->outputs.formatter.text);
+    summary.elapsed_ns = clock_now_ns() - s->began_ns;
+    summary.halted_by = collector_halt(s->collector)->seq;
     struct buf line = {0};
     progress_clear(&s->progress);
     hint_at_input(s);
@@ -631,6 +630,7 @@ int sink_run(const struct farm_options *options, const struct outputs_options *o
     struct sink s = {
         .options = options, .outputs_options = outputs, .status = 255, .began_ns = clock_now_ns()};
     struct why why;
+    trace_open(&s.trace, options->trace, "sink", s.began_ns);
     if (sink_start(&s, &why)) {
         log_line("%s", why.text);
     } else {
@@ -644,6 +644,7 @@ int sink_run(const struct farm_options *options, const struct outputs_options *o
     collector_destroy(&s.collector);
     outputs_close(&s.outputs);
     buf_free(&s.last_command);
+    trace_close(&s.trace);
     net_end(NET_END_LIMIT_MS, s.status);
     return s.status;
 }

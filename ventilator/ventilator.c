@@ -25,6 +25,7 @@
 #include "common/sys/signals.h"
 #include "common/base/stall.h"
 #include "common/base/xalloc.h"
+#include "common/wire/trace.h"
 #include "ventilator/core/dispatcher.h"
 #include "ventilator/door.h"
 #include "ventilator/gate/gate.h"
@@ -79,6 +80,7 @@ struct ventilator {
     bool queued;        /* something was put into them since they were flushed */
     uint64_t unsent_ns; /* when to try again what was not taken; NEVER: all was */
     struct stall stall;
+    struct trace trace;
     bool input_waits; /* the source has nothing now: poll its descriptor */
     struct requests requests;
     bool on_terminal; /* its input is there */
@@ -145,6 +147,7 @@ static void ventilator_take_messages(struct ventilator *v, uint64_t now_ns)
         struct bytes bytes = block_bytes(message);
         size_bytes += bytes.size;
         struct origin from = {connection_of(sender.peer), sender.address, sender.key};
+        trace_message(&v->trace, TRACE_HEARD, "control", from.connection, bytes, now_ns);
         bool admitted = !v->means.keys || door_admits(&v->door, &sender.key);
         if (admitted && bytes.size && bytes.data[0] == KIND_JOIN)
             monitor_join(v->monitor, &sender, now_ns);
@@ -246,6 +249,7 @@ static void send_control(struct ventilator *v, uint64_t connection, struct block
 {
     uint32_t given_up;
     v->queued = true;
+    trace_message(&v->trace, TRACE_SAID, "control", connection, block_bytes(block), now_ns);
     if (outboxes_put(&v->outboxes, peer_of(connection), &block, &given_up))
         /* it reads nothing: over for us, and it is told to join again if it ever speaks */
         dispatcher_control_closed(v->dispatcher, connection_of(given_up), now_ns);
@@ -270,6 +274,8 @@ static void ventilator_do_actions(struct ventilator *v, uint64_t now_ns)
             send_control(v, action.connection, action.block, now_ns);
             break;
         case DISPATCHER_SEND_LANE:
+            trace_message(&v->trace, TRACE_SAID, "lane", action.lane, block_bytes(action.block),
+                          now_ns);
             gate_send(v->gate, action.lane, &action.block);
             break;
         case DISPATCHER_CLAIM_LANE:
@@ -294,6 +300,13 @@ static void ventilator_do_actions(struct ventilator *v, uint64_t now_ns)
 }
 
 /* ---- sleeping ---- */
+
+static void ventilator_say_trace(struct ventilator *v)
+{
+    const char *trouble = trace_trouble(&v->trace);
+    if (trouble)
+        log_line("%s", trouble);
+}
 
 static void ventilator_say_stall(struct ventilator *v, uint64_t now_ns)
 {
@@ -334,6 +347,7 @@ static void ventilator_loop(struct ventilator *v)
         take_input(v, now_ns);
         ventilator_do_actions(v, now_ns);
         ventilator_say_stall(v, now_ns);
+        ventilator_say_trace(v);
         flush_control(v, now_ns);
         if (!v->over)
             ventilator_wait_for_events(v);
@@ -483,6 +497,7 @@ static void ventilator_finish(struct ventilator *v)
     door_close(&v->door);
     source_close(&v->source);
     private_dir_remove(&v->dir);
+    trace_close(&v->trace);
     net_end(NET_END_LIMIT_MS, v->status);
 }
 
@@ -494,6 +509,7 @@ int ventilator_run(const struct farm_options *options, const struct inputs *inpu
                            .background_at_ns = NEVER,
                            .status = 255};
     struct why why;
+    trace_open(&v.trace, options->trace, "ventilator", clock_now_ns());
     if (ventilator_start(&v, &why))
         log_line("%s", why.text);
     else

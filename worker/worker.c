@@ -21,6 +21,7 @@
 #include "common/sys/shortage.h"
 #include "common/sys/signals.h"
 #include "common/base/stall.h"
+#include "common/wire/trace.h"
 #include "worker/exec/command.h"
 #include "worker/exec/drain.h"
 #include "worker/exec/guard.h"
@@ -56,6 +57,7 @@ struct worker {
     char results_at[256]; /* the endpoint of the results connection */
     struct rebuff control_rebuff, results_rebuff;
     struct stall stall;
+    struct trace trace;
     char host[256];
     char name[300];
     uint64_t now_ns;
@@ -178,10 +180,12 @@ static void worker_take_signals(struct worker *w)
 
 typedef void message_fn(struct slots *s, struct bytes message, uint64_t now_ns);
 
-static void worker_take_messages(struct worker *w, struct connection *c, message_fn *take)
+static void worker_take_messages(struct worker *w, struct connection *c, const char *name,
+                                 message_fn *take)
 {
     struct block *message;
     while ((message = connection_receive(c))) {
+        trace_message(&w->trace, TRACE_HEARD, name, 0, block_bytes(message), w->now_ns);
         take(w->slots, block_bytes(message), w->now_ns);
         block_release(&message);
     }
@@ -215,7 +219,7 @@ static void take_connections(struct worker *w)
         slots_control_accepted(w->slots, w->now_ns);
     if (event == CONNECTION_UP)
         slots_control_up(w->slots, w->now_ns);
-    worker_take_messages(w, &w->control, slots_control_message);
+    worker_take_messages(w, &w->control, "control", slots_control_message);
     if (event == CONNECTION_DOWN) {
         connection_close(&w->control, 0);
         slots_control_down(w->slots, w->now_ns);
@@ -223,7 +227,7 @@ static void take_connections(struct worker *w)
     event = connection_turn(&w->lane);
     if (event == CONNECTION_ACCEPTED || event == CONNECTION_UP)
         slots_lane_accepted(w->slots, w->now_ns);
-    worker_take_messages(w, &w->lane, slots_lane_message);
+    worker_take_messages(w, &w->lane, "lane", slots_lane_message);
     if (event == CONNECTION_DOWN) {
         connection_close(&w->lane, 0);
         slots_lane_down(w->slots, w->now_ns);
@@ -263,6 +267,13 @@ static void open_connection(struct worker *w, struct connection *c, enum net_rol
     down(w->slots, w->now_ns);
 }
 
+static void worker_send(struct worker *w, struct connection *c, const char *name,
+                        struct block **block)
+{
+    trace_message(&w->trace, TRACE_SAID, name, 0, block_bytes(*block), w->now_ns);
+    connection_send(c, block);
+}
+
 static void worker_do_action(struct worker *w, struct slots_action *action)
 {
     switch (action->kind) {
@@ -274,7 +285,7 @@ static void worker_do_action(struct worker *w, struct slots_action *action)
         connection_close(&w->control, LINGER_MS);
         break;
     case SLOTS_SEND_CONTROL:
-        connection_send(&w->control, &action->block);
+        worker_send(w, &w->control, "control", &action->block);
         break;
     case SLOTS_OPEN_LANE:
         open_connection(w, &w->lane, NET_LANE_RECEIVER, action->endpoint, &w->keys.ventilator,
@@ -292,7 +303,7 @@ static void worker_do_action(struct worker *w, struct slots_action *action)
         connection_close(&w->results, 0);
         break;
     case SLOTS_SEND_RESULTS:
-        connection_send(&w->results, &action->block);
+        worker_send(w, &w->results, "results", &action->block);
         break;
     case SLOTS_START:
         w->executor_options.want_command = slots_wants(w->slots) & WANT_COMMAND;
@@ -336,6 +347,13 @@ static void worker_say_stall(struct worker *w)
         log_line("waiting: %s", w->control_rebuff.said ? w->control_rebuff.why.text : why.text);
 }
 
+static void worker_say_trace(struct worker *w)
+{
+    const char *trouble = trace_trouble(&w->trace);
+    if (trouble)
+        log_line("%s", trouble);
+}
+
 static void worker_wait_for_events(struct worker *w)
 {
     struct poller poller = {0};
@@ -359,6 +377,7 @@ static void worker_loop(struct worker *w)
         slots_turn(w->slots, w->now_ns);
         worker_do_actions(w);
         worker_say_stall(w);
+        worker_say_trace(w);
         if (!w->over)
             worker_wait_for_events(w);
     }
@@ -474,6 +493,7 @@ static enum error worker_start(struct worker *w, struct why *why)
 {
     name_it(w);
     signal(SIGXFSZ, SIG_IGN);
+    trace_open(&w->trace, w->options->trace, "worker", clock_now_ns());
     scheduling_run_soon();
     const struct farm_options *o = w->options;
     enum error error = far_take(&w->means, o->keys, o->insecure, why);
@@ -506,6 +526,7 @@ static void worker_finish(struct worker *w)
     executor_destroy(&w->executor);
     slots_destroy(&w->slots);
     guard_destroy(&w->guard);
+    trace_close(&w->trace);
     net_end(NET_END_LIMIT_MS, w->status);
 }
 

@@ -175,6 +175,8 @@ static const struct option_row rows[] = {
      .help = "6 without a sign is dead", .default_value = "0.5"},
     {"give-up", NULL, RUN | FARM, SECONDS(give_up_ns), "SECS",
      .help = "wait so long for a program that is not there", .brief = RUN, .default_value = "60"},
+    {"trace", NULL, RUN | FARM, TEXT(trace), "FILE",
+     .help = "write down each message, in FILE.worker and the like", .brief = RUN | FARM},
 
     /* ---- what zfarm run tells its programs ---- */
     {"ready-fd", NULL, FARM, COUNT(ready_fd), "FD", .help = "where to say that it is ready",

@@ -104,6 +104,7 @@ struct farm_options {
     uint64_t workers_max; /* 0: as many as the descriptors allow */
     uint64_t heartbeat_ns;
     uint64_t give_up_ns;
+    const char *trace; /* NULL: none */
 
     /* what zfarm run tells its programs */
     uint64_t ready_fd; /* 0: nobody wants to know */

@@ -5,6 +5,20 @@
 
 #include "common/base/clock.h"
 
+struct summary summary_of(const struct collector_counts *c)
+{
+    uint64_t known = c->ok + c->failed + c->lost + c->not_run;
+    return (struct summary){.tasks = c->total,
+                            .ok = c->ok,
+                            .failed = c->failed,
+                            .lost = c->lost,
+                            .not_run = c->not_run,
+                            .missing = c->total > known ? c->total - known : 0,
+                            .workers = (unsigned)c->workers,
+                            .stopped_early = c->input_cut,
+                            .not_taken = c->strange};
+}
+
 static void put_unless_0(struct buf *to, const char *format, uint64_t count)
 {
     if (count)

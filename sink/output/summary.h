@@ -3,6 +3,7 @@
 #define ZFARM_SINK_SUMMARY_H
 
 #include "common/base/bytes.h"
+#include "sink/core/collector.h"
 
 /* How the job came out, as the sink has counted it. */
 struct summary {
@@ -21,6 +22,9 @@ struct summary {
     bool stopped_early; /* the input was not read to its end */
     uint64_t halted_by; /* the task that ended the job early (--halt); 0: none */
 };
+
+/* What the collector knows of it; the rest is 0. */
+struct summary summary_of(const struct collector_counts *c);
 
 /* Appends the last line, with its newline:
  *
