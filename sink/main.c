@@ -6,24 +6,6 @@
 #include "common/sys/shortage.h"
 #include "sink/sink.h"
 
-static struct outputs_options outputs_asked(const struct farm_options *o)
-{
-    return (struct outputs_options){
-        .format = (enum output_format)o->format,
-        .keep_order = o->keep_order,
-        .tag = o->tag,
-        .file = o->output,
-        .joblog = o->joblog,
-        .store = o->store,
-        .durability = (enum store_durability)o->durability,
-        .command = {.executor = o->executor, .text = o->command, .hash = o->command_hash},
-        .other_command = o->other_command,
-        .retry_failed = o->retry_failed,
-        .round = o->round,
-        .tmpdir = o->tmpdir,
-        .spool_max = o->spool_max_bytes};
-}
-
 static int sink_main_run(const struct farm_options *options, const struct options *given)
 {
     if (given->word_count) {
@@ -35,8 +17,7 @@ static int sink_main_run(const struct farm_options *options, const struct option
                  ">/dev/null");
         return 255;
     }
-    struct outputs_options outputs = outputs_asked(options);
-    return sink_run(options, &outputs);
+    return sink_run(options);
 }
 
 int main(int argc, char **argv)

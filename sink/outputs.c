@@ -5,20 +5,25 @@
 
 /* ---- opening ---- */
 
-static enum error outputs_open_store(struct outputs *o, const struct files_options *files,
+static struct store_options store_asked(const struct farm_options *options, uint64_t job,
+                                        const struct files_options *files)
+{
+    return (struct store_options){.path = options->store,
+                                  .durability = (enum store_durability)options->durability,
+                                  .job = job,
+                                  .command = {.executor = options->executor,
+                                              .text = options->command,
+                                              .hash = options->command_hash},
+                                  .other_command = options->other_command,
+                                  .retry_failed = options->retry_failed,
+                                  .round = options->round,
+                                  .output = files->output ? files->output : "-"};
+}
+
+static enum error outputs_open_store(struct outputs *o, const struct stored_options *options,
                                      struct why *why)
 {
-    struct stored_options options = {.store = {.path = o->options.store,
-                                               .durability = o->options.durability,
-                                               .job = o->options.job,
-                                               .command = o->options.command,
-                                               .other_command = o->options.other_command,
-                                               .retry_failed = o->options.retry_failed,
-                                               .round = o->options.round,
-                                               .output = files->output ? files->output : "-"},
-                                     .joblog = files->joblog,
-                                     .keep_order = o->options.keep_order};
-    enum error error = stored_open(&o->stored, &options, &o->files, &o->formatter, why);
+    enum error error = stored_open(&o->stored, options, &o->files, &o->formatter, why);
     if (error)
         return error;
     o->kind = &stored_output;
@@ -27,28 +32,31 @@ static enum error outputs_open_store(struct outputs *o, const struct files_optio
     return ERR_NONE;
 }
 
-static void outputs_open_direct(struct outputs *o)
+static void outputs_open_direct(struct outputs *o, const struct farm_options *options)
 {
-    struct direct_options options = {o->options.keep_order, o->options.spool_max,
-                                     o->options.tmpdir};
+    struct direct_options direct = {options->keep_order, options->spool_max_bytes, options->tmpdir};
     o->kind = &direct_output;
-    o->self = direct_new(&options, &o->files, &o->formatter);
+    o->self = direct_new(&direct, &o->files, &o->formatter);
 }
 
-enum error outputs_open(struct outputs *o, const struct outputs_options *options, struct why *why)
+enum error outputs_open(struct outputs *o, const struct farm_options *options, uint64_t job,
+                        struct why *why)
 {
-    bool names_stdout = options->file && strcmp(options->file, "-") == 0;
-    struct files_options files = {.output = names_stdout ? NULL : options->file,
+    bool names_stdout = options->output && strcmp(options->output, "-") == 0;
+    struct files_options files = {.output = names_stdout ? NULL : options->output,
                                   .joblog = options->joblog};
-    *o = (struct outputs){.options = *options,
-                          .formatter = {.format = options->format, .text = {.tag = options->tag}}};
-    enum error error = options->store ? outputs_open_store(o, &files, why) : ERR_NONE;
+    struct stored_options stored = {.store = store_asked(options, job, &files),
+                                    .joblog = options->joblog,
+                                    .keep_order = options->keep_order};
+    *o = (struct outputs){.formatter = {.format = (enum output_format)options->format,
+                                        .text = {.tag = options->tag}}};
+    enum error error = options->store ? outputs_open_store(o, &stored, why) : ERR_NONE;
     if (error)
         return error;
     if (o->stored)
         stored_tell_files(o->stored, &files);
     else
-        outputs_open_direct(o);
+        outputs_open_direct(o, options);
     error = files_open(&o->files, &files, why);
     if (!error && o->stored)
         stored_plan(o->stored);
@@ -63,9 +71,9 @@ void outputs_close(struct outputs *o)
     files_close(&o->files);
 }
 
-unsigned outputs_wants(const struct outputs_options *options)
+unsigned outputs_wants(const struct farm_options *options)
 {
-    unsigned wants = format_wants(options->format);
+    unsigned wants = format_wants((enum output_format)options->format);
     if (options->tag)
         wants |= WANT_TASK;
     if (options->joblog)

@@ -2,6 +2,7 @@
 #ifndef ZFARM_OUTPUTS_H
 #define ZFARM_OUTPUTS_H
 
+#include "common/cli/farm_options.h"
 #include "sink/output/direct.h"
 #include "sink/output/failures.h"
 #include "sink/store/stored.h"
@@ -15,25 +16,7 @@
  * It counts what it was given in steps, for the collector: outputs_given is the step up to which
  * results were given, outputs_stored the one up to which all of them are stored. Nothing here blocks but for the
  * disk. */
-struct outputs_options {
-    enum output_format format;
-    bool keep_order;
-    bool tag;
-    const char *file;   /* -o; NULL or "-": stdout */
-    const char *joblog; /* NULL: none; "-" is standard output */
-    const char *store;  /* the database; NULL: none */
-    enum store_durability durability;
-    struct store_command command; /* with a store: what runs the tasks */
-    bool other_command;           /* also if it is another one than before */
-    bool retry_failed;            /* with a store: what failed is to be run again, */
-    uint64_t round;               /* once under this name; 0: each time */
-    uint64_t job;                 /* of a store that is made */
-    const char *tmpdir;
-    uint64_t spool_max;
-};
-
 struct outputs {
-    struct outputs_options options;
     struct output_files files;
     struct formatter formatter;
     struct failures failures; /* the store's, too */
@@ -43,13 +26,14 @@ struct outputs {
     struct stored *stored;          /* the same, if there is a store; else NULL */
 };
 
-/* ERR_IO and the errors of store_open: `why` says what cannot be opened; free it with outputs_close
- * all the same. */
-enum error outputs_open(struct outputs *o, const struct outputs_options *options, struct why *why);
+/* `job` is the number of a store that is made; of what `options` names nothing is copied. ERR_IO and the errors of
+ * store_open: `why` says what cannot be opened; free it with outputs_close all the same. */
+enum error outputs_open(struct outputs *o, const struct farm_options *options, uint64_t job,
+                        struct why *why);
 void outputs_close(struct outputs *o);
 
 /* What the sink must ask workers for (enum result_want). */
-unsigned outputs_wants(const struct outputs_options *options);
+unsigned outputs_wants(const struct farm_options *options);
 
 /* The job goes on here: what an earlier run has left in files goes, and from now on the store changes. Called by
  * outputs_accept, and to be called when tasks were handed out, and when the job ends. Before it nothing is

@@ -24,6 +24,7 @@
 #include "common/net/zap.h"
 #include "common/wire/trace.h"
 #include "sink/core/collector.h"
+#include "sink/outputs.h"
 #include "sink/output/input_hint.h"
 #include "sink/output/progress.h"
 #include "sink/output/summary.h"
@@ -53,7 +54,6 @@ enum {
 
 struct sink {
     const struct farm_options *options;
-    const struct outputs_options *outputs_options;
     struct signals signals;
     struct connection control;
     struct far_means means;
@@ -565,7 +565,7 @@ static void make_collector(struct sink *s)
                  .pid = (uint64_t)getpid()},
         .job = has_store ? p->job : random_u64(),
         .results = s->advertised,
-        .wants = outputs_wants(s->outputs_options) | (s->options->halt.when ? WANT_COMMAND : 0U),
+        .wants = outputs_wants(s->options) | (s->options->halt.when ? WANT_COMMAND : 0U),
         .supervised = s->options->parent,
         .is_volatile = !has_store,
         .past = has_store ? &past : NULL,
@@ -597,9 +597,8 @@ static enum error sink_start(struct sink *s, struct why *why)
     error = error ? error : far_check(o->connect, ENDPOINT_CONNECT, s->means, why);
     if (!error && s->means.keys)
         error = keys_load(&s->keys, o->keys, "sink", why);
-    struct outputs_options outputs = *s->outputs_options;
-    outputs.job = random_u64() >> 1; /* SQLite's numbers have a sign */
-    error = error ? error : outputs_open(&s->outputs, &outputs, why);
+    uint64_t job = random_u64() >> 1; /* SQLite's numbers have a sign */
+    error = error ? error : outputs_open(&s->outputs, o, job, why);
     error = error ? error : signals_open(&s->signals, (pid_t)o->parent, why);
     error = error ? error : shortage_check(SHORTAGE_DESCRIPTORS_LEAST, NET_THREADS, why);
     if (error)
@@ -625,10 +624,9 @@ static enum error sink_start(struct sink *s, struct why *why)
     return error;
 }
 
-int sink_run(const struct farm_options *options, const struct outputs_options *outputs)
+int sink_run(const struct farm_options *options)
 {
-    struct sink s = {
-        .options = options, .outputs_options = outputs, .status = 255, .began_ns = clock_now_ns()};
+    struct sink s = {.options = options, .status = 255, .began_ns = clock_now_ns()};
     struct why why;
     trace_open(&s.trace, options->trace, "sink", s.began_ns);
     if (sink_start(&s, &why)) {

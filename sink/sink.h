@@ -3,12 +3,11 @@
 #define ZFARM_SINK_H
 
 #include "common/cli/farm_options.h"
-#include "sink/outputs.h"
 
 /* The sink's shell: sockets, clock, signals and outputs around the collector.
  *
  * Collects a job, start to end. Returns the exit status; everything that users are to know has
  * been said on stderr. Call it before any thread exists. */
-int sink_run(const struct farm_options *options, const struct outputs_options *outputs);
+int sink_run(const struct farm_options *options);
 
 #endif

@@ -12,8 +12,6 @@
 #include "sink/output/jsonl.h"
 #include "sink/store/store_view.h"
 
-enum { FORMAT_LINES, FORMAT_OBJECTS };
-
 static void failed_put_line(struct buf *to, const struct store_row *row, struct task task)
 {
     struct buf joined = {0};
@@ -51,7 +49,7 @@ static void put_row(struct buf *to, const struct farm_options *o, struct store_v
         task_take(&rest, &task); /* the view has looked */
     if (o->null) {
         put_alone(to, row, task);
-    } else if (o->format == FORMAT_OBJECTS) {
+    } else if (o->format == FORMAT_JSONL) {
         struct result result;
         store_view_result(view, row, &result);
         jsonl_put(to, &result, (struct bytes){0});

@@ -28,6 +28,8 @@ enum farm_program {
 
 enum { FARM_PROGRAMS = 8 };
 
+/* --format */
+enum output_format { FORMAT_TEXT, FORMAT_JSONL };
 /* --bar, --no-bar */
 enum bar { BAR_ON_TERMINAL, BAR_SHOWN, BAR_HIDDEN };
 
@@ -77,7 +79,7 @@ struct farm_options {
     bool keep_order;
     bool tag;
     const char *output; /* NULL or "-": stdout */
-    unsigned format;    /* enum output_format (sink/outputs.h) */
+    unsigned format;    /* enum output_format */
     const char *joblog; /* NULL: none; "-" is stdout */
     const char *store;  /* NULL: none */
     bool retry_failed;

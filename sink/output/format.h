@@ -2,14 +2,15 @@
 #ifndef ZFARM_FORMAT_H
 #define ZFARM_FORMAT_H
 
+#include "common/cli/farm_options.h"
 #include "sink/output/files.h"
 #include "sink/output/text.h"
 
 /* How a result is printed: --format, --tag.
  * Owns: the table of formats, and what text.h counts. Decides: what a format needs of workers, and whether a large
  * output goes from the file that it is in. Called by: direct.c, stored.c, outputs.c. Calls: text.h, jsonl.h.
- * A new format is a word of `enum output_format`, a row of the table in format.c, and its option's word. */
-enum output_format { FORMAT_TEXT, FORMAT_JSONL };
+ * A new format is a word of --format and of `enum output_format` (common/cli/farm_options.h), and a row of the table in
+ * format.c. */
 
 /* Appends what is to be printed of the task's tries that failed, with commas between (jsonl_put_try). */
 typedef void format_tries_fn(void *context, const struct result *result, struct buf *to);
