@@ -6,6 +6,7 @@
  * worker has but without a farm around it: what the executor and its children alone cost. Prints
  * the time and the processors' time per task, ours and the children's. */
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,6 +144,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "plugin_loop: %s\n", why.text);
         return 1;
     }
+    signal(SIGPIPE, SIG_IGN);
     make_records(&loop);
     uint64_t start_ns = clock_now_ns();
     run(&loop, slots);

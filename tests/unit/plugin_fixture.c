@@ -128,6 +128,7 @@ struct fixture *prepare(const char *file)
                                            .plugin = file,
                                            .program = PLUGIN_HOST,
                                            .patience_ns = NEVER};
+    signal(SIGPIPE, SIG_IGN);
     sigset_t chld;
     sigemptyset(&chld);
     sigaddset(&chld, SIGCHLD);

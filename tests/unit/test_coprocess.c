@@ -21,7 +21,6 @@ static char *words[2];
 static struct fixture *scripted(char *script)
 {
     struct fixture *f = prepare(NULL);
-    signal(SIGPIPE, SIG_IGN);
     words[0] = script;
     options = f->options;
     options.words = words;

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include "common/base/clock.h"
 #include "worker/exec/executor_kind.h"
@@ -357,5 +362,50 @@ Test(executor, nothing_is_looked_at_while_all_is_held)
     executor_go(b->executor, b->now_ns);
     turn_after(b, 0);
     expect_calls("returned 7; returned 8; ");
+    unmade(b);
+}
+
+static int child_in; /* our end of its input */
+
+static void ready_kind(struct executor_slot *slot, uint32_t events, uint64_t now_ns)
+{
+    (void)now_ns;
+    cr_assert_eq(events, EPOLLOUT);
+    cr_assert_eq(executor_send(slot, child_in, 0), 0);
+}
+
+Test(executor, what_a_child_does_not_take_is_sent_when_there_is_room)
+{
+    struct executor_kind writing = staying;
+    writing.ready = ready_kind;
+    struct bench *b = made(&writing);
+    static uint8_t behind[10000], got[20001];
+    struct slot_outbox *outbox = &b->slot->outbox;
+    int ends[2];
+    size_t size = 0;
+    signal(SIGPIPE, SIG_IGN);
+    cr_assert_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    cr_assert_eq(fcntl(ends[1], F_SETPIPE_SZ, 4096), 4096);
+    child_in = ends[1];
+    memset(behind, 'y', sizeof behind);
+    memset(buf_reserve(&outbox->bytes, 10000), 'x', 10000);
+    outbox->bytes.size = 10000;
+    outbox->behind = (struct bytes){behind, sizeof behind};
+    cr_assert_eq(executor_send(b->slot, child_in, 0), 0);
+    for (int turns = 0; turns < 100 && size < 20000; turns++) {
+        ssize_t part = read(ends[0], got + size, sizeof got - size);
+        size += part > 0 ? (size_t)part : 0;
+        cr_expect_eq(executor_is_sending(b->slot), size < 20000);
+        turn_after(b, 0);
+    }
+    cr_assert_eq(size, 20000);
+    cr_expect(memchr(got, 'y', size) == got + 10000 && !memchr(got + 10000, 'x', 10000));
+    close(ends[0]);
+    buf_put_byte(&outbox->bytes, 'z');
+    cr_expect_eq(executor_send(b->slot, child_in, 0), EPIPE);
+    cr_expect(executor_is_sending(b->slot));
+    executor_drop_outbox(b->slot);
+    cr_expect_not(executor_is_sending(b->slot));
+    close(child_in);
     unmade(b);
 }

@@ -39,15 +39,12 @@ struct coprocess {
 struct coprocess_slot {
     struct executor_slot base; /* first */
     int in, out;               /* our ends of the child's pipes; -1: none */
-    bool waits;                /* for room in its input */
     bool wrote;                /* it has got something of the tasks that it has */
-    bool lingers;       /* it was reaped, and others still hold its output: they may answer */
-    bool hinted;        /* users were told why there may be no answer */
-    uint64_t closed_ns; /* when it closed its input or output: as a rule it is ending; NEVER */
-    uint64_t until_ns;  /* when its linger ends */
-    struct bytes rest;  /* the records of the tasks whose lines were not made */
-    struct buf lines;   /* made, and from `lines_at` on not written */
-    size_t lines_at;
+    bool lingers;          /* it was reaped, and others still hold its output: they may answer */
+    bool hinted;           /* users were told why there may be no answer */
+    uint64_t closed_ns;    /* when it closed its input or output: as a rule it is ending; NEVER */
+    uint64_t until_ns;     /* when its linger ends */
+    struct bytes rest;     /* the records of the tasks whose lines were not made */
     struct capture answer; /* the beginning of one that has not ended */
     uint64_t since_ns;     /* when it began with the task that it is at */
     uint64_t mean_ns;      /* what a task took, of late */
@@ -105,7 +102,7 @@ static int coprocess_spawn(struct coprocess_slot *slot)
 static void coprocess_start(struct executor_slot *base, uint64_t now_ns)
 {
     struct coprocess_slot *slot = coprocess_slot_of(base);
-    slot->waits = slot->lingers = false;
+    slot->lingers = false;
     slot->closed_ns = NEVER;
     slot->mean_ns = ahead_ns;
     int error = coprocess_spawn(slot);
@@ -129,19 +126,20 @@ static bool put_line(struct coprocess_slot *slot)
     struct task task;
     const struct slot_batch *batch = &slot->base.batch;
     uint8_t end = coprocess_of(slot)->end;
-    size_t at = slot->lines.size;
+    struct buf *lines = &slot->base.outbox.bytes;
+    size_t at = lines->size;
     if (!batch->given)
         slot->rest = batch->assignment.records;
     bool good = !task_take(&slot->rest, &task);
     if (good)
-        task_join(task, &slot->lines);
-    size_t size = slot->lines.size - at;
-    good = good && !(size && memchr(slot->lines.data + at, end, size)) &&
+        task_join(task, lines);
+    size_t size = lines->size - at;
+    good = good && !(size && memchr(lines->data + at, end, size)) &&
            !slot_batch_is_cancelled(batch, batch->assignment.first + batch->given);
     if (good)
-        buf_put_byte(&slot->lines, end);
+        buf_put_byte(lines, end);
     else
-        slot->lines.size = at;
+        lines->size = at;
     return good;
 }
 
@@ -156,16 +154,6 @@ static void refuse_line(struct coprocess_slot *slot)
                     (struct bytes){0});
 }
 
-/* Drops all lines that were made. Frees the buffer if one large line grew it. */
-static void clear_lines(struct coprocess_slot *slot)
-{
-    slot->lines_at = 0;
-    if (slot->lines.capacity > 2 * COPROCESS_LINES_MAX)
-        buf_free(&slot->lines);
-    else
-        buf_clear(&slot->lines);
-}
-
 /* One that closes its input or output is ending, as a rule, and tells how when it is reaped. */
 static void note_closed(struct coprocess_slot *slot, uint64_t now_ns)
 {
@@ -173,9 +161,9 @@ static void note_closed(struct coprocess_slot *slot, uint64_t now_ns)
         return;
     slot->closed_ns = now_ns;
     executor_watch(&slot->base, slot->out, 0);
-    if (slot->waits)
+    if (slot->base.outbox.waits)
         executor_watch(&slot->base, slot->in, 0);
-    slot->waits = false;
+    slot->base.outbox.waits = false;
 }
 
 /* How many may be with the child at once: what it does in ahead_ns. */
@@ -187,31 +175,17 @@ static uint64_t window(const struct coprocess_slot *slot)
 
 static void write_lines(struct coprocess_slot *slot, uint64_t now_ns)
 {
-    ssize_t written = 0;
-    if (slot->lines.size)
-        written =
-            write(slot->in, slot->lines.data + slot->lines_at, slot->lines.size - slot->lines_at);
-    if (written > 0) {
-        slot->lines_at += (size_t)written;
+    struct executor_slot *base = &slot->base;
+    size_t before = base->outbox.bytes.size - base->outbox.sent;
+    int error = executor_send(base, slot->in, 0);
+    if (base->outbox.bytes.size - base->outbox.sent < before)
         slot->wrote = true;
-    }
-    if (slot->lines_at == slot->lines.size) {
-        clear_lines(slot);
-    } else if (slot->lines_at > slot->lines.size / 2) { /* each byte is moved once, as a rule */
-        buf_drop_front(&slot->lines, slot->lines_at);
-        slot->lines_at = 0;
-    }
-    if (written < 0 &&
-        errno != EAGAIN) { /* it reads no more, and may yet answer what it has read */
-        clear_lines(slot);
-        if (!slot->wrote)
-            slot->base.batch.given = slot->base.batch.done;
-        note_closed(slot, now_ns);
-    }
-    bool waits = slot->lines.size > 0;
-    if (waits != slot->waits)
-        executor_watch(&slot->base, slot->in, waits ? EPOLLOUT : 0);
-    slot->waits = waits;
+    if (!error)
+        return;
+    executor_drop_outbox(base); /* it reads no more, and may yet answer what it has read */
+    if (!slot->wrote)
+        base->batch.given = base->batch.done;
+    note_closed(slot, now_ns);
 }
 
 static bool may_have_more(const struct coprocess_slot *slot)
@@ -219,7 +193,7 @@ static bool may_have_more(const struct coprocess_slot *slot)
     const struct slot_batch *batch = &slot->base.batch;
     return slot->closed_ns == NEVER && batch->assigned && batch->given < batch->assignment.count &&
            batch->given - batch->done < window(slot) &&
-           slot->lines.size - slot->lines_at < COPROCESS_LINES_MAX;
+           slot->base.outbox.bytes.size - slot->base.outbox.sent < COPROCESS_LINES_MAX;
 }
 
 /* Gives the child as many lines as it may have. One that cannot be given ends when its turn comes. */
@@ -448,8 +422,8 @@ static bool coprocess_exited(struct executor_slot *base, uint64_t now_ns)
     uint64_t linger_ns = base->executor->options->linger_ns;
     bool watched = base->state == EXECUTOR_UP && slot->closed_ns == NEVER;
     fd_close(&slot->in);
-    clear_lines(slot);
-    slot->waits = false;
+    executor_drop_outbox(base);
+    base->outbox.waits = false;
     slot->lingers = true;
     slot->until_ns = now_ns + linger_ns;
     bool goes_on = !is_nonsense(slot) && read_rest(slot, now_ns);
@@ -560,7 +534,6 @@ static void coprocess_close(struct executor *executor)
     for (unsigned i = 0; i < executor->options->slots; i++) {
         struct coprocess_slot *slot = coprocess_slot_of(executor_slot_at(executor, i));
         fd_close(&slot->out);
-        buf_free(&slot->lines);
         capture_free(&slot->answer);
     }
     words_free(&coprocess->argv);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 
 #include "common/base/xalloc.h"
@@ -14,7 +15,12 @@
 #include "worker/exec/executor_kind.h"
 #include "worker/exec/guard.h"
 
-enum { START_TRIES = 3, DOUBLINGS_MAX = 8, END_WITHIN_MS = 1000 };
+enum {
+    START_TRIES = 3,
+    DOUBLINGS_MAX = 8,
+    END_WITHIN_MS = 1000,
+    OUTBOX_KEPT_MAX = 128 << 10 /* what an empty outbox holds on to */
+};
 
 static const uint64_t restart_first_ns = 100 * NS_PER_MS, restart_max_ns = 5 * NS_PER_S;
 static const uint64_t room_again_ns = NS_PER_S;
@@ -39,6 +45,8 @@ static void start_child(struct executor_slot *slot, uint64_t now_ns)
     slot->look_ns = NEVER;
     slot->proven = slot->hopeless = slot->short_of = false;
     slot->why.text[0] = '\0';
+    slot->outbox.waits = false;
+    executor_drop_outbox(slot);
     slot->executor->kind->start(slot, now_ns);
 }
 
@@ -449,6 +457,56 @@ void executor_watch(struct executor_slot *slot, int fd, uint32_t events)
         epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event);
 }
 
+bool executor_is_sending(const struct executor_slot *slot)
+{
+    return slot->outbox.sent < slot->outbox.bytes.size + slot->outbox.behind.size;
+}
+
+void executor_drop_outbox(struct executor_slot *slot)
+{
+    struct slot_outbox *outbox = &slot->outbox;
+    outbox->behind = (struct bytes){0};
+    outbox->sent = 0;
+    if (outbox->bytes.capacity > OUTBOX_KEPT_MAX)
+        buf_free(&outbox->bytes);
+    else
+        buf_clear(&outbox->bytes);
+}
+
+static ssize_t write_outbox(const struct slot_outbox *outbox, int fd)
+{
+    struct bytes own = buf_bytes(&outbox->bytes), behind = outbox->behind;
+    size_t of_own = outbox->sent < own.size ? outbox->sent : own.size;
+    size_t of_behind = outbox->sent - of_own;
+    struct iovec parts[2];
+    int count = 0;
+    if (of_own < own.size)
+        parts[count++] = (struct iovec){outbox->bytes.data + of_own, own.size - of_own};
+    if (of_behind < behind.size)
+        parts[count++] =
+            (struct iovec){(uint8_t *)(uintptr_t)behind.data + of_behind, behind.size - of_behind};
+    return writev(fd, parts, count);
+}
+
+int executor_send(struct executor_slot *slot, int fd, uint32_t others)
+{
+    struct slot_outbox *outbox = &slot->outbox;
+    ssize_t written = executor_is_sending(slot) ? write_outbox(outbox, fd) : 0;
+    int error = written < 0 && errno != EAGAIN && errno != EINTR ? errno : 0;
+    outbox->sent += written > 0 ? (size_t)written : 0;
+    if (!executor_is_sending(slot)) {
+        executor_drop_outbox(slot);
+    } else if (!outbox->behind.size && outbox->sent > outbox->bytes.size / 2) {
+        buf_drop_front(&outbox->bytes, outbox->sent); /* each byte is moved once, as a rule */
+        outbox->sent = 0;
+    }
+    bool waits = !error && executor_is_sending(slot);
+    if (waits != outbox->waits)
+        executor_watch(slot, fd, others | (waits ? EPOLLOUT : 0));
+    outbox->waits = waits;
+    return error;
+}
+
 static void slot_ready(struct child_watch *watch, uint32_t events, uint64_t now_ns)
 {
     struct executor_slot *slot = (struct executor_slot *)watch;
@@ -516,6 +574,7 @@ static void end_children(struct executor *executor)
         if (pid)
             waitpid(pid, NULL, 0);
         slot_batch_free(&slot->batch);
+        buf_free(&slot->outbox.bytes);
     }
 }
 

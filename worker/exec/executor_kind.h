@@ -24,8 +24,17 @@ enum executor_state {
     EXECUTOR_BROKEN    /* given up */
 };
 
+/* What is on its way to a child: first `bytes`, then `behind`, which are another's and stay where they are until they
+ * are sent. */
+struct slot_outbox {
+    struct buf bytes;
+    struct bytes behind;
+    size_t sent; /* of both */
+    bool waits;  /* for room */
+};
+
 /* A slot: one child after the other, and one batch after the other. The first member of a kind's own slot. A kind reads
- * it, and writes `why`, `hopeless` and batch.given. */
+ * it, and writes `outbox`, `why`, `hopeless` and batch.given. */
 struct executor_slot {
     struct child_watch watch; /* of executor_watch */
     struct executor *executor;
@@ -39,7 +48,8 @@ struct executor_slot {
     int status;          /* waitpid's, of the last child */
     struct child child;
     struct slot_batch batch;
-    struct why why; /* what the last failure was; empty when a child is started */
+    struct slot_outbox outbox; /* empty when a child is started */
+    struct why why;            /* what the last failure was; empty when a child is started */
 };
 
 /* An executor. The first member of a kind's own struct. */
@@ -127,6 +137,12 @@ void executor_note_time(struct executor *executor, uint64_t duration_ns);
 
 /* Watches `fd` for the slot, for these events of epoll; 0: no more. */
 void executor_watch(struct executor_slot *slot, int fd, uint32_t events);
+/* Writes what is in the outbox to `fd`, which does not block, and watches it for room if there is more, besides the
+ * events `others`. Returns 0, or the errno if it is none that passes. */
+int executor_send(struct executor_slot *slot, int fd, uint32_t others);
+bool executor_is_sending(const struct executor_slot *slot); /* there is something in the outbox */
+/* Empties the outbox, and gives large memory back. */
+void executor_drop_outbox(struct executor_slot *slot);
 /* Kills the child, unless that was done before. */
 void executor_kill(struct executor_slot *slot, enum child_kill reason, uint64_t now_ns);
 /* Nothing more comes of a child that has exited: its end, and the start of the next. */

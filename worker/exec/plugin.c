@@ -74,13 +74,6 @@ static uint64_t plugin_running(const struct executor_slot *base, uint64_t *since
 
 /* ---- starting one ---- */
 
-/* What the slot's child is watched for; it may be closed already. */
-static void watch_link(struct plugin_slot *slot)
-{
-    uint32_t out = plugin_child_sending(&slot->link) ? EPOLLOUT : 0;
-    executor_watch(&slot->base, slot->link.link, EPOLLIN | out);
-}
-
 static int plugin_spawn(struct plugin_slot *slot)
 {
     struct plugin *plugin = plugin_of(slot);
@@ -113,7 +106,7 @@ static void plugin_start(struct executor_slot *base, uint64_t now_ns)
     slot->ready = slot->busy = false;
     int error = plugin_spawn(slot);
     if (!error) {
-        watch_link(slot); /* it has started when it says READY */
+        executor_watch(base, slot->link.link, EPOLLIN); /* it has started when it says READY */
         return;
     }
     fail(&base->why, ERR_IO, "cannot start a process for the plugin: %s%s", strerror(error),
@@ -126,9 +119,12 @@ static void plugin_start(struct executor_slot *base, uint64_t now_ns)
 static void send_order(struct plugin_slot *slot, const struct plugin_order *order,
                        struct bytes records)
 {
-    plugin_child_send(&slot->link, order, records);
-    if (plugin_child_sending(&slot->link))
-        watch_link(slot);
+    struct slot_outbox *outbox = &slot->base.outbox;
+    plugin_child_prepare(&slot->link, order->kind);
+    buf_put(&outbox->bytes, order, sizeof *order);
+    outbox->behind = records;
+    executor_send(&slot->base, slot->link.link,
+                  EPOLLIN); /* the end of a child is noticed otherwise */
 }
 
 static void order_to_go_on(struct plugin_slot *slot)
@@ -201,7 +197,7 @@ static bool read_area(struct plugin_slot *slot)
         return false;
     if (!rest.size)
         return true;
-    if (!slot_batch_is_running(batch) || plugin_child_sending(&slot->link))
+    if (!slot_batch_is_running(batch) || executor_is_sending(&slot->base))
         return false;
     uint32_t left = slot_batch_left(batch);
     struct outcome_run run = {.wants = slot->wants,
@@ -307,7 +303,7 @@ static bool read_report(struct plugin_slot *slot, uint64_t now_ns)
     }
     if (slot->base.state == EXECUTOR_STARTING)
         decode_starting(slot, kind, now_ns);
-    else if (slot->busy && !plugin_child_sending(&slot->link))
+    else if (slot->busy && !executor_is_sending(&slot->base))
         decode_busy(slot, kind, now_ns);
     else
         kill_for_nonsense(slot, now_ns);
@@ -317,11 +313,8 @@ static bool read_report(struct plugin_slot *slot, uint64_t now_ns)
 static void plugin_ready(struct executor_slot *base, uint32_t events, uint64_t now_ns)
 {
     struct plugin_slot *slot = plugin_slot_of(base);
-    if (events & EPOLLOUT) {
-        plugin_child_flush(&slot->link);
-        if (!plugin_child_sending(&slot->link))
-            watch_link(slot);
-    }
+    if (events & EPOLLOUT)
+        executor_send(base, slot->link.link, EPOLLIN);
     if (events & ~(uint32_t)EPOLLOUT)
         read_report(slot, now_ns);
 }

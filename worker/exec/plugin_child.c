@@ -60,8 +60,6 @@ int plugin_child_open(struct plugin_child *child, int *area, int *link)
     assert(child->link < 0);
     child->read = child->received = 0;
     child->busy_seen_ns = 0;
-    child->records = (struct bytes){0};
-    child->sent = sizeof child->order; /* nothing is on its way */
     *area = open_area();
     if (*area < 0)
         return errno;
@@ -73,7 +71,7 @@ int plugin_child_open(struct plugin_child *child, int *area, int *link)
     child->link = ends[0];
     *link = ends[1];
     child->area = plugin_area_map(*area);
-    if (child->area)
+    if (child->area && fcntl(child->link, F_SETFL, O_NONBLOCK) == 0) /* ours, not the child's */
         return 0;
     int error = errno;
     close(*area);
@@ -90,40 +88,14 @@ void plugin_child_free(struct plugin_child *child)
     capture_free(&child->err);
 }
 
-bool plugin_child_sending(const struct plugin_child *child)
-{
-    return child->sent < sizeof child->order + child->records.size;
-}
-
-void plugin_child_flush(struct plugin_child *child)
-{
-    while (plugin_child_sending(child)) {
-        size_t head = child->sent < sizeof child->order ? sizeof child->order - child->sent : 0;
-        size_t body = child->sent - (sizeof child->order - head);
-        struct iovec parts[] = {
-            {(uint8_t *)&child->order + sizeof child->order - head, head},
-            {(uint8_t *)((uintptr_t)child->records.data + body), child->records.size - body}};
-        struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-        ssize_t n = sendmsg(child->link, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-        if (n < 0 && errno != EINTR)
-            return; /* no room now; or the child is gone, and its end will be noticed */
-        child->sent += n > 0 ? (size_t)n : 0;
-    }
-}
-
-void plugin_child_send(struct plugin_child *child, const struct plugin_order *order,
-                       struct bytes records)
+void plugin_child_prepare(struct plugin_child *child, enum plugin_order_kind kind)
 {
     atomic_store_explicit(&child->area->written, 0, memory_order_relaxed);
-    if (order->kind == PLUGIN_BATCH) {
+    if (kind == PLUGIN_BATCH) {
         atomic_store_explicit(&child->area->at, 0, memory_order_relaxed);
         atomic_store_explicit(&child->area->stop_at, 0, memory_order_relaxed);
     }
     child->read = 0;
-    child->order = *order;
-    child->records = records;
-    child->sent = 0;
-    plugin_child_flush(child);
 }
 
 /* Where the next byte of what is being received belongs, and how many may come: `scratch` for a

@@ -5,12 +5,11 @@
 #include "worker/exec/capture.h"
 #include "worker/exec/plugin_link.h"
 
-/* One plugin child as the executor sees it: the process, the link and the area, and what is on its
- * way in both directions. It decides nothing about tasks (plugin.c does) and believes nothing that
- * it reads. Embed it by value where it does not move. Nothing blocks.
+/* One plugin child as the executor sees it: the link and the area, and what comes of them. It decides nothing about
+ * tasks (plugin.c does) and believes nothing that it reads. Embed it by value where it does not move. Nothing blocks.
  *
- * Owns the link, the area and the buffers of both directions; the process is the slot's. plugin.c calls it; it calls
- * plugin_link.h and capture.h. */
+ * Owns the link, the area and the buffers of what is read; process and outbox are the slot's. plugin.c calls it; it
+ * calls plugin_link.h and capture.h. */
 struct plugin_child {
     const struct capture_limits *limits;
     int link;                 /* -1: none */
@@ -18,10 +17,6 @@ struct plugin_child {
     size_t read;              /* bytes of the area's results that were read */
     struct buf results;       /* a copy of what was read last: ours */
     uint64_t busy_seen_ns;    /* of the area's busy_ns */
-
-    struct plugin_order order; /* being sent, with the records behind it */
-    struct bytes records;
-    size_t sent; /* bytes of both */
 
     struct plugin_report report; /* being received, with what follows it */
     size_t received;             /* bytes of both */
@@ -46,13 +41,8 @@ void plugin_child_hang_up(struct plugin_child *child);
 void plugin_child_close(struct plugin_child *child);
 void plugin_child_free(struct plugin_child *child);
 
-/* Empties the area and begins to send an order; the one before must be sent, the child must be
- * waiting for it, and all results must be read. `records` stay the caller's and must remain until
- * plugin_child_sending is false. */
-void plugin_child_send(struct plugin_child *child, const struct plugin_order *order,
-                       struct bytes records);
-void plugin_child_flush(struct plugin_child *child);
-bool plugin_child_sending(const struct plugin_child *child);
+/* Empties the area for what an order will bring; the child must be waiting for one, and all results must be read. */
+void plugin_child_prepare(struct plugin_child *child, enum plugin_order_kind kind);
 
 /* Receives at most one report. The words of UNUSABLE and NOT_READY are in `words` then.
  * PLUGIN_NOTHING: call again when the link is readable. After LARGE its
