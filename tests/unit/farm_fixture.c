@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tests/unit/farm_check.h"
+#include "tests/unit/said.h"
 #include "ventilator/core/liveness.h"
 #include "ventilator/core/transfer.h"
 
@@ -30,15 +31,8 @@ static size_t record_size(const struct farm *f, uint64_t seq)
 
 static void put_set(struct buf *to, const char *name, const struct seqset *set)
 {
-    if (seqset_empty(set))
-        return;
-    buf_put_text(to, name);
-    for (size_t i = 0; i < set->count; i++) {
-        struct range r = set->ranges[i];
-        buf_printf(to, "%s%" PRIu64, i ? "," : "", r.first);
-        if (r.last > r.first)
-            buf_printf(to, "-%" PRIu64, r.last);
-    }
+    buf_put_text(to, seqset_empty(set) ? "" : name);
+    said_ranges(to, set);
 }
 
 static void hear_welcome(struct farm *f, struct farm_peer *p, struct bytes body)
@@ -75,23 +69,6 @@ static void hear_cancel(struct farm_peer *p, struct bytes body)
     cancel_free(&m);
 }
 
-static void hear_released(struct farm_peer *p, const char *word, struct bytes body)
-{
-    struct released m = {0};
-    cr_assert_eq(released_take(body, &m), ERR_NONE);
-    put_set(&p->heard, word, &m.tasks);
-    released_free(&m);
-}
-
-static void hear_handed(struct farm_peer *p, struct bytes body)
-{
-    struct session_tasks m = {0};
-    cr_assert_eq(session_tasks_take(body, &m), ERR_NONE);
-    buf_printf(&p->heard, "HANDED %" PRIu64 ":", m.session);
-    put_set(&p->heard, "", &m.tasks);
-    session_tasks_free(&m);
-}
-
 static void hear_verdict(const struct farm *f, struct farm_peer *p, struct bytes body)
 {
     struct verdict m = {0};
@@ -113,25 +90,6 @@ static void hear_verdict(const struct farm *f, struct farm_peer *p, struct bytes
     verdict_free(&m);
 }
 
-static void hear_done(struct farm_peer *p, struct bytes body)
-{
-    struct done m = {0};
-    cr_assert_eq(done_take(body, &m), ERR_NONE);
-    buf_printf(&p->heard, "DONE %" PRIu64, m.total);
-    put_set(&p->heard, " not run=", &m.not_run);
-    buf_put_text(&p->heard, m.flags & DONE_INPUT_CUT ? " cut" : "");
-    buf_printf(&p->heard, " workers=%" PRIu64, m.workers);
-    done_free(&m);
-}
-
-static void hear_halt(struct farm_peer *p, struct bytes body)
-{
-    struct halt m;
-    cr_assert_eq(halt_take(body, &m), ERR_NONE);
-    buf_printf(&p->heard, "HALT %s by %" PRIu64 " with %" PRIu64,
-               m.when == HALT_NOW ? "now" : "soon", m.seq, m.status);
-}
-
 static void hear_because(struct farm_peer *p, struct bytes body)
 {
     struct because m = {0};
@@ -144,21 +102,6 @@ static void hear_because(struct farm_peer *p, struct bytes body)
                    (const char *)item->sentence.data);
     }
     because_free(&m);
-}
-
-static void hear_number(struct farm_peer *p, const char *name, struct bytes body)
-{
-    uint64_t number;
-    cr_assert_eq(number_take(body, &number), ERR_NONE);
-    buf_printf(&p->heard, "%s %" PRIu64, name, number);
-}
-
-static void hear_received(struct farm_peer *p, struct bytes body)
-{
-    struct received m;
-    cr_assert_eq(received_take(body, &m), ERR_NONE);
-    buf_printf(&p->heard, "RECEIVED %" PRIu64 "%s", m.batch,
-               m.flags & RECEIVED_NOT_READING ? " not reading" : "");
 }
 
 static void hear_again(struct farm_peer *p, struct bytes body)
@@ -250,6 +193,17 @@ static void hear_tasks(struct farm_peer *p, struct bytes body)
     }
 }
 
+static bool is_written_whole(enum wire_kind kind)
+{
+    static const enum wire_kind kinds[] = {KIND_CHECK,  KIND_DONE,     KIND_END,    KIND_ENDED,
+                                           KIND_HALT,   KIND_HANDED,   KIND_RECALL, KIND_RECEIVED,
+                                           KIND_RESEND, KIND_RELEASED, KIND_STRANGE};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (kinds[i] == kind)
+            return true;
+    return false;
+}
+
 static void hear(struct farm *f, struct farm_peer *p, struct block *block)
 {
     struct frame_head head;
@@ -273,20 +227,10 @@ static void hear(struct farm *f, struct farm_peer *p, struct block *block)
         buf_put_text(&p->heard, "WAIT");
     } else if (head.kind == KIND_CANCEL) {
         hear_cancel(p, body);
-    } else if (head.kind == KIND_RELEASED) {
-        hear_released(p, "RELEASED ", body);
-    } else if (head.kind == KIND_STRANGE) {
-        hear_released(p, "STRANGE ", body);
-    } else if (head.kind == KIND_HANDED) {
-        hear_handed(p, body);
     } else if (head.kind == KIND_VERDICT) {
         hear_verdict(f, p, body);
-    } else if (head.kind == KIND_HALT) {
-        hear_halt(p, body);
     } else if (head.kind == KIND_BECAUSE) {
         hear_because(p, body);
-    } else if (head.kind == KIND_DONE) {
-        hear_done(p, body);
     } else if (head.kind == KIND_TASKS) {
         hear_tasks(p, body);
     } else if (head.kind == KIND_PIECE) {
@@ -294,15 +238,12 @@ static void hear(struct farm *f, struct farm_peer *p, struct block *block)
     } else if (head.kind == KIND_HELLO) {
         cr_assert_eq(token_take(body, &p->token), ERR_NONE);
         buf_put_text(&p->heard, "HELLO");
-    } else if (head.kind == KIND_RECEIVED) {
-        hear_received(p, body);
     } else if (head.kind == KIND_AGAIN) {
         hear_again(p, body);
     } else if (head.kind == KIND_PROTEST) {
         hear_protest(p, body);
-    } else if (head.kind == KIND_RECALL || head.kind == KIND_RESEND || head.kind == KIND_END ||
-               head.kind == KIND_ENDED || head.kind == KIND_CHECK) {
-        hear_number(p, wire_kind_name(head.kind), body);
+    } else if (is_written_whole(head.kind)) {
+        wire_print_body(&p->heard, head.kind, body);
     } else {
         buf_put_text(&p->heard, wire_kind_name(head.kind));
     }

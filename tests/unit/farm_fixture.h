@@ -10,7 +10,7 @@
 /* A farm around the dispatcher: an input, workers and a sink that speak the wire's messages, and a
  * clock. What a peer is told is written down in words and compared by farm_expect:
  *
- *     "WELCOME epoch=1 kill=2 have=7-9; HELLO; TASKS 1: 1-4#1 last; CANCEL 3#1; RELEASED 1-3"
+ *     "WELCOME epoch=1 kill=2 have=7-9; HELLO; TASKS 1: 1-4#1 last; CANCEL 3#1; RELEASED tasks=1-3"
  *
  * A run of tasks is written as first-last#attempt, then try (from 2), `last`, `alone` and `pieces`; a
  * piece as PIECE seq@offset, and one that says that no more will come as CUT seq. Answers

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "tests/unit/slots_rig.h"
+#include "tests/unit/said.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -31,15 +32,6 @@ void rig_end(struct rig *r)
 
 /* ---- what the core says ---- */
 
-static void put_set(struct buf *to, const struct seqset *set)
-{
-    for (size_t i = 0; i < set->count; i++) {
-        buf_printf(to, "%s%" PRIu64, i ? "," : "", set->ranges[i].first);
-        if (set->ranges[i].last > set->ranges[i].first)
-            buf_printf(to, "-%" PRIu64, set->ranges[i].last);
-    }
-}
-
 static void say_join(struct rig *r, struct frame_head head, struct bytes body)
 {
     struct worker_join m = {0};
@@ -49,7 +41,7 @@ static void say_join(struct rig *r, struct frame_head head, struct bytes body)
         buf_printf(&r->said, "%s%" PRIu64, i ? "," : " run=", m.running.items[i].seq);
     if (m.kept.count)
         buf_put_text(&r->said, " kept=");
-    put_set(&r->said, &m.kept);
+    said_ranges(&r->said, &m.kept);
     if (head.session)
         buf_printf(&r->said, " of=%" PRIu64, head.session);
     if (m.flags & WORKER_LEAVING)
@@ -62,7 +54,7 @@ static void say_finished(struct rig *r, struct bytes body)
     struct finished m = {0};
     cr_assert_eq(finished_take(body, &m), ERR_NONE);
     buf_put_text(&r->said, "FINISHED ");
-    put_set(&r->said, &m.tasks);
+    said_ranges(&r->said, &m.tasks);
     if (m.failed)
         buf_printf(&r->said, " failed=%" PRIu64, m.failed);
     finished_free(&m);
@@ -76,17 +68,6 @@ static void say_failed(struct rig *r, struct bytes body)
     for (size_t i = 0; i < m.count; i++)
         buf_printf(&r->said, " %" PRIu64 "#%u", m.items[i].seq, m.items[i].attempt.number);
     attempt_list_free(&m);
-}
-
-static void say_returned(struct rig *r, struct bytes body)
-{
-    static const char *const reasons[] = {"recall", "leaving", "not-started", "interrupted"};
-    struct returned m = {0};
-    cr_assert_eq(returned_take(body, &m), ERR_NONE);
-    buf_put_text(&r->said, "RETURNED ");
-    put_set(&r->said, &m.tasks);
-    buf_printf(&r->said, "%s(%s)", m.tasks.count ? " " : "", reasons[m.reason]);
-    returned_free(&m);
 }
 
 static void say_results(struct rig *r, struct bytes body)
@@ -128,9 +109,9 @@ static void say_message(struct rig *r, struct block *block)
         r->stuck_ms = m.results_stuck_ms;
         if (r->show_beats) {
             buf_put_text(&r->said, m.running.count ? "BEAT " : "BEAT");
-            put_set(&r->said, &m.running);
+            said_ranges(&r->said, &m.running);
             buf_put_text(&r->said, m.stopped.count ? " stopped " : "");
-            put_set(&r->said, &m.stopped);
+            said_ranges(&r->said, &m.stopped);
             for (size_t i = 0; i < m.held_count; i++)
                 buf_printf(&r->said, " %" PRIu64 " held by %.*s:%" PRIu64, m.held[i].seq,
                            (int)m.held[i].command.size, (const char *)m.held[i].command.data,
@@ -149,7 +130,7 @@ static void say_message(struct rig *r, struct block *block)
     else if (head.kind == KIND_FAILED)
         say_failed(r, body);
     else if (head.kind == KIND_RETURNED)
-        say_returned(r, body);
+        wire_print_body(&r->said, head.kind, body);
     else if (head.kind == KIND_RESULTS)
         say_results(r, body);
     else if (head.kind == KIND_PIECE)

@@ -9,6 +9,7 @@
 
 #include "common/base/clock.h"
 #include "sink/core/collector_state.h"
+#include "tests/unit/said.h"
 
 /* Tests of the collector as stories: the ventilator (v_...) and workers (w_...) say something, time
  * passes, and story_expect compares what the collector answered, in words such as
@@ -86,22 +87,12 @@ static inline void story_pass(struct story *s, uint64_t ms)
 
 /* ---- what the collector said ---- */
 
-static inline void put_ranges(struct buf *to, const struct seqset *set)
-{
-    for (size_t i = 0; i < set->count; i++) {
-        struct range r = set->ranges[i];
-        buf_printf(to, "%s%" PRIu64, i ? "," : "", r.first);
-        if (r.last > r.first)
-            buf_printf(to, "-%" PRIu64, r.last);
-    }
-}
-
 static inline void put_join(struct buf *to, struct bytes body)
 {
     struct sink_join m = {0};
     cr_assert_eq(sink_join_take(body, &m), ERR_NONE);
     buf_put_text(to, "JOIN stored=");
-    put_ranges(to, &m.stored);
+    said_ranges(to, &m.stored);
     buf_printf(to, " epoch=%" PRIu64, m.epoch);
     if (m.flags & SINK_CLOSED)
         buf_printf(to, " closed=%" PRIu64, m.total);
@@ -113,7 +104,7 @@ static inline void put_stored(struct buf *to, struct bytes body, bool show_origi
     struct stored_note m = {0};
     cr_assert_eq(stored_note_take(body, &m), ERR_NONE);
     buf_put_text(to, "STORED ");
-    put_ranges(to, &m.tasks);
+    said_ranges(to, &m.tasks);
     for (size_t i = 0; i < m.gap_count; i++)
         buf_printf(to, " gap=%" PRIu64 ":%" PRIu64, m.gaps[i].session, m.gaps[i].batch);
     buf_put_text(to, m.flags & STORED_ORDER_FULL ? " full" : "");
@@ -125,7 +116,7 @@ static inline void put_stored(struct buf *to, struct bytes body, bool show_origi
                    m.received[i].batch, m.received[i].offset);
     for (size_t i = 0; show_origins && i < m.origin_count; i++) {
         buf_printf(to, " from=%" PRIu64 ":", m.origins[i].session);
-        put_ranges(to, &m.origins[i].tasks);
+        said_ranges(to, &m.origins[i].tasks);
     }
     stored_note_free(&m);
 }
@@ -138,14 +129,6 @@ static inline void put_closed(struct buf *to, struct bytes body)
                "CLOSED %" PRIu64 ": %" PRIu64 " ok, %" PRIu64 " failed, %" PRIu64 " lost, %" PRIu64
                " not run",
                m.total, m.ok, m.failed, m.lost, m.not_run);
-}
-
-static inline void put_halt(struct buf *to, struct bytes body)
-{
-    struct halt m;
-    cr_assert_eq(halt_take(body, &m), ERR_NONE);
-    buf_printf(to, "HALT %s by %" PRIu64 " with %" PRIu64, m.when == HALT_NOW ? "now" : "soon",
-               m.seq, m.status);
 }
 
 static inline void put_protest(struct buf *to, struct bytes body)
@@ -169,7 +152,7 @@ static inline void put_message(struct story *s, struct block *block)
     else if (head.kind == KIND_CLOSED)
         put_closed(&s->said, body);
     else if (head.kind == KIND_HALT)
-        put_halt(&s->said, body);
+        wire_print_body(&s->said, head.kind, body);
     else if (head.kind == KIND_PROTEST)
         put_protest(&s->said, body);
     else

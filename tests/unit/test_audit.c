@@ -78,14 +78,14 @@ Test(audit, what_is_stored_is_compared_and_only_the_rest_is_handed_out)
 {
     struct farm f = {0};
     begin(&f, 10, "1-3,5", true);
-    farm_expect(&f, f.sink, "CHECK 1");
+    farm_expect(&f, f.sink, "CHECK from=1");
     cr_assert_eq(dispatcher_counts(f.d).read, 0, "nothing is read before the hashes are here");
     sink_hashes(&f, "1-3,5", 0);
     farm_settle(&f);
     struct farm_peer *w = worker_up(&f, 4, 20);
     farm_expect(&f, w, "TASKS 1: 4#1 last 6-10#1 last");
     sink_note(&f, "4,6-10");
-    farm_expect(&f, f.sink, "DONE 10 workers=1");
+    farm_expect(&f, f.sink, "DONE total=10 not_run=none flags=none workers=1");
     farm_end(&f);
 }
 
@@ -105,7 +105,7 @@ Test(audit, an_answer_without_any_hash_that_is_not_the_last_makes_no_sense)
 {
     struct farm f = {0};
     begin(&f, 10, "1-3", true);
-    farm_expect(&f, f.sink, "CHECK 1");
+    farm_expect(&f, f.sink, "CHECK from=1");
     uint64_t dropped = dispatcher_counts(f.d).dropped;
     struct buf to = peer_message(&f, f.sink, KIND_HASHES);
     hashes_put(&to, &(struct hashes){.from = 1});
@@ -133,9 +133,9 @@ Test(audit, a_closed_job_with_the_same_input_is_over_without_any_worker)
 {
     struct farm f = {0};
     begin(&f, 3, "1-3", true);
-    farm_expect(&f, f.sink, "CHECK 1");
+    farm_expect(&f, f.sink, "CHECK from=1");
     sink_hashes(&f, "1-3", 0);
-    farm_expect(&f, f.sink, "DONE 3 workers=0");
+    farm_expect(&f, f.sink, "DONE total=3 not_run=none flags=none workers=0");
     sink_closed(&f, 0);
     farm_settle(&f);
     farm_pass(&f, 1500);
@@ -183,18 +183,18 @@ Test(audit, what_a_worker_brought_is_stored_when_its_hash_is_proven)
 {
     struct farm f = {0};
     begin(&f, 3, "1", true);
-    farm_expect(&f, f.sink, "CHECK 1");
+    farm_expect(&f, f.sink, "CHECK from=1");
     struct farm_peer *w = worker_connect(&f, 2);
     old_worker_joins(&f, w, 0, "3");
     sink_hashes(&f, "1", 0);
     farm_expect(&f, w, "WAIT; WELCOME epoch=1");
     sink_note(&f, "3");
-    farm_expect(&f, f.sink, "CHECK 3");
+    farm_expect(&f, f.sink, "CHECK from=3");
     cr_assert_eq(dispatcher_counts(f.d).stored, 1);
     sink_hashes(&f, "3", 0);
     farm_settle(&f);
     cr_assert_eq(dispatcher_counts(f.d).stored, 2);
-    farm_expect(&f, w, "RELEASED 3");
+    farm_expect(&f, w, "RELEASED tasks=3");
     farm_end(&f);
 }
 
@@ -207,7 +207,7 @@ Test(audit, two_that_a_worker_brought_are_proven_together)
     farm_settle(&f);
     farm_settle(&f);
     sink_note(&f, "1-2");
-    farm_expect(&f, f.sink, "CHECK 1");
+    farm_expect(&f, f.sink, "CHECK from=1");
     sink_hashes(&f, "1-2", 0);
     farm_settle(&f);
     cr_assert_eq(dispatcher_counts(f.d).stored, 2);
@@ -222,7 +222,7 @@ Test(audit, an_answer_to_another_question_is_not_taken_for_the_one_that_is_waite
     old_worker_joins(&f, w, 0, "1-2");
     farm_settle(&f);
     sink_note(&f, "1");
-    farm_expect(&f, f.sink, "CHECK 1");
+    farm_expect(&f, f.sink, "CHECK from=1");
     sink_hashes(&f, "2", 0);
     farm_settle(&f);
     cr_assert_eq(dispatcher_counts(f.d).stored, 0);
@@ -252,13 +252,13 @@ Test(audit, a_sink_that_joins_again_in_the_middle_is_asked_again)
 {
     struct farm f = {0};
     begin(&f, 5, "1-3", true);
-    farm_expect(&f, f.sink, "CHECK 1");
+    farm_expect(&f, f.sink, "CHECK from=1");
     worker_control_dies(&f, f.sink);
     worker_reconnect(&f, f.sink);
     store_joins(&f, "1-4");
     farm_expect(&f, f.sink, "WELCOME epoch=1");
     sink_note(&f, "1-4");
-    farm_expect(&f, f.sink, "CHECK 1");
+    farm_expect(&f, f.sink, "CHECK from=1");
     sink_hashes(&f, "1-4", 0);
     struct farm_peer *w = worker_up(&f, 1, 5);
     farm_expect(&f, w, "TASKS 1: 5#1 last");
@@ -270,13 +270,13 @@ Test(audit, what_another_sink_has_said_is_not_waited_for)
 {
     struct farm f = {0};
     begin(&f, 3, "1", true);
-    farm_expect(&f, f.sink, "CHECK 1");
+    farm_expect(&f, f.sink, "CHECK from=1");
     struct farm_peer *w = worker_connect(&f, 2);
     old_worker_joins(&f, w, 0, "3");
     sink_hashes(&f, "1", 0);
     farm_expect(&f, w, "WAIT; WELCOME epoch=1");
     sink_took(&f, w->session, "3", "3", 0);
-    farm_expect(&f, f.sink, "CHECK 3");
+    farm_expect(&f, f.sink, "CHECK from=3");
     worker_control_dies(&f, f.sink);
     sink_connect(&f, 501);
     store_joins(&f, "1");
@@ -284,9 +284,9 @@ Test(audit, what_another_sink_has_said_is_not_waited_for)
     sink_note(&f, "1");
     farm_expect(&f, f.sink, "");
     sink_took(&f, w->session, "3", "3", 0);
-    farm_expect(&f, f.sink, "CHECK 3");
+    farm_expect(&f, f.sink, "CHECK from=3");
     sink_hashes(&f, "3", 0);
-    farm_expect(&f, w, "SINK; RELEASED 3");
+    farm_expect(&f, w, "SINK; RELEASED tasks=3");
     cr_assert_eq(f.d->protests.strange.tasks, 0);
     farm_end(&f);
 }

@@ -23,7 +23,7 @@ Test(collector_halt, the_ventilator_is_told_and_what_was_not_run_is_counted)
     struct story s = {0};
     begin(&s, "now,fail=1");
     w_results(&s, 20, 1, 1, "1-2 3f");
-    story_expect(&s, "HALT now by 3 with 1; STORED 1-3");
+    story_expect(&s, "HALT when=now seq=3 status=1; STORED 1-3");
     cr_expect_eq(collector_halt(s.c)->seq, 3);
     v_done(&s, 5, 4, 5, DONE_INPUT_CUT);
     story_expect(&s, "FLUSH");
@@ -43,7 +43,7 @@ Test(collector_halt, tries_that_are_tried_again_and_late_results_do_not_count)
     story_expect(&s, "STORED 1");
     story_pass(&s, 10);
     w_results(&s, 20, 2, 1, "2-3");
-    story_expect(&s, "HALT soon by 3 with 0; STORED 2-3");
+    story_expect(&s, "HALT when=soon seq=3 status=0; STORED 2-3");
     story_end(&s);
 }
 
@@ -52,7 +52,7 @@ Test(collector_halt, a_lost_task_has_failed)
     struct story s = {0};
     begin(&s, "now,fail=1");
     v_verdict(&s, RESULT_LOST, 4, 4);
-    story_expect(&s, "HALT now by 4 with 255; STORED 4");
+    story_expect(&s, "HALT when=now seq=4 status=255; STORED 4");
     story_end(&s);
 }
 
@@ -65,7 +65,7 @@ Test(collector_halt, a_percentage_needs_the_number_of_all_tasks)
     v_status(&s, 0);
     story_expect(&s, "");
     v_status(&s, 20);
-    story_expect(&s, "HALT now by 3 with 10");
+    story_expect(&s, "HALT when=now seq=3 status=10");
     story_end(&s);
 }
 
@@ -82,7 +82,7 @@ Test(collector_halt, it_is_told_again_to_a_ventilator_that_comes_back)
         collector_control_up(s.c, s.now_ns);
         story_expect(&s, "JOIN stored=1 epoch=7");
         v_welcome(&s, session, 7);
-        story_expect(&s, "STORED 1; HALT soon by 1 with 0");
+        story_expect(&s, "STORED 1; HALT when=soon seq=1 status=0");
         collector_control_down(s.c, s.now_ns);
         story_expect(&s, "");
     }
@@ -131,7 +131,7 @@ Test(collector_halt, what_a_store_has_from_before_is_not_counted)
     story_expect(&s, "STORED 4");
     story_pass(&s, 10);
     w_results(&s, 20, 2, 1, "5f");
-    story_expect(&s, "HALT now by 5 with 2; STORED 5");
+    story_expect(&s, "HALT when=now seq=5 status=2; STORED 5");
     seqset_free(&stored);
     story_end(&s);
 }

@@ -133,7 +133,7 @@ Test(dispatcher, a_session_that_has_nothing_takes_one_task_of_any_size)
     worker_finished(&f, w, "1", 0);
     farm_expect(&f, w, "");
     sink_note(&f, "1");
-    farm_expect(&f, w, "RELEASED 1; TASKS 2: 2#1 last");
+    farm_expect(&f, w, "RELEASED tasks=1; TASKS 2: 2#1 last");
     farm_end(&f);
 }
 
@@ -162,7 +162,7 @@ Test(dispatcher, small_new_tasks_do_not_overtake_a_large_one_for_ever)
     worker_credit(&f, w, 9, 30, 0);
     farm_expect(&f, w, "");
     sink_note(&f, "1-2");
-    farm_expect(&f, w, "TASKS 2: 3#1 last; RELEASED 1-2");
+    farm_expect(&f, w, "TASKS 2: 3#1 last; RELEASED tasks=1-2");
     farm_end(&f);
 }
 
@@ -238,7 +238,7 @@ Test(dispatcher, half_of_what_the_fullest_has_not_begun_is_asked_back_for_an_idl
     struct farm_peer *rich = worker_up(&f, 2, 10);
     farm_expect(&f, rich, "TASKS 1: 1-10#1 last");
     struct farm_peer *idle = worker_up(&f, 2, 2);
-    farm_expect(&f, rich, "RECALL 4");
+    farm_expect(&f, rich, "RECALL tasks=4");
     worker_returned(&f, rich, "7-10", RETURNED_RECALL);
     farm_expect(&f, idle, "TASKS 1: 7-8#2 last");
     worker_credit(&f, idle, 2, 1000, 0);
@@ -254,11 +254,11 @@ Test(dispatcher, a_recall_that_brings_nothing_is_not_repeated_at_once)
     struct farm_peer *rich = worker_up(&f, 2, 10);
     farm_expect(&f, rich, "TASKS 1: 1-10#1 last");
     worker_up(&f, 2, 2);
-    farm_expect(&f, rich, "RECALL 4");
+    farm_expect(&f, rich, "RECALL tasks=4");
     worker_returned(&f, rich, "", RETURNED_RECALL);
     farm_expect(&f, rich, "");
     farm_pass(&f, 100);
-    farm_expect(&f, rich, "RECALL 4");
+    farm_expect(&f, rich, "RECALL tasks=4");
     farm_end(&f);
 }
 
@@ -273,7 +273,7 @@ Test(dispatcher, tasks_are_recalled_for_an_idle_worker_also_when_reading_is_held
     farm_expect(&f, idle, "");
     farm_expect(&f, rich, ""); /* what is read next may come soon */
     farm_pass(&f, 100);
-    farm_expect(&f, rich, "RECALL 4");
+    farm_expect(&f, rich, "RECALL tasks=4");
     farm_end(&f);
 }
 
@@ -335,7 +335,7 @@ Test(dispatcher, the_end_of_the_input_is_seen_without_workers)
     struct farm f = {.input = 0};
     farm_begin(&f, 1);
     f.input_waits = false;
-    farm_expect(&f, f.sink, "DONE 0 workers=0");
+    farm_expect(&f, f.sink, "DONE total=0 not_run=none flags=none workers=0");
     farm_end(&f);
 }
 

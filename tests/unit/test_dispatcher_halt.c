@@ -11,13 +11,13 @@ Test(dispatcher_halt, soon_lets_run_what_runs_and_begins_nothing_more)
     struct farm_peer *w = worker_up(&f, 2, 6);
     farm_expect(&f, w, "TASKS 1: 1-6#1 last");
     sink_halts(&f, HALT_SOON, 1, 3);
-    farm_expect(&f, w, "END 1");
+    farm_expect(&f, w, "END batch=1");
     worker_returned(&f, w, "3-6", RETURNED_LEAVING);
     worker_finished(&f, w, "1-2", 1);
     farm_expect(&f, f.sink, "");
     sink_note(&f, "1-2");
-    farm_expect(&f, f.sink, "DONE 6 not run=3-6 cut workers=1");
-    farm_expect(&f, w, "RELEASED 1-2");
+    farm_expect(&f, f.sink, "DONE total=6 not_run=3-6 flags=input-cut workers=1");
+    farm_expect(&f, w, "RELEASED tasks=1-2");
     farm_end(&f);
 }
 
@@ -33,10 +33,10 @@ Test(dispatcher_halt, now_cancels_all_that_is_not_finished_and_waits_for_none_of
     worker_finished(&f, w, "1,3", 0);
     farm_settle(&f);
     sink_halts(&f, HALT_NOW, 1, 3);
-    farm_expect(&f, w, "END 2; CANCEL 2#2@2 4#1@1 5#1@1 6#1@1");
+    farm_expect(&f, w, "END batch=2; CANCEL 2#2@2 4#1@1 5#1@1 6#1@1");
     farm_expect(&f, f.sink, "");
     sink_note(&f, "1,3");
-    farm_expect(&f, f.sink, "DONE 6 not run=2,4-6 cut workers=1");
+    farm_expect(&f, f.sink, "DONE total=6 not_run=2,4-6 flags=input-cut workers=1");
     farm_end(&f);
 }
 
@@ -52,8 +52,8 @@ Test(dispatcher_halt, a_result_that_was_made_all_the_same_counts_until_done)
     farm_settle(&f);
     worker_finished(&f, w, "2", 0); /* before CANCEL reached it; STOP lets it go */
     sink_note(&f, "1-2");
-    farm_expect(&f, w, "END 1; CANCEL 2#1@1; RELEASED 1");
-    farm_expect(&f, f.sink, "DONE 2 cut workers=1");
+    farm_expect(&f, w, "END batch=1; CANCEL 2#1@1; RELEASED tasks=1");
+    farm_expect(&f, f.sink, "DONE total=2 not_run=none flags=input-cut workers=1");
     farm_end(&f);
 }
 
@@ -71,7 +71,7 @@ Test(dispatcher_halt, what_a_join_names_after_now_is_killed_and_its_results_are_
     farm_expect(&f, w, "WELCOME epoch=1 kill=2-3");
     buf_clear(&f.sink->heard);
     sink_note(&f, "1");
-    farm_expect(&f, f.sink, "DONE 3 not run=2-3 cut workers=1");
+    farm_expect(&f, f.sink, "DONE total=3 not_run=2-3 flags=input-cut workers=1");
     farm_end(&f);
 }
 
@@ -112,7 +112,7 @@ Test(dispatcher_halt, a_sink_that_joins_later_is_told)
     sink_join(&f, sink_connect(&f, 501), JOB, 0, "");
     farm_expect(&f, f.sink, "WELCOME epoch=2");
     sink_note(&f, "");
-    farm_expect(&f, f.sink, "HALT soon by 2 with 7");
+    farm_expect(&f, f.sink, "HALT when=soon seq=2 status=7");
     farm_end(&f);
 }
 
@@ -124,7 +124,7 @@ Test(dispatcher_halt, it_does_not_end_what_is_being_stopped_or_is_done)
     farm_expect(&f, w, "TASKS 1: 1-2#1 last");
     dispatcher_stop(f.d, "interrupted by a signal", f.now_ns);
     sink_halts(&f, HALT_NOW, 1, 1);
-    farm_expect(&f, w, "END 1");
+    farm_expect(&f, w, "END batch=1");
     cr_expect_eq(f.d->end.halt.when, HALT_NEVER);
     farm_end(&f);
 }

@@ -18,9 +18,9 @@ Test(dispatcher_handed, a_sink_is_told_what_each_session_is_handed)
     struct farm f = {.input = 5, .strict = true};
     farm_begin(&f, 1);
     worker_up(&f, 2, 2);
-    farm_expect(&f, f.sink, "HANDED 2:1-2");
+    farm_expect(&f, f.sink, "HANDED session=2 tasks=1-2");
     worker_up(&f, 2, 3);
-    farm_expect(&f, f.sink, "HANDED 3:3-5");
+    farm_expect(&f, f.sink, "HANDED session=3 tasks=3-5");
     farm_end(&f);
 }
 
@@ -41,7 +41,7 @@ Test(dispatcher_handed, what_goes_to_another_is_said_of_that_one_behind_ENDED)
     worker_up(&f, 2, 2);
     quiet(&f, f.sink);
     worker_dies(&f, w);
-    farm_expect(&f, f.sink, "ENDED 2; HANDED 3:1");
+    farm_expect(&f, f.sink, "ENDED session=2; HANDED session=3 tasks=1");
     farm_end(&f);
 }
 
@@ -53,7 +53,7 @@ Test(dispatcher_handed, what_a_worker_brings_when_it_joins_again_counts_as_hande
     quiet(&f, f.sink);
     worker_reconnect(&f, w);
     worker_join(&f, w, JOB, "1", "2-3");
-    farm_expect(&f, f.sink, "ENDED 2; HANDED 3:1-3");
+    farm_expect(&f, f.sink, "ENDED session=2; HANDED session=3 tasks=1-3");
     farm_end(&f);
 }
 
@@ -69,12 +69,12 @@ Test(dispatcher_handed, what_failed_in_a_process_counts_as_handed_in_all_its_ses
     quiet(&f, f.sink);
     sink_note(&f, "3");
     worker_dies(&f, w);
-    farm_expect(&f, f.sink, "ENDED 2");
+    farm_expect(&f, f.sink, "ENDED session=2");
     worker_reconnect(&f, w);
     worker_join(&f, w, JOB, "1", "");
-    farm_expect(&f, f.sink, "HANDED 4:1-2");
+    farm_expect(&f, f.sink, "HANDED session=4 tasks=1-2");
     sink_join(&f, f.sink, JOB, SINK_VOLATILE, "3");
-    farm_expect(&f, f.sink, "WELCOME epoch=1; HANDED 4:1-2");
+    farm_expect(&f, f.sink, "WELCOME epoch=1; HANDED session=4 tasks=1-2");
     farm_end(&f);
 }
 
@@ -87,6 +87,6 @@ Test(dispatcher_handed, a_sink_that_joins_again_is_told_all_of_it_also_what_was_
     schedule_take_back(f.d, f.d->sessions.items[0], 4);
     schedule_note(f.d, f.d->sessions.items[0]);
     sink_join(&f, f.sink, JOB, SINK_VOLATILE, "");
-    farm_expect(&f, f.sink, "WELCOME epoch=1; HANDED 2:1-4");
+    farm_expect(&f, f.sink, "WELCOME epoch=1; HANDED session=2 tasks=1-4");
     farm_end(&f);
 }

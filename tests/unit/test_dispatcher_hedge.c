@@ -49,8 +49,8 @@ Test(dispatcher_hedge, what_runs_is_run_again_where_a_slot_idles_and_the_slower_
     worker_finished(&f, fast, "1", 0);
     farm_expect(&f, slow, "");
     sink_note(&f, "1");
-    farm_expect(&f, fast, "RELEASED 1");
-    farm_expect(&f, slow, "CANCEL 1#1@1; RELEASED 1");
+    farm_expect(&f, fast, "RELEASED tasks=1");
+    farm_expect(&f, slow, "CANCEL 1#1@1; RELEASED tasks=1");
     farm_end(&f);
 }
 
@@ -61,8 +61,8 @@ Test(dispatcher_hedge, the_second_one_is_killed_when_the_first_wins)
     hedged(&f, 1, &slow, &fast);
     worker_finished(&f, slow, "1", 1);
     sink_note(&f, "1");
-    farm_expect(&f, slow, "RELEASED 1");
-    farm_expect(&f, fast, "CANCEL 1#2@1; RELEASED 1");
+    farm_expect(&f, slow, "RELEASED tasks=1");
+    farm_expect(&f, fast, "CANCEL 1#2@1; RELEASED tasks=1");
     farm_end(&f);
 }
 
@@ -140,11 +140,11 @@ Test(dispatcher_hedge, what_can_be_recalled_comes_first)
     farm_expect(&f, slow, "TASKS 1: 1-3#1 last");
     struct farm_peer *fast = worker_up(&f, 3, 3);
     worker_runs(&f, slow, "1");
-    farm_expect(&f, slow, "RECALL 2");
+    farm_expect(&f, slow, "RECALL tasks=2");
     farm_expect(&f, fast, "");
     worker_returned(&f, slow, "3", RETURNED_RECALL);
     farm_expect(&f, fast, "TASKS 1: 3#2 last");
-    farm_expect(&f, slow, "RECALL 1");
+    farm_expect(&f, slow, "RECALL tasks=1");
     worker_returned(&f, slow, "", RETURNED_RECALL);
     wait_a_beat(&f);
     farm_expect(&f, fast, "TASKS 2: 1#2");
@@ -197,7 +197,7 @@ Test(dispatcher_hedge, a_second_one_that_fails_leaves_the_first_to_decide_withou
     farm_expect(&f, fast, "");
     worker_finished(&f, slow, "1", 0);
     sink_note(&f, "1");
-    farm_expect(&f, slow, "RELEASED 1");
+    farm_expect(&f, slow, "RELEASED tasks=1");
     farm_end(&f);
 }
 
@@ -239,7 +239,7 @@ Test(dispatcher_hedge, nothing_is_begun_when_the_job_is_stopped)
     dispatcher_stop(f.d, "interrupted", f.now_ns);
     worker_runs(&f, slow, "1");
     wait_a_beat(&f);
-    farm_expect(&f, fast, "END 0");
+    farm_expect(&f, fast, "END batch=0");
     farm_end(&f);
 }
 

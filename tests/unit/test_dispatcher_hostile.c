@@ -26,9 +26,9 @@ Test(dispatcher_hostile, ranges_as_large_as_they_can_be_touch_only_what_the_work
     farm_expect(&f, b, "");
     cr_assert_eq(f.d->pending.queue.members, 0);
     sink_note(&f, "1");
-    farm_expect(&f, a, "RELEASED 1");
+    farm_expect(&f, a, "RELEASED tasks=1");
     worker_finished(&f, a, everything, 0);
-    farm_expect(&f, a, "RELEASED 1");
+    farm_expect(&f, a, "RELEASED tasks=1");
     farm_end(&f);
 }
 
@@ -39,7 +39,7 @@ Test(dispatcher_hostile, stored_beyond_what_was_read_stores_what_was_read)
     struct farm_peer *w = worker_up(&f, 2, 2);
     farm_expect(&f, w, "TASKS 1: 1-2#1 last");
     sink_note(&f, everything);
-    farm_expect(&f, w, "RELEASED 1-2");
+    farm_expect(&f, w, "RELEASED tasks=1-2");
     f.input = 2;
     worker_credit(&f, w, 2, 1000, 0);
     farm_expect(&f, w, "TASKS 2: 3-4#1 last");

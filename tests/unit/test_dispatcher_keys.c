@@ -160,7 +160,7 @@ Test(dispatcher_keys,
     farm_expect_said(&f,
                      "the key of worker worker on here is revoked, its tasks go to others tasks=3");
     char words[64];
-    snprintf(words, sizeof words, "ENDED %llu; ADMITTED", (unsigned long long)session);
+    snprintf(words, sizeof words, "ENDED session=%llu; ADMITTED", (unsigned long long)session);
     farm_expect(&f, f.sink, words);
     worker_credit(&f, other, 3, 1 << 20, 3);
     farm_expect(&f, other, "TASKS 1: 1#2 last; TASKS 2: 2-3#2 last");

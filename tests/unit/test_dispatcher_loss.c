@@ -27,9 +27,9 @@ Test(dispatcher_loss, a_death_is_charged_to_the_oldest_unfinished_tasks_one_for_
     worker_credit(&f, other, 10, 1000, 1);
     farm_expect(&f, other, "TASKS 1: 2#2 try2 last alone");
     sink_note(&f, "2");
-    farm_expect(&f, other, "TASKS 2: 4#2 try2 last alone; RELEASED 2");
+    farm_expect(&f, other, "TASKS 2: 4#2 try2 last alone; RELEASED tasks=2");
     sink_note(&f, "4");
-    farm_expect(&f, other, "TASKS 3: 1#2 last 3#2 last 5-6#2 last; RELEASED 4");
+    farm_expect(&f, other, "TASKS 3: 1#2 last 3#2 last 5-6#2 last; RELEASED tasks=4");
     farm_end(&f);
 }
 
@@ -69,8 +69,9 @@ Test(dispatcher_loss, flaps_of_a_living_worker_never_make_a_task_lost)
     }
     farm_pass(&f, 10000);
     farm_expect(&f, f.sink,
-                "ENDED 2; ENDED 3; ENDED 4; ENDED 5; ENDED 6; ENDED 7; ENDED 8; "
-                "ENDED 9; ENDED 10; ENDED 11");
+                "ENDED session=2; ENDED session=3; ENDED session=4; ENDED session=5; ENDED "
+                "session=6; ENDED session=7; ENDED session=8; "
+                "ENDED session=9; ENDED session=10; ENDED session=11");
     farm_end(&f);
 }
 
@@ -181,7 +182,7 @@ Test(dispatcher_loss, a_task_that_was_given_up_is_not_run_on_and_its_kept_result
     farm_expect(&f, keeper, "WELCOME epoch=1");
     worker_dies(&f, w);
     sink_note(&f, "1");
-    farm_expect(&f, keeper, "RELEASED 1");
+    farm_expect(&f, keeper, "RELEASED tasks=1");
     farm_end(&f);
 }
 
@@ -231,7 +232,7 @@ Test(dispatcher_loss, a_worker_is_kept_free_for_a_task_that_must_travel_alone)
     struct farm_peer *w = worker_up(&f, 2, 8);
     farm_expect(&f, w, "TASKS 1: 2-9#1 last");
     worker_dies(&f, isolated);
-    farm_expect(&f, w, "RECALL 6");
+    farm_expect(&f, w, "RECALL tasks=6");
     f.input = 1;
     worker_returned(&f, w, "4-9", RETURNED_RECALL);
     worker_credit(&f, w, 2, 1000, 2);

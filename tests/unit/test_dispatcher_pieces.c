@@ -44,7 +44,7 @@ Test(dispatcher_pieces, a_large_task_goes_in_pieces_and_is_there_with_the_batch_
                 "TASKS 2: 2#1 last pieces; TASKS 3: 3#1 last");
     worker_finished(&f, w, "1-3", 0);
     sink_note(&f, "1-3");
-    farm_expect(&f, w, "RELEASED 1-3");
+    farm_expect(&f, w, "RELEASED tasks=1-3");
     farm_end(&f);
 }
 
@@ -102,7 +102,7 @@ Test(dispatcher_pieces, one_that_is_stored_on_its_way_is_cut_and_never_counted)
     struct farm f = {0};
     struct farm_peer *w = got_one_piece(&f, 1);
     sink_note(&f, "1"); /* by a worker of an earlier life, say */
-    farm_expect(&f, w, "RELEASED 1");
+    farm_expect(&f, w, "RELEASED tasks=1");
     farm_lanes_take(&f, 1);
     f.input = 1;
     farm_expect(&f, w, "CUT 1; TASKS 1: 2#1");
@@ -145,7 +145,7 @@ Test(dispatcher_pieces, what_is_on_its_way_to_who_leaves_is_taken_back_before_th
     struct farm f = {0};
     struct farm_peer *w = got_one_piece(&f, 1);
     worker_says(&f, w, KIND_LEAVE);
-    farm_expect(&f, w, "END 0");
+    farm_expect(&f, w, "END batch=0");
     farm_lanes_take(&f, FARM_WAITING_MAX);
     farm_expect(&f, w, "");
     f.slow_lanes = false;
@@ -160,8 +160,8 @@ Test(dispatcher_pieces, a_stopped_job_does_not_run_what_is_on_its_way)
     struct farm f = {0};
     struct farm_peer *w = got_one_piece(&f, 1);
     dispatcher_stop(f.d, "interrupted", f.now_ns);
-    farm_expect(&f, w, "END 0");
-    farm_expect(&f, f.sink, "DONE 1 not run=1 cut workers=0");
+    farm_expect(&f, w, "END batch=0");
+    farm_expect(&f, f.sink, "DONE total=1 not_run=1 flags=input-cut workers=0");
     farm_end(&f);
 }
 

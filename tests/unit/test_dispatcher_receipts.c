@@ -21,7 +21,7 @@ Test(dispatcher_receipts,
     struct farm_peer *w = worker_up(&f, 1, 3);
     farm_expect(&f, w, "TASKS 1: 1-3#1 last");
     farm_pass(&f, 2500);
-    farm_expect(&f, w, "RECEIVED 0");
+    farm_expect(&f, w, "RECEIVED batch=0 offset=0 flags=none");
     farm_pass(&f, 700);
     farm_expect(&f, w, "AGAIN 2 for 4");
     farm_expect_said(&f, "nothing that was sent down its lane has arrived there for 3.");
@@ -35,10 +35,10 @@ Test(dispatcher_receipts,
     worker_open_lane(&f, w);
     worker_claim(&f, w, w->token);
     worker_credit(&f, w, 1, 1000, 1);
-    farm_expect(&f, w, "RECALL 2; WELCOME epoch=1; HELLO; TASKS 1: 2#2 last");
+    farm_expect(&f, w, "RECALL tasks=2; WELCOME epoch=1; HELLO; TASKS 1: 2#2 last");
     buf_clear(&f.said);
     farm_pass(&f, 5500); /* it is given twice the time */
-    farm_expect(&f, w, "RECEIVED 0");
+    farm_expect(&f, w, "RECEIVED batch=0 offset=0 flags=none");
     farm_pass(&f, 700);
     farm_expect(&f, w, "AGAIN 4 for 4");
     farm_end(&f);
@@ -49,7 +49,7 @@ static void go_with_the_lane(struct farm *f, struct farm_peer *w)
 {
     farm_expect(f, w, "TASKS 1: 1-3#1 last");
     farm_pass(f, 3200);
-    farm_expect(f, w, "RECEIVED 0; AGAIN 2 for 4");
+    farm_expect(f, w, "RECEIVED batch=0 offset=0 flags=none; AGAIN 2 for 4");
     worker_control_dies(f, w);
     farm_settle(f);
     cr_assert_eq(f->d->sessions.count, 1); /* its JOIN is waited for */
@@ -162,20 +162,20 @@ Test(dispatcher_receipts, what_the_sink_has_received_is_passed_on_with_a_heartbe
     w->lane_arrived = 1;
     worker_credit(&f, w, 0, 1000, 0);
     farm_pass(&f, 100);
-    farm_expect(&f, w, "RECEIVED 0; TASKS 1: 1#1 last");
+    farm_expect(&f, w, "RECEIVED batch=0 offset=0 flags=none; TASKS 1: 1#1 last");
     sink_received(&f, w, 3, 0);
     farm_expect(&f, w, "");
     farm_pass(&f, 100);
-    farm_expect(&f, w, "RECEIVED 3");
+    farm_expect(&f, w, "RECEIVED batch=3 offset=0 flags=none");
     sink_received(&f, w, 3, STORED_NOT_READING);
     farm_pass(&f, 300);
-    farm_expect(&f, w, "RECEIVED 3 not reading");
+    farm_expect(&f, w, "RECEIVED batch=3 offset=0 flags=not-reading");
     sink_received(&f, w, 3, 0);
     farm_pass(&f, 300);
-    farm_expect(&f, w, "RECEIVED 3");
+    farm_expect(&f, w, "RECEIVED batch=3 offset=0 flags=none");
     f.sink->silent = true; /* that proves nothing against the worker */
     farm_pass(&f, 1700);
-    farm_expect(&f, w, "RECEIVED 3 not reading");
+    farm_expect(&f, w, "RECEIVED batch=3 offset=0 flags=not-reading");
     farm_end(&f);
 }
 
@@ -190,11 +190,11 @@ Test(dispatcher_receipts, a_sink_that_is_late_itself_proves_nothing_against_a_wo
     quiet(&f, w);
     f.sink->silent = false;
     farm_pass(&f, 200);
-    farm_expect(&f, w, "RECEIVED 0 not reading");
+    farm_expect(&f, w, "RECEIVED batch=0 offset=0 flags=not-reading");
     w->lane_arrived = 1;
     worker_credit(&f, w, 0, 1000, 0);
     farm_pass(&f, 10000); /* it is as ever again */
-    farm_expect(&f, w, "RECEIVED 0");
+    farm_expect(&f, w, "RECEIVED batch=0 offset=0 flags=none");
     farm_end(&f);
 }
 

@@ -127,9 +127,9 @@ Test(dispatcher_retry, a_stop_does_not_wait_for_a_retry)
     farm_settle(&f);
     buf_clear(&f.sink->heard);
     dispatcher_stop(f.d, "interrupted by a signal", f.now_ns);
-    farm_expect(&f, f.sink, "DONE 1 not run=1 cut workers=1");
+    farm_expect(&f, f.sink, "DONE total=1 not_run=1 flags=input-cut workers=1");
     farm_pass(&f, 2 * DELAY_MS);
-    farm_expect(&f, w, "END 1");
+    farm_expect(&f, w, "END batch=1");
     farm_end(&f);
 }
 

@@ -22,8 +22,8 @@ Test(dispatcher_sink, stored_releases_a_task_and_stops_those_who_still_run_it)
     worker_join(&f, a, JOB, "1", "2");
     farm_expect(&f, a, "WELCOME epoch=1");
     sink_note(&f, "1-2");
-    farm_expect(&f, a, "CANCEL 1#1@0; RELEASED 1-2");
-    farm_expect(&f, b, "CANCEL 1#2@1 2#2@1; RELEASED 1-2");
+    farm_expect(&f, a, "CANCEL 1#1@0; RELEASED tasks=1-2");
+    farm_expect(&f, b, "CANCEL 1#2@1 2#2@1; RELEASED tasks=1-2");
     farm_end(&f);
 }
 
@@ -48,9 +48,9 @@ Test(dispatcher_sink, finished_of_a_stored_task_is_answered_with_released)
     struct farm_peer *w = worker_up(&f, 2, 3);
     farm_expect(&f, w, "TASKS 1: 1-3#1 last");
     sink_note(&f, "1");
-    farm_expect(&f, w, "RELEASED 1");
+    farm_expect(&f, w, "RELEASED tasks=1");
     worker_finished(&f, w, "1-2", 0);
-    farm_expect(&f, w, "RELEASED 1");
+    farm_expect(&f, w, "RELEASED tasks=1");
     farm_end(&f);
 }
 
@@ -102,7 +102,7 @@ Test(dispatcher_sink, the_same_sink_keeps_its_epoch_over_a_new_connection)
     farm_expect(&f, f.sink, "WELCOME epoch=1");
     farm_expect(&f, w, "SINK");
     sink_note(&f, "1-2");
-    farm_expect(&f, w, "RELEASED 2");
+    farm_expect(&f, w, "RELEASED tasks=2");
     farm_end(&f);
 }
 
@@ -231,7 +231,7 @@ Test(dispatcher_sink, a_too_large_task_is_judged_and_goes_to_no_worker)
     sink_note(&f, "1-3");
     f.input_waits = false;
     worker_credit(&f, w, 1, 10, 0);
-    farm_expect(&f, f.sink, "DONE 3 workers=1");
+    farm_expect(&f, f.sink, "DONE total=3 not_run=none flags=none workers=1");
     farm_end(&f);
 }
 
@@ -262,8 +262,8 @@ Test(dispatcher_sink, a_job_ends_with_done_closed_bye_and_stop_in_this_order)
     farm_expect(&f, f.sink, "");
     worker_finished(&f, w, "1-3", 2);
     sink_note(&f, "1-3");
-    farm_expect(&f, f.sink, "DONE 3 workers=1");
-    farm_expect(&f, w, "RELEASED 1-3");
+    farm_expect(&f, f.sink, "DONE total=3 not_run=none flags=none workers=1");
+    farm_expect(&f, w, "RELEASED tasks=1-3");
     sink_closed(&f, 2);
     farm_expect(&f, f.sink, "BYE");
     farm_expect(&f, w, "");
@@ -283,7 +283,7 @@ Test(dispatcher_sink, who_stays_after_the_end_is_not_waited_for_long)
     struct farm f = {0};
     farm_begin(&f, 1);
     f.input_waits = false;
-    farm_expect(&f, f.sink, "DONE 0 workers=0");
+    farm_expect(&f, f.sink, "DONE total=0 not_run=none flags=none workers=0");
     worker_up(&f, 1, 1);
     sink_closed(&f, 0);
     farm_pass(&f, 31200);
@@ -297,7 +297,7 @@ Test(dispatcher_sink, who_is_silent_after_the_end_is_waited_for_until_the_limit)
     struct farm f = {0};
     farm_begin(&f, 1);
     f.input_waits = false;
-    farm_expect(&f, f.sink, "DONE 0 workers=0");
+    farm_expect(&f, f.sink, "DONE total=0 not_run=none flags=none workers=0");
     struct farm_peer *w = worker_up(&f, 1, 1);
     farm_pass(&f, 500);
     w->silent = true;
@@ -315,13 +315,13 @@ Test(dispatcher_sink, done_is_told_again_to_a_sink_that_joins_again)
     struct farm f = {0};
     farm_begin(&f, 1);
     f.input_waits = false;
-    farm_expect(&f, f.sink, "DONE 0 workers=0");
+    farm_expect(&f, f.sink, "DONE total=0 not_run=none flags=none workers=0");
     worker_control_dies(&f, f.sink);
     worker_reconnect(&f, f.sink);
     sink_join(&f, f.sink, JOB, SINK_CLOSED, "");
     farm_expect(&f, f.sink, "WELCOME epoch=1");
     sink_note(&f, "");
-    farm_expect(&f, f.sink, "DONE 0 workers=0");
+    farm_expect(&f, f.sink, "DONE total=0 not_run=none flags=none workers=0");
     farm_end(&f);
 }
 
@@ -333,13 +333,13 @@ Test(dispatcher_sink, a_stop_lets_run_what_runs_and_counts_what_was_not_run)
     farm_expect(&f, w, "TASKS 1: 1-6#1 last");
     dispatcher_stop(f.d, "interrupted", f.now_ns);
     worker_credit(&f, w, 10, 1000, 2);
-    farm_expect(&f, w, "END 1");
+    farm_expect(&f, w, "END batch=1");
     worker_returned(&f, w, "3-6", RETURNED_LEAVING);
     farm_expect(&f, f.sink, "");
     worker_finished(&f, w, "1-2", 0);
     sink_note(&f, "1-2");
-    farm_expect(&f, w, "RELEASED 1-2");
-    farm_expect(&f, f.sink, "DONE 6 not run=3-6 cut workers=1");
+    farm_expect(&f, w, "RELEASED tasks=1-2");
+    farm_expect(&f, f.sink, "DONE total=6 not_run=3-6 flags=input-cut workers=1");
     struct farm_peer *late = worker_connect(&f, 1);
     worker_join(&f, late, 0, "", "");
     farm_expect(&f, late, "REFUSE 6");
@@ -360,7 +360,7 @@ Test(dispatcher_sink, what_done_called_not_run_stays_so_though_a_worker_comes_ba
     dispatcher_stop(f.d, "interrupted", f.now_ns);
     w->silent = true;
     farm_pass(&f, 3200);
-    farm_expect(&f, f.sink, "ENDED 2; DONE 2 not run=1-2 cut workers=1");
+    farm_expect(&f, f.sink, "ENDED session=2; DONE total=2 not_run=1-2 flags=input-cut workers=1");
     w->silent = false;
     worker_reconnect(&f, w);
     buf_clear(&w->heard);
@@ -382,14 +382,14 @@ Test(dispatcher_sink, a_stop_waits_for_a_worker_whose_connections_were_just_cut)
     farm_expect(&f, w, "TASKS 1: 1-2#1 last");
     worker_dies(&f, w);
     dispatcher_stop(f.d, "interrupted", f.now_ns);
-    farm_expect(&f, f.sink, "ENDED 2");
+    farm_expect(&f, f.sink, "ENDED session=2");
     worker_reconnect(&f, w);
     worker_join(&f, w, JOB, "1", "2");
     farm_expect(&f, w, "WELCOME epoch=1");
     farm_pass(&f, 5000);
     farm_expect(&f, f.sink, "");
     sink_note(&f, "1-2");
-    farm_expect(&f, f.sink, "DONE 2 cut workers=1");
+    farm_expect(&f, f.sink, "DONE total=2 not_run=none flags=input-cut workers=1");
     farm_end(&f);
 }
 
@@ -412,9 +412,9 @@ Test(dispatcher_sink, an_input_that_fails_ends_like_an_interruption)
     struct farm_peer *w = worker_up(&f, 2, 4);
     farm_expect(&f, w, "TASKS 1: 1-2#1 last");
     dispatcher_input_failed(f.d, "cannot read tasks.txt: an error", f.now_ns);
-    farm_expect(&f, w, "END 1");
+    farm_expect(&f, w, "END batch=1");
     sink_note(&f, "1-2");
-    farm_expect(&f, f.sink, "DONE 2 cut workers=1");
+    farm_expect(&f, f.sink, "DONE total=2 not_run=none flags=input-cut workers=1");
     sink_closed(&f, 0);
     worker_control_dies(&f, f.sink);
     farm_pass(&f, 30200);
@@ -430,7 +430,7 @@ Test(dispatcher_sink, a_sink_that_leaves_stops_the_job)
     struct farm_peer *w = worker_up(&f, 2, 2);
     farm_expect(&f, w, "TASKS 1: 1-2#1 last");
     worker_says(&f, f.sink, KIND_LEAVE);
-    farm_expect(&f, w, "END 1");
+    farm_expect(&f, w, "END batch=1");
     farm_end(&f);
 }
 
@@ -451,7 +451,7 @@ Test(dispatcher_sink, a_gap_that_the_sink_names_is_passed_on_to_its_worker)
     farm_begin(&f, 1);
     struct farm_peer *w = worker_up(&f, 2, 2);
     sink_lacks(&f, w->session, 3);
-    farm_expect(&f, w, "RESEND 3");
+    farm_expect(&f, w, "RESEND batch=3");
     farm_end(&f);
 }
 
@@ -464,10 +464,10 @@ Test(dispatcher_sink, of_gaps_that_are_named_one_after_the_other_the_lowest_is_p
         struct farm_peer *w = worker_up(&f, 2, 2);
         sink_lacks(&f, w->session, gaps[i][0]);
         sink_lacks(&f, w->session, gaps[i][1]);
-        farm_expect(&f, w, "RESEND 17");
+        farm_expect(&f, w, "RESEND batch=17");
         sink_lacks(&f, w->session, 30);
         farm_pass(&f, 20);
-        farm_expect(&f, w, "RESEND 30");
+        farm_expect(&f, w, "RESEND batch=30");
         farm_end(&f);
     }
 }

@@ -62,7 +62,7 @@ Test(dispatcher_workers, what_a_join_names_stays_with_it_and_the_rest_is_queued)
     worker_credit(&f, w, 10, 1000, 1);
     farm_expect(&f, w, "HELLO; TASKS 1: 3-6#2 last");
     sink_note(&f, "1-2");
-    farm_expect(&f, w, "RELEASED 1-2");
+    farm_expect(&f, w, "RELEASED tasks=1-2");
     farm_end(&f);
 }
 
@@ -384,12 +384,12 @@ Test(dispatcher_workers, who_leaves_gets_the_end_of_its_lane_and_no_more_tasks)
     worker_says(&f, w, KIND_LEAVE);
     struct farm_peer *other = worker_up(&f, 2, 1);
     worker_credit(&f, w, 5, 1000, 2);
-    farm_expect(&f, w, "END 1; RECALL 1");
+    farm_expect(&f, w, "END batch=1; RECALL tasks=1");
     worker_returned(&f, w, "3", RETURNED_LEAVING);
     farm_expect(&f, other, "TASKS 1: 3#2 last");
     worker_finished(&f, w, "1-2", 0);
     sink_note(&f, "1-2");
-    farm_expect(&f, w, "RELEASED 1-2");
+    farm_expect(&f, w, "RELEASED tasks=1-2");
     worker_says(&f, w, KIND_BYE);
     farm_expect(&f, other, "");
     cr_assert_eq(dispatcher_counts(f.d).workers, 1);

@@ -224,7 +224,7 @@ static struct farm_peer *recall(struct farm *f, struct farm_peer **idle)
     struct farm_peer *rich = worker_up(f, 2, 10);
     farm_expect(f, rich, "TASKS 1: 1-10#1 last");
     *idle = worker_up(f, 2, 4);
-    farm_expect(f, rich, "RECALL 4");
+    farm_expect(f, rich, "RECALL tasks=4");
     return rich;
 }
 
@@ -250,7 +250,7 @@ Test(protests, who_gives_nothing_back_at_the_end_of_its_lane_loses_its_session_a
     struct farm_peer *w = worker_up(&f, 1, 2);
     farm_expect(&f, w, "TASKS 1: 1-2#1 last");
     dispatcher_stop(f.d, "interrupted by a signal", f.now_ns);
-    farm_expect(&f, w, "END 1");
+    farm_expect(&f, w, "END batch=1");
     w->silent = true;
     for (int i = 0; i < 20; i++) { /* it runs one */
         worker_runs(&f, w, "1");
@@ -295,8 +295,8 @@ Test(protests, results_of_tasks_that_a_worker_was_never_handed_are_counted_and_i
     sink_took(&f, a->session, "3-4", "3-4", 0);
     farm_settle(&f);
     cr_assert_eq(f.d->protests.strange.tasks, 2);
-    farm_expect(&f, a, "RELEASED 1-2; PROTEST RESULTS@26 about 0");
-    farm_expect(&f, f.sink, "STRANGE 3-4");
+    farm_expect(&f, a, "RELEASED tasks=1-2; PROTEST RESULTS@26 about 0");
+    farm_expect(&f, f.sink, "STRANGE tasks=3-4");
     farm_expect_said(
         &f,
         "worker worker@here has sent results of tasks that it was never handed, and the sink has "

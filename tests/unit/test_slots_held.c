@@ -51,11 +51,12 @@ Test(slots_held, a_task_that_is_signaled_with_its_worker_is_given_back_in_either
         rig_pass(&r, (HOLD_MS - 1) * NS_PER_MS);
         rig_expect(&r, "");
         slots_drain(r.s, r.now_ns);
-        rig_expect(&r, "RETURNED (leaving) RETURNED 1 (interrupted) LEAVE");
+        rig_expect(&r,
+                   "RETURNED tasks=none reason=leaving RETURNED tasks=1 reason=interrupted LEAVE");
         x_signaled(&r, 1, 2, number); /* it held out for longer */
-        rig_expect(&r, "RETURNED 2 (interrupted)");
+        rig_expect(&r, "RETURNED tasks=2 reason=interrupted");
         v_end(&r);
-        rig_expect(&r, "RETURNED (leaving) BYE EXIT 0");
+        rig_expect(&r, "RETURNED tasks=none reason=leaving BYE EXIT 0");
     }
 }
 
@@ -80,7 +81,8 @@ Test(slots_held, what_else_ends_a_task_is_its_own_also_in_a_worker_that_leaves)
     slots_drain(r.s, r.now_ns);
     x_signaled(&r, 0, 1, SIGSEGV);
     x_exits(&r, 1, 2, 1);
-    rig_expect(&r, "RETURNED (leaving) FINISHED 1-2 failed=2 RESULTS 1/1 1-2 LEAVE");
+    rig_expect(&r,
+               "RETURNED tasks=none reason=leaving FINISHED 1-2 failed=2 RESULTS 1/1 1-2 LEAVE");
     again();
     two_run();
     x_exits(&r, 0, 1, 128 + SIGPIPE);
@@ -118,7 +120,7 @@ Test(slots_held, a_turn_that_is_late_waits_once_more_since_it_may_be_late_for_th
     rig_expect(&r, "");
     rig_pass(&r, 100 * NS_PER_MS);
     slots_drain(r.s, r.now_ns);
-    rig_expect(&r, "RETURNED (leaving) RETURNED 1 (interrupted) LEAVE");
+    rig_expect(&r, "RETURNED tasks=none reason=leaving RETURNED tasks=1 reason=interrupted LEAVE");
 }
 
 Test(slots_held, turns_that_are_always_late_put_it_off_four_times)
@@ -155,7 +157,7 @@ Test(slots_held, a_worker_that_is_broken_and_told_to_leave_gives_it_back_too)
     rig_forget(&r);
     rig_turn(&r);
     slots_drain(r.s, r.now_ns);
-    rig_expect(&r, "RETURNED 1 (interrupted)");
+    rig_expect(&r, "RETURNED tasks=1 reason=interrupted");
 }
 
 Test(slots_held, a_worker_that_is_away_names_it_in_its_next_join_until_it_is_judged)
@@ -186,11 +188,11 @@ Test(slots_held, what_still_runs_when_the_grace_is_over_is_killed_and_given_back
     rig_expect(&r, "CANCEL 0:1 CANCEL 1:2");
     slots_cancelled(r.s, 0, 1, r.now_ns);
     rig_pass(&r, 900 * NS_PER_MS);
-    rig_expect(&r, "RETURNED 1 (interrupted)");
+    rig_expect(&r, "RETURNED tasks=1 reason=interrupted");
     rig_pass(&r, 100 * NS_PER_MS);
     rig_expect(&r, "HURRY");
     slots_cancelled(r.s, 1, 2, r.now_ns);
-    rig_expect(&r, "RETURNED 2 (interrupted) BYE EXIT 0");
+    rig_expect(&r, "RETURNED tasks=2 reason=interrupted BYE EXIT 0");
 }
 
 Test(slots_held, who_ends_in_time_has_a_result_as_ever)

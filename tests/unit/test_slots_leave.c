@@ -24,10 +24,10 @@ Test(slots_leave, a_drain_gives_back_finishes_waits_for_the_sink_and_leaves_with
     v_tasks(&r, 1, 5, 0);
     rig_forget(&r);
     slots_drain(r.s, r.now_ns);
-    rig_expect(&r, "RETURNED 3-5 (leaving) LEAVE");
+    rig_expect(&r, "RETURNED tasks=3-5 reason=leaving LEAVE");
     v_tasks(&r, 6, 1, 0); /* was on its way */
     v_end(&r);
-    rig_expect(&r, "RETURNED 6 (leaving) RETURNED (leaving)");
+    rig_expect(&r, "RETURNED tasks=6 reason=leaving RETURNED tasks=none reason=leaving");
     x_ok(&r, 0, 1);
     x_ok(&r, 1, 2);
     rig_expect(&r, "FINISHED 1-2 RESULTS 1/1 1-2");
@@ -66,7 +66,8 @@ Test(slots_leave, a_drain_without_a_session_joins_once_more_to_bring_its_results
     v_welcome(&r, m);
     v_hello(&r);
     v_end(&r);
-    rig_expect(&r, "lane+tcp://farm:5557 CLAIM RETURNED (leaving) LEAVE BYE EXIT 0");
+    rig_expect(&r,
+               "lane+tcp://farm:5557 CLAIM RETURNED tasks=none reason=leaving LEAVE BYE EXIT 0");
 }
 
 Test(slots_leave, a_drain_gives_up_when_the_sink_never_stores)
@@ -96,7 +97,8 @@ Test(slots_leave, an_abort_kills_and_leaves_now)
     v_tasks(&r, 1, 3, 0);
     rig_forget(&r);
     slots_abort(r.s, r.now_ns);
-    rig_expect(&r, "RETURNED 3 (leaving) RETURNED 1-2 (interrupted) CANCEL 0:1 CANCEL 1:2 BYE "
+    rig_expect(&r, "RETURNED tasks=3 reason=leaving RETURNED tasks=1-2 reason=interrupted CANCEL "
+                   "0:1 CANCEL 1:2 BYE "
                    "EXIT 255");
     x_ok(&r, 0, 1);
     rig_expect(&r, "");
@@ -110,14 +112,14 @@ Test(slots_leave, a_broken_executor_gives_back_finishes_what_runs_and_ends_with_
     rig_forget(&r);
     slots_returned(r.s, 1, 2, 1, r.now_ns);
     slots_broken(r.s, "the program is gone", r.now_ns);
-    rig_expect(&r, "RETURNED 2-4 (not-started) LEAVE");
+    rig_expect(&r, "RETURNED tasks=2-4 reason=not-started LEAVE");
     x_ok(&r, 0, 1);
     rig_expect(&r, "FINISHED 1 RESULTS 1/1 1");
     v_tasks(&r, 5, 1, 0);
-    rig_expect(&r, "RETURNED 5 (not-started)");
+    rig_expect(&r, "RETURNED tasks=5 reason=not-started");
     v_end(&r);
     v_released(&r, 1, 1);
-    rig_expect(&r, "RETURNED (leaving) BYE EXIT 255");
+    rig_expect(&r, "RETURNED tasks=none reason=leaving BYE EXIT 255");
     cr_assert_str_eq(r.why.text, "the program is gone");
 }
 
@@ -158,7 +160,7 @@ Test(slots_leave, the_grace_of_a_worker_holds_for_what_the_end_of_the_job_has_ki
     rig_forget(&r);
     slots_drain(r.s, r.now_ns);
     v_stop(&r, STOP_JOB_OVER);
-    rig_expect(&r, "RETURNED (leaving) CANCEL 0:1");
+    rig_expect(&r, "RETURNED tasks=none reason=leaving CANCEL 0:1");
     rig_pass(&r, 1900 * NS_PER_MS);
     rig_expect(&r, "");
     rig_pass(&r, 200 * NS_PER_MS);

@@ -204,7 +204,7 @@ Test(slots_pieces, who_leaves_gives_it_back)
     rig_forget(&r);
     v_piece(1, 90000, record.size);
     v_whole(1, 0);
-    rig_expect(&r, "RETURNED 1 (leaving)");
+    rig_expect(&r, "RETURNED tasks=1 reason=leaving");
 }
 
 Test(slots_pieces, without_a_place_to_put_it_together_the_worker_leaves_and_says_why)

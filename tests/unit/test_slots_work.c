@@ -183,7 +183,7 @@ Test(slots_work, while_the_sink_cannot_be_reached_for_long_unstarted_tasks_go_ba
         rig_pass(&r, 100 * NS_PER_MS);
         v_heartbeat(&r, r.session);
     }
-    cr_assert(memmem(r.said.data, r.said.size, "RETURNED 3-5 (leaving)", 22));
+    cr_assert(memmem(r.said.data, r.said.size, "RETURNED tasks=3-5 reason=leaving", 22));
 }
 
 Test(slots_work, a_released_task_that_runs_or_waits_here_is_dropped)
@@ -243,11 +243,11 @@ Test(slots_work, a_recall_takes_from_the_tail_and_is_always_answered)
     v_tasks(&r, 1, 6, 0);
     rig_forget(&r);
     v_says_number(&r, KIND_RECALL, 3);
-    rig_expect(&r, "RETURNED 4-6 (recall)");
+    rig_expect(&r, "RETURNED tasks=4-6 reason=recall");
     v_says_number(&r, KIND_RECALL, 3);
-    rig_expect(&r, "RETURNED 3 (recall)");
+    rig_expect(&r, "RETURNED tasks=3 reason=recall");
     v_says_number(&r, KIND_RECALL, 3);
-    rig_expect(&r, "RETURNED (recall)");
+    rig_expect(&r, "RETURNED tasks=none reason=recall");
 }
 
 Test(slots_work, after_the_lanes_end_what_was_not_begun_goes_back_and_nothing_starts)
@@ -257,7 +257,7 @@ Test(slots_work, after_the_lanes_end_what_was_not_begun_goes_back_and_nothing_st
     v_tasks(&r, 1, 4, 0);
     rig_forget(&r);
     v_end(&r);
-    rig_expect(&r, "RETURNED 3-4 (leaving)");
+    rig_expect(&r, "RETURNED tasks=3-4 reason=leaving");
     r.credits = 0;
     x_ok(&r, 0, 1);
     slots_lane_down(r.s, r.now_ns);
@@ -283,7 +283,7 @@ Test(slots_work, tasks_that_an_executor_gives_back_are_run_again_in_order)
     rig_expect(&r, "START 0:2-3");
     slots_drain(r.s, r.now_ns);
     slots_returned(r.s, 0, 2, 2, r.now_ns); /* now they go home */
-    rig_expect(&r, "RETURNED 4-6 (leaving) RETURNED 2-3 (leaving) LEAVE");
+    rig_expect(&r, "RETURNED tasks=4-6 reason=leaving RETURNED tasks=2-3 reason=leaving LEAVE");
 }
 
 Test(slots_work, an_assignment_grows_to_a_millisecond_of_work_and_leaves_a_share_to_others)
