@@ -389,9 +389,9 @@ static void table_free(const struct field *f, void *m)
         else if (f->kind == FIELD_STRUCT)
             table_free(f->fields, at);
         else if (f->kind == FIELD_LIST) {
-            uint8_t *items;
+            uint8_t *items; /* NULL, whatever the count says: they have another owner */
             memcpy(&items, at, sizeof items);
-            for (size_t i = 0; i < field_list_of(f, m).count; i++)
+            for (size_t i = 0; items && i < field_list_of(f, m).count; i++)
                 table_free(f->fields, items + i * f->item_size);
             free(items);
             list_set(f, m, NULL, 0);

@@ -349,6 +349,22 @@ Test(wire, a_heartbeat_names_at_most_16_tasks_whose_output_is_held)
     }
 }
 
+Test(wire, a_list_whose_items_have_another_owner_is_freed_without_them)
+{
+    struct hashed_task items[] = {{1, {1, 2}}, {2, {3, 4}}};
+    struct buf body = {0};
+    struct hashes m = {0};
+    hashes_put(&body, &(struct hashes){.from = 1, .items = items, .count = 2});
+    cr_assert_eq(hashes_take(buf_bytes(&body), &m), ERR_NONE);
+    struct hashed_task *taken = m.items;
+    m.items = NULL;
+    hashes_free(&m);
+    cr_assert_eq(m.count, 0);
+    cr_assert_eq(taken[1].hash.high, 3);
+    free(taken);
+    buf_free(&body);
+}
+
 Test(wire, a_halt_rule_that_makes_no_sense_is_refused)
 {
     static const struct halt_rule rules[] = {{HALT_SOON, HALT_FAIL, 0, false},
