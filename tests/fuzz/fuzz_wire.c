@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include <assert.h>
 
+#include "common/wire/print.h"
 #include "tests/decoded.h"
 
 /* A frame from a stranger, of any kind. What can be read is written and read once more, and that
- * must give the same octets again: nothing is lost or made up on the way. */
+ * must give the same octets again: nothing is lost or made up on the way. Printed it is one line, of which a
+ * terminal obeys nothing. */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -67,10 +69,20 @@ static void try_results(struct bytes body)
     }
 }
 
+static void try_print(struct bytes message)
+{
+    struct buf line = {0};
+    wire_print(&line, message);
+    for (size_t i = 0; i < line.size; i++)
+        assert(line.data[i] >= ' ' && line.data[i] != 0x7f);
+    buf_free(&line);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct frame_head head;
     struct bytes body;
+    try_print((struct bytes){data, size});
     if (frame_take((struct bytes){data, size}, &head, &body))
         return 0;
     const struct layout *layout = wire_layout(head.kind, body);
