@@ -233,20 +233,6 @@ void tagged_add(struct tagged *t, unsigned tag, struct bytes content)
     t->count++;
 }
 
-void tagged_add_number(struct tagged *t, unsigned tag, uint64_t number)
-{
-    uint8_t octets[VARINT_SIZE_MAX];
-    if (number)
-        tagged_add(t, tag, (struct bytes){octets, varint_write(octets, number)});
-}
-
-void tagged_add_buf(struct tagged *t, unsigned tag, struct buf *content)
-{
-    if (content->size)
-        tagged_add(t, tag, buf_bytes(content));
-    buf_clear(content);
-}
-
 void tagged_put(struct buf *to, struct tagged *t)
 {
     varint_put(to, t->count);

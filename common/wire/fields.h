@@ -61,9 +61,6 @@ struct tagged {
     uint64_t count;
 };
 void tagged_add(struct tagged *t, unsigned tag, struct bytes content);
-void tagged_add_number(struct tagged *t, unsigned tag, uint64_t number); /* unless it is 0 */
-/* Likewise, and clears `content`; nothing if that is empty. */
-void tagged_add_buf(struct tagged *t, unsigned tag, struct buf *content);
 void tagged_put(struct buf *to, struct tagged *t); /* frees it */
 
 #endif
