@@ -389,7 +389,7 @@ bool ventilator_node_has_tasks(struct node *node)
 {
     const struct dispatcher *d = of(node)->core;
     const struct sim *sim = node->sim;
-    bool may_read = d->sink.ready && !d->sink.says.order_full && !dispatcher_is_over(d) &&
+    bool may_read = d->sink.ready && !d->sink.says.order_full && !job_end_is_over(d) &&
                     d->ledger.bytes < d->options.queue_max_bytes;
     return (d->sink.ready && !seqset_empty(&d->pending.queue)) ||
            (may_read && of(node)->read < sim->plan.task_count && comes_ns(of(node)) <= sim->now_ns);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "ventilator/core/schedule.h"
+#include "ventilator/core/standing.h"
 
 #define must(condition, ...)                                                                       \
     do {                                                                                           \
@@ -59,13 +59,13 @@ static void check_holding(const struct dispatcher *d, const struct session *s, u
         must(entry->home == s, "task %" PRIu64 " is held by a stranger", seq);
 }
 
-/* What schedule_note keeps is what there is. */
+/* What standing_note keeps is what there is. */
 static void check_noted(const struct dispatcher *d, const struct session *s)
 {
     for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++) {
-        const struct ranking *r = &d->schedule.takers[kind];
+        const struct ranking *r = &d->standings.takers[kind];
         size_t at = s->standing.rank[kind];
-        must((at > 0) == (schedule_room(d, s, kind) > 0), "session %" PRIu64, s->id);
+        must((at > 0) == (standing_room(d, s, kind) > 0), "session %" PRIu64, s->id);
         must(!at || r->items[at - 1] == s, "session %" PRIu64, s->id);
         must(at < 2 || r->items[at / 2 - 1]->standing.load <= s->standing.load, "session %" PRIu64,
              s->id);

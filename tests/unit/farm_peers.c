@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "ventilator/core/dispatcher.h"
+
 /* What the peers of farm_fixture.h say. */
 
 static struct farm_peer *new_peer(struct farm *f, uint64_t instance)

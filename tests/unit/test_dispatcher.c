@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "ventilator/core/dispatcher.h"
+
 /* Handing out: who gets what, how much, in which messages. */
 TestSuite(dispatcher, .timeout = 20);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "farm_fixture.h"
 
+#include "ventilator/core/dispatcher.h"
+
 /* HALT: the sink has seen enough. */
 TestSuite(dispatcher_halt, .timeout = 20);
 

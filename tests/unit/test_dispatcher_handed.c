@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "farm_fixture.h"
 
-#include "ventilator/core/schedule.h"
+#include "ventilator/core/pending.h"
+#include "ventilator/core/standing.h"
 
 /* A sink that wants to know who was handed what is told, before it could need it (docs/protocol.md, 19). */
 TestSuite(dispatcher_handed, .timeout = 20);
@@ -84,8 +85,8 @@ Test(dispatcher_handed, a_sink_that_joins_again_is_told_all_of_it_also_what_was_
     farm_begin(&f, 1);
     worker_up(&f, 2, 4);
     quiet(&f, f.sink);
-    schedule_take_back(f.d, f.d->sessions.items[0], 4);
-    schedule_note(f.d, f.d->sessions.items[0]);
+    pending_take_back(f.d, f.d->sessions.items[0], 4);
+    standing_note(f.d, f.d->sessions.items[0]);
     sink_join(&f, f.sink, JOB, SINK_VOLATILE, "");
     farm_expect(&f, f.sink, "WELCOME epoch=1; HANDED session=2 tasks=1-4");
     farm_end(&f);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ventilator/core/dispatcher.h"
+
 /* What runs long is run a second time where a slot idles: --hedge. */
 TestSuite(dispatcher_hedge, .timeout = 20);
 

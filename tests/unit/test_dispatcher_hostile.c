@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ventilator/core/dispatcher.h"
+
 /* What makes no sense, is not theirs, or is meant to hurt. */
 TestSuite(dispatcher_hostile, .timeout = 60);
 

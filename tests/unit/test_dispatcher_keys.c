@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "ventilator/core/dispatcher.h"
+
 /* Whose key may do what (docs/protocol.md, 13). Keys are named by their first octet: the sink's is 1. */
 TestSuite(dispatcher_keys, .timeout = 20);
 

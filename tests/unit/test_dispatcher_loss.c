@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MPL-2.0 */
-#include <stdio.h>
-
 #include "farm_fixture.h"
+
+#include <stdio.h>
 
 /* The three budgets: failed tries, losses, and what was only given back. */
 TestSuite(dispatcher_loss, .timeout = 20);

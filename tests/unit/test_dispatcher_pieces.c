@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "ventilator/core/dispatcher.h"
+
 /* Tasks that are too large for one message: here those of 10,000 bytes, in pieces of 4,000. */
 TestSuite(dispatcher_pieces, .timeout = 20);
 

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "ventilator/core/dispatcher.h"
+
 /* Where a task that failed goes, and when: --retry-delay. */
 TestSuite(dispatcher_retry, .timeout = 20);
 

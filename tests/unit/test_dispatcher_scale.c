@@ -4,7 +4,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "ventilator/core/schedule.h"
+#include "ventilator/core/dispatcher.h"
+#include "ventilator/core/standing.h"
 
 /* A million tasks, ten thousand sessions: memory stays bounded and a turn short. What takes a
  * square of either runs into the time limit. */
@@ -169,7 +170,7 @@ Test(dispatcher_scale, two_thousand_workers_whose_tasks_all_fail_do_not_slow_dow
     struct farm *f = &c.farm;
     for (size_t i = 0; i < f->d->sessions.count; i++) {
         f->d->sessions.items[i]->fails_in_a_row = 1000;
-        schedule_note(f->d, f->d->sessions.items[i]);
+        standing_note(f->d, f->d->sessions.items[i]);
     }
     f->input_begins_late = false;
     f->input = 2 * c.size;

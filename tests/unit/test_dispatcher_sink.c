@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "ventilator/core/dispatcher.h"
+
 /* The sink comes, stores, goes, comes back, and closes the job. */
 TestSuite(dispatcher_sink, .timeout = 20);
 

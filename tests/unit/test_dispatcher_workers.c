@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ventilator/core/dispatcher.h"
+
 /* Workers come, name what they have, go, and come back. */
 TestSuite(dispatcher_workers, .timeout = 20);
 

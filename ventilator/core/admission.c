@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "ventilator/core/admission.h"
 
+#include "ventilator/core/dispatcher_actions.h"
 #include "ventilator/core/dispatcher_state.h"
-#include "ventilator/core/sink_session.h"
-#include "ventilator/core/workers.h"
 
 bool admission_has(const struct dispatcher *d, const struct key *key, enum key_role role)
 {
@@ -35,15 +34,4 @@ void admission_tell_sink(struct dispatcher *d)
     wire_begin(&to, KIND_ADMITTED, dispatcher_head(d, KIND_ADMITTED, d->sink.session));
     admitted_put(&to, d->options.admitted);
     dispatcher_send(d, d->sink.connection, &to);
-}
-
-void dispatcher_admitted_changed(struct dispatcher *d, uint64_t now_ns)
-{
-    workers_admitted_changed(d, now_ns);
-    if (d->sink.connection && !admission_has(d, &d->sink.key, KEY_SINK)) {
-        dispatcher_say(d, "the key of the sink is revoked");
-        dispatcher_cut(d, d->sink.connection);
-        sink_session_closed(d, now_ns);
-    }
-    admission_tell_sink(d);
 }

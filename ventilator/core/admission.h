@@ -8,9 +8,9 @@
 
 struct dispatcher;
 
-/* Whose key may join as what (docs/protocol.md, 13). It owns the throttle of lines about refused keys, and decides
- * from `options.admitted`. dispatcher.c asks it at JOIN and tells it of every change; it calls workers and
- * sink_session, whose sessions are over when their key is not admitted any more. */
+/* Whose key may join as what (docs/protocol.md, 13). It owns the throttles of JOINs and of lines about refused
+ * keys, and decides from `options.admitted`. dispatcher.c asks it at JOIN, joins and workers when the keys have
+ * changed; it calls nothing but to send. */
 
 struct admission {
     struct refusals refusals;

@@ -6,9 +6,10 @@
 #include <stdlib.h>
 
 #include "common/base/splitmix.h"
+#include "ventilator/core/dispatcher_actions.h"
 #include "ventilator/core/dispatcher_state.h"
-#include "ventilator/core/sink_session.h"
-#include "ventilator/core/verdicts.h"
+#include "ventilator/core/pending.h"
+#include "ventilator/core/stored.h"
 
 enum {
     SHOWN_MAX = 60, /* bytes of a task in a sentence */
@@ -189,7 +190,7 @@ void audit_take_too_large(struct dispatcher *d, uint64_t now_ns)
     uint64_t seq = d->ledger.read + 1;
     if (!seqset_has(&d->audit.stored, seq)) {
         struct block *none = NULL;
-        verdicts_add(d, ledger_append(&d->ledger, 1, &none, 0)->first);
+        pending_report_loss(d, ledger_append(&d->ledger, 1, &none, 0)->first);
     } else if (audit_is_known(stored_hash(&d->audit, seq))) {
         char text[64];
         snprintf(text, sizeof text, "longer than --task-max, which is %llu bytes",
@@ -253,7 +254,7 @@ static void prove_some(struct dispatcher *d, const struct hashes *m, uint64_t no
     uint64_t last = m->count && !m->last ? m->items[m->count - 1].seq : UINT64_MAX - 1;
     seqset_remove(&a->to_prove, m->from, last);
     seqset_remove_all(&a->unproven, &proven);
-    sink_session_stored(d, &proven, now_ns);
+    stored_take(d, &proven, now_ns);
     seqset_free(&proven);
 }
 

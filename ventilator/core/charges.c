@@ -2,14 +2,11 @@
 #include "ventilator/core/charges.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "common/base/clock.h"
 #include "common/base/xalloc.h"
 #include "ventilator/core/dispatcher_state.h"
-#include "ventilator/core/schedule.h"
+#include "ventilator/core/pending.h"
 #include "ventilator/core/transfer.h"
-#include "ventilator/core/verdicts.h"
 
 /* Whom a task took down: as many as it has losses. */
 struct deaths {
@@ -97,18 +94,6 @@ void charges_put_words(const struct dispatcher *d, uint64_t seq, struct buf *to)
             deaths->count ? "; " : "", INTERRUPTIONS_MAX, deaths->left);
 }
 
-/* ---- judging ---- */
-
-bool charges_make_suspect(const struct story *story)
-{
-    return story->losses || story->interruptions >= INTERRUPTIONS_ALONE;
-}
-
-bool charges_are_too_many(const struct story *story)
-{
-    return story->losses >= LOSSES_MAX || story->interruptions >= INTERRUPTIONS_MAX;
-}
-
 void charges_interrupted(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns)
 {
     struct entry *entry = ledger_find(&d->ledger, seq);
@@ -159,7 +144,7 @@ void charges_refund(struct dispatcher *d, uint64_t session)
             story->losses--;
             remove_death(d, seq, session);
             if (story->holder_count == 0)
-                schedule_queue(d, story);
+                pending_add(d, story);
         }
     remove_charge_record(d, o);
 }
@@ -174,7 +159,7 @@ void charges_turn(struct dispatcher *d, uint64_t now_ns)
          at = r.first + 1) {
         struct story *story = entry_story(ledger_find(&d->ledger, r.first), r.first);
         if (now_ns >= story->judge_at_ns)
-            verdicts_add(d, r.first);
+            pending_report_loss(d, r.first);
     }
 }
 

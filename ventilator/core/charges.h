@@ -8,9 +8,10 @@
 
 struct dispatcher;
 
-/* Workers that died with tasks, or left (docs/protocol.md, 5). It owns the charge records and whom each task took
- * down, and decides what is charged to which task and when a task is lost. workers calls it when a session ends,
- * joins when it turns out to live; it calls schedule, transfer, sink_session. */
+/* Workers that died with tasks, or left (docs/protocol.md, 5). It owns the charge records and which workers each
+ * task took down, and decides what is charged to which task and when a task is lost. session_end calls it when a
+ * worker seems dead, joins when it turns out to live, dispatcher.c and workers in each turn; it calls pending,
+ * transfer. */
 
 /* What was charged when a session ended, in case its worker comes back. */
 struct charge_record {
@@ -25,14 +26,6 @@ struct charges {
     struct index deaths; /* task -> struct deaths of charges.c */
 };
 
-enum {
-    LOSSES_MAX = 3,          /* of a task, then it is lost */
-    INTERRUPTIONS_ALONE = 3, /* so many, and it travels alone, as with a loss */
-    INTERRUPTIONS_MAX = 20,  /* then it is lost */
-};
-/* What is known of it may be its own doing: it is handed out alone, or not any more. */
-bool charges_make_suspect(const struct story *story);
-bool charges_are_too_many(const struct story *story);
 /* The task was begun at `s`, which is told to leave, and was ended by what made it leave: no budget is
  * charged, but a task that does that to its workers itself does not go on for ever. */
 void charges_interrupted(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns);

@@ -2,7 +2,6 @@
 #include "ventilator/core/dispatcher.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,24 +9,32 @@
 #include "common/base/clock.h"
 #include "common/base/xalloc.h"
 #include "ventilator/core/admission.h"
+#include "ventilator/core/audit.h"
+#include "ventilator/core/charges.h"
+#include "ventilator/core/dispatcher_actions.h"
 #include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/explain.h"
 #include "ventilator/core/handed.h"
+#include "ventilator/core/hedge.h"
+#include "ventilator/core/isolate.h"
+#include "ventilator/core/job_end.h"
 #include "ventilator/core/joins.h"
 #include "ventilator/core/liveness.h"
+#include "ventilator/core/pending.h"
 #include "ventilator/core/protests.h"
+#include "ventilator/core/reading.h"
+#include "ventilator/core/recall.h"
 #include "ventilator/core/schedule.h"
+#include "ventilator/core/sessions.h"
 #include "ventilator/core/sink_session.h"
+#include "ventilator/core/status.h"
 #include "ventilator/core/transfer.h"
-#include "ventilator/core/verdicts.h"
 #include "ventilator/core/workers.h"
 
 /* RELEASED and CANCEL are passed on at most this often, all of them at once. */
 #define FLUSH_NS (20 * NS_PER_MS)
 /* No event tells that a lane has taken a piece. */
 #define TRANSFER_LOOK_NS (10 * NS_PER_MS)
-/* More tasks than this are not read ahead, whatever their size: so ranges always fit a frame. */
-#define LEDGER_TASKS_MAX (UINT64_C(1) << 20)
 
 enum { JOINS_A_SECOND = 200, JOIN_USUAL = 64 << 10, STRANGE_LINES_A_MINUTE = 10 };
 
@@ -46,7 +53,7 @@ struct dispatcher *dispatcher_new(const struct dispatcher_options *options, uint
     d->turned_at_ns = d->moved_at_ns = d->sink.absent_since_ns = now_ns;
     d->recall.due_ns = NEVER;
     for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++)
-        d->schedule.takers[kind].which = kind;
+        d->standings.takers[kind].which = kind;
     TAILQ_INIT(&d->sessions.to_flush);
     return d;
 }
@@ -61,18 +68,10 @@ void dispatcher_destroy(struct dispatcher **dispatcher)
     while (dispatcher_next_action(d, &action))
         block_release(&action.block);
     joins_free(d);
-    workers_free(d);
-    for (size_t i = 0; i < d->sessions.opened.capacity; i++)
-        free(d->sessions.opened.slots[i].value);
+    charges_free(d);
+    sessions_free(d);
     for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++)
-        ranking_free(&d->schedule.takers[kind]);
-    index_free(&d->sessions.by_connection);
-    index_free(&d->sessions.by_id);
-    index_free(&d->sessions.by_lane);
-    index_free(&d->sessions.by_instance);
-    index_free(&d->sessions.opened);
-    index_free(&d->sessions.opened_by_token);
-    index_free(&d->sessions.seen);
+        ranking_free(&d->standings.takers[kind]);
     ledger_free(&d->ledger);
     audit_free(&d->audit);
     seqset_free(&d->transfers);
@@ -91,125 +90,6 @@ void dispatcher_destroy(struct dispatcher **dispatcher)
     free(d->reading.name);
     block_release(&d->answer.block);
     free(d);
-}
-
-/* ---- actions ---- */
-
-static struct dispatcher_action *dispatcher_push(struct dispatcher *d,
-                                                 enum dispatcher_action_kind kind)
-{
-    if (d->actions.count == d->actions.capacity) {
-        size_t capacity = d->actions.capacity ? d->actions.capacity * 2 : 16;
-        struct dispatcher_action *actions = xmalloc(capacity * sizeof *actions);
-        for (size_t i = 0; i < d->actions.count; i++)
-            actions[i] = d->actions.items[(d->actions.head + i) % d->actions.capacity];
-        free(d->actions.items);
-        d->actions.items = actions;
-        d->actions.capacity = capacity;
-        d->actions.head = 0;
-    }
-    struct dispatcher_action *action =
-        &d->actions.items[(d->actions.head + d->actions.count++) % d->actions.capacity];
-    action->kind = kind;
-    action->connection = action->lane = 0;
-    action->block = NULL;
-    action->status = 0;
-    action->why.text[0] = '\0';
-    return action;
-}
-
-bool dispatcher_next_action(struct dispatcher *d, struct dispatcher_action *action)
-{
-    if (d->actions.count == 0)
-        return false;
-    *action = d->actions.items[d->actions.head];
-    d->actions.head = (d->actions.head + 1) % d->actions.capacity;
-    d->actions.count--;
-    return true;
-}
-
-void dispatcher_send_block(struct dispatcher *d, uint64_t connection, struct block *block)
-{
-    struct dispatcher_action *action = dispatcher_push(d, DISPATCHER_SEND_CONTROL);
-    action->connection = connection;
-    action->block = block;
-}
-
-void dispatcher_send(struct dispatcher *d, uint64_t connection, struct buf *message)
-{
-    dispatcher_send_block(d, connection, block_new(message));
-}
-
-void dispatcher_send_lane(struct dispatcher *d, uint64_t lane, struct block *block)
-{
-    struct dispatcher_action *action = dispatcher_push(d, DISPATCHER_SEND_LANE);
-    action->lane = lane;
-    action->block = block;
-}
-
-void dispatcher_act(struct dispatcher *d, enum dispatcher_action_kind kind, uint64_t lane)
-{
-    dispatcher_push(d, kind)->lane = lane;
-}
-
-void dispatcher_cut(struct dispatcher *d, uint64_t connection)
-{
-    dispatcher_push(d, DISPATCHER_CUT_CONTROL)->connection = connection;
-}
-
-void dispatcher_say(struct dispatcher *d, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    struct dispatcher_action *action = dispatcher_push(d, DISPATCHER_SAY);
-    vsnprintf(action->why.text, sizeof action->why.text, format, args);
-    va_end(args);
-}
-
-void dispatcher_exit(struct dispatcher *d, int status, const char *format, ...)
-{
-    if (d->end.exited)
-        return;
-    d->end.exited = true;
-    va_list args;
-    va_start(args, format);
-    struct dispatcher_action *action = dispatcher_push(d, DISPATCHER_EXIT);
-    action->status = status;
-    vsnprintf(action->why.text, sizeof action->why.text, format, args);
-    va_end(args);
-}
-
-struct frame_head dispatcher_head(const struct dispatcher *d, enum wire_kind kind, uint64_t session)
-{
-    return (struct frame_head){kind, d->job, d->options.incarnation, session};
-}
-
-void dispatcher_refuse(struct dispatcher *d, uint64_t connection, enum refuse_reason reason,
-                       const char *sentence)
-{
-    struct refuse m = {reason, bytes_of(sentence)};
-    struct buf to = {0};
-    wire_begin(&to, KIND_REFUSE, dispatcher_head(d, KIND_REFUSE, 0));
-    refuse_put(&to, &m);
-    dispatcher_send(d, connection, &to);
-}
-
-void dispatcher_again(struct dispatcher *d, uint64_t connection, const struct again *m)
-{
-    struct buf to = {0};
-    wire_begin(&to, KIND_AGAIN, dispatcher_head(d, KIND_AGAIN, m->session));
-    again_put(&to, m);
-    dispatcher_send(d, connection, &to);
-}
-
-void dispatcher_moved(struct dispatcher *d, uint64_t now_ns)
-{
-    d->moved_at_ns = now_ns;
-}
-
-bool dispatcher_is_over(const struct dispatcher *d)
-{
-    return d->end.stopping || d->end.closed || d->end.exited;
 }
 
 /* ---- messages ---- */
@@ -303,24 +183,20 @@ void dispatcher_control_message(struct dispatcher *d, const struct origin *from,
         protests_astray(d, connection, head);
 }
 
+/* ---- keys ---- */
+
+void dispatcher_admitted_changed(struct dispatcher *d, uint64_t now_ns)
+{
+    workers_admitted_changed(d, now_ns);
+    if (d->sink.connection && !admission_has(d, &d->sink.key, KEY_SINK)) {
+        dispatcher_say(d, "the key of the sink is revoked");
+        dispatcher_cut(d, d->sink.connection);
+        sink_session_closed(d, now_ns);
+    }
+    admission_tell_sink(d);
+}
+
 /* ---- input ---- */
-
-bool dispatcher_is_full(const struct dispatcher *d)
-{
-    return d->ledger.bytes >= d->options.queue_max_bytes ||
-           d->ledger.read - d->ledger.stored.members >= LEDGER_TASKS_MAX;
-}
-
-bool dispatcher_may_read(const struct dispatcher *d)
-{
-    if (d->held_ns)
-        return false;
-    if (audit_reads(d))
-        return d->sink.ready && !dispatcher_is_over(d);
-    return d->sink.ready && !d->sink.says.order_full && !d->reading.ended &&
-           !dispatcher_is_over(d) &&
-           (seqset_empty(&d->pending.queue) || d->sink.terms.wants_total) && !dispatcher_is_full(d);
-}
 
 static void dispatcher_make_room(struct dispatcher *d)
 {
@@ -343,7 +219,7 @@ bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *byt
     d->reading.target = NULL;
     *tasks_max = *bytes_max = 1;
     if (audit_reads(d)) {
-        *tasks_max = dispatcher_may_read(d) ? audit_room(d) : 0;
+        *tasks_max = reading_may(d) ? audit_room(d) : 0;
         *bytes_max = BATCH_BYTES_MAX;
         if (*tasks_max == 0)
             return false;
@@ -351,9 +227,9 @@ bool dispatcher_wants_tasks(struct dispatcher *d, size_t *tasks_max, size_t *byt
         d->reading.asked = true;
         return true;
     }
-    if (dispatcher_may_read(d) && seqset_empty(&d->pending.queue))
+    if (reading_may(d) && seqset_empty(&d->pending.queue))
         d->reading.target = schedule_pick_for_input(d);
-    if (!dispatcher_may_read(d) || (!d->reading.target && !may_look_ahead(d)))
+    if (!reading_may(d) || (!d->reading.target && !may_look_ahead(d)))
         return false;
     if (d->sink.terms.wants_total && !d->reading.target) {
         *tasks_max = BATCH_TASKS_MAX;
@@ -396,7 +272,7 @@ void dispatcher_add_too_large(struct dispatcher *d, uint64_t now_ns)
         return;
     }
     struct block *none = NULL;
-    verdicts_add(d, ledger_append(&d->ledger, 1, &none, 0)->first);
+    pending_report_loss(d, ledger_append(&d->ledger, 1, &none, 0)->first);
     d->turn_wanted = true;
     dispatcher_moved(d, now_ns);
 }
@@ -411,7 +287,7 @@ void dispatcher_input_ended(struct dispatcher *d, uint64_t now_ns)
     d->reading.asked = false;
     d->reading.ended = true;
     audit_input_ended(d);
-    sink_session_tell_status(d); /* now it is known how many tasks there are */
+    status_tell(d); /* now it is known how many tasks there are */
     d->turn_wanted = true;
     dispatcher_moved(d, now_ns);
 }
@@ -421,27 +297,6 @@ void dispatcher_input_failed(struct dispatcher *d, const char *why, uint64_t now
     d->reading.asked = false;
     d->end.failed = true;
     dispatcher_stop(d, why, now_ns);
-}
-
-void dispatcher_begin_to_stop(struct dispatcher *d, uint64_t now_ns)
-{
-    d->end.stopping = true;
-    d->end.no_room_ns = now_ns;
-    for (size_t i = 0; i < d->sessions.count; i++)
-        workers_lane_end(d, d->sessions.items[i]);
-    dispatcher_moved(d, now_ns);
-}
-
-void dispatcher_stop(struct dispatcher *d, const char *why, uint64_t now_ns)
-{
-    if (d->end.stopping)
-        return;
-    snprintf(d->end.stop_why.text, sizeof d->end.stop_why.text, "%s", why);
-    dispatcher_begin_to_stop(d, now_ns);
-    if (d->sink.instance == 0 && d->options.supervised)
-        dispatcher_exit(d, 255, "%s", "");
-    else if (d->sink.instance == 0)
-        dispatcher_exit(d, 255, "%s; no sink had joined, nothing was run", why);
 }
 
 /* ---- a turn ---- */
@@ -474,17 +329,11 @@ static void forgive(struct dispatcher *d, uint64_t late_ns, uint64_t now_ns)
     postpone(&d->sink.absent_since_ns, late_ns, now_ns);
 }
 
-uint64_t dispatcher_late_ns(const struct dispatcher *d, uint64_t now_ns)
-{
-    uint64_t due_ns = d->turned_at_ns + d->options.heartbeat_ns;
-    return now_ns > due_ns ? now_ns - due_ns : 0;
-}
-
 /* A turn that comes much later than it was due means that this process stood still, not that
  * everybody else was silent: all that is measured since the last turn starts from now. */
 static void forgive_own_lateness(struct dispatcher *d, uint64_t now_ns)
 {
-    uint64_t late_ns = dispatcher_late_ns(d, now_ns);
+    uint64_t late_ns = liveness_late_ns(d, now_ns);
     d->turned_at_ns = now_ns;
     if (late_ns > d->options.heartbeat_ns)
         forgive(d, late_ns, now_ns);
@@ -534,14 +383,6 @@ static void flush_session(struct dispatcher *d, struct session *s)
     }
 }
 
-void dispatcher_want_flush(struct dispatcher *d, struct session *s)
-{
-    if (s->notices.is_queued)
-        return;
-    s->notices.is_queued = true;
-    TAILQ_INSERT_TAIL(&d->sessions.to_flush, s, notices.next);
-}
-
 static void dispatcher_flush(struct dispatcher *d, uint64_t now_ns)
 {
     struct session *s;
@@ -570,6 +411,18 @@ static void comfort_waiting(struct dispatcher *d, uint64_t now_ns)
     }
 }
 
+static void dispatcher_hand_out(struct dispatcher *d, uint64_t now_ns)
+{
+    pending_end_delays(d, now_ns);
+    d->recall.due_ns = NEVER;
+    if (d->held_ns || job_end_is_over(d) || !d->sink.ready || audit_holds(d, now_ns))
+        return;
+    isolate_turn(d, now_ns);
+    schedule_turn(d, now_ns);
+    recall_turn(d, now_ns);
+    hedge_turn(d, now_ns);
+}
+
 void dispatcher_turn(struct dispatcher *d, uint64_t now_ns)
 {
     if (d->reading.asked && !d->reading.dry)
@@ -578,12 +431,12 @@ void dispatcher_turn(struct dispatcher *d, uint64_t now_ns)
     d->reading.asked = d->turn_wanted = false;
     forgive_own_lateness(d, now_ns);
     workers_turn(d, now_ns);
-    schedule_turn(d, now_ns);
+    dispatcher_hand_out(d, now_ns);
     transfer_turn(d, now_ns);
     dispatcher_flush(d, now_ns);
     handed_tell(d);
     comfort_waiting(d, now_ns);
-    sink_session_turn(d, now_ns);
+    job_end_turn(d, now_ns);
 }
 
 uint64_t dispatcher_deadline(const struct dispatcher *d)

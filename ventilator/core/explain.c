@@ -2,9 +2,12 @@
 #include "ventilator/core/explain.h"
 
 #include "common/base/clock.h"
-#include "ventilator/core/charges.h"
+#include "ventilator/core/audit.h"
+#include "ventilator/core/dispatcher_actions.h"
 #include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/job_end.h"
 #include "ventilator/core/liveness.h"
+#include "ventilator/core/reading.h"
 #include "ventilator/core/sentences.h"
 
 enum { STINTS_SHOWN = 8 }; /* of a worker that runs more, all are one group */
@@ -95,7 +98,7 @@ static struct why slots_of(const struct dispatcher *d)
 static struct why queueing(const struct dispatcher *d, uint64_t now_ns)
 {
     struct why why;
-    if (dispatcher_is_over(d))
+    if (job_end_is_over(d))
         fail(&why, ERR_NONE, "they are not run any more");
     else if (!d->sink.ready)
         fail(&why, ERR_NONE, "nothing is handed out without a sink");
@@ -114,9 +117,9 @@ static void add_queue(const struct dispatcher *d, uint64_t now_ns, struct senten
     struct why why = queueing(d, now_ns);
     if (seqset_empty(&d->pending.queue))
         return;
-    if (d->schedule.handed_at_ns)
+    if (d->handed_at_ns)
         sentences_add(groups, &d->pending.queue, "queued; %s; tasks were handed out %.1f s ago",
-                      why.text, explain_seconds(d->schedule.handed_at_ns, now_ns));
+                      why.text, explain_seconds(d->handed_at_ns, now_ns));
     else
         sentences_add(groups, &d->pending.queue, "queued; %s", why.text);
 }
@@ -459,7 +462,7 @@ static void add_input(const struct dispatcher *d, struct sentences *input)
         sentences_add(input, NULL, "input: read when a sink is there");
     else if (d->sink.says.order_full)
         sentences_add(input, NULL, "input: read on when the order window has room");
-    else if (dispatcher_is_full(d))
+    else if (reading_is_full(d))
         sentences_add(input, NULL,
                       "input: read on when something is stored: %llu tasks of %zu bytes are not "
                       "(--queue-max)",

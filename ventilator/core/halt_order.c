@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "ventilator/core/halt_order.h"
 
+#include "ventilator/core/dispatcher_actions.h"
 #include "ventilator/core/dispatcher_state.h"
-#include "ventilator/core/schedule.h"
-#include "ventilator/core/workers.h"
+#include "ventilator/core/job_end.h"
+#include "ventilator/core/pending.h"
+#include "ventilator/core/sessions.h"
+#include "ventilator/core/standing.h"
 
 /* The worker is told to kill the task, or not to begin it, and has it no more. */
 static void cancel_at(struct dispatcher *d, struct session *s, uint64_t seq)
@@ -13,7 +16,7 @@ static void cancel_at(struct dispatcher *d, struct session *s, uint64_t seq)
     const struct holder *h = story_holder(story, s);
     struct cancel_item item = {seq, h->attempt, h->batch};
     buf_put(&s->notices.cancel, &item, sizeof item);
-    schedule_take_back(d, s, seq);
+    pending_take_back(d, s, seq);
 }
 
 /* Whose result is made already is waited for: it counts. */
@@ -27,8 +30,8 @@ static void cancel_unfinished(struct dispatcher *d, struct session *s)
         for (uint64_t seq = r.first; seq <= r.last; seq++)
             cancel_at(d, s, seq);
     seqset_free(&unfinished);
-    schedule_note(d, s);
-    dispatcher_want_flush(d, s);
+    standing_note(d, s);
+    sessions_want_flush(d, s);
 }
 
 void halt_order_take(struct dispatcher *d, struct bytes body, uint64_t now_ns)
@@ -41,7 +44,7 @@ void halt_order_take(struct dispatcher *d, struct bytes body, uint64_t now_ns)
     if (d->end.stopping || d->end.done_sent || d->end.closed)
         return;
     d->end.halt = m;
-    dispatcher_begin_to_stop(d, now_ns);
+    job_end_begin(d, now_ns);
     for (size_t i = 0; m.when == HALT_NOW && i < d->sessions.count; i++)
         cancel_unfinished(d, d->sessions.items[i]);
 }

@@ -6,9 +6,8 @@
 
 struct dispatcher;
 
-/* The job ends early, since the sink has seen enough (docs/protocol.md, 9). It owns the order to halt, and decides
- * what is cancelled by it. sink_session calls it with HALT and when a sink has joined; it calls dispatcher.c to stop,
- * and schedule. */
+/* The job ends early, since the sink has seen enough (docs/protocol.md, 9). It decides what is cancelled by the
+ * order to halt. sink_session calls it with HALT and when a sink has joined; it calls job_end, pending. */
 
 void halt_order_take(struct dispatcher *d, struct bytes body, uint64_t now_ns); /* HALT */
 void halt_order_tell(

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "ventilator/core/handed.h"
 
+#include "ventilator/core/dispatcher_actions.h"
 #include "ventilator/core/dispatcher_state.h"
-#include "ventilator/core/schedule.h"
+#include "ventilator/core/pending.h"
 
 /* Which tasks each session was handed, for a sink that takes no other results (docs/protocol.md, 19). The sessions
  * note it (session.c); here it is passed on: HANDED goes to the sink before anything from which it could conclude
@@ -42,7 +43,7 @@ void handed_note_tried(struct dispatcher *d, struct session *s)
     for (size_t i = d->ledger.head; i < d->ledger.end; i++) {
         const struct entry *entry = d->ledger.places[i].entry;
         for (size_t j = 0; entry && j < entry->story_count; j++)
-            if (schedule_failed_lately(&entry->stories[j], s) &&
+            if (pending_failed_lately(&entry->stories[j], s) &&
                 !seqset_has(&d->ledger.stored, entry->stories[j].seq))
                 seqset_add(&s->handed.tasks, entry->stories[j].seq, entry->stories[j].seq);
     }

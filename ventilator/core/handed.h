@@ -6,10 +6,10 @@
 
 struct dispatcher;
 
-/* Which tasks each session was handed, for a sink that takes no other results (docs/protocol.md, 19). It owns the
- * set of sessions of which the sink is not told all, and decides when HANDED goes. A file that tells the sink
- * something from which it could conclude that a result is not among them calls it before; it calls dispatcher.c to
- * send. */
+/* Which tasks each session was handed, for a sink that takes no other results (docs/protocol.md, 19). It owns
+ * struct handed_tasks of each session and the set of sessions of which the sink is not told all, and decides when
+ * HANDED goes. A file that tells the sink something from which it could conclude that a result is not among them
+ * calls it before; it calls nothing but to send. */
 
 /* A sink has joined: from now on it is told who is handed what, if it wants to know; first all at once. */
 void handed_begin(struct dispatcher *d);

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "common/base/xalloc.h"
-#include "ventilator/core/charges.h"
 #include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/pending.h"
 #include "ventilator/core/schedule.h"
 
 /* --hedge: the tasks that have run longest are run a second time elsewhere; the first final result counts
@@ -41,7 +41,7 @@ static struct session *idlest_but(const struct dispatcher *d, const struct sessi
 static bool may_hedge(const struct dispatcher *d, uint64_t now_ns)
 {
     if (!d->options.hedge || now_ns < d->hedge_again_ns || !d->reading.ended ||
-        !d->schedule.wanting || schedule_waiting(d))
+        !d->standings.wanting || pending_count(d))
         return false;
     for (size_t i = 0; i < d->sessions.count; i++) {
         const struct session *s = d->sessions.items[i];
@@ -57,7 +57,7 @@ static bool is_hedgeable(const struct dispatcher *d, const struct session *s, ui
     if (seqset_has(&s->finished, seq))
         return false;
     const struct story *story = entry_story(ledger_find(&d->ledger, seq), seq);
-    return !story || (story->holder_count == 1 && !story->hedge && !charges_make_suspect(story));
+    return !story || (story->holder_count == 1 && !story->hedge && !story_is_suspect(story));
 }
 
 static void add_runners(const struct dispatcher *d, const struct session *s, struct runners *to)
@@ -97,7 +97,7 @@ void hedge_turn(struct dispatcher *d, uint64_t now_ns)
     if (all.count)
         qsort(all.items, all.count, sizeof *all.items, by_start);
     for (size_t i = 0; i < all.count; i++) {
-        struct session *s = d->schedule.wanting ? idlest_but(d, all.items[i].at) : NULL;
+        struct session *s = d->standings.wanting ? idlest_but(d, all.items[i].at) : NULL;
         if (!s)
             continue;
         schedule_one(d, s, all.items[i].seq, 0, now_ns);

@@ -6,13 +6,17 @@
 #include "common/base/clock.h"
 #include "common/base/xalloc.h"
 #include "ventilator/core/admission.h"
+#include "ventilator/core/audit.h"
 #include "ventilator/core/charges.h"
+#include "ventilator/core/dispatcher_actions.h"
 #include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/handed.h"
 #include "ventilator/core/liveness.h"
+#include "ventilator/core/pending.h"
 #include "ventilator/core/protests.h"
-#include "ventilator/core/schedule.h"
-#include "ventilator/core/workers.h"
+#include "ventilator/core/session_end.h"
+#include "ventilator/core/sessions.h"
+#include "ventilator/core/standing.h"
 
 enum { WAITING_BYTES_MAX = 16 << 20 }; /* of JOINs that wait for a sink */
 
@@ -45,9 +49,9 @@ static bool joins_adopt(struct dispatcher *d, struct truth *t, uint64_t seq, str
         audit_doubt(d, seq);
     if (story->attempts == 0)
         story->attempts = 1; /* in an earlier life */
-    schedule_unqueue(d, seq, seq);
+    pending_remove(d, seq, seq);
     session_has(t->session, seq, finished);
-    workers_note_use(d, t->session);
+    sessions_note_use(d, t->session);
     return true;
 }
 
@@ -86,10 +90,10 @@ static void keep_alone(struct dispatcher *d, struct session *s)
     struct range r;
     for (uint64_t at = 1; seqset_next(&s->out, at, UINT64_MAX - 1, &r); at = r.first + 1) {
         struct story *story = entry_story(ledger_find(&d->ledger, r.first), r.first);
-        if (story && charges_make_suspect(story) && !seqset_has(&s->finished, r.first))
+        if (story && story_is_suspect(story) && !seqset_has(&s->finished, r.first))
             s->isolation.task = r.first;
     }
-    schedule_note(d, s);
+    standing_note(d, s);
 }
 
 static void welcome(struct dispatcher *d, const struct truth *t)
@@ -140,11 +144,11 @@ static void take_in(struct dispatcher *d, const struct origin *from, struct fram
         liveness_go_on(t.session, t.before);
     }
     while (t.before) {
-        workers_end(d, t.before, false, now_ns);
+        session_end(d, t.before, false, now_ns);
         t.before = replaced(d, join->peer.instance, connection);
     }
     handed_note_tried(d, t.session);
-    workers_add(d, t.session);
+    sessions_add(d, t.session);
     if (ours)
         charges_refund(d, head.session);
     keep_alone(d, t.session);

@@ -6,9 +6,10 @@
 
 struct dispatcher;
 
-/* Workers that come, for the first time or back again (docs/protocol.md, 4). It owns the JOINs that wait for a sink,
- * decides what a JOIN means for the tasks that it names, and answers with WELCOME. dispatcher.c calls it with JOINs,
- * workers and sink_session when there may be something to wait for no more; it calls workers, charges, audit. */
+/* Workers that come, for the first time or back again (docs/protocol.md, 4). It owns the JOINs that wait for a
+ * sink, decides what a JOIN means for the tasks that it names, and answers with WELCOME. dispatcher.c calls it
+ * with JOINs, sink_session and workers when nothing is waited for any more; it calls sessions, session_end,
+ * charges, handed, audit. */
 
 /* A worker's JOIN that waits for a sink. */
 struct waiting_join {

@@ -290,3 +290,13 @@ void story_remove_holder(struct story *story, const struct session *session)
     if (holder)
         *holder = story->holders[--story->holder_count];
 }
+
+bool story_is_suspect(const struct story *story)
+{
+    return story->losses || story->interruptions >= INTERRUPTIONS_ALONE;
+}
+
+bool story_is_lost(const struct story *story)
+{
+    return story->losses >= LOSSES_MAX || story->interruptions >= INTERRUPTIONS_MAX;
+}

@@ -19,6 +19,11 @@
 struct session;
 
 enum { HOLDERS_MAX = 3, FAILED_AT_MAX = 4 };
+enum {
+    LOSSES_MAX = 3,          /* of a task, then it is lost */
+    INTERRUPTIONS_ALONE = 3, /* so many, and it travels alone, as with a loss */
+    INTERRUPTIONS_MAX = 20,  /* then it is lost */
+};
 
 /* A session that has an attempt of a task. */
 struct holder {
@@ -106,5 +111,9 @@ struct holder *story_holder(struct story *story, const struct session *session);
 /* Returns false when there are HOLDERS_MAX already. */
 bool story_add_holder(struct story *story, struct holder holder);
 void story_remove_holder(struct story *story, const struct session *session);
+
+/* What is known of it may be its own doing: it is handed out alone, or not any more. */
+bool story_is_suspect(const struct story *story);
+bool story_is_lost(const struct story *story);
 
 #endif

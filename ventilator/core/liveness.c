@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "ventilator/core/dispatcher_actions.h"
 #include "ventilator/core/dispatcher_state.h"
-#include "ventilator/core/schedule.h"
+#include "ventilator/core/pending.h"
+#include "ventilator/core/sessions.h"
 #include "ventilator/core/workers.h"
 
 /* Whether each of a worker's connections lives, by what this protocol has acknowledged on it, and not by
@@ -61,12 +63,18 @@ static void say_of(struct dispatcher *d, const struct session *s, const char *te
 
 /* ---- control ---- */
 
+uint64_t liveness_late_ns(const struct dispatcher *d, uint64_t now_ns)
+{
+    uint64_t due_ns = d->turned_at_ns + d->options.heartbeat_ns;
+    return now_ns > due_ns ? now_ns - due_ns : 0;
+}
+
 static void note_heard(const struct dispatcher *d, uint64_t *heard_at_ns, struct patience *p,
                        uint64_t now_ns)
 {
     uint64_t due_ns = *heard_at_ns + d->options.heartbeat_ns;
     if (now_ns > due_ns)
-        patience_late(p, now_ns - due_ns, dispatcher_late_ns(d, now_ns));
+        patience_late(p, now_ns - due_ns, liveness_late_ns(d, now_ns));
     *heard_at_ns = now_ns;
 }
 
@@ -189,7 +197,7 @@ static void close_lane(struct dispatcher *d, struct session *s, uint64_t now_ns)
     give_rest(d, s, now_ns);
     s->lane_state.is_careful = true;
     demand_join(d, s, AGAIN_SILENT_LANE, sentence);
-    workers_close_lane(d, s, now_ns);
+    sessions_close_lane(d, s, now_ns);
 }
 
 static void judge_lane(struct dispatcher *d, struct session *s, uint64_t now_ns)
@@ -246,7 +254,7 @@ static void strip(struct dispatcher *d, struct session *s, uint64_t now_ns)
              (double)s->results.stuck_ms / 1e3);
     say_of(d, s, line, s->finished.members, now_ns);
     while (!seqset_empty(&s->finished))
-        schedule_take_back(d, s, seqset_min(&s->finished));
+        pending_take_back(d, s, seqset_min(&s->finished));
     s->results.is_stripped = true;
     dispatcher_moved(d, now_ns);
 }

@@ -6,9 +6,9 @@
 
 struct dispatcher;
 
-/* Whether each connection lives, by what has arrived on it (docs/protocol.md, 18). It owns the patience with each
- * peer and what is known to have arrived, and decides how long silence may last. workers and sink_session call it
- * with messages; it calls schedule for what is run elsewhere and workers to close a lane. */
+/* Whether each connection lives, by what has arrived on it (docs/protocol.md, 18). It owns struct heard,
+ * lane_state and results_state of each session, and decides how long silence may last. workers and sink_session
+ * call it with messages; it calls pending for what is run elsewhere, sessions to close a lane. */
 
 struct liveness {
     uint64_t silent_from_ns;  /* before, no session can be found to be silent */
@@ -24,6 +24,8 @@ void liveness_heard(const struct dispatcher *d, struct session *s, uint64_t now_
 void liveness_sink_heard(struct dispatcher *d, uint64_t now_ns);
 /* Once a heartbeat: how late all are. */
 void liveness_look(struct dispatcher *d);
+/* By how much this turn is late. */
+uint64_t liveness_late_ns(const struct dispatcher *d, uint64_t now_ns);
 /* How long the worker may be silent. */
 uint64_t liveness_limit(const struct dispatcher *d, const struct session *s);
 /* CREDIT says what has arrived on the lane. */

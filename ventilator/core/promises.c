@@ -2,10 +2,11 @@
 #include "ventilator/core/promises.h"
 
 #include "common/base/clock.h"
+#include "ventilator/core/dispatcher_actions.h"
 #include "ventilator/core/dispatcher_state.h"
+#include "ventilator/core/pending.h"
 #include "ventilator/core/protests.h"
-#include "ventilator/core/schedule.h"
-#include "ventilator/core/workers.h"
+#include "ventilator/core/session_end.h"
 
 /* Results against what was handed out (docs/protocol.md, 15). The sink cannot know who was handed what, and
  * says from which session it has taken results. From that two things are seen: results of tasks that the
@@ -91,7 +92,7 @@ static void refuse(struct dispatcher *d, struct session *s, uint64_t now_ns)
         "again and again it reported tasks as finished whose results did not come";
     dispatcher_refuse(d, s->connection, REFUSE_SENSELESS, sentence);
     dispatcher_say(d, "refused worker %s: %s", session_whereabouts(s).text, sentence);
-    workers_end(d, s, false, now_ns);
+    session_end(d, s, false, now_ns);
 }
 
 /* Others run it; the worker is to join again, which has it send once more what it keeps. */
@@ -102,7 +103,7 @@ static void run_elsewhere(struct dispatcher *d, struct session *s, const struct 
         bytes_of("results of tasks that it reported as finished do not come: join again")};
     for (size_t i = 0; i < open->count; i++)
         for (uint64_t seq = open->ranges[i].first; seq <= open->ranges[i].last; seq++)
-            schedule_take_back(d, s, seq);
+            pending_take_back(d, s, seq);
     dispatcher_again(d, s->connection, &again);
 }
 

@@ -6,9 +6,9 @@
 
 struct dispatcher;
 
-/* Results against what was handed out (docs/protocol.md, 15). It owns what each session promised and has not kept,
- * and decides what is run elsewhere since its result does not come. sink_session and workers call it with notes
- * and heartbeats; it calls protests, schedule, workers. */
+/* Results against what was handed out (docs/protocol.md, 15). It owns struct promise of each session, and decides
+ * what is run elsewhere since its result does not come. sink_session and workers call it with notes and
+ * heartbeats; it calls protests, pending, session_end. */
 
 /* What the sink's note says of where results came from. To be called before what it stores is. */
 void promises_note(struct dispatcher *d, const struct stored_note *m, uint64_t now_ns);

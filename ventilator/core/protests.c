@@ -2,11 +2,11 @@
 #include "ventilator/core/protests.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "common/base/clock.h"
+#include "ventilator/core/dispatcher_actions.h"
 #include "ventilator/core/dispatcher_state.h"
-#include "ventilator/core/workers.h"
+#include "ventilator/core/session_end.h"
 
 /* Peers that err (docs/protocol.md, 15): a worker may be of another make. What makes no sense is dropped; its
  * sender is told by PROTEST, users by a few lines a minute, and zfarm why counts. */
@@ -213,7 +213,7 @@ static bool refuse_astray(struct dispatcher *d, uint64_t connection, const struc
                        throttle_words(&d->protests.lines, more));
     *astray = 0;
     if (s)
-        workers_end(d, s, false, d->turned_at_ns);
+        session_end(d, s, false, d->turned_at_ns);
     return true;
 }
 

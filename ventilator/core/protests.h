@@ -7,8 +7,9 @@
 
 struct dispatcher;
 
-/* Peers that err (docs/protocol.md, 15). It owns the throttle of lines about that, and decides who is told by PROTEST
- * and who is refused in the end. Each file that decodes a message calls it; it calls workers when it refuses one. */
+/* Peers that err (docs/protocol.md, 15). It owns struct peer_errors of each session and the throttle of lines, and
+ * decides who is told by PROTEST and who is refused in the end. Each file that decodes a message calls it; it
+ * calls session_end when it refuses a worker. */
 
 /* Results that the sink has taken, of tasks that their session was never handed. */
 struct strangeness {

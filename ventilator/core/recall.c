@@ -5,9 +5,11 @@
 
 #include "common/base/clock.h"
 #include "common/base/xalloc.h"
+#include "ventilator/core/dispatcher_actions.h"
 #include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/liveness.h"
-#include "ventilator/core/schedule.h"
+#include "ventilator/core/reading.h"
+#include "ventilator/core/standing.h"
 
 /* Tasks that a worker has not begun are taken back when another one idles and nothing else is to
  * be handed out: so many that both are done at the same time, by the pace at which each reports
@@ -62,7 +64,7 @@ bool recall_may_ask(const struct session *s, uint64_t now_ns)
 /* A worker that has not reported for longer than its pace has become slower. */
 static struct giver giver_of(const struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
-    double rate = schedule_rate(d, s);
+    double rate = standing_rate(d, s);
     double silent_ns = now_ns > s->pace_from_ns ? (double)(now_ns - s->pace_from_ns) : 0;
     if (silent_ns * rate > (double)s->slots)
         rate = (double)s->slots / silent_ns;
@@ -91,7 +93,7 @@ static struct wanting wanting_of(const struct dispatcher *d, uint64_t now_ns)
         if (!s->standing.wants)
             continue;
         all.count++;
-        all.rate += schedule_rate(d, s);
+        all.rate += standing_rate(d, s);
         all.impatient = all.impatient || now_ns >= s->standing.wants_from_ns + PATIENCE_NS;
     }
     return all;
@@ -143,10 +145,9 @@ static uint64_t earliest(const struct dispatcher *d)
 {
     uint64_t due_ns = d->recall.again_ns;
     if (!d->reading.ended) {
-        bool dry = dispatcher_may_read(d);
-        uint64_t since_ns = dry && d->reading.dry_from_ns > d->schedule.handed_at_ns
-                                ? d->reading.dry_from_ns
-                                : d->schedule.handed_at_ns;
+        bool dry = reading_may(d);
+        uint64_t since_ns = dry && d->reading.dry_from_ns > d->handed_at_ns ? d->reading.dry_from_ns
+                                                                            : d->handed_at_ns;
         since_ns += dry ? DRY_NS : HELD_UP_NS;
         due_ns = since_ns > due_ns ? since_ns : due_ns;
     }
@@ -156,8 +157,8 @@ static uint64_t earliest(const struct dispatcher *d)
 void recall_turn(struct dispatcher *d, uint64_t now_ns)
 {
     d->recall.due_ns = NEVER;
-    if (!d->schedule.giving || !d->schedule.wanting || !seqset_empty(&d->pending.queue) ||
-        (dispatcher_may_read(d) && !d->reading.dry))
+    if (!d->standings.giving || !d->standings.wanting || !seqset_empty(&d->pending.queue) ||
+        (reading_may(d) && !d->reading.dry))
         return;
     uint64_t due_ns = earliest(d);
     if (now_ns < due_ns) {

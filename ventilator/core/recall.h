@@ -6,9 +6,9 @@
 
 struct dispatcher;
 
-/* Tasks that a worker has not begun are taken back for one that idles. It owns the time of its next look, and decides
- * how many are asked of whom, by pace. schedule calls it when all else is handed out, workers with the answers; it
- * calls schedule for paces, dispatcher.c to send. */
+/* Tasks that a worker has not begun are taken back for one that idles. It owns the time of its next look and
+ * struct recall_state of each session, and decides how many tasks are asked of which worker, by pace. dispatcher.c
+ * calls it when all else is handed out, workers with the answers; it calls standing, reading, liveness. */
 
 struct recall {
     uint64_t again_ns;

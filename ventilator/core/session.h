@@ -145,7 +145,7 @@ struct results_state {
     bool is_stripped;  /* what it had finished was taken back */
 };
 
-/* What schedule_note has seen, for the rankings and sums (schedule.c). */
+/* What standing_note has seen, for the rankings and sums (schedule.c). */
 struct standing {
     uint64_t unfinished;
     double rate;            /* its part of the sum */

@@ -3,11 +3,12 @@
 
 #include <assert.h>
 
-#include "common/base/clock.h"
+#include "ventilator/core/dispatcher_actions.h"
 #include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/liveness.h"
-#include "ventilator/core/schedule.h"
-#include "ventilator/core/workers.h"
+#include "ventilator/core/pending.h"
+#include "ventilator/core/sessions.h"
+#include "ventilator/core/standing.h"
 
 /* Tasks that are too large for one message (docs/protocol.md, 14).
  *
@@ -80,9 +81,9 @@ static void send_end(struct dispatcher *d, struct session *s)
     struct holder *holder = story_holder(entry_story(ledger_find(&d->ledger, seq), seq), s);
     assert(holder); /* what is on its way to a session is out at it */
     holder->batch = s->batch;
-    workers_note_use(d, s);
+    sessions_note_use(d, s);
     session_transferred(s);
-    schedule_note(d, s);
+    standing_note(d, s);
 }
 
 /* Sends what the lane takes. */
@@ -106,7 +107,7 @@ void transfer_begin(struct dispatcher *d, struct session *s, const struct entry 
                     struct bytes record, const struct task_run *run, uint64_t now_ns)
 {
     session_transfer(s, entry->block, record, run);
-    schedule_note(d, s);
+    standing_note(d, s);
     seqset_add(&d->transfers, s->id, s->id);
     transfer_push(d, s, now_ns);
 }
@@ -115,8 +116,8 @@ void transfer_take_back(struct dispatcher *d, struct session *s)
 {
     if (!s->transfer.block)
         return;
-    schedule_take_back(d, s, s->transfer.run.first);
-    schedule_note(d, s);
+    pending_take_back(d, s, s->transfer.run.first);
+    standing_note(d, s);
 }
 
 void transfer_cut(struct dispatcher *d, const struct story *story)
@@ -124,8 +125,8 @@ void transfer_cut(struct dispatcher *d, const struct story *story)
     for (unsigned i = story->holder_count; i-- > 0;) {
         struct session *s = story->holders[i].session;
         if (session_transfers(s, story->seq)) {
-            schedule_take_back(d, s, story->seq);
-            schedule_note(d, s);
+            pending_take_back(d, s, story->seq);
+            standing_note(d, s);
         }
     }
 }

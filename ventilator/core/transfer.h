@@ -7,9 +7,9 @@
 
 struct dispatcher;
 
-/* Tasks that are too large for one message (docs/protocol.md, 14). It owns the set of sessions to which one is on its
- * way in pieces (struct transfer of each session), and decides when the next piece goes. schedule begins a transfer,
- * dispatcher.c calls it in each turn; it calls schedule. */
+/* Tasks that are too large for one message (docs/protocol.md, 14). It owns struct transfer of each session and the
+ * set of sessions to which a task is on its way in pieces, and decides when the next piece goes. schedule begins a
+ * transfer, charges and session_end cut it, dispatcher.c calls it in each turn; it calls pending, standing. */
 
 /* `s` may be NULL: if it is nobody's special case. */
 bool transfer_is_needed(const struct dispatcher *d, const struct session *s, size_t record_size);

@@ -2,16 +2,9 @@
 #include "ventilator/core/verdicts.h"
 
 #include "ventilator/core/charges.h"
+#include "ventilator/core/dispatcher_actions.h"
 #include "ventilator/core/dispatcher_state.h"
 #include "ventilator/core/liveness.h"
-#include "ventilator/core/schedule.h"
-
-void verdicts_add(struct dispatcher *d, uint64_t seq)
-{
-    schedule_unqueue(d, seq, seq);
-    seqset_add(&d->pending.loss_reported, seq, seq);
-    seqset_add(&d->pending.unsaid, seq, seq);
-}
 
 static struct verdict_item verdict_of(struct dispatcher *d, uint64_t seq)
 {

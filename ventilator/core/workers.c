@@ -2,151 +2,27 @@
 #include "ventilator/core/workers.h"
 
 #include <assert.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "common/base/clock.h"
-#include "common/base/xalloc.h"
 #include "ventilator/core/admission.h"
+#include "ventilator/core/audit.h"
 #include "ventilator/core/charges.h"
+#include "ventilator/core/dispatcher_actions.h"
 #include "ventilator/core/dispatcher_state.h"
-#include "ventilator/core/handed.h"
 #include "ventilator/core/joins.h"
 #include "ventilator/core/liveness.h"
+#include "ventilator/core/pending.h"
 #include "ventilator/core/promises.h"
 #include "ventilator/core/protests.h"
 #include "ventilator/core/recall.h"
-#include "ventilator/core/schedule.h"
+#include "ventilator/core/session_end.h"
+#include "ventilator/core/sessions.h"
 #include "ventilator/core/sink_session.h"
-#include "ventilator/core/transfer.h"
+#include "ventilator/core/standing.h"
 
 #define PACE_WINDOW_NS (100 * NS_PER_MS)
 
-/* ---- lists ---- */
-
-void workers_add(struct dispatcher *d, struct session *s)
-{
-    if (d->sessions.count == d->sessions.capacity) {
-        d->sessions.capacity = d->sessions.capacity ? d->sessions.capacity * 2 : 16;
-        d->sessions.items =
-            xrealloc(d->sessions.items, d->sessions.capacity * sizeof *d->sessions.items);
-    }
-    s->at = d->sessions.count;
-    d->sessions.items[d->sessions.count++] = s;
-    index_set(&d->sessions.by_id, s->id, s);
-    index_set(&d->sessions.by_connection, s->connection, s);
-    if (s->instance)
-        index_set(&d->sessions.by_instance, s->instance, s);
-    schedule_note(d, s);
-}
-
-static void remove_session(struct dispatcher *d, struct session *s)
-{
-    schedule_note_end(d, s);
-    if (s->notices.is_queued)
-        TAILQ_REMOVE(&d->sessions.to_flush, s, notices.next);
-    struct session *last = d->sessions.items[--d->sessions.count];
-    d->sessions.items[s->at] = last;
-    last->at = s->at;
-    index_remove(&d->sessions.by_id, s->id);
-    if (s->instance)
-        index_remove(&d->sessions.by_instance, s->instance);
-    if (index_get(&d->sessions.by_connection, s->connection) == s)
-        index_remove(&d->sessions.by_connection, s->connection);
-    if (s->lane) {
-        index_remove(&d->sessions.by_lane, s->lane);
-        dispatcher_act(d, DISPATCHER_CLOSE_LANE, s->lane);
-    }
-    if (d->reading.target == s)
-        d->reading.target = NULL;
-}
-
-void workers_free(struct dispatcher *d)
-{
-    charges_free(d);
-    for (size_t i = 0; i < d->sessions.count; i++)
-        session_free(d->sessions.items[i]);
-    free(d->sessions.items);
-}
-
-void workers_note_use(struct dispatcher *d, struct session *s)
-{
-    uint64_t instance = s->instance ? s->instance : s->id;
-    if (s->used)
-        return;
-    s->used = true;
-    if (index_get(&d->sessions.seen, instance))
-        return;
-    index_set(&d->sessions.seen, instance, d);
-    d->sessions.workers_seen++;
-}
-
-/* ---- the end of a session ---- */
-
-static void take_everything_back(struct dispatcher *d, struct session *s)
-{
-    while (!seqset_empty(&s->out))
-        schedule_take_back(d, s, seqset_min(&s->out));
-}
-
-/* An entry may still name the session as the home of tasks that are not its own any more: all of
- * those have stories or are stored, so the name is only taken out. */
-static void forget_home(struct dispatcher *d, const struct session *s)
-{
-    for (size_t i = d->ledger.head; i < d->ledger.end; i++)
-        if (d->ledger.places[i].entry && d->ledger.places[i].entry->home == s)
-            d->ledger.places[i].entry->home = NULL;
-}
-
-void workers_end(struct dispatcher *d, struct session *s, bool charge, uint64_t now_ns)
-{
-    if (charge)
-        charges_add(d, s, now_ns);
-    take_everything_back(d, s);
-    forget_home(d, s);
-    handed_tell(d);
-    remove_session(d, s);
-    sink_session_say_ended(d, s->id);
-    session_free(s);
-    dispatcher_moved(d, now_ns);
-}
-
-static void send_again(struct dispatcher *d, uint64_t connection, uint64_t session)
-{
-    struct again m = {session, AGAIN_UNKNOWN_SESSION, bytes_of("the session is over: join again")};
-    dispatcher_again(d, connection, &m);
-}
-
-void workers_end_all(struct dispatcher *d, uint64_t now_ns)
-{
-    while (d->sessions.count) {
-        struct session *s = d->sessions.items[0];
-        if (s->connection)
-            send_again(d, s->connection, s->id);
-        workers_end(d, s, false, now_ns);
-    }
-}
-
 /* ---- what a session says ---- */
-
-/* The token is random, so its first 8 bytes serve as the hash key (0 is reserved). */
-static uint64_t token_key(const struct token *token)
-{
-    uint64_t key;
-    memcpy(&key, token, sizeof key);
-    return key ? key : 1;
-}
-
-static void forget_opened(struct dispatcher *d, uint64_t lane)
-{
-    struct opened_lane *opened = index_get(&d->sessions.opened, lane);
-    if (!opened)
-        return;
-    index_remove(&d->sessions.opened, lane);
-    if (index_get(&d->sessions.opened_by_token, token_key(&opened->token)) == opened)
-        index_remove(&d->sessions.opened_by_token, token_key(&opened->token));
-    free(opened);
-}
 
 static void claim(struct dispatcher *d, struct session *s, struct bytes body)
 {
@@ -156,34 +32,18 @@ static void claim(struct dispatcher *d, struct session *s, struct bytes body)
         protests_worker(d, s, KIND_CLAIM, FRAME_HEAD_SIZE, error);
         return;
     }
-    const struct opened_lane *opened = index_get(&d->sessions.opened_by_token, token_key(&token));
-    if (!opened || memcmp(&opened->token, &token, sizeof token) != 0 ||
-        !key_equal(&opened->key, &s->key)) {
-        send_again(d, s->connection, s->id); /* that lane is gone: join anew */
+    const struct opened_lane *opened = sessions_opened(d, &token);
+    if (!opened || !key_equal(&opened->key, &s->key)) {
+        session_end_say_again(d, s->connection, s->id); /* that lane is gone: join anew */
         return;
     }
     s->lane = opened->lane;
     s->lane_claimed = true;
-    forget_opened(d, s->lane);
+    sessions_forget_opened(d, s->lane);
     index_set(&d->sessions.by_lane, s->lane, s);
     dispatcher_act(d, DISPATCHER_CLAIM_LANE, s->lane);
     if (s->leaving || d->end.stopping)
-        workers_lane_end(d, s);
-}
-
-void workers_lane_end(struct dispatcher *d, struct session *s)
-{
-    if (s->ended || !s->lane)
-        return;
-    transfer_take_back(d, s);
-    s->transfer.cut = 0; /* END says that as well */
-    struct buf m = {0};
-    wire_begin(&m, KIND_END, dispatcher_head(d, KIND_END, s->id));
-    number_put(&m, s->batch);
-    dispatcher_send_lane(d, s->lane, block_new(&m));
-    s->ended = true;
-    s->ended_at_ns = d->turned_at_ns;
-    schedule_note(d, s);
+        session_end_lane(d, s);
 }
 
 /* The part of `named` that the session has and has not finished. */
@@ -223,7 +83,7 @@ static void end_withholding(struct dispatcher *d, struct session *s, uint64_t no
                        s->name, s->host, (unsigned long long)s->out.members,
                        throttle_words(&d->liveness.lines, more));
     dispatcher_again(d, s->connection, &m);
-    workers_end(d, s, false, now_ns);
+    session_end(d, s, false, now_ns);
 }
 
 /* Returns whether the session is over. */
@@ -279,7 +139,8 @@ static void note_pace(struct dispatcher *d, struct session *s, uint64_t tasks, u
     if (!tasks)
         return;
     pace_add(&s->pace, time_ns, tasks, PACE_WINDOW_NS);
-    pace_add(&d->schedule.slot_pace, time_ns * s->slots, tasks, PACE_WINDOW_NS * d->sessions.count);
+    pace_add(&d->standings.slot_pace, time_ns * s->slots, tasks,
+             PACE_WINDOW_NS * d->sessions.count);
     s->pace_from_ns = now_ns;
 }
 
@@ -291,7 +152,7 @@ static void note_fails(const struct dispatcher *d, struct session *s, const stru
         s->fails_in_a_row = 0;
     for (size_t i = 0; failed >= tasks->members && i < tasks->count; i++)
         for (uint64_t seq = tasks->ranges[i].first; seq <= tasks->ranges[i].last; seq++)
-            schedule_count_fail(d, s, seq);
+            pending_count_fail(d, s, seq);
 }
 
 static void workers_finished(struct dispatcher *d, struct session *s, struct bytes body,
@@ -315,7 +176,7 @@ static void workers_finished(struct dispatcher *d, struct session *s, struct byt
             for (uint64_t at = m.tasks.ranges[i].first, last = m.tasks.ranges[i].last;
                  at <= last && seqset_next(&d->ledger.stored, at, last, &r); at = r.last + 1)
                 seqset_add(&s->notices.release, r.first, r.last);
-        dispatcher_want_flush(d, s);
+        sessions_want_flush(d, s);
         dispatcher_moved(d, now_ns);
     }
     finished_free(&m);
@@ -346,7 +207,7 @@ static void workers_failed(struct dispatcher *d, struct session *s, struct bytes
         note_pace(d, s, m.count, now_ns);
     for (size_t i = 0; i < m.count; i++)
         if (holds_attempt(d, s, m.items[i].seq, m.items[i].attempt))
-            schedule_failed(d, s, m.items[i].seq, now_ns);
+            pending_failed(d, s, m.items[i].seq, now_ns);
     attempt_list_free(&m);
 }
 
@@ -355,7 +216,7 @@ static void workers_give_back(struct dispatcher *d, struct session *s, uint64_t 
 {
     if (reason == RETURNED_INTERRUPTED)
         charges_interrupted(d, s, seq, now_ns);
-    schedule_take_back(d, s, seq);
+    pending_take_back(d, s, seq);
 }
 
 static void workers_returned(struct dispatcher *d, struct session *s, struct bytes body,
@@ -399,7 +260,7 @@ static bool end_unanswering(struct dispatcher *d, struct session *s, uint64_t no
             s->name, s->host, (unsigned long long)s->out.members,
             throttle_words(&d->liveness.lines, more));
     dispatcher_again(d, s->connection, &m);
-    workers_end(d, s, false, now_ns);
+    session_end(d, s, false, now_ns);
     return true;
 }
 
@@ -423,15 +284,15 @@ void workers_message(struct dispatcher *d, struct session *s, enum wire_kind kin
         workers_returned(d, s, body, now_ns);
     else if (kind == KIND_LEAVE) {
         s->leaving = true;
-        workers_lane_end(d, s);
+        session_end_lane(d, s);
     } else if (kind == KIND_BYE) {
-        workers_end(d, s, false, now_ns);
+        session_end(d, s, false, now_ns);
         return;
     } else if (kind == KIND_PROTEST)
         protests_from_worker(d, s, body);
     else
         protests_worker(d, s, kind, 0, ERR_KIND);
-    schedule_note(d, s);
+    standing_note(d, s);
 }
 
 /* ---- connections and time ---- */
@@ -446,7 +307,7 @@ static bool seems_dead(const struct session *s)
 static void closed_half(struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
     if (s->connection == 0 && s->lane == 0 && !s->joins_anew)
-        workers_end(d, s, seems_dead(s), now_ns);
+        session_end(d, s, seems_dead(s), now_ns);
     else if (s->half_closed_at_ns == NEVER)
         s->half_closed_at_ns = now_ns;
 }
@@ -461,44 +322,20 @@ void dispatcher_control_closed(struct dispatcher *d, uint64_t connection, uint64
     if (!s)
         return;
     s->connection = 0;
-    schedule_note(d, s);
+    standing_note(d, s);
     closed_half(d, s, now_ns);
-}
-
-void dispatcher_lane_opened(struct dispatcher *d, uint64_t lane, struct token token,
-                            const struct key *key, uint64_t now_ns)
-{
-    (void)now_ns;
-    struct opened_lane opened = {lane, token, *key};
-    struct opened_lane *kept = xmemdup(&opened, sizeof opened);
-    index_set(&d->sessions.opened, lane, kept);
-    index_set(&d->sessions.opened_by_token, token_key(&token), kept);
-    struct buf m = {0};
-    wire_begin(&m, KIND_HELLO, dispatcher_head(d, KIND_HELLO, 0));
-    token_put(&m, &token);
-    dispatcher_send_lane(d, lane, block_new(&m));
 }
 
 void dispatcher_lane_closed(struct dispatcher *d, uint64_t lane, uint64_t now_ns)
 {
-    forget_opened(d, lane);
+    sessions_forget_opened(d, lane);
     struct session *s = index_get(&d->sessions.by_lane, lane);
     index_remove(&d->sessions.by_lane, lane);
     if (!s)
         return;
     s->lane = 0;
-    schedule_note(d, s);
+    standing_note(d, s);
     closed_half(d, s, now_ns);
-}
-
-void workers_close_lane(struct dispatcher *d, struct session *s, uint64_t now_ns)
-{
-    index_remove(&d->sessions.by_lane, s->lane);
-    dispatcher_act(d, DISPATCHER_CLOSE_LANE, s->lane);
-    s->lane = 0;
-    if (s->half_closed_at_ns == NEVER)
-        s->half_closed_at_ns = now_ns;
-    d->liveness.silent_from_ns = 0;
 }
 
 void workers_admitted_changed(struct dispatcher *d, uint64_t now_ns)
@@ -513,7 +350,7 @@ void workers_admitted_changed(struct dispatcher *d, uint64_t now_ns)
                        s->name, s->host, (unsigned long long)s->out.members);
         if (s->connection)
             dispatcher_cut(d, s->connection);
-        workers_end(d, s, false, now_ns);
+        session_end(d, s, false, now_ns);
     }
 }
 
@@ -547,7 +384,7 @@ static void end_silent(struct dispatcher *d, uint64_t now_ns)
         struct session *s = d->sessions.items[i];
         if (is_gone(d, s, now_ns)) {
             say_silent(d, s, now_ns);
-            workers_end(d, s, seems_dead(s), now_ns);
+            session_end(d, s, seems_dead(s), now_ns);
             continue;
         }
         uint64_t ends_ns = silent_since(s) + liveness_limit(d, s);
