@@ -72,7 +72,8 @@ static void check_noted(const struct dispatcher *d, const struct session *s)
     }
     must(d->sessions.items[s->at] == s, "session %" PRIu64, s->id);
     must(s->standing.unfinished == session_unfinished(s), "session %" PRIu64, s->id);
-    must(s->standing.gives == (s->connection && session_unstarted(s)), "session %" PRIu64, s->id);
+    must(s->standing.is_victim == (s->connection && session_unstarted(s)), "session %" PRIu64,
+         s->id);
     must(s->standing.succeeds == (s->used && s->fails_in_a_row == 0), "session %" PRIu64, s->id);
 }
 

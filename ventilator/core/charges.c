@@ -9,7 +9,7 @@
 #include "ventilator/core/transfer.h"
 
 /* Whom a task took down: as many as it has losses. */
-struct deaths {
+struct killed_workers {
     struct {
         uint64_t session;
         char *who;
@@ -36,62 +36,62 @@ static void remove_charge_record(struct dispatcher *d, struct charge_record *o)
 
 /* ---- whom it took down ---- */
 
-static struct deaths *make_deaths(struct dispatcher *d, uint64_t seq)
+static struct killed_workers *make_killed_workers(struct dispatcher *d, uint64_t seq)
 {
-    struct deaths *deaths = index_get(&d->charges.deaths, seq);
-    if (!deaths)
-        index_set(&d->charges.deaths, seq, deaths = xcalloc(1, sizeof *deaths));
-    return deaths;
+    struct killed_workers *killed = index_get(&d->charges.killed, seq);
+    if (!killed)
+        index_set(&d->charges.killed, seq, killed = xcalloc(1, sizeof *killed));
+    return killed;
 }
 
-static void add_death(struct dispatcher *d, uint64_t seq, const struct session *s)
+static void add_killed_worker(struct dispatcher *d, uint64_t seq, const struct session *s)
 {
-    struct deaths *deaths = make_deaths(d, seq);
-    if (deaths->count == LOSSES_MAX)
+    struct killed_workers *killed = make_killed_workers(d, seq);
+    if (killed->count == LOSSES_MAX)
         return;
-    deaths->items[deaths->count].session = s->id;
-    deaths->items[deaths->count++].who = xstrdup(session_whereabouts(s).text);
+    killed->items[killed->count].session = s->id;
+    killed->items[killed->count++].who = xstrdup(session_whereabouts(s).text);
 }
 
-static void remove_death(struct dispatcher *d, uint64_t seq, uint64_t session)
+static void remove_killed_worker(struct dispatcher *d, uint64_t seq, uint64_t session)
 {
-    struct deaths *deaths = index_get(&d->charges.deaths, seq);
-    for (unsigned i = 0; deaths && i < deaths->count; i++)
-        if (deaths->items[i].session == session) {
-            free(deaths->items[i].who);
-            deaths->items[i] = deaths->items[--deaths->count];
+    struct killed_workers *killed = index_get(&d->charges.killed, seq);
+    for (unsigned i = 0; killed && i < killed->count; i++)
+        if (killed->items[i].session == session) {
+            free(killed->items[i].who);
+            killed->items[i] = killed->items[--killed->count];
             return;
         }
 }
 
-static void free_deaths(struct deaths *deaths)
+static void killed_workers_free(struct killed_workers *killed)
 {
-    for (unsigned i = 0; deaths && i < deaths->count; i++)
-        free(deaths->items[i].who);
-    if (deaths)
-        free(deaths->left);
-    free(deaths);
+    for (unsigned i = 0; killed && i < killed->count; i++)
+        free(killed->items[i].who);
+    if (killed)
+        free(killed->left);
+    free(killed);
 }
 
 void charges_forget(struct dispatcher *d, uint64_t seq)
 {
-    if (d->charges.deaths.count == 0)
+    if (d->charges.killed.count == 0)
         return;
-    free_deaths(index_get(&d->charges.deaths, seq));
-    index_remove(&d->charges.deaths, seq);
+    killed_workers_free(index_get(&d->charges.killed, seq));
+    index_remove(&d->charges.killed, seq);
 }
 
 void charges_put_words(const struct dispatcher *d, uint64_t seq, struct buf *to)
 {
-    const struct deaths *deaths = index_get(&d->charges.deaths, seq);
-    for (unsigned i = 0; deaths && i < deaths->count; i++)
-        buf_printf(to, "%s%s", i ? ", " : "workers that died with it: ", deaths->items[i].who);
-    if (deaths && deaths->left)
+    const struct killed_workers *killed = index_get(&d->charges.killed, seq);
+    for (unsigned i = 0; killed && i < killed->count; i++)
+        buf_printf(to, "%s%s", i ? ", " : "workers that died with it: ", killed->items[i].who);
+    if (killed && killed->left)
         buf_printf(
             to,
             "%sit was interrupted each time by a signal that made its worker leave, %d times, "
             "last on %s: it may send them itself",
-            deaths->count ? "; " : "", INTERRUPTIONS_MAX, deaths->left);
+            killed->count ? "; " : "", INTERRUPTIONS_MAX, killed->left);
 }
 
 void charges_interrupted(struct dispatcher *d, struct session *s, uint64_t seq, uint64_t now_ns)
@@ -100,11 +100,11 @@ void charges_interrupted(struct dispatcher *d, struct session *s, uint64_t seq, 
     struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
     if (++story->interruptions != INTERRUPTIONS_MAX)
         return;
-    struct deaths *deaths = make_deaths(d, seq);
-    free(deaths->left);
-    deaths->left = xstrdup(session_whereabouts(s).text);
+    struct killed_workers *killed = make_killed_workers(d, seq);
+    free(killed->left);
+    killed->left = xstrdup(session_whereabouts(s).text);
     if (story->losses < LOSSES_MAX)
-        story->judge_at_ns = now_ns;
+        story->lost_at_ns = now_ns;
 }
 
 /* ---- charging ---- */
@@ -124,8 +124,8 @@ void charges_add(struct dispatcher *d, struct session *s, uint64_t now_ns)
             struct entry *entry = ledger_find(&d->ledger, seq);
             struct story *story = ledger_make_story(&d->ledger, entry, seq, d->options.incarnation);
             story->losses++;
-            story->judge_at_ns = o->expires_ns;
-            add_death(d, seq, s);
+            story->lost_at_ns = o->expires_ns;
+            add_killed_worker(d, seq, s);
             transfer_cut(d, story);
         }
 }
@@ -142,7 +142,7 @@ void charges_refund(struct dispatcher *d, uint64_t session)
             if (!story || seqset_has(&d->pending.loss_reported, seq))
                 continue;
             story->losses--;
-            remove_death(d, seq, session);
+            remove_killed_worker(d, seq, session);
             if (story->holder_count == 0)
                 pending_add(d, story);
         }
@@ -158,7 +158,7 @@ void charges_turn(struct dispatcher *d, uint64_t now_ns)
     for (uint64_t at = 1; seqset_next(&d->pending.loss_pending, at, UINT64_MAX - 1, &r);
          at = r.first + 1) {
         struct story *story = entry_story(ledger_find(&d->ledger, r.first), r.first);
-        if (now_ns >= story->judge_at_ns)
+        if (now_ns >= story->lost_at_ns)
             pending_report_loss(d, r.first);
     }
 }
@@ -168,8 +168,8 @@ void charges_free(struct dispatcher *d)
     while (d->charges.record_count)
         remove_charge_record(d, &d->charges.records[0]);
     free(d->charges.records);
-    for (size_t i = 0; i < d->charges.deaths.capacity; i++)
-        if (d->charges.deaths.slots[i].key)
-            free_deaths(d->charges.deaths.slots[i].value);
-    index_free(&d->charges.deaths);
+    for (size_t i = 0; i < d->charges.killed.capacity; i++)
+        if (d->charges.killed.slots[i].key)
+            killed_workers_free(d->charges.killed.slots[i].value);
+    index_free(&d->charges.killed);
 }

@@ -23,7 +23,7 @@ struct charge_record {
 struct charges {
     struct charge_record *records;
     size_t record_count;
-    struct index deaths; /* task -> struct deaths of charges.c */
+    struct index killed; /* task -> struct killed_workers of charges.c */
 };
 
 /* The task was begun at `s`, which is told to leave, and was ended by what made it leave: no budget is

@@ -307,7 +307,7 @@ static void postpone(uint64_t *time_ns, uint64_t late_ns, uint64_t latest_ns)
 }
 
 /* Every time since a peer was last heard moves by as much. */
-static void forgive(struct dispatcher *d, uint64_t late_ns, uint64_t now_ns)
+static void compensate_stall(struct dispatcher *d, uint64_t late_ns, uint64_t now_ns)
 {
     uint64_t latest_ns = now_ns + d->options.limit_ns;
     for (size_t i = 0; i < d->sessions.count; i++) {
@@ -323,7 +323,7 @@ static void forgive(struct dispatcher *d, uint64_t late_ns, uint64_t now_ns)
     struct range r;
     for (uint64_t at = 1; seqset_next(&d->pending.loss_pending, at, UINT64_MAX - 1, &r);
          at = r.first + 1)
-        postpone(&entry_story(ledger_find(&d->ledger, r.first), r.first)->judge_at_ns, late_ns,
+        postpone(&entry_story(ledger_find(&d->ledger, r.first), r.first)->lost_at_ns, late_ns,
                  latest_ns);
     postpone(&d->sink.heard.at_ns, late_ns, now_ns);
     postpone(&d->sink.absent_since_ns, late_ns, now_ns);
@@ -331,12 +331,12 @@ static void forgive(struct dispatcher *d, uint64_t late_ns, uint64_t now_ns)
 
 /* A turn that comes much later than it was due means that this process stood still, not that
  * everybody else was silent: all that is measured since the last turn starts from now. */
-static void forgive_own_lateness(struct dispatcher *d, uint64_t now_ns)
+static void compensate_own_stall(struct dispatcher *d, uint64_t now_ns)
 {
     uint64_t late_ns = liveness_late_ns(d, now_ns);
     d->turned_at_ns = now_ns;
     if (late_ns > d->options.heartbeat_ns)
-        forgive(d, late_ns, now_ns);
+        compensate_stall(d, late_ns, now_ns);
 }
 
 void dispatcher_hold(struct dispatcher *d, uint64_t now_ns)
@@ -349,7 +349,7 @@ void dispatcher_go(struct dispatcher *d, uint64_t now_ns)
 {
     if (!d->held_ns)
         return;
-    forgive(d, now_ns - d->held_ns, now_ns);
+    compensate_stall(d, now_ns - d->held_ns, now_ns);
     d->held_ns = 0;
     d->turn_wanted = true;
     dispatcher_moved(d, now_ns);
@@ -397,7 +397,7 @@ static void dispatcher_flush(struct dispatcher *d, uint64_t now_ns)
 }
 
 /* Workers that wait for a sink get a HEARTBEAT: the ventilator is here. */
-static void comfort_waiting(struct dispatcher *d, uint64_t now_ns)
+static void send_waiting_heartbeats(struct dispatcher *d, uint64_t now_ns)
 {
     if (d->waiting.count == 0 || now_ns < d->waiting.told_at_ns + d->options.heartbeat_ns)
         return;
@@ -429,13 +429,13 @@ void dispatcher_turn(struct dispatcher *d, uint64_t now_ns)
         d->reading.dry_from_ns = d->turned_at_ns;
     d->reading.dry = d->reading.asked;
     d->reading.asked = d->turn_wanted = false;
-    forgive_own_lateness(d, now_ns);
+    compensate_own_stall(d, now_ns);
     workers_turn(d, now_ns);
     dispatcher_hand_out(d, now_ns);
     transfer_turn(d, now_ns);
     dispatcher_flush(d, now_ns);
     handed_tell(d);
-    comfort_waiting(d, now_ns);
+    send_waiting_heartbeats(d, now_ns);
     job_end_turn(d, now_ns);
 }
 

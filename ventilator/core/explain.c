@@ -179,8 +179,8 @@ static void add_loss_pending(const struct dispatcher *d, uint64_t now_ns, struct
     struct range r;
     for (uint64_t at = 1; seqset_next(&d->pending.loss_pending, at, UINT64_MAX - 1, &r);
          at = r.first + 1)
-        if (story_of(d, r.first)->judge_at_ns > last_ns)
-            last_ns = story_of(d, r.first)->judge_at_ns;
+        if (story_of(d, r.first)->lost_at_ns > last_ns)
+            last_ns = story_of(d, r.first)->lost_at_ns;
     if (!seqset_empty(&d->pending.loss_pending))
         sentences_add(groups, &d->pending.loss_pending,
                       "three workers died with it: lost in %.1f s, unless one of them comes back",

@@ -30,7 +30,7 @@ static struct session *idlest_but(const struct dispatcher *d, const struct sessi
     struct session *best = NULL;
     for (size_t i = 0; i < d->sessions.count; i++) {
         struct session *s = d->sessions.items[i];
-        if (s != not_this && s->standing.wants && session_reserve_room(s) && !s->transfer.block &&
+        if (s != not_this && s->standing.is_idle && session_reserve_room(s) && !s->transfer.block &&
             (!best || s->standing.load < best->standing.load))
             best = s;
     }
@@ -41,7 +41,7 @@ static struct session *idlest_but(const struct dispatcher *d, const struct sessi
 static bool may_hedge(const struct dispatcher *d, uint64_t now_ns)
 {
     if (!d->options.hedge || now_ns < d->hedge_again_ns || !d->reading.ended ||
-        !d->standings.wanting || pending_count(d))
+        !d->standings.idle || pending_count(d))
         return false;
     for (size_t i = 0; i < d->sessions.count; i++) {
         const struct session *s = d->sessions.items[i];
@@ -97,7 +97,7 @@ void hedge_turn(struct dispatcher *d, uint64_t now_ns)
     if (all.count)
         qsort(all.items, all.count, sizeof *all.items, by_start);
     for (size_t i = 0; i < all.count; i++) {
-        struct session *s = d->standings.wanting ? idlest_but(d, all.items[i].at) : NULL;
+        struct session *s = d->standings.idle ? idlest_but(d, all.items[i].at) : NULL;
         if (!s)
             continue;
         schedule_one(d, s, all.items[i].seq, 0, now_ns);

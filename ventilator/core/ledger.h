@@ -40,7 +40,7 @@ struct story {
     uint32_t interruptions; /* begun, and given back by a worker that was told to leave */
     uint32_t hedge;         /* number of the attempt that doubled another (--hedge); 0: none */
     uint64_t failed_at[FAILED_AT_MAX]; /* instances of workers, the last one first; 0: none */
-    uint64_t judge_at_ns;              /* while its loss is pending: when that becomes final */
+    uint64_t lost_at_ns;               /* while its loss is pending: when that becomes final */
     unsigned holder_count;
     struct holder holders[HOLDERS_MAX];
 };

@@ -200,7 +200,7 @@ static void close_lane(struct dispatcher *d, struct session *s, uint64_t now_ns)
     sessions_close_lane(d, s, now_ns);
 }
 
-static void judge_lane(struct dispatcher *d, struct session *s, uint64_t now_ns)
+static void check_lane(struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
     if (!liveness_lane_is_busy(s))
         s->lane_state.moved_at_ns = now_ns;
@@ -300,5 +300,5 @@ void liveness_heartbeat(struct dispatcher *d, struct session *s, const struct he
     if (s->joins_anew)
         return;
     tell_received(d, s, now_ns);
-    judge_lane(d, s, now_ns);
+    check_lane(d, s, now_ns);
 }

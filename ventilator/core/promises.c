@@ -20,7 +20,7 @@ enum {
 /* ---- what was never handed out ---- */
 
 /* What it has, or had before it was taken back, it may have done. */
-static void judge_origin(struct dispatcher *d, struct session *s, const struct seqset *tasks)
+static void check_origin(struct dispatcher *d, struct session *s, const struct seqset *tasks)
 {
     struct seqset strange = {0};
     for (size_t i = 0; i < tasks->count; i++) {
@@ -57,7 +57,7 @@ void promises_note(struct dispatcher *d, const struct stored_note *m, uint64_t n
         note_taken(d, &m->origins[i].tasks);
         if (!s)
             continue; /* it is over: what it had is not known any more */
-        judge_origin(d, s, &m->origins[i].tasks);
+        check_origin(d, s, &m->origins[i].tasks);
         s->promise.kept_at_ns = now_ns;
         s->promise.broken = 0;
     }

@@ -16,8 +16,8 @@ static bool ranking_is_before(const struct session *a, const struct session *b)
 {
     if (a->standing.load != b->standing.load)
         return a->standing.load < b->standing.load;
-    if (a->standing.wants_from_ns != b->standing.wants_from_ns)
-        return a->standing.wants_from_ns < b->standing.wants_from_ns;
+    if (a->standing.idle_from_ns != b->standing.idle_from_ns)
+        return a->standing.idle_from_ns < b->standing.idle_from_ns;
     return a->id < b->id;
 }
 

@@ -27,7 +27,7 @@
     NS_PER_US /* between two looks, for each session: looking takes little of all the time */
 
 /* Who could give, and how long it would take to get through with that. */
-struct giver {
+struct victim {
     struct session *session;
     double left_ns;
     double rate; /* tasks per ns */
@@ -62,80 +62,80 @@ bool recall_may_ask(const struct session *s, uint64_t now_ns)
 }
 
 /* A worker that has not reported for longer than its pace has become slower. */
-static struct giver giver_of(const struct dispatcher *d, struct session *s, uint64_t now_ns)
+static struct victim victim_of(const struct dispatcher *d, struct session *s, uint64_t now_ns)
 {
     double rate = standing_rate(d, s);
     double silent_ns = now_ns > s->pace_from_ns ? (double)(now_ns - s->pace_from_ns) : 0;
     if (silent_ns * rate > (double)s->slots)
         rate = (double)s->slots / silent_ns;
-    return (struct giver){s, (double)session_unstarted(s) / rate, rate};
+    return (struct victim){s, (double)session_unstarted(s) / rate, rate};
 }
 
 static int by_time_left(const void *a, const void *b)
 {
-    const struct giver *x = a, *y = b;
+    const struct victim *x = a, *y = b;
     if (x->left_ns != y->left_ns)
         return x->left_ns > y->left_ns ? -1 : 1;
     return (x->session->id > y->session->id) - (x->session->id < y->session->id);
 }
 
-struct wanting {
+struct idle_workers {
     size_t count;
     double rate;
     bool impatient; /* one has waited for long */
 };
 
-static struct wanting wanting_of(const struct dispatcher *d, uint64_t now_ns)
+static struct idle_workers idle_workers_of(const struct dispatcher *d, uint64_t now_ns)
 {
-    struct wanting all = {0};
+    struct idle_workers all = {0};
     for (size_t i = 0; i < d->sessions.count; i++) {
         const struct session *s = d->sessions.items[i];
-        if (!s->standing.wants)
+        if (!s->standing.is_idle)
             continue;
         all.count++;
         all.rate += standing_rate(d, s);
-        all.impatient = all.impatient || now_ns >= s->standing.wants_from_ns + PATIENCE_NS;
+        all.impatient = all.impatient || now_ns >= s->standing.idle_from_ns + PATIENCE_NS;
     }
     return all;
 }
 
 /* Those with enough work left, the most first. */
-static size_t find_givers(const struct dispatcher *d, uint64_t now_ns, struct giver *givers)
+static size_t find_victims(const struct dispatcher *d, uint64_t now_ns, struct victim *victims)
 {
     size_t count = 0;
     double worth_ns = (double)(WORTH_NS + d->sessions.count * MESSAGES_NS);
     for (size_t i = 0; i < d->sessions.count; i++) {
         if (!recall_may_ask(d->sessions.items[i], now_ns))
             continue;
-        givers[count] = giver_of(d, d->sessions.items[i], now_ns);
-        count += givers[count].left_ns >= worth_ns;
+        victims[count] = victim_of(d, d->sessions.items[i], now_ns);
+        count += victims[count].left_ns >= worth_ns;
     }
     if (count)
-        qsort(givers, count, sizeof *givers, by_time_left);
+        qsort(victims, count, sizeof *victims, by_time_left);
     return count;
 }
 
 /* Returns true if a worker was asked. */
 static bool even_out(struct dispatcher *d, uint64_t now_ns)
 {
-    struct giver *givers = xmalloc(d->sessions.count * sizeof *givers);
-    size_t count = find_givers(d, now_ns, givers);
-    struct wanting wanting = wanting_of(d, now_ns);
+    struct victim *victims = xmalloc(d->sessions.count * sizeof *victims);
+    size_t count = find_victims(d, now_ns, victims);
+    struct idle_workers idle = idle_workers_of(d, now_ns);
     bool asked = false;
-    if (count > wanting.count)
-        count = wanting.count;
+    if (count > idle.count)
+        count = idle.count;
     for (size_t i = 0; i < count; i++) {
-        double taken = wanting.rate / (double)count;
-        double unstarted = (double)session_unstarted(givers[i].session);
-        uint64_t tasks = (uint64_t)(unstarted * taken / (taken + givers[i].rate) + 0.5);
-        if (tasks == 0 && wanting.impatient)
+        double taken = idle.rate / (double)count;
+        double unstarted = (double)session_unstarted(victims[i].session);
+        uint64_t tasks = (uint64_t)(unstarted * taken / (taken + victims[i].rate) + 0.5);
+        if (tasks == 0 && idle.impatient)
             tasks = 1;
         if (tasks) {
-            recall_ask(d, givers[i].session, tasks, now_ns);
+            recall_ask(d, victims[i].session, tasks, now_ns);
             asked = true;
         }
     }
-    free(givers);
+    free(victims);
     return asked;
 }
 
@@ -157,7 +157,7 @@ static uint64_t earliest(const struct dispatcher *d)
 void recall_turn(struct dispatcher *d, uint64_t now_ns)
 {
     d->recall.due_ns = NEVER;
-    if (!d->standings.giving || !d->standings.wanting || !seqset_empty(&d->pending.queue) ||
+    if (!d->standings.victims || !d->standings.idle || !seqset_empty(&d->pending.queue) ||
         (reading_may(d) && !d->reading.dry))
         return;
     uint64_t due_ns = earliest(d);

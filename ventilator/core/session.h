@@ -148,13 +148,13 @@ struct results_state {
 /* What standing_note has seen, for the rankings and sums (schedule.c). */
 struct standing {
     uint64_t unfinished;
-    double rate;            /* its part of the sum */
-    bool succeeds;          /* its last task did not fail */
-    bool gives;             /* has tasks that it has not begun */
-    bool wants;             /* has a slot that idles, and takes tasks */
-    uint64_t wants_from_ns; /* since when */
-    double load;            /* by which it is ranked; less takes sooner */
-    size_t rank[RANKINGS];  /* places in the rankings, from 1; 0: not there */
+    double rate;           /* its part of the sum */
+    bool succeeds;         /* its last task did not fail */
+    bool is_victim;        /* has tasks that it has not begun */
+    bool is_idle;          /* has a slot that idles, and takes tasks */
+    uint64_t idle_from_ns; /* since when */
+    double load;           /* by which it is ranked; less takes sooner */
+    size_t rank[RANKINGS]; /* places in the rankings, from 1; 0: not there */
 };
 
 /* One worker's membership, as the ventilator knows it: its two connections, what it was sent, what

@@ -87,16 +87,16 @@ void standing_note(struct dispatcher *d, struct session *s)
     if (unfinished && !s->standing.unfinished)
         s->pace_from_ns = d->turned_at_ns;
     s->standing.unfinished = unfinished;
-    bool gives = s->connection && session_unstarted(s) > 0;
-    bool wants = unfinished < s->slots && standing_room(d, s, TAKES_QUEUED);
-    d->standings.giving += gives;
-    d->standings.giving -= s->standing.gives;
-    d->standings.wanting += wants;
-    d->standings.wanting -= s->standing.wants;
-    if (wants && !s->standing.wants)
-        s->standing.wants_from_ns = d->turned_at_ns;
-    s->standing.gives = gives;
-    s->standing.wants = wants;
+    bool is_victim = s->connection && session_unstarted(s) > 0;
+    bool is_idle = unfinished < s->slots && standing_room(d, s, TAKES_QUEUED);
+    d->standings.victims += is_victim;
+    d->standings.victims -= s->standing.is_victim;
+    d->standings.idle += is_idle;
+    d->standings.idle -= s->standing.is_idle;
+    if (is_idle && !s->standing.is_idle)
+        s->standing.idle_from_ns = d->turned_at_ns;
+    s->standing.is_victim = is_victim;
+    s->standing.is_idle = is_idle;
     if (!seqset_empty(&s->handed.tasks))
         seqset_add(&d->handed, s->id, s->id);
     s->standing.load = load_of(d, s);
@@ -110,6 +110,6 @@ void standing_note_end(struct dispatcher *d, struct session *s)
     for (enum ranking_kind kind = TAKES_NEW; kind < RANKINGS; kind++)
         ranking_remove(&d->standings.takers[kind], s);
     d->standings.takers_rate -= s->standing.rate;
-    d->standings.giving -= s->standing.gives;
-    d->standings.wanting -= s->standing.wants;
+    d->standings.victims -= s->standing.is_victim;
+    d->standings.idle -= s->standing.is_idle;
 }

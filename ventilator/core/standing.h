@@ -14,8 +14,8 @@ struct standings {
     double takers_rate;    /* tasks per ns of those who take what is queued, together */
     struct pace slot_pace; /* of a slot, over all workers */
     size_t succeeding;     /* workers whose last task did not fail */
-    size_t giving;         /* workers that have tasks that they have not begun */
-    size_t wanting;        /* workers that have a slot that idles, and take tasks */
+    size_t victims;        /* workers that have tasks that they have not begun */
+    size_t idle;           /* workers that have a slot that idles, and take tasks */
 };
 
 /* Both connections are there, and nothing forbids to hand it a task. */
