@@ -214,6 +214,8 @@ struct heartbeat {
     /* tag 3: for how long nothing has moved on the results connection, though something is out, without what is usual
      * there; 0: all is well */
     uint64_t results_stuck_ms;
+    /* tag 4: slots that can begin nothing now, though nothing that is wanted runs there */
+    uint64_t unusable;
 };
 WIRE_OWNING_MESSAGE(heartbeat)
 

@@ -78,7 +78,7 @@ FIELDS(held_task, {SEQ(held_task, seq)}, {NUMBER(held_task, pid)}, {TEXT(held_ta
 MESSAGE(heartbeat, {U64(heartbeat, clock_ns)}, {RANGES(heartbeat, running)},
         {RANGES(heartbeat, stopped), .tag = 1},
         {LIST(heartbeat, held, held_count, held_task), .max = HELD_MAX, .tag = 2},
-        {NUMBER(heartbeat, results_stuck_ms), .tag = 3});
+        {NUMBER(heartbeat, results_stuck_ms), .tag = 3}, {NUMBER(heartbeat, unusable), .tag = 4});
 
 MESSAGE(credit, {NUMBER(credit, tasks)}, {NUMBER(credit, size_bytes)}, {NUMBER(credit, reserve)},
         {NUMBER(credit, received_batch), .tag = 1}, {NUMBER(credit, received_offset), .tag = 1});

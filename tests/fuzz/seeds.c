@@ -124,7 +124,7 @@ static void save_messages(const char *directory)
     struct peer peer = {1, bytes_of("name"), bytes_of("host"), bytes_of("0.1.0"), 99};
     SAVE(KIND_JOIN, worker_join, {peer, 4, 0, {1, 2}, list, set, 1});
     SAVE(KIND_JOIN, sink_join, {peer, 7, 1, 9, {1, 2}, set, 1000, bytes_of("tcp://:1"), 3, 2, 0});
-    SAVE(KIND_HEARTBEAT, heartbeat, {123456, set, set, &held, 1, 1500});
+    SAVE(KIND_HEARTBEAT, heartbeat, {123456, set, set, &held, 1, 1500, 2});
     SAVE(KIND_CREDIT, credit, {100, 1000000, 4, 7, 65536});
     SAVE(KIND_CLAIM, token, {{1, 2, 3}});
     SAVE(KIND_FINISHED, finished, {set, 1});

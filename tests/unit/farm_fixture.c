@@ -348,7 +348,8 @@ static void beat(struct farm *f, struct farm_peer *p)
 {
     if (!p->connection || !p->session || p->silent)
         return;
-    struct heartbeat m = {.clock_ns = f->now_ns, .results_stuck_ms = p->stuck_ms};
+    struct heartbeat m = {
+        .clock_ns = f->now_ns, .results_stuck_ms = p->stuck_ms, .unusable = p->unusable};
     struct buf to = peer_message(f, p, KIND_HEARTBEAT);
     heartbeat_put(&to, &m);
     peer_send(f, p, &to);

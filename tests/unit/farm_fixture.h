@@ -33,6 +33,7 @@ struct farm_peer {
     bool is_sink;
     bool silent;           /* sends no heartbeats */
     uint64_t stuck_ms;     /* said in heartbeats */
+    uint64_t unusable;     /* the same */
     uint64_t lane_arrived; /* the batch that CREDIT says has arrived */
     struct buf heard;
     size_t verdict_bytes; /* of the records of the last VERDICT */

@@ -107,6 +107,7 @@ static void say_message(struct rig *r, struct block *block)
         struct heartbeat m = {0};
         cr_assert_eq(heartbeat_take(body, &m), ERR_NONE);
         r->stuck_ms = m.results_stuck_ms;
+        r->unusable = m.unusable;
         if (r->show_beats) {
             buf_put_text(&r->said, m.running.count ? "BEAT " : "BEAT");
             said_ranges(&r->said, &m.running);

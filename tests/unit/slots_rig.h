@@ -25,6 +25,7 @@ struct rig {
     bool show_beats;
     bool show_credit;
     uint64_t stuck_ms;     /* as the last heartbeat said */
+    uint64_t unusable;     /* the same */
     struct credit credit;  /* as told last */
     size_t credits;        /* how often */
     size_t messages;       /* on control */

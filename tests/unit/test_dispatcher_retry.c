@@ -178,6 +178,44 @@ Test(dispatcher_retry, it_goes_where_it_has_not_failed_and_then_where_that_was_l
     farm_end(&f);
 }
 
+Test(dispatcher_retry, a_slot_that_what_was_cancelled_still_takes_is_no_better_place)
+{
+    struct farm f = {.input = 1};
+    farm_begin(&f, 3);
+    struct farm_peer *a = worker_up(&f, 1, 10);
+    farm_expect(&f, a, "TASKS 1: 1#1");
+    struct farm_peer *b = worker_up(&f, 1, 10);
+    b->unusable = 1;
+    farm_pass(&f, 100);
+    worker_failed(&f, a, 1, 1);
+    farm_expect(&f, b, "");
+    farm_expect(&f, a, "TASKS 2: 1#2 try2");
+    b->unusable = 0;
+    farm_pass(&f, 100);
+    worker_failed(&f, a, 1, 2);
+    farm_expect(&f, b, "TASKS 1: 1#3 try3 last");
+    farm_end(&f);
+}
+
+Test(dispatcher_retry, what_waits_for_such_a_slot_is_recalled_for_one_that_idles)
+{
+    struct farm f = {.input = 1};
+    farm_begin(&f, 3);
+    struct farm_peer *a = worker_up(&f, 1, 10);
+    farm_expect(&f, a, "TASKS 1: 1#1");
+    struct farm_peer *b = worker_up(&f, 1, 10);
+    worker_failed(&f, a, 1, 1);
+    farm_expect(&f, b, "TASKS 1: 1#2 try2"); /* nothing is known yet of what is there */
+    b->unusable = 1;
+    farm_pass(&f, 300);
+    farm_expect(&f, b, "RECALL 1");
+    worker_returned(&f, b, "1", RETURNED_RECALL);
+    farm_expect(&f, a, "TASKS 2: 1#3 try2");
+    farm_pass(&f, 300);
+    farm_expect(&f, b, "");
+    farm_end(&f);
+}
+
 Test(dispatcher_retry, a_delay_is_at_most_an_hour_and_0_stays_0)
 {
     uint64_t random = 7;

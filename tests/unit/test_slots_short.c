@@ -56,6 +56,20 @@ Test(slots_short, a_task_that_ends_makes_room_for_one_and_one_more_is_tried_each
     rig_expect(&r, "");
 }
 
+Test(slots_short, a_heartbeat_says_how_many_slots_can_begin_nothing)
+{
+    v_tasks(&r, 1, 4, 0);
+    rig_turn(&r);
+    cannot_start(3, 4);
+    cannot_start(2, 3);
+    rig_pass(&r, 500 * NS_PER_MS);
+    cr_assert_eq(r.unusable, 2);
+    x_ok(&r, 0, 1);
+    x_ok(&r, 1, 2);
+    rig_pass(&r, 500 * NS_PER_MS);
+    cr_assert_eq(r.unusable, 1); /* one more may be tried after a second */
+}
+
 Test(slots_short, when_nothing_runs_it_tries_again_and_gives_up_after_a_while)
 {
     struct slots_action action;

@@ -214,6 +214,20 @@ Test(slots_work, a_cancelled_attempt_has_no_result_even_if_it_had_just_finished)
     cr_assert_eq(slots_counts(r.s).finished, 0);
 }
 
+Test(slots_work, a_heartbeat_says_how_many_slots_are_taken_by_what_is_cancelled)
+{
+    rig_start(&r);
+    rig_join(&r);
+    v_tasks(&r, 1, 2, 0);
+    rig_turn(&r);
+    v_cancel(&r, 2, 1);
+    rig_pass(&r, 500 * NS_PER_MS);
+    cr_assert_eq(r.unusable, 1);
+    slots_cancelled(r.s, 1, 2, r.now_ns);
+    rig_pass(&r, 500 * NS_PER_MS);
+    cr_assert_eq(r.unusable, 0);
+}
+
 Test(slots_work, a_cancel_that_overtakes_its_task_is_remembered)
 {
     rig_start(&r);

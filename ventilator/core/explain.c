@@ -74,11 +74,11 @@ static struct why slots_of(const struct dispatcher *d)
         const struct session *s = d->sessions.items[i];
         if (!s->lane || !s->connection || s->ended || s->leaving)
             continue;
-        uint64_t unfinished = session_unfinished(s);
-        bool full = unfinished > s->slots || s->isolation.task || s->isolation.is_reserved;
+        uint64_t unfinished = session_unfinished(s), usable = session_usable_slots(s);
+        bool full = unfinished > usable || s->isolation.task || s->isolation.is_reserved;
         open++;
         slots += s->slots;
-        busy += full ? s->slots : unfinished;
+        busy += s->slots - (full ? 0 : usable - unfinished);
         made += s->finished.members;
     }
     if (open == 0)
@@ -326,7 +326,7 @@ static void add_begun_or_not(const struct dispatcher *d, const struct session *s
     else if (s->ended)
         sentences_add(groups, tasks,
                       "at %s, which finishes what it has begun and gives back the rest", at.text);
-    else if (running >= s->slots)
+    else if (running >= session_usable_slots(s))
         sentences_add(
             groups, tasks,
             "at %s, behind what runs there: its %llu slot%s busy; who has a free one gets it",

@@ -125,12 +125,11 @@ static bool is_better_elsewhere(const struct dispatcher *d, const struct session
                                 const struct story *story)
 {
     size_t here = pending_failed_lately(story, s);
-    bool idles = session_unfinished(s) < s->slots;
+    bool idles = session_is_idle(s);
     const struct ranking *takers = &d->standings.takers[TAKES_QUEUED];
     for (size_t i = 0; here && i < takers->count; i++) {
         const struct session *other = takers->items[i];
-        if (pending_failed_lately(story, other) < here &&
-            (!idles || session_unfinished(other) < other->slots))
+        if (pending_failed_lately(story, other) < here && (!idles || session_is_idle(other)))
             return true;
     }
     return false;
@@ -160,7 +159,8 @@ static bool schedule_fits(const struct parcel *p, const struct story *story, siz
 static uint64_t share_of(const struct dispatcher *d, const struct session *s)
 {
     uint64_t unfinished = session_unfinished(s), room = standing_room(d, s, TAKES_QUEUED);
-    uint64_t most = unfinished < s->slots ? s->slots - unfinished : 1;
+    uint64_t slots = session_usable_slots(s);
+    uint64_t most = unfinished < slots ? slots - unfinished : 1;
     double share =
         (double)d->pending.queue.members * standing_rate(d, s) / d->standings.takers_rate;
     if (share > (double)most)

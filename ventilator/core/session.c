@@ -246,6 +246,7 @@ void session_runs(struct session *s, const struct seqset *running, uint64_t long
 
 void session_notes(struct session *s, const struct heartbeat *m)
 {
+    s->running.unusable = m->unusable;
     seqset_copy(&s->running.stopped, &m->stopped);
     free(s->running.held);
     s->running.held = m->held_count ? xcalloc(m->held_count, sizeof *s->running.held) : NULL;
@@ -291,10 +292,21 @@ uint64_t session_unfinished(const struct session *s)
     return s->out.members - s->finished.members;
 }
 
+uint64_t session_usable_slots(const struct session *s)
+{
+    return s->slots > s->running.unusable ? s->slots - s->running.unusable : 0;
+}
+
+bool session_is_idle(const struct session *s)
+{
+    return session_unfinished(s) < session_usable_slots(s);
+}
+
 uint64_t session_unstarted(const struct session *s)
 {
     uint64_t unfinished = session_unfinished(s) - (s->transfer.block != NULL);
-    return unfinished > s->slots ? unfinished - s->slots : 0;
+    uint64_t slots = session_usable_slots(s);
+    return unfinished > slots && !s->isolation.task ? unfinished - slots : 0;
 }
 
 void session_presume_started(const struct session *s, struct seqset *to)

@@ -73,6 +73,8 @@ struct handed_tasks {
 
 /* What its last heartbeat says of what runs for more than a second (session.c). */
 struct running_notes {
+    uint64_t
+        unusable; /* so many slots can begin nothing, though nothing that is wanted runs there */
     struct stint *stints;
     size_t stint_count;
     struct seqset stopped;  /* of these, the process is */
@@ -244,6 +246,10 @@ struct whereabouts {
 struct whereabouts session_whereabouts(const struct session *s);
 
 uint64_t session_unfinished(const struct session *s);
+/* How many slots can be at what it has. */
+uint64_t session_usable_slots(const struct session *s);
+/* It has a slot that could begin a task now. */
+bool session_is_idle(const struct session *s);
 /* Tasks that it has not begun, as far as one can tell. */
 uint64_t session_unstarted(const struct session *s);
 /* Adds the tasks that it must be taken to have begun: the oldest `slots` unfinished in lane order.

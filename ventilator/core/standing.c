@@ -46,8 +46,8 @@ double standing_rate(const struct dispatcher *d, const struct session *s)
 /* Below 1: it has a slot that idles. Else the time until it is through with what it has. */
 static double load_of(const struct dispatcher *d, const struct session *s)
 {
-    double unfinished = (double)session_unfinished(s), slots = (double)s->slots;
-    if (unfinished < slots)
+    double unfinished = (double)session_unfinished(s), slots = (double)session_usable_slots(s);
+    if (session_is_idle(s))
         return unfinished / slots;
     return 1 + (unfinished - slots + 1) / standing_rate(d, s);
 }
@@ -88,7 +88,7 @@ void standing_note(struct dispatcher *d, struct session *s)
         s->pace_from_ns = d->turned_at_ns;
     s->standing.unfinished = unfinished;
     bool is_victim = s->connection && session_unstarted(s) > 0;
-    bool is_idle = unfinished < s->slots && standing_room(d, s, TAKES_QUEUED);
+    bool is_idle = session_is_idle(s) && standing_room(d, s, TAKES_QUEUED);
     d->standings.victims += is_victim;
     d->standings.victims -= s->standing.is_victim;
     d->standings.idle += is_idle;

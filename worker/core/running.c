@@ -153,6 +153,16 @@ uint64_t running_wanted(const struct running *r, uint64_t first, uint64_t last, 
     return 0;
 }
 
+unsigned running_unwanted(const struct running *r)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < r->count; i++) {
+        const struct slot *s = &r->slots[i];
+        count += s->run.block && !seqset_empty(&s->unwanted) && !slot_wanted(s, 0, UINT64_MAX - 1);
+    }
+    return count;
+}
+
 void running_list(const struct running *r, struct attempt_list *list)
 {
     for (unsigned i = 0; i < r->count; i++) {

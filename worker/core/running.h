@@ -61,6 +61,8 @@ bool running_end_next(struct running *r, unsigned slot, uint64_t count, uint64_t
 bool running_unwant(struct running *r, uint64_t seq, const struct attempt *attempt, unsigned *slot);
 /* The first wanted task among first..last in the slots from `*slot` on, or 0. */
 uint64_t running_wanted(const struct running *r, uint64_t first, uint64_t last, unsigned *slot);
+/* In how many slots nothing runs that is wanted, and what is cancelled has not ended. */
+unsigned running_unwanted(const struct running *r);
 /* Adds all that is wanted to the list. */
 void running_list(const struct running *r, struct attempt_list *list);
 /* The task that has been at its slot for longest and is wanted, and since when; 0 if there is none.

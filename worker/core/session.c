@@ -187,7 +187,9 @@ static void tell_state(const struct slot *slot, struct heartbeat *m)
 static void say_heartbeat(struct slots *s, uint64_t now_ns)
 {
     struct heartbeat m = {.clock_ns = now_ns,
-                          .results_stuck_ms = outlet_stuck_ms(&s->outlet, now_ns)};
+                          .results_stuck_ms = outlet_stuck_ms(&s->outlet, now_ns),
+                          .unusable = running_unwanted(&s->running) +
+                                      start_limit_unusable(&s->start_limit, s->running.busy)};
     session_acknowledge(s); /* so it is judged by the latest */
     for (unsigned i = 0; i < s->running.count; i++) {
         const struct slot *slot = &s->running.slots[i];

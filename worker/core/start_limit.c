@@ -44,6 +44,12 @@ bool start_limit_allows(const struct start_limit *l, unsigned busy)
     return busy < l->most && !l->start_ns;
 }
 
+unsigned start_limit_unusable(const struct start_limit *l, unsigned busy)
+{
+    unsigned most = l->start_ns ? 0 : l->most;
+    return l->slots - (most > busy ? most : busy);
+}
+
 void start_limit_ended(struct start_limit *l)
 {
     l->stuck_ns = NEVER;

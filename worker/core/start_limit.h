@@ -26,6 +26,8 @@ struct start_limit {
 
 void start_limit_init(struct start_limit *l, unsigned slots);
 bool start_limit_allows(const struct start_limit *l, unsigned busy);
+/* How many slots are free, beside `busy` that are not, and can begin nothing. */
+unsigned start_limit_unusable(const struct start_limit *l, unsigned busy);
 /* A task that could be started has ended. */
 void start_limit_ended(struct start_limit *l);
 /* One could not be started, beside `busy` that run. False: none could for so long that none ever will. */
