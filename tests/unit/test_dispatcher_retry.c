@@ -208,7 +208,7 @@ Test(dispatcher_retry, what_waits_for_such_a_slot_is_recalled_for_one_that_idles
     farm_expect(&f, b, "TASKS 1: 1#2 try2"); /* nothing is known yet of what is there */
     b->unusable = 1;
     farm_pass(&f, 300);
-    farm_expect(&f, b, "RECALL 1");
+    farm_expect(&f, b, "RECALL tasks=1");
     worker_returned(&f, b, "1", RETURNED_RECALL);
     farm_expect(&f, a, "TASKS 2: 1#3 try2");
     farm_pass(&f, 300);

@@ -167,8 +167,8 @@ static void write_control(FILE *file)
           {peer, 7, 1, 9, {1, 2}, set, 1000, bytes_of("tcp://:5558"), 3, 2, 0, no_rule});
     WRITE(KIND_JOIN, sink_join,
           {peer, 7, 1, 9, {1, 2}, set, 1000, bytes_of("tcp://:5558"), 3, 2, 0, rule});
-    WRITE(KIND_HEARTBEAT, heartbeat, {123456789, set, none, NULL, 0, 0});
-    WRITE(KIND_HEARTBEAT, heartbeat, {123456789, set, set, &held, 1, 1500});
+    WRITE(KIND_HEARTBEAT, heartbeat, {123456789, set, none, NULL, 0, 0, 0});
+    WRITE(KIND_HEARTBEAT, heartbeat, {123456789, set, set, &held, 1, 1500, 2});
     WRITE(KIND_CREDIT, credit, {100, 1000000, 4, 0, 0});
     WRITE(KIND_CREDIT, credit, {100, 1000000, 4, 7, 65536});
     WRITE(KIND_CLAIM, token, {{1, 2, 3}});
