@@ -6,40 +6,27 @@
 
 #include "common/base/clock.h"
 #include "common/base/xalloc.h"
-#include "sink/core/collector_state.h"
+#include "sink/core/collector_parts.h"
+#include "sink/core/waiting.h"
 
-static const uint64_t note_interval_ns = 10 * NS_PER_MS;
 static const uint64_t slept_min_ns =
-    100 * NS_PER_MS;                              /* that late, the process itself did not run */
-static const uint64_t unread_after_ns = NS_PER_S; /* so long a reader may take nothing */
-static const uint64_t held_after_ns = 100 * NS_PER_MS; /* so long no results are read */
+    100 * NS_PER_MS; /* that late, the process itself did not run */
 static const uint64_t retry_interval_ns = NS_PER_S;
-
-/* How the job ended: should no ventilator go on with it, that is how it still ends. */
-static void remember_end(struct collector *c, const struct collector_past *past)
-{
-    struct range gap;
-    c->counts.input_cut = past->input_cut;
-    for (uint64_t at = 1; at <= past->total && seqset_next_gap(past->stored, at, past->total, &gap);
-         at = gap.last + 1)
-        seqset_add(&c->ending.not_run, gap.first, gap.last);
-    c->counts.not_run = c->ending.not_run.members;
-}
 
 static void collector_remember(struct collector *c, const struct collector_past *past)
 {
     seqset_copy(&c->intake.accepted, past->stored);
     seqset_copy(&c->intake.stored, past->stored);
-    c->membership.incarnation_max = past->incarnation;
+    c->uplink.membership.incarnation_max = past->incarnation;
     c->counts.ok = past->ok;
     c->counts.failed = past->failed;
     c->counts.lost = past->lost;
     c->counts.doubled = past->doubled;
-    c->was_closed = past->closed;
-    c->ending.total = past->total;
-    if (past->closed)
-        remember_end(c, past);
     c->opening = past->opening;
+    ending_remember(&c->ending, past);
+    if (past->closed)
+        c->counts.input_cut = past->input_cut;
+    c->counts.not_run = c->ending.not_run.members;
 }
 
 struct collector *collector_new(const struct collector_options *options, uint64_t now_ns)
@@ -47,12 +34,22 @@ struct collector *collector_new(const struct collector_options *options, uint64_
     struct collector *c = xcalloc(1, sizeof *c);
     c->options = *options;
     c->halting.rule = options->halt;
+    c->uplink.job = options->job;
     intake_init(&c->intake, options, &c->counts, &c->halting);
-    membership_init(&c->membership, options->give_up_ns, options->random_seed, now_ns);
+    membership_init(&c->uplink.membership, options->give_up_ns, options->random_seed, now_ns);
+    backpressure_init(&c->backpressure, now_ns);
+    c->inbox = (struct inbox){.options = &c->options,
+                              .counts = &c->counts,
+                              .uplink = &c->uplink,
+                              .intake = &c->intake,
+                              .ending = &c->ending,
+                              .halting = &c->halting,
+                              .notes = &c->notes,
+                              .backpressure = &c->backpressure};
     if (options->past)
         collector_remember(c, options->past);
-    c->due_ns = c->held_ns = NEVER;
-    c->moved_ns = c->written_ns = now_ns;
+    c->due_ns = NEVER;
+    c->moved_ns = now_ns;
     return c;
 }
 
@@ -62,73 +59,137 @@ void collector_destroy(struct collector **c)
         return;
     intake_free(&(*c)->intake);
     ending_free(&(*c)->ending);
-    outgoing_free(&(*c)->outgoing);
-    admitted_free(&(*c)->admitted);
+    outgoing_free(&(*c)->uplink.outgoing);
+    inbox_free(&(*c)->inbox);
     free(*c);
     *c = NULL;
 }
 
-void collector_exit(struct collector *c, int status, const struct why *why)
+static void collector_exit(struct collector *c, const char *words)
 {
-    if (!c->gone)
-        outgoing_exit(&c->outgoing, status, why);
-    c->gone = true;
+    struct why why;
+    fail(&why, ERR_CLOSED, "%s", words);
+    outgoing_exit(&c->uplink.outgoing, 255, &why);
 }
 
-int collector_status(const struct collector *c, struct why *why)
+static void collector_exit_by_counts(struct collector *c)
 {
-    return ending_status(&c->ending, &c->counts, &c->halting, c->stopping, why);
+    ending_exit(&c->ending, &c->counts, &c->halting, c->options.supervised, &c->uplink);
 }
 
-void collector_exit_by_counts(struct collector *c)
+/* ---- what is said ---- */
+
+static void collector_say_join(struct collector *c)
 {
-    struct why why = {0};
-    int status = collector_status(c, &why);
-    if (c->options.supervised && ending_adds_up(&c->ending, &c->counts))
-        why.text[0] = '\0'; /* what stopped it has said so */
-    collector_exit(c, status, &why);
+    struct sink_join m = {.peer = c->options.peer,
+                          .epoch = c->uplink.membership.epoch,
+                          .flags = c->options.is_volatile ? SINK_VOLATILE : 0,
+                          .fingerprint = c->uplink.membership.fingerprint,
+                          .stored = c->intake.stored,
+                          .incarnation_max = c->uplink.membership.incarnation_max,
+                          .results = bytes_of(c->options.results),
+                          .wants = c->options.wants,
+                          .opening = c->opening,
+                          .features =
+                              FEATURE_RECEIPTS | (c->intake.is_strict ? FEATURE_HANDED : 0)};
+    if (c->ending.phase == ENDING_CLOSED || c->ending.was_closed) {
+        m.flags |= SINK_CLOSED;
+        m.total = c->ending.total;
+    }
+    if (c->halting.rule.percent)
+        m.flags |= SINK_WANTS_TOTAL;
+    else
+        m.halt = c->halting.rule;
+    struct buf message = {0};
+    uplink_begin(&c->uplink, &message, KIND_JOIN);
+    sink_join_put(&message, &m);
+    uplink_send(&c->uplink, &message);
 }
 
-void collector_rejoin(struct collector *c, uint64_t now_ns)
+/* A message of results makes no sense: the ventilator is told, which tells its worker. */
+static void collector_say_protest(struct collector *c, struct bytes results, enum error error,
+                                  uint64_t now_ns)
 {
-    outgoing_drop_sends(&c->outgoing);
-    outgoing_add(&c->outgoing, COLLECTOR_CLOSE_CONTROL, NULL);
-    membership_leave(&c->membership, now_ns);
+    struct frame_head head;
+    struct bytes body;
+    bool is_frame = frame_take(results, &head, &body) == ERR_NONE;
+    bool is_ours = is_frame && head.incarnation == c->uplink.membership.incarnation;
+    struct protest m = {.session = is_ours ? head.session : 0,
+                        .kind = results.size ? results.data[0] : 0,
+                        .offset = intake_fault(results),
+                        .sentence = bytes_of(error_sentence(error))};
+    if (is_frame && head.job != c->options.job) {
+        m.offset = 2;
+        m.sentence = bytes_of("the results are of another job");
+    }
+    uplink_say_protest(&c->uplink, &m, now_ns);
+}
+
+static void collector_say_halt(struct collector *c)
+{
+    struct buf message = {0};
+    uplink_begin(&c->uplink, &message, KIND_HALT);
+    halt_put(&message, &c->halting.fired);
+    uplink_send(&c->uplink, &message);
+    c->halting.is_told = true;
+}
+
+static void collector_say_stored(struct collector *c, uint64_t now_ns)
+{
+    notes_say(&c->notes, &c->uplink, &c->intake, &c->backpressure, now_ns);
+}
+
+static uint64_t collector_note_due(const struct collector *c)
+{
+    return notes_due(&c->notes, &c->uplink, &c->intake, &c->backpressure);
+}
+
+/* When a heartbeat is to be sent for those results that wait to be named, besides the usual ones. */
+static uint64_t collector_ask_due(const struct collector *c)
+{
+    return uplink_is_joined(&c->uplink) ? handed_ask_due(&c->intake.handed, c->uplink.asked_ns)
+                                        : NEVER;
+}
+
+static bool collector_has_news(const struct collector *c)
+{
+    return notes_has_news(&c->notes, &c->uplink, &c->intake, &c->backpressure);
 }
 
 /* ---- what happened ---- */
 
-uint64_t collector_late_ns(const struct collector *c, uint64_t now_ns)
+/* By how much this turn is late. */
+static uint64_t collector_late_ns(const struct collector *c, uint64_t now_ns)
 {
     return now_ns > c->due_ns ? now_ns - c->due_ns : 0;
 }
 
 void collector_control_accepted(struct collector *c, uint64_t now_ns)
 {
-    if (!c->gone && c->membership.state == CONNECTING)
-        membership_accepted(&c->membership, now_ns);
+    if (!uplink_is_over(&c->uplink) && c->uplink.membership.state == CONNECTING)
+        membership_accepted(&c->uplink.membership, now_ns);
 }
 
 void collector_control_up(struct collector *c, uint64_t now_ns)
 {
-    if (c->gone || c->membership.state != CONNECTING)
+    if (uplink_is_over(&c->uplink) || c->uplink.membership.state != CONNECTING)
         return;
-    membership_up(&c->membership, collector_late_ns(c, now_ns), now_ns);
+    uplink_up(&c->uplink, collector_late_ns(c, now_ns), now_ns);
     collector_say_join(c);
 }
 
 void collector_control_down(struct collector *c, uint64_t now_ns)
 {
-    if (c->gone || c->membership.state == AWAY)
+    if (uplink_is_over(&c->uplink) || c->uplink.membership.state == AWAY)
         return;
-    outgoing_drop_sends(&c->outgoing);
-    membership_down(&c->membership, now_ns);
+    uplink_down(&c->uplink, now_ns);
 }
 
 void collector_control_message(struct collector *c, struct bytes message, uint64_t now_ns)
 {
-    bool connected = c->membership.state == JOINING || c->membership.state == JOINED;
-    if (!c->gone && connected && collector_take(c, message, now_ns))
+    bool connected = c->uplink.membership.state == JOINING || uplink_is_joined(&c->uplink);
+    if (!uplink_is_over(&c->uplink) && connected &&
+        inbox_read(&c->inbox, message, collector_late_ns(c, now_ns), now_ns))
         c->counts.dropped_messages++;
 }
 
@@ -153,15 +214,16 @@ static void say_beyond(struct collector *c, struct bytes message, uint64_t now_n
     struct bytes body;
     if (seqset_empty(&c->intake.beyond) || frame_take(message, &head, &body))
         return;
-    bool is_ours = head.incarnation == c->membership.incarnation;
+    bool is_ours = head.incarnation == c->uplink.membership.incarnation;
     struct session_tasks strange = {is_ours ? head.session : 0, c->intake.beyond};
-    collector_say_strange(c, &strange, now_ns);
+    c->counts.strange += strange.tasks.members;
+    uplink_say_strange(&c->uplink, &strange, now_ns);
     seqset_clear(&c->intake.beyond);
 }
 
 bool collector_results_message(struct collector *c, struct bytes message, uint64_t now_ns)
 {
-    if (c->gone)
+    if (uplink_is_over(&c->uplink))
         return false;
     enum error error = collector_take_results(c, message, now_ns);
     say_beyond(c, message, now_ns);
@@ -186,55 +248,43 @@ void collector_reached(struct collector *c, uint64_t position_bytes)
 
 void collector_set_order_full(struct collector *c, bool full)
 {
-    c->order_full = full;
+    c->backpressure.order_full = full;
 }
 
 void collector_flushed(struct collector *c, uint64_t now_ns)
 {
-    if (c->gone || c->ending.phase != ENDING_FLUSHING)
+    if (uplink_is_over(&c->uplink) || c->ending.phase != ENDING_FLUSHING)
         return;
     c->ending.phase = ENDING_CLOSED;
     c->ending.closed_ns = now_ns;
     if (collector_has_news(c))
         collector_say_stored(c, now_ns);
-    if (c->membership.state == JOINED)
-        collector_say_closed(c);
+    if (uplink_is_joined(&c->uplink))
+        ending_say_closed(&c->ending, &c->counts, &c->halting, &c->uplink);
 }
 
 void collector_set_output(struct collector *c, enum collector_output output, uint64_t written_bytes,
                           uint64_t now_ns)
 {
-    if (output != OUTPUT_BLOCKED || written_bytes != c->written_bytes)
-        c->written_ns = now_ns;
-    if (written_bytes != c->written_bytes)
+    if (backpressure_set_output(&c->backpressure, output, written_bytes, now_ns))
         c->moved_ns = now_ns;
-    c->output = output;
-    c->written_bytes = written_bytes;
-    c->unread = now_ns >= c->written_ns + unread_after_ns;
 }
 
 void collector_set_reading(struct collector *c, bool reads, uint64_t now_ns)
 {
-    if (reads)
-        c->held_ns = NEVER;
-    else if (c->held_ns == NEVER)
-        c->held_ns = now_ns;
-    c->is_held = !reads && now_ns >= c->held_ns + held_after_ns;
+    backpressure_set_reading(&c->backpressure, reads, now_ns);
 }
 
 void collector_stop(struct collector *c, uint64_t now_ns)
 {
-    if (c->gone || c->stopping)
+    if (uplink_is_over(&c->uplink) || c->ending.is_interrupted)
         return;
-    c->stopping = true;
+    c->ending.is_interrupted = true;
     c->moved_ns = now_ns;
-    struct why why;
-    fail(&why, ERR_CLOSED, "%s",
-         c->options.supervised ? "" : "interrupted before a ventilator was there");
-    if (c->membership.state == JOINED)
-        collector_say_leave(c);
-    else if (c->membership.session == 0)
-        collector_exit(c, 255, &why);
+    if (uplink_is_joined(&c->uplink))
+        uplink_say_leave(&c->uplink);
+    else if (c->uplink.membership.session == 0)
+        collector_exit(c, c->options.supervised ? "" : "interrupted before a ventilator was there");
 }
 
 /* ---- a turn ---- */
@@ -242,52 +292,24 @@ void collector_stop(struct collector *c, uint64_t now_ns)
 static void collector_give_up(struct collector *c)
 {
     struct why why;
-    bool was_cut = c->was_closed && (c->counts.input_cut || c->counts.not_run);
+    bool was_cut = c->ending.was_closed && (c->counts.input_cut || c->counts.not_run);
     fail(&why, ERR_CLOSED, "no ventilator%s%s for %" PRIu64 " s, %s",
          c->options.connect ? " at " : "", c->options.connect ? c->options.connect : "",
          c->options.give_up_ns / NS_PER_S,
          was_cut ? "and the job of the store was stopped before its end: with one it goes on"
                  : "so the job was given up");
-    if (c->ending.phase == ENDING_CLOSED || (c->was_closed && !was_cut))
+    if (c->ending.phase == ENDING_CLOSED || (c->ending.was_closed && !was_cut))
         collector_exit_by_counts(c);
     else
-        collector_exit(c, 255, &why);
+        collector_exit(c, why.text);
 }
 
-static void turn_membership(struct collector *c, uint64_t now_ns)
+static void turn_uplink(struct collector *c, uint64_t now_ns)
 {
-    if (c->ending.phase == ENDING_FLUSHING) /* all is in: nobody is needed to write it */
-        c->membership.present_ns = now_ns;
-    bool was_joined = c->membership.state == JOINED;
-    switch (membership_turn(&c->membership, now_ns)) {
-    case DUE_OPEN:
-        outgoing_add(&c->outgoing, COLLECTOR_OPEN_CONTROL, NULL);
-        break;
-    case DUE_SILENT:
-        c->is_careful |= was_joined;
-        outgoing_drop_sends(&c->outgoing);
-        outgoing_add(&c->outgoing, COLLECTOR_CLOSE_CONTROL, NULL);
-        break;
-    case DUE_HEARTBEAT:
-        collector_say_heartbeat(c, now_ns);
-        break;
-    case DUE_GIVE_UP:
+    if (c->ending.phase == ENDING_FLUSHING) /* all is in: no ventilator is needed to write it */
+        c->uplink.membership.present_ns = now_ns;
+    if (!uplink_turn(&c->uplink, now_ns))
         collector_give_up(c);
-        break;
-    case DUE_NOTHING:
-        break;
-    }
-}
-
-/* When the sink goes although the ventilator has not said BYE: soon after there is none any more
- * where it was, but one that is only silent may still wait for CLOSED. */
-static uint64_t leave_ns(const struct collector *c)
-{
-    const struct membership *m = &c->membership;
-    uint64_t since = m->present_ns > c->ending.closed_ns ? m->present_ns : c->ending.closed_ns;
-    if (c->ending.phase != ENDING_CLOSED)
-        return NEVER;
-    return m->refused ? since + m->limit_ns : c->ending.closed_ns + m->give_up_ns;
 }
 
 static void turn_ending(struct collector *c, uint64_t now_ns)
@@ -298,10 +320,21 @@ static void turn_ending(struct collector *c, uint64_t now_ns)
         ending_flush(&c->ending, &c->intake.accepted, c->counts.input_cut);
         c->intake.closed = true;
         c->counts.not_run = c->ending.not_run.members;
-        outgoing_add(&c->outgoing, COLLECTOR_FLUSH, NULL);
+        outgoing_add(&c->uplink.outgoing, COLLECTOR_FLUSH, NULL);
     }
-    if (now_ns >= leave_ns(c))
+    if (now_ns >= ending_leave_ns(&c->ending, &c->uplink.membership))
         collector_exit_by_counts(c);
+}
+
+/* What is to be said by itself, in a session that goes on. */
+static void turn_notes(struct collector *c, uint64_t now_ns)
+{
+    if (now_ns >= collector_ask_due(c))
+        uplink_say_heartbeat(&c->uplink, now_ns);
+    if (c->halting.fired.when && !c->halting.is_told && uplink_is_joined(&c->uplink))
+        collector_say_halt(c);
+    if (now_ns >= collector_note_due(c))
+        collector_say_stored(c, now_ns);
 }
 
 static void update_counts(struct collector *c)
@@ -314,11 +347,11 @@ static void update_counts(struct collector *c)
 
 void collector_turn(struct collector *c, uint64_t now_ns)
 {
-    if (c->gone)
+    if (uplink_is_over(&c->uplink))
         return;
     uint64_t late_ns = collector_late_ns(c, now_ns);
     if (late_ns >= slept_min_ns)
-        membership_slept(&c->membership, late_ns, now_ns);
+        membership_slept(&c->uplink.membership, late_ns, now_ns);
     if (c->intake.stalled_count && now_ns - c->retried_ns >= retry_interval_ns) {
         intake_retry(&c->intake);
         c->retried_ns = now_ns;
@@ -326,42 +359,33 @@ void collector_turn(struct collector *c, uint64_t now_ns)
     if (c->intake.moved) {
         c->intake.moved = false;
         c->moved_ns = now_ns;
-        c->lacking = 0;
+        c->ending.lacking = 0;
     }
     turn_ending(c, now_ns);
-    if (!c->gone)
-        turn_membership(c, now_ns);
-    if (!c->gone && now_ns >= collector_ask_due(c))
-        collector_say_heartbeat(c, now_ns);
-    if (!c->gone && c->halting.fired.when && !c->halt_told && c->membership.state == JOINED)
-        collector_say_halt(c);
-    bool has_news = collector_has_news(c) && now_ns >= c->noted_ns + note_interval_ns;
-    bool is_due = now_ns >= collector_origins_due(c) || now_ns >= collector_arrivals_due(c);
-    if (!c->gone && (has_news || is_due))
-        collector_say_stored(c, now_ns);
+    if (!uplink_is_over(&c->uplink))
+        turn_uplink(c, now_ns);
+    if (!uplink_is_over(&c->uplink))
+        turn_notes(c, now_ns);
     update_counts(c);
     c->due_ns = collector_deadline(c);
 }
 
 uint64_t collector_deadline(const struct collector *c)
 {
-    if (c->gone)
+    if (uplink_is_over(&c->uplink))
         return NEVER;
-    uint64_t deadline = clock_earlier(membership_deadline(&c->membership), leave_ns(c));
-    if (collector_has_news(c))
-        deadline = clock_earlier(deadline, c->noted_ns + note_interval_ns);
+    const struct membership *m = &c->uplink.membership;
+    uint64_t due_ns = clock_earlier(membership_deadline(m), ending_leave_ns(&c->ending, m));
     if (c->intake.stalled_count)
-        deadline = clock_earlier(deadline, c->retried_ns + retry_interval_ns);
-    if (c->held_ns != NEVER && !c->is_held)
-        deadline = clock_earlier(deadline, c->held_ns + held_after_ns);
-    deadline = clock_earlier(deadline, collector_ask_due(c));
-    deadline = clock_earlier(deadline, collector_origins_due(c));
-    return clock_earlier(deadline, collector_arrivals_due(c));
+        due_ns = clock_earlier(due_ns, c->retried_ns + retry_interval_ns);
+    due_ns = clock_earlier(due_ns, backpressure_deadline(&c->backpressure));
+    due_ns = clock_earlier(due_ns, collector_ask_due(c));
+    return clock_earlier(due_ns, collector_note_due(c));
 }
 
 bool collector_next_action(struct collector *c, struct collector_action *action)
 {
-    return outgoing_take(&c->outgoing, action);
+    return outgoing_pop(&c->uplink.outgoing, action);
 }
 
 /* ---- what it knows ---- */
@@ -394,12 +418,17 @@ const struct seqset *collector_stored(const struct collector *c)
 
 const struct admitted *collector_admitted(const struct collector *c)
 {
-    return c->admitted_told ? &c->admitted : NULL;
+    return c->inbox.has_admitted ? &c->inbox.admitted : NULL;
 }
 
 const struct seqset *collector_not_run(const struct collector *c)
 {
     return &c->ending.not_run;
+}
+
+bool collector_is_done(const struct collector *c)
+{
+    return c->ending.phase != ENDING_OPEN;
 }
 
 uint64_t collector_total(const struct collector *c)
@@ -409,5 +438,16 @@ uint64_t collector_total(const struct collector *c)
 
 uint64_t collector_moved_at(const struct collector *c)
 {
-    return c->moved_ns;
+    return c->inbox.welcomed_ns > c->moved_ns ? c->inbox.welcomed_ns : c->moved_ns;
+}
+
+bool collector_waits_for(const struct collector *c, uint64_t now_ns, struct why *why)
+{
+    struct waiting waiting = {.connect = c->options.connect,
+                              .membership = &c->uplink.membership,
+                              .intake = &c->intake,
+                              .ending = &c->ending,
+                              .status = &c->counts.status,
+                              .order_full = c->backpressure.order_full};
+    return !uplink_is_over(&c->uplink) && waiting_for(&waiting, now_ns, why);
 }

@@ -142,6 +142,7 @@ const struct collector_counts *collector_counts(const struct collector *c);
 const struct why *collector_stalled(const struct collector *c);
 const struct seqset *collector_stored(const struct collector *c);
 const struct seqset *collector_not_run(const struct collector *c); /* of DONE */
+bool collector_is_done(const struct collector *c); /* the ventilator has said DONE */
 /* The keys of the workers whose results are to be taken, in a farm with keys; NULL before the ventilator
  * has told them. */
 const struct admitted *collector_admitted(const struct collector *c);

@@ -3,10 +3,29 @@
 
 #include <inttypes.h>
 
+#include "common/base/clock.h"
+
 void ending_free(struct ending *e)
 {
     seqset_free(&e->not_run);
     seqset_free(&e->missing);
+}
+
+void ending_remember(struct ending *e, const struct collector_past *past)
+{
+    struct range gap;
+    e->was_closed = past->closed;
+    e->total = past->total;
+    for (uint64_t at = 1;
+         past->closed && at <= past->total && seqset_next_gap(past->stored, at, past->total, &gap);
+         at = gap.last + 1)
+        seqset_add(&e->not_run, gap.first, gap.last);
+}
+
+void ending_forget(struct ending *e)
+{
+    e->was_closed = false;
+    seqset_clear(&e->not_run);
 }
 
 void ending_want(struct ending *e, const struct done *done, const struct seqset *stored)
@@ -72,7 +91,7 @@ bool ending_adds_up(const struct ending *e, const struct collector_counts *count
 }
 
 int ending_status(const struct ending *e, const struct collector_counts *counts,
-                  const struct halting *halting, bool interrupted, struct why *why)
+                  const struct halting *halting, struct why *why)
 {
     uint64_t bad = counts->failed + counts->lost;
     uint64_t known = known_tasks(e, counts);
@@ -81,7 +100,7 @@ int ending_status(const struct ending *e, const struct collector_counts *counts,
              known);
         return 255;
     }
-    if (interrupted) {
+    if (e->is_interrupted) {
         fail(why, ERR_CLOSED, "the job was interrupted");
         return 255;
     }
@@ -96,4 +115,40 @@ int ending_status(const struct ending *e, const struct collector_counts *counts,
         return 255;
     }
     return halting_status(halting, counts->ok, bad);
+}
+
+void ending_say_closed(const struct ending *e, const struct collector_counts *counts,
+                       const struct halting *halting, struct uplink *uplink)
+{
+    struct why why;
+    struct closed m = {.total = e->total,
+                       .ok = counts->ok,
+                       .failed = counts->failed,
+                       .lost = counts->lost,
+                       .not_run = counts->not_run,
+                       .doubled = counts->doubled,
+                       .status = (uint64_t)ending_status(e, counts, halting, &why)};
+    struct buf message = {0};
+    uplink_begin(uplink, &message, KIND_CLOSED);
+    closed_put(&message, &m);
+    uplink_send(uplink, &message);
+}
+
+void ending_exit(const struct ending *e, const struct collector_counts *counts,
+                 const struct halting *halting, bool is_told, struct uplink *uplink)
+{
+    struct why why = {0};
+    int status = ending_status(e, counts, halting, &why);
+    if (is_told && ending_adds_up(e, counts))
+        why.text[0] = '\0';
+    outgoing_exit(&uplink->outgoing, status, &why);
+}
+
+/* Soon after there is no ventilator any more where it was, but one that is only silent may still wait for CLOSED. */
+uint64_t ending_leave_ns(const struct ending *e, const struct membership *m)
+{
+    uint64_t since = m->present_ns > e->closed_ns ? m->present_ns : e->closed_ns;
+    if (e->phase != ENDING_CLOSED)
+        return NEVER;
+    return m->refused ? since + m->limit_ns : e->closed_ns + m->give_up_ns;
 }

@@ -32,7 +32,7 @@ static int status_when_fired(const struct halting *h, uint64_t total)
     return rule->percent ? percentage(h->failed, total) : number(h->failed);
 }
 
-static void halting_judge(struct halting *h, uint64_t total)
+static void halting_decide(struct halting *h, uint64_t total)
 {
     const struct halt_rule *rule = &h->rule;
     uint64_t count =
@@ -55,13 +55,13 @@ void halting_result(struct halting *h, const struct result *r, uint64_t total)
         return;
     h->last_seq = r->seq;
     h->last_status = shell_status(r) & 255;
-    halting_judge(h, total);
+    halting_decide(h, total);
 }
 
 void halting_total(struct halting *h, uint64_t total)
 {
     if (h->rule.percent)
-        halting_judge(h, total);
+        halting_decide(h, total);
 }
 
 int halting_status(const struct halting *h, uint64_t ok, uint64_t bad)

@@ -15,6 +15,7 @@
 struct halting {
     struct halt_rule rule;
     struct halt fired; /* when is HALT_NEVER: it has not */
+    bool is_told;      /* to the ventilator, in this session */
     uint64_t ok, failed;
     uint64_t
         last_seq; /* of what the rule counts, the last one, and its status as a shell tells it */

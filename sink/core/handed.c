@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clock.h"
 #include "common/base/xalloc.h"
 
 void handed_forget(struct handed *h)
@@ -117,11 +118,20 @@ void handed_wait(struct handed *h, const struct early_results *early)
     h->early_ns = early->came_ns;
 }
 
-struct early_results handed_take(struct handed *h, size_t i)
+struct early_results handed_pop(struct handed *h, size_t i)
 {
     struct early_results early = h->early[i];
     h->early_count--;
     memmove(h->early + i, h->early + i + 1, (h->early_count - i) * sizeof *h->early);
     h->early_bytes -= block_bytes(early.message).size;
     return early;
+}
+
+uint64_t handed_ask_due(const struct handed *h, uint64_t asked_ns)
+{
+    static const uint64_t interval_ns = 10 * NS_PER_MS;
+    if (!h->early_count || asked_ns > h->early_ns)
+        return NEVER;
+    uint64_t after_ns = h->early_ns + 1;
+    return asked_ns + interval_ns > after_ns ? asked_ns + interval_ns : after_ns;
 }

@@ -64,6 +64,9 @@ void handed_end(struct handed *h, uint64_t session, const struct seqset *done);
 const struct handed_session *handed_find(const struct handed *h, uint64_t session);
 void handed_wait(struct handed *h, const struct early_results *early); /* takes over the message */
 /* Takes out the i-th message that waits; it is the caller's. */
-struct early_results handed_take(struct handed *h, size_t i);
+struct early_results handed_pop(struct handed *h, size_t i);
+/* When a heartbeat is to be sent for what waits, besides the usual ones, if the last one was sent at `asked_ns`; NEVER:
+ * nothing waits that the last one does not answer for. */
+uint64_t handed_ask_due(const struct handed *h, uint64_t asked_ns);
 
 #endif

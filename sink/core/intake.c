@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MPL-2.0 */
 #include "sink/core/intake.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 #include "common/base/shown.h"
@@ -18,21 +17,18 @@ void intake_init(struct intake *in, const struct collector_options *options,
                           .is_strict = options->strict_results,
                           .last = UINT64_MAX,
                           .early_max_bytes = options->window_max_bytes};
-    in->marks = xcalloc(INTAKE_MARKS_MAX, sizeof *in->marks);
+    marks_init(&in->marks);
 }
 
 void intake_free(struct intake *in)
 {
-    for (size_t i = 0; i < INTAKE_MARKS_MAX; i++)
-        seqset_free(&in->marks[i].tasks);
-    free(in->marks);
+    marks_free(&in->marks);
     for (size_t i = 0; i < in->stalled_count; i++)
         block_release(&in->stalled[i]);
     free(in->stalled);
     senders_free(&in->senders);
     handed_free(&in->handed);
     seqset_free(&in->accepted);
-    seqset_free(&in->fresh);
     seqset_free(&in->stored);
     seqset_free(&in->news);
     seqset_free(&in->beyond);
@@ -43,43 +39,39 @@ void intake_free(struct intake *in)
 
 /* ---- stored ---- */
 
-static struct intake_mark *mark_at(struct intake *in, size_t i)
-{
-    return &in->marks[(in->first_mark + i) % INTAKE_MARKS_MAX];
-}
-
 static void intake_settle(struct intake *in)
 {
-    while (in->mark_count && mark_at(in, 0)->position_bytes <= in->reached_bytes) {
-        struct intake_mark *mark = mark_at(in, 0);
-        seqset_add_all(&in->stored, &mark->tasks);
-        seqset_add_all(&in->news, &mark->tasks);
-        seqset_clear(&mark->tasks);
-        in->first_mark = (in->first_mark + 1) % INTAKE_MARKS_MAX;
-        in->mark_count--;
+    const struct seqset *tasks;
+    while (marks_pop(&in->marks, &tasks)) {
+        seqset_add_all(&in->stored, tasks);
+        seqset_add_all(&in->news, tasks);
         in->moved = true;
     }
 }
 
 void intake_mark(struct intake *in, uint64_t position_bytes)
 {
-    if (seqset_empty(&in->fresh))
-        return;
-    struct intake_mark *last = in->mark_count ? mark_at(in, in->mark_count - 1) : NULL;
-    assert(!last || last->position_bytes <= position_bytes);
-    if (!last || (last->position_bytes < position_bytes && in->mark_count < INTAKE_MARKS_MAX))
-        last = mark_at(in, in->mark_count++);
-    last->position_bytes = position_bytes;
-    seqset_add_all(&last->tasks, &in->fresh);
-    seqset_clear(&in->fresh);
+    marks_add(&in->marks, position_bytes);
     intake_settle(in);
 }
 
 void intake_reached(struct intake *in, uint64_t position_bytes)
 {
-    if (position_bytes > in->reached_bytes)
-        in->reached_bytes = position_bytes;
+    marks_reach(&in->marks, position_bytes);
     intake_settle(in);
+}
+
+void intake_begin_session(struct intake *in, uint64_t incarnation, bool is_another_life)
+{
+    senders_drop_before(&in->senders, incarnation);
+    if (is_another_life) {
+        handed_forget(&in->handed);
+        in->closed = false;
+        in->last = UINT64_MAX;
+    }
+    in->incarnation = incarnation;
+    senders_untell(&in->senders);
+    seqset_copy(&in->news, &in->stored);
 }
 
 /* ---- accepted ---- */
@@ -87,7 +79,7 @@ void intake_reached(struct intake *in, uint64_t position_bytes)
 static void add_finals(struct intake *in, uint64_t first, uint64_t last)
 {
     seqset_add(&in->accepted, first, last);
-    seqset_add(&in->fresh, first, last);
+    marks_accept(&in->marks, first, last);
 }
 
 /* From a session, and not by a verdict. */
@@ -491,15 +483,15 @@ void intake_handed(struct intake *in, const struct session_tasks *m)
             i++;
             continue;
         }
-        struct early_results early = handed_take(&in->handed, i);
+        struct early_results early = handed_pop(&in->handed, i);
         take_early(in, &early, &none);
         block_release(&early.message);
     }
     seqset_free(&none);
 }
 
-bool intake_judge(struct intake *in, uint64_t session, uint64_t before_ns,
-                  struct session_tasks *strange)
+bool intake_decide(struct intake *in, uint64_t session, uint64_t before_ns,
+                   struct session_tasks *strange)
 {
     const struct handed *h = &in->handed;
     size_t i = 0;
@@ -508,7 +500,7 @@ bool intake_judge(struct intake *in, uint64_t session, uint64_t before_ns,
         i++;
     if (i == h->early_count)
         return false;
-    struct early_results early = handed_take(&in->handed, i);
+    struct early_results early = handed_pop(&in->handed, i);
     *strange = (struct session_tasks){.session = early.head.session};
     take_early(in, &early, &strange->tasks);
     block_release(&early.message);

@@ -5,6 +5,7 @@
 #include "sink/core/collector.h"
 #include "sink/core/halting.h"
 #include "sink/core/handed.h"
+#include "sink/core/marks.h"
 #include "sink/core/senders.h"
 
 /* Which results the collector takes in, and which of them are stored.
@@ -15,14 +16,8 @@
  * the ventilator is to be told: what became stored, and what came again after it was; the caller that tells
  * it clears it. */
 enum {
-    INTAKE_MARKS_MAX = 1024,            /* positions that wait; more are put together */
     INTAKE_VERDICT_TASKS_MAX = 1 << 20, /* of one message: no ventilator has more tasks unstored */
     INTAKE_PIECES_MEMORY_MAX = 64 << 10
-};
-
-struct intake_mark {
-    uint64_t position_bytes;
-    struct seqset tasks;
 };
 
 /* Tasks whose final result counts, though the ventilator had not said that it has read so far: they may be behind the
@@ -43,13 +38,9 @@ struct intake {
     uint64_t incarnation; /* of the ventilator, whose sessions those are */
     size_t early_max_bytes;
     struct seqset accepted; /* with a final result; stored ones too */
-    struct seqset fresh;    /* accepted since the last mark */
     struct seqset stored;
     struct seqset news;
-    struct intake_mark *marks; /* a ring */
-    size_t first_mark;
-    size_t mark_count;
-    uint64_t reached_bytes;
+    struct marks marks; /* of what is accepted and not stored */
     struct ahead ahead;
     uint64_t
         last; /* task of the input, as far as the ventilator has told; UINT64_MAX: it has not */
@@ -76,14 +67,16 @@ enum error intake_verdict(struct intake *in, const struct frame_head *head, stru
 /* Which octet of a message of results is where it stops making sense. */
 size_t intake_fault(struct bytes message);
 void intake_retry(struct intake *in);
+/* A session of the ventilator begins, in this life of it: all that is stored is news to it. */
+void intake_begin_session(struct intake *in, uint64_t incarnation, bool is_another_life);
 
 /* HANDED: what waited for it is taken. */
 void intake_handed(struct intake *in, const struct session_tasks *m);
 /* What the session was handed (0: all of them) is known as it was at `before_ns`: takes out the next message of it
  * that has come before and waits, and takes of it what is named. The rest, which is dropped, is in `strange` if its
  * sender can be called to account for it; the caller frees that. Returns false if no such message waits. */
-bool intake_judge(struct intake *in, uint64_t session, uint64_t before_ns,
-                  struct session_tasks *strange);
+bool intake_decide(struct intake *in, uint64_t session, uint64_t before_ns,
+                   struct session_tasks *strange);
 /* The ventilator has read so many tasks; `is_all`: the input has no more, so what is behind its end counts as
  * strange, whenever it came. */
 void intake_read(struct intake *in, uint64_t tasks, bool is_all);

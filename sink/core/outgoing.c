@@ -23,6 +23,9 @@ void outgoing_add(struct outgoing *o, enum collector_action_kind kind, struct bl
 
 void outgoing_exit(struct outgoing *o, int status, const struct why *why)
 {
+    if (o->has_exit)
+        return;
+    o->has_exit = true;
     o->exit_status = status;
     o->exit_why = *why;
     outgoing_add(o, COLLECTOR_EXIT, NULL);
@@ -40,7 +43,7 @@ void outgoing_drop_sends(struct outgoing *o)
     o->count = kept;
 }
 
-bool outgoing_take(struct outgoing *o, struct collector_action *action)
+bool outgoing_pop(struct outgoing *o, struct collector_action *action)
 {
     if (o->first == o->count) {
         o->first = o->count = 0;

@@ -16,15 +16,17 @@ struct outgoing {
     size_t first; /* what is before it has been taken */
     size_t count;
     size_t capacity;
+    bool has_exit; /* EXIT was added: nothing follows it */
     int exit_status;
     struct why exit_why;
 };
 
 void outgoing_free(struct outgoing *o);
 void outgoing_add(struct outgoing *o, enum collector_action_kind kind, struct block *block);
+/* The first time. */
 void outgoing_exit(struct outgoing *o, int status, const struct why *why);
 /* Drops the messages: the connection they were for is gone. */
 void outgoing_drop_sends(struct outgoing *o);
-bool outgoing_take(struct outgoing *o, struct collector_action *action);
+bool outgoing_pop(struct outgoing *o, struct collector_action *action);
 
 #endif

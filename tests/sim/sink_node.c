@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "common/base/xalloc.h"
-#include "sink/core/collector_state.h"
+#include "sink/core/collector.h"
 #include "tests/sim/cable.h"
 #include "tests/sim/err.h"
 #include "tests/sim/record.h"
@@ -377,8 +377,8 @@ void sink_node_check_end(struct node *node)
     const struct collector_counts *counts = collector_counts(of(node)->core);
     struct sim *sim = node->sim;
     const struct model *m = &sim->model;
-    bool told = of(node)->core->ending.phase != ENDING_OPEN; /* what was not run */
-    if (sim->store_noticed || (sim->interrupted && !told))   /* in the middle of its work */
+    bool told = collector_is_done(of(node)->core);         /* what was not run */
+    if (sim->store_noticed || (sim->interrupted && !told)) /* in the middle of its work */
         return;
     if (counts->ok != m->ok || counts->failed != m->failed || counts->lost != m->lost)
         sim_violation(sim, "G2: the sink counts %llu ok, %llu failed, %llu lost",

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
-#include "sink/core/collector_state.h"
+#include "sink/core/collector_parts.h"
 #include "tests/unit/said.h"
 
 /* Tests of the collector as stories: the ventilator (v_...) and workers (w_...) say something, time

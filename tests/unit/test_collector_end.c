@@ -399,7 +399,7 @@ static struct story alone_with(const struct collector_past *past)
     s.options.is_volatile = false;
     s.c = collector_new(&s.options, s.now_ns);
     story_turn(&s);
-    for (int i = 0; i < 1000 && !s.c->gone; i++) {
+    for (int i = 0; i < 1000 && !uplink_is_over(&s.c->uplink); i++) {
         collector_control_down(s.c, s.now_ns);
         s.now_ns = collector_deadline(s.c);
         story_turn(&s);
