@@ -32,9 +32,7 @@ void intake_free(struct intake *in)
     seqset_free(&in->stored);
     seqset_free(&in->news);
     seqset_free(&in->beyond);
-    seqset_free(&in->ahead.ok);
-    seqset_free(&in->ahead.lost);
-    seqset_free(&in->ahead.failed);
+    ahead_free(&in->ahead);
 }
 
 /* ---- stored ---- */
@@ -90,36 +88,30 @@ static void add_finals_of(struct intake *in, const struct frame_head *head, uint
     senders_take(&in->senders, head->incarnation, head->session, first, last);
 }
 
-static void count_final(struct intake *in, const struct result *r)
+static uint64_t *count_of(struct intake *in, enum final_kind kind)
 {
-    struct ahead *ahead = &in->ahead;
-    bool is_ok = r->status == RESULT_OK, is_lost = r->status == RESULT_LOST;
-    ++*(is_ok ? &in->counts->ok : is_lost ? &in->counts->lost : &in->counts->failed);
-    if (r->seq > in->counts->status.read)
-        seqset_add(is_ok ? &ahead->ok : is_lost ? &ahead->lost : &ahead->failed, r->seq, r->seq);
+    struct collector_counts *counts = in->counts;
+    return kind == FINAL_OK ? &counts->ok : kind == FINAL_LOST ? &counts->lost : &counts->failed;
 }
 
-/* Returns how many of the set are behind the end. */
-static uint64_t read_to(struct seqset *ahead, uint64_t tasks, bool is_all)
+static void count_final(struct intake *in, const struct result *r)
 {
-    if (tasks)
-        seqset_remove(ahead, 1, tasks);
-    uint64_t behind = is_all ? ahead->members : 0;
-    if (is_all)
-        seqset_clear(ahead);
-    return behind;
+    enum final_kind kind = r->status == RESULT_OK     ? FINAL_OK
+                           : r->status == RESULT_LOST ? FINAL_LOST
+                                                      : FINAL_FAILED;
+    ++*count_of(in, kind);
+    if (r->seq > in->counts->status.read)
+        ahead_add(&in->ahead, kind, r->seq);
 }
 
 void intake_read(struct intake *in, uint64_t tasks, bool is_all)
 {
-    struct collector_counts *counts = in->counts;
-    uint64_t ok = read_to(&in->ahead.ok, tasks, is_all);
-    uint64_t lost = read_to(&in->ahead.lost, tasks, is_all);
-    uint64_t failed = read_to(&in->ahead.failed, tasks, is_all);
-    counts->ok -= ok;
-    counts->lost -= lost;
-    counts->failed -= failed;
-    counts->strange += ok + lost + failed;
+    uint64_t behind[FINAL_KINDS];
+    ahead_read(&in->ahead, tasks, is_all, behind);
+    for (enum final_kind kind = FINAL_OK; kind < FINAL_KINDS; kind++) {
+        *count_of(in, kind) -= behind[kind];
+        in->counts->strange += behind[kind];
+    }
     if (is_all)
         in->last = tasks;
 }

@@ -2,6 +2,7 @@
 #ifndef ZFARM_INTAKE_H
 #define ZFARM_INTAKE_H
 
+#include "sink/core/ahead.h"
 #include "sink/core/collector.h"
 #include "sink/core/halting.h"
 #include "sink/core/handed.h"
@@ -20,12 +21,6 @@ enum {
     INTAKE_PIECES_MEMORY_MAX = 64 << 10
 };
 
-/* Tasks whose final result counts, though the ventilator had not said that it has read so far: they may be behind the
- * end of the input, and then count no more. */
-struct ahead {
-    struct seqset ok, lost, failed;
-};
-
 struct intake {
     void *context;
     void (*accept)(void *context, const struct result *result);
@@ -42,10 +37,9 @@ struct intake {
     struct seqset news;
     struct marks marks; /* of what is accepted and not stored */
     struct ahead ahead;
-    uint64_t
-        last; /* task of the input, as far as the ventilator has told; UINT64_MAX: it has not */
+    uint64_t last; /* task of the input; UINT64_MAX: the ventilator has not told it */
     struct seqset
-        beyond;  /* final results of tasks behind it, which were not taken; the caller clears it */
+        beyond;  /* final results of tasks behind it that were not taken; the caller clears it */
     bool closed; /* nothing is accepted any more */
     bool moved;  /* something was accepted or became stored; the reader clears it */
     /* Pieces for which the temporary file has no room, until intake_retry finds some. */
