@@ -33,11 +33,16 @@ static inline void varint_put(struct buf *to, uint64_t value)
 }
 
 /* Reads a number at `*at`, not beyond `end`, and moves `*at` behind it. Returns false, and leaves
- * `*at`, when the bytes end in the middle of it or it does not fit 64 bits. */
+ * `*at`, when the bytes end in the middle of it or it does not fit 64 bits. Most numbers are small. */
 static inline bool varint_take(const uint8_t **at, const uint8_t *end, uint64_t *value)
 {
     uint64_t result = 0;
     const uint8_t *p = *at;
+    if (p < end && *p < 0x80) {
+        *value = *p;
+        *at = p + 1;
+        return true;
+    }
     for (unsigned shift = 0; p < end && shift < 64; shift += 7) {
         uint8_t byte = *p++;
         if (shift == 63 && byte > 1)

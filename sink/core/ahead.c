@@ -9,20 +9,17 @@ void ahead_free(struct ahead *a)
 
 static void add_run(struct ahead *a)
 {
-    if (a->run.first)
-        seqset_add(&a->tasks[a->kind], a->run.first, a->run.last);
-    a->run = (struct range){0};
+    if (a->next)
+        seqset_add(&a->tasks[a->kind], a->first, a->next - 1);
+    a->next = 0;
 }
 
-void ahead_add(struct ahead *a, enum final_kind kind, uint64_t seq)
+void ahead_begin_run(struct ahead *a, enum final_kind kind, uint64_t seq)
 {
-    if (a->run.first && a->kind == kind && a->run.last + 1 == seq) {
-        a->run.last = seq;
-        return;
-    }
     add_run(a);
-    a->run = (struct range){seq, seq};
     a->kind = kind;
+    a->first = seq;
+    a->next = seq + 1;
 }
 
 void ahead_read(struct ahead *a, uint64_t tasks, bool is_all, uint64_t behind[static FINAL_KINDS])

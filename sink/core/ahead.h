@@ -12,12 +12,20 @@ enum final_kind { FINAL_OK, FINAL_LOST, FINAL_FAILED, FINAL_KINDS };
 
 struct ahead {
     struct seqset tasks[FINAL_KINDS];
-    struct range run; /* of `kind`, to be added: results come in runs; first 0: none */
+    uint64_t first,
+        next; /* a run of `kind` to be added, since results come in runs; next 0: none */
     enum final_kind kind;
 };
 
 void ahead_free(struct ahead *a);
-void ahead_add(struct ahead *a, enum final_kind kind, uint64_t seq);
+void ahead_begin_run(struct ahead *a, enum final_kind kind, uint64_t seq); /* for ahead_add */
+static inline void ahead_add(struct ahead *a, enum final_kind kind, uint64_t seq)
+{
+    if (seq == a->next && kind == a->kind)
+        a->next++;
+    else
+        ahead_begin_run(a, kind, seq);
+}
 /* The ventilator has read `tasks`, which are not ahead any more. If that `is_all`, the set becomes empty, and `behind`
  * is how many of each kind there were behind the end; else it is 0. */
 void ahead_read(struct ahead *a, uint64_t tasks, bool is_all, uint64_t behind[static FINAL_KINDS]);

@@ -60,8 +60,8 @@ bool formatter_leaves_in_file(const struct formatter *f, const struct result *r)
 
 void formatter_print(struct formatter *f, const struct result *r, struct output_files *files)
 {
-    if (!formatter_leaves_in_file(f, r)) {
-        formatter_put(f, r, writer_buf(&files->out), writer_buf(&files->err));
+    if (!r->holder || !formatter_leaves_in_file(f, r)) {
+        formats[f->format].put(f, r, writer_buf(&files->out), writer_buf(&files->err));
         return;
     }
     writer_put_block(&files->out, r->holder, r->out);
