@@ -165,11 +165,10 @@ halted() {
 
 @test "with --halt and a count of 1 nothing more is begun, and the command is named" {
   # As `parallel -j2 --halt soon,fail=1`: 2 runs when 1 fails, and 3 is never begun.
-  local command='echo {} >>begun; [ {} != 2 ] || until [ -e go ]; do sleep 0.01; done
-    [ {} != 1 ] || touch go; sleep 0.1; exit {}'
+  local command='echo {} >>begun; [ {} != 1 ] || until grep -qx 2 begun; do sleep 0.01; done
+    [ {} != 2 ] || until grep -q "halted by" halted.err; do sleep 0.01; done; exit {}'
   for _ in {1..5}; do
     same <(halted -j2 --halt soon,fail=1 --shell "$command" ::: 0 0 1 2 3) <(echo 4)
-    rm go
   done
   says halted.err 'halted by task 3: nothing more is begun, and what runs may finish; it failed: echo 1 >>begun; '
   for _ in {1..10}; do
