@@ -58,6 +58,11 @@ void member_joining(struct member *m, uint64_t now_ns)
     member_enter(m, MEMBER_JOINING, now_ns);
 }
 
+bool member_periods_make_sense(uint64_t heartbeat_ms, uint64_t limit_ms)
+{
+    return heartbeat_ms > 0 && limit_ms >= heartbeat_ms && limit_ms <= period_max_ms;
+}
+
 static uint64_t period_ns(uint64_t told_ms, uint64_t otherwise_ns)
 {
     return told_ms > 0 && told_ms <= period_max_ms ? told_ms * NS_PER_MS : otherwise_ns;

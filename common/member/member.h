@@ -75,6 +75,8 @@ void member_accepted(struct member *m, uint64_t now_ns);
 void member_up(struct member *m, uint64_t own_ns, uint64_t now_ns);
 /* JOIN is sent anew on a connection that is up. */
 void member_joining(struct member *m, uint64_t now_ns);
+/* True if WELCOME can mean these: of both 1 ms to 1 h, and the limit not below the heartbeat. */
+bool member_periods_make_sense(uint64_t heartbeat_ms, uint64_t limit_ms);
 /* WELCOME has come; a time of it that makes no sense is replaced by the usual one. */
 void member_welcomed(struct member *m, const struct frame_head *head, uint64_t heartbeat_ms,
                      uint64_t limit_ms, uint64_t now_ns);

@@ -113,7 +113,7 @@ static void collector_say_protest(struct collector *c, struct bytes results, enu
     struct frame_head head;
     struct bytes body;
     bool is_frame = frame_take(results, &head, &body) == ERR_NONE;
-    bool is_ours = is_frame && head.incarnation == c->uplink.membership.incarnation;
+    bool is_ours = is_frame && head.incarnation == c->uplink.membership.member.head.incarnation;
     struct protest m = {.session = is_ours ? head.session : 0,
                         .kind = results.size ? results.data[0] : 0,
                         .offset = intake_fault(results),
@@ -166,13 +166,13 @@ static uint64_t collector_late_ns(const struct collector *c, uint64_t now_ns)
 
 void collector_control_accepted(struct collector *c, uint64_t now_ns)
 {
-    if (!uplink_is_over(&c->uplink) && c->uplink.membership.state == CONNECTING)
-        membership_accepted(&c->uplink.membership, now_ns);
+    if (!uplink_is_over(&c->uplink) && c->uplink.membership.member.state == MEMBER_CONNECTING)
+        member_accepted(&c->uplink.membership.member, now_ns);
 }
 
 void collector_control_up(struct collector *c, uint64_t now_ns)
 {
-    if (uplink_is_over(&c->uplink) || c->uplink.membership.state != CONNECTING)
+    if (uplink_is_over(&c->uplink) || c->uplink.membership.member.state != MEMBER_CONNECTING)
         return;
     uplink_up(&c->uplink, collector_late_ns(c, now_ns), now_ns);
     collector_say_join(c);
@@ -180,14 +180,15 @@ void collector_control_up(struct collector *c, uint64_t now_ns)
 
 void collector_control_down(struct collector *c, uint64_t now_ns)
 {
-    if (uplink_is_over(&c->uplink) || c->uplink.membership.state == AWAY)
+    if (uplink_is_over(&c->uplink) || c->uplink.membership.member.state == MEMBER_AWAY)
         return;
     uplink_down(&c->uplink, now_ns);
 }
 
 void collector_control_message(struct collector *c, struct bytes message, uint64_t now_ns)
 {
-    bool connected = c->uplink.membership.state == JOINING || uplink_is_joined(&c->uplink);
+    bool connected =
+        c->uplink.membership.member.state == MEMBER_JOINING || uplink_is_joined(&c->uplink);
     if (!uplink_is_over(&c->uplink) && connected &&
         inbox_read(&c->inbox, message, collector_late_ns(c, now_ns), now_ns))
         c->counts.dropped_messages++;
@@ -214,7 +215,7 @@ static void say_beyond(struct collector *c, struct bytes message, uint64_t now_n
     struct bytes body;
     if (seqset_empty(&c->intake.beyond) || frame_take(message, &head, &body))
         return;
-    bool is_ours = head.incarnation == c->uplink.membership.incarnation;
+    bool is_ours = head.incarnation == c->uplink.membership.member.head.incarnation;
     struct session_tasks strange = {is_ours ? head.session : 0, c->intake.beyond};
     c->counts.strange += strange.tasks.members;
     uplink_say_strange(&c->uplink, &strange, now_ns);
@@ -283,7 +284,7 @@ void collector_stop(struct collector *c, uint64_t now_ns)
     c->moved_ns = now_ns;
     if (uplink_is_joined(&c->uplink))
         uplink_say_leave(&c->uplink);
-    else if (c->uplink.membership.session == 0)
+    else if (c->uplink.membership.member.head.session == 0)
         collector_exit(c, c->options.supervised ? "" : "interrupted before a ventilator was there");
 }
 
@@ -307,7 +308,7 @@ static void collector_give_up(struct collector *c)
 static void turn_uplink(struct collector *c, uint64_t now_ns)
 {
     if (c->ending.phase == ENDING_FLUSHING) /* all is in: no ventilator is needed to write it */
-        c->uplink.membership.present_ns = now_ns;
+        c->uplink.membership.member.present_ns = now_ns;
     if (!uplink_turn(&c->uplink, now_ns))
         collector_give_up(c);
 }
@@ -444,7 +445,7 @@ uint64_t collector_moved_at(const struct collector *c)
 bool collector_waits_for(const struct collector *c, uint64_t now_ns, struct why *why)
 {
     struct waiting waiting = {.connect = c->options.connect,
-                              .membership = &c->uplink.membership,
+                              .member = &c->uplink.membership.member,
                               .intake = &c->intake,
                               .ending = &c->ending,
                               .status = &c->counts.status,

@@ -147,8 +147,9 @@ void ending_exit(const struct ending *e, const struct collector_counts *counts,
 /* Soon after there is no ventilator any more where it was, but one that is only silent may still wait for CLOSED. */
 uint64_t ending_leave_ns(const struct ending *e, const struct membership *m)
 {
-    uint64_t since = m->present_ns > e->closed_ns ? m->present_ns : e->closed_ns;
+    uint64_t present_ns = m->member.present_ns;
+    uint64_t since = present_ns > e->closed_ns ? present_ns : e->closed_ns;
     if (e->phase != ENDING_CLOSED)
         return NEVER;
-    return m->refused ? since + m->limit_ns : e->closed_ns + m->give_up_ns;
+    return m->refused ? since + m->member.limit_ns : e->closed_ns + m->give_up_ns;
 }

@@ -58,7 +58,8 @@ static void begin_session(struct inbox *in, bool is_another_life, uint64_t now_n
 {
     if (is_another_life)
         ending_reopen(in->ending);
-    intake_begin_session(in->intake, in->uplink->membership.incarnation, is_another_life);
+    intake_begin_session(in->intake, in->uplink->membership.member.head.incarnation,
+                         is_another_life);
     notes_begin(in->notes, now_ns);
     /* Also when nothing is stored: it is the answer to WELCOME. */
     notes_say(in->notes, in->uplink, in->intake, in->backpressure, now_ns);
@@ -71,11 +72,11 @@ static void begin_session(struct inbox *in, bool is_another_life, uint64_t now_n
 static enum error take_welcome(struct inbox *in, const struct frame_head *head, struct bytes body,
                                uint64_t now_ns)
 {
-    const struct membership *m = &in->uplink->membership;
+    const struct member *m = &in->uplink->membership.member;
     const struct collector_options *o = in->options;
     struct sink_welcome welcome;
     enum error error = sink_welcome_take(body, &welcome);
-    bool is_another_life = m->incarnation && head->incarnation != m->incarnation;
+    bool is_another_life = m->head.incarnation && head->incarnation != m->head.incarnation;
     if (!error && head->job != o->job)
         error = ERR_INVALID;
     if (!error && o->begin_life && !o->begin_life(o->context, head->incarnation)) {
@@ -118,7 +119,7 @@ static enum error take_again(struct inbox *in, struct bytes body, uint64_t now_n
 {
     struct again m;
     enum error error = again_take(body, &m);
-    if (!error && m.session == in->uplink->membership.session)
+    if (!error && m.session == in->uplink->membership.member.head.session)
         uplink_rejoin(in->uplink, now_ns);
     return error;
 }
@@ -199,7 +200,7 @@ static enum error take_ended(struct inbox *in, struct bytes body, uint64_t now_n
     enum error error = number_take(body, &session);
     if (error)
         return error;
-    senders_end(&in->intake->senders, in->uplink->membership.incarnation, session);
+    senders_end(&in->intake->senders, in->uplink->membership.member.head.incarnation, session);
     if (session)
         inbox_decide(in, session, NEVER, now_ns);
     handed_end(&in->intake->handed, session, &in->intake->accepted);
@@ -344,7 +345,7 @@ static enum error take_joining(struct inbox *in, const struct frame_head *head, 
 static enum error take_joined(struct inbox *in, const struct frame_head *head, struct bytes body,
                               uint64_t now_ns)
 {
-    if ((head->session && head->session != in->uplink->membership.session) ||
+    if ((head->session && head->session != in->uplink->membership.member.head.session) ||
         (head->job && head->job != in->options->job))
         return ERR_INVALID;
     switch ((unsigned)head->kind) {
@@ -399,10 +400,10 @@ enum error inbox_read(struct inbox *in, struct bytes message, uint64_t own_ns, u
     }
     if (error)
         return error;
-    membership_present(&in->uplink->membership, now_ns);
+    in->uplink->membership.member.present_ns = now_ns;
     if (uplink_is_joined(in->uplink) || answers_join(head.kind))
         membership_heard(&in->uplink->membership, own_ns, now_ns);
-    if (in->uplink->membership.state == JOINING)
+    if (in->uplink->membership.member.state == MEMBER_JOINING)
         return take_joining(in, &head, body, now_ns);
     return take_joined(in, &head, body, now_ns);
 }

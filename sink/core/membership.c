@@ -3,96 +3,57 @@
 
 #include "common/base/clock.h"
 
-static const uint64_t period_max_ms = 3600 * 1000; /* of heartbeat and limit */
-
-/* Who is heard and does not hear says what it has to say for ever: it answers no heartbeat. One that is
+/* A ventilator that is heard and does not hear says what it has to say for ever: it answers no heartbeat. One that is
  * late with its answers, and says other things meanwhile, has twice the time. */
 static const uint64_t unanswered_limits = 2;
 
 void membership_init(struct membership *m, uint64_t give_up_ns, uint64_t seed, uint64_t now_ns)
 {
-    *m = (struct membership){.state = AWAY,
-                             .heartbeat_ns = 500 * NS_PER_MS,
-                             .limit_ns = 3 * NS_PER_S,
-                             .give_up_ns = give_up_ns < NEVER / 2 ? give_up_ns : NEVER / 2,
-                             .heard_ns = now_ns,
-                             .present_ns = now_ns,
-                             .open_ns = now_ns};
-    backoff_init(&m->backoff, seed);
-}
-
-/* An answer has come. Until a connection is accepted no ventilator is there that could be late with one. */
-static void membership_note_answer(struct membership *m, uint64_t own_ns, uint64_t now_ns)
-{
-    uint64_t due_ns = m->heard_ns + (m->state == JOINED ? m->heartbeat_ns : 0);
-    if (now_ns > due_ns)
-        patience_late(&m->patience, now_ns - due_ns, own_ns);
-}
-
-void membership_accepted(struct membership *m, uint64_t now_ns)
-{
-    m->accepted = true;
-    m->heard_ns = now_ns;
+    *m = (struct membership){.give_up_ns = clock_earlier(give_up_ns, NEVER / 2)};
+    member_init(&m->member, seed, now_ns);
 }
 
 void membership_up(struct membership *m, uint64_t own_ns, uint64_t now_ns)
 {
-    if (m->accepted)
-        membership_note_answer(m, own_ns, now_ns);
-    m->state = JOINING;
-    m->heard_ns = m->answer_ns = now_ns;
+    member_up(&m->member, own_ns, now_ns);
+    m->answer_ns = now_ns;
     m->refused = false;
 }
 
 void membership_down(struct membership *m, uint64_t now_ns)
 {
-    m->refused = m->state == CONNECTING;
-    membership_leave(m, now_ns);
-}
-
-void membership_leave(struct membership *m, uint64_t now_ns)
-{
-    m->state = AWAY;
-    m->open_ns = now_ns + backoff_next(&m->backoff);
+    m->refused = m->member.state == MEMBER_CONNECTING;
+    member_leave(&m->member, now_ns);
 }
 
 void membership_heard(struct membership *m, uint64_t own_ns, uint64_t now_ns)
 {
-    membership_note_answer(m, own_ns, now_ns);
-    m->heard_ns = now_ns;
-}
-
-void membership_present(struct membership *m, uint64_t now_ns)
-{
-    m->present_ns = now_ns;
+    struct member *member = &m->member;
+    uint64_t due_ns =
+        member->heard_ns + (member->state == MEMBER_JOINED ? member->heartbeat_ns : 0);
+    if (now_ns > due_ns)
+        member_answered(member, now_ns - due_ns, own_ns);
+    member_heard(member, now_ns);
 }
 
 void membership_answered(struct membership *m, uint64_t now_ns)
 {
     m->answer_ns = now_ns;
-    if (m->state != JOINED)
-        return;
-    patience_answered(&m->patience);
-    patience_fade(&m->patience);
+    if (m->member.state == MEMBER_JOINED)
+        member_echoed(&m->member);
 }
 
 enum error membership_welcome(struct membership *m, const struct frame_head *head,
                               const struct sink_welcome *welcome, uint64_t now_ns)
 {
     if (head->incarnation == 0 || head->session == 0 || welcome->epoch == 0 ||
-        welcome->heartbeat_ms == 0 || welcome->heartbeat_ms > period_max_ms ||
-        welcome->limit_ms < welcome->heartbeat_ms || welcome->limit_ms > period_max_ms)
+        !member_periods_make_sense(welcome->heartbeat_ms, welcome->limit_ms))
         return ERR_MALFORMED;
-    m->state = JOINED;
-    m->incarnation = head->incarnation;
-    m->session = head->session;
+    member_welcomed(&m->member, head, welcome->heartbeat_ms, welcome->limit_ms, now_ns);
+    member_joined(&m->member, now_ns);
     m->epoch = welcome->epoch;
     m->fingerprint = welcome->fingerprint;
-    m->heartbeat_ns = welcome->heartbeat_ms * NS_PER_MS;
-    m->limit_ns = welcome->limit_ms * NS_PER_MS;
-    m->beat_ns = now_ns + m->heartbeat_ns;
     m->answer_ns = now_ns;
-    backoff_reset(&m->backoff);
     if (head->incarnation > m->incarnation_max)
         m->incarnation_max = head->incarnation;
     return ERR_NONE;
@@ -100,56 +61,31 @@ enum error membership_welcome(struct membership *m, const struct frame_head *hea
 
 void membership_slept(struct membership *m, uint64_t slept_ns, uint64_t now_ns)
 {
-    m->heard_ns = m->answer_ns = now_ns;
-    m->present_ns += slept_ns;
-    if (m->present_ns > now_ns)
-        m->present_ns = now_ns;
+    struct member *member = &m->member;
+    member_slept(member, slept_ns, now_ns);
+    member->since_ns = member->heard_ns = member->accepted_ns = m->answer_ns = now_ns;
 }
 
-/* Somebody is there, who has not answered yet. */
-static bool is_trying(const struct membership *m)
+bool membership_is_given_up(const struct membership *m, uint64_t now_ns)
 {
-    return m->state == JOINING || (m->state == CONNECTING && m->accepted);
+    return now_ns >= m->member.present_ns + m->give_up_ns;
 }
 
-static uint64_t silent_from(const struct membership *m)
+/* When the ventilator has answered no heartbeat for too long. */
+static uint64_t unanswered_at(const struct membership *m)
 {
-    uint64_t limit_ns = is_trying(m) ? patience_attempt(&m->patience, m->limit_ns)
-                                     : patience_limit(&m->patience, m->limit_ns);
-    uint64_t silent_ns = m->heard_ns + limit_ns;
-    uint64_t unanswered_ns = m->answer_ns + unanswered_limits * limit_ns;
-    return m->state == JOINED && unanswered_ns < silent_ns ? unanswered_ns : silent_ns;
+    return m->member.state == MEMBER_JOINED
+               ? m->answer_ns + unanswered_limits * member_limit(&m->member)
+               : NEVER;
 }
 
-enum membership_due membership_turn(struct membership *m, uint64_t now_ns)
+enum member_due membership_turn(struct membership *m, uint64_t now_ns)
 {
-    if (now_ns >= m->present_ns + m->give_up_ns)
-        return DUE_GIVE_UP;
-    if (m->state == AWAY) {
-        if (now_ns < m->open_ns)
-            return DUE_NOTHING;
-        m->state = CONNECTING;
-        m->accepted = false;
-        m->heard_ns = now_ns;
-        return DUE_OPEN;
-    }
-    if (now_ns >= silent_from(m)) {
-        if (is_trying(m))
-            patience_in_vain(&m->patience, m->limit_ns);
-        membership_leave(m, now_ns);
-        return DUE_SILENT;
-    }
-    if (m->state != JOINED || now_ns < m->beat_ns)
-        return DUE_NOTHING;
-    m->beat_ns = now_ns + m->heartbeat_ns;
-    return DUE_HEARTBEAT;
+    return now_ns >= unanswered_at(m) ? MEMBER_DUE_SILENT : member_turn(&m->member, now_ns);
 }
 
 uint64_t membership_deadline(const struct membership *m)
 {
-    uint64_t give_up = m->present_ns + m->give_up_ns;
-    if (m->state == AWAY)
-        return clock_earlier(give_up, m->open_ns);
-    uint64_t silent = clock_earlier(give_up, silent_from(m));
-    return m->state == JOINED ? clock_earlier(silent, m->beat_ns) : silent;
+    uint64_t due_ns = clock_earlier(member_deadline(&m->member), unanswered_at(m));
+    return clock_earlier(due_ns, m->member.present_ns + m->give_up_ns);
 }

@@ -39,7 +39,7 @@ static uint64_t notes_arrivals_due(const struct notes *n, const struct uplink *u
                                    const struct intake *in)
 {
     bool has_some = uplink_is_joined(u) && in->senders.has_arrivals;
-    return has_some ? n->arrivals_ns + u->membership.heartbeat_ns / 2 : NEVER;
+    return has_some ? n->arrivals_ns + u->membership.member.heartbeat_ns / 2 : NEVER;
 }
 
 uint64_t notes_due(const struct notes *n, const struct uplink *u, const struct intake *in,
@@ -109,7 +109,7 @@ static void free_origins(struct stored_note *note)
 void notes_say(struct notes *n, struct uplink *u, struct intake *in, const struct backpressure *b,
                uint64_t now_ns)
 {
-    uint64_t incarnation = u->membership.incarnation;
+    uint64_t incarnation = u->membership.member.head.incarnation;
     struct stored_note note = {.epoch = u->membership.epoch, .flags = notes_flags(in, b)};
     collect_gaps(&in->senders, incarnation, &note);
     collect_origins(&in->senders, incarnation, &note);

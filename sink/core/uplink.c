@@ -8,7 +8,7 @@
 
 bool uplink_is_joined(const struct uplink *u)
 {
-    return u->membership.state == JOINED;
+    return u->membership.member.state == MEMBER_JOINED;
 }
 
 bool uplink_is_over(const struct uplink *u)
@@ -29,16 +29,11 @@ void uplink_down(struct uplink *u, uint64_t now_ns)
     membership_down(&u->membership, now_ns);
 }
 
-static void uplink_close(struct uplink *u)
+void uplink_rejoin(struct uplink *u, uint64_t now_ns)
 {
     outgoing_drop_sends(&u->outgoing);
     outgoing_add(&u->outgoing, COLLECTOR_CLOSE_CONTROL, NULL);
-}
-
-void uplink_rejoin(struct uplink *u, uint64_t now_ns)
-{
-    uplink_close(u);
-    membership_leave(&u->membership, now_ns);
+    member_leave(&u->membership.member, now_ns);
 }
 
 enum error uplink_welcome(struct uplink *u, const struct frame_head *head,
@@ -52,21 +47,20 @@ enum error uplink_welcome(struct uplink *u, const struct frame_head *head,
 
 bool uplink_turn(struct uplink *u, uint64_t now_ns)
 {
-    bool was_joined = uplink_is_joined(u);
+    if (membership_is_given_up(&u->membership, now_ns))
+        return false;
     switch (membership_turn(&u->membership, now_ns)) {
-    case DUE_OPEN:
+    case MEMBER_DUE_OPEN:
         outgoing_add(&u->outgoing, COLLECTOR_OPEN_CONTROL, NULL);
         break;
-    case DUE_SILENT:
-        u->is_careful |= was_joined;
-        uplink_close(u);
+    case MEMBER_DUE_SILENT:
+        u->is_careful |= uplink_is_joined(u);
+        uplink_rejoin(u, now_ns);
         break;
-    case DUE_HEARTBEAT:
+    case MEMBER_DUE_HEARTBEAT:
         uplink_say_heartbeat(u, now_ns);
         break;
-    case DUE_GIVE_UP:
-        return false;
-    case DUE_NOTHING:
+    case MEMBER_DUE_NOTHING:
         break;
     }
     return true;
@@ -78,8 +72,8 @@ void uplink_begin(const struct uplink *u, struct buf *message, enum wire_kind ki
 {
     wire_begin(message, kind,
                (struct frame_head){.job = u->job,
-                                   .incarnation = u->membership.incarnation,
-                                   .session = u->membership.session});
+                                   .incarnation = u->membership.member.head.incarnation,
+                                   .session = u->membership.member.head.session});
 }
 
 void uplink_send(struct uplink *u, struct buf *message)

@@ -7,12 +7,12 @@
 
 static void say_no_ventilator(const struct waiting *w, uint64_t now_ns, struct why *why)
 {
-    const struct membership *m = w->membership;
+    const struct member *m = w->member;
     uint64_t silent_s = (now_ns - m->present_ns) / NS_PER_S;
     const char *at = w->connect ? w->connect : "its address";
-    if (m->state == JOINING)
+    if (m->state == MEMBER_JOINING)
         fail(why, ERR_CLOSED, "waits for the ventilator at %s to answer", at);
-    else if (m->session)
+    else if (m->head.session)
         fail(why, ERR_CLOSED,
              "waits for the ventilator at %s to come back: not heard for %" PRIu64 " s", at,
              silent_s);
@@ -66,7 +66,7 @@ bool waiting_for(const struct waiting *w, uint64_t now_ns, struct why *why)
 {
     if (say_why_results_stop(w, why) || say_why_no_end(w->ending, why))
         return true;
-    if (w->membership->state != JOINED)
+    if (w->member->state != MEMBER_JOINED)
         say_no_ventilator(w, now_ns, why);
     else if (w->status->workers == 0)
         fail(why, ERR_NOT_FOUND,

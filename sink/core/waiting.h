@@ -4,14 +4,14 @@
 
 #include "sink/core/ending.h"
 #include "sink/core/intake.h"
-#include "sink/core/membership.h"
+#include "common/member/member.h"
 
 /* What the sink waits for, as a sentence for the stall line.
  * Owns: nothing; it only looks. Decides: which of several reasons is told: what keeps results from being taken, before
  * what keeps the job from its end, before who is not there. Called by: collector.c. Calls: nothing. */
 struct waiting {
     const char *connect; /* the ventilator's endpoint; or NULL */
-    const struct membership *membership;
+    const struct member *member;
     const struct intake *intake;
     const struct ending *ending;
     const struct status *status; /* as the ventilator told it */

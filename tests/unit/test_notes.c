@@ -15,8 +15,9 @@ static struct backpressure backpressure;
 static void join(void)
 {
     backpressure_init(&backpressure, 0);
-    uplink.membership = (struct membership){
-        .state = JOINED, .incarnation = 1, .session = 2, .heartbeat_ns = 500 * NS_PER_MS};
+    uplink.membership = (struct membership){.member = {.state = MEMBER_JOINED,
+                                                       .head = {.incarnation = 1, .session = 2},
+                                                       .heartbeat_ns = 500 * NS_PER_MS}};
     notes_begin(&notes, 0);
 }
 
@@ -67,7 +68,7 @@ Test(notes, outside_a_session_there_is_nobody_to_be_told)
 {
     join();
     seqset_add(&intake.news, 1, 5);
-    uplink.membership.state = JOINING;
+    uplink.membership.member.state = MEMBER_JOINING;
     cr_assert_eq(note_due(), NEVER);
     cr_assert_not(notes_has_news(&notes, &uplink, &intake, &backpressure));
     end();

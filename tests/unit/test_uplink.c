@@ -32,7 +32,7 @@ static void uplink_joined(void)
     membership_init(&uplink.membership, 60 * NS_PER_S, 1, 0);
     cr_assert(uplink_turn(&uplink, 0));
     cr_assert_str_eq(actions(), "O");
-    membership_accepted(&uplink.membership, 1);
+    member_accepted(&uplink.membership.member, 1);
     uplink_up(&uplink, 0, 1);
     struct frame_head head = {.kind = KIND_WELCOME, .job = 7, .incarnation = 1, .session = 2};
     struct sink_welcome welcome = {.epoch = 3, .heartbeat_ms = 500, .limit_ms = 3000};

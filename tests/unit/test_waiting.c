@@ -8,7 +8,7 @@
 
 TestSuite(waiting, .timeout = 60);
 
-static struct membership membership;
+static struct member member;
 static struct intake intake;
 static struct ending ending;
 static struct status status;
@@ -16,7 +16,7 @@ static struct status status;
 static void expect_sentence(struct waiting w, const char *part)
 {
     struct why why = {""};
-    w.membership = &membership;
+    w.member = &member;
     w.intake = &intake;
     w.ending = &ending;
     w.status = &status;
@@ -27,12 +27,12 @@ static void expect_sentence(struct waiting w, const char *part)
 Test(waiting, who_is_not_there_is_named)
 {
     expect_sentence((struct waiting){.connect = "tcp://a:1"}, "none answers at tcp://a:1");
-    membership.session = 1;
-    membership.present_ns = 3 * NS_PER_S;
+    member.head.session = 1;
+    member.present_ns = 3 * NS_PER_S;
     expect_sentence((struct waiting){0}, "not heard for 7 s");
-    membership.state = JOINING;
+    member.state = MEMBER_JOINING;
     expect_sentence((struct waiting){0}, "to answer");
-    membership.state = JOINED;
+    member.state = MEMBER_JOINED;
     expect_sentence((struct waiting){0}, "no worker is in the farm");
     status.workers = 1;
     expect_sentence((struct waiting){0}, "no task at a worker");
@@ -41,9 +41,9 @@ Test(waiting, who_is_not_there_is_named)
 Test(waiting, while_tasks_run_nothing_is_waited_for)
 {
     struct why why;
-    membership.state = JOINED;
+    member.state = MEMBER_JOINED;
     status = (struct status){.workers = 1, .out = 1};
-    struct waiting w = {NULL, &membership, &intake, &ending, &status, false};
+    struct waiting w = {NULL, &member, &intake, &ending, &status, false};
     cr_assert_not(waiting_for(&w, 1, &why));
 }
 

@@ -164,7 +164,8 @@ void session_say_credit(struct slots *s, struct credit credit)
     s->lane.told = credit;
 }
 
-void session_acknowledge(struct slots *s)
+/* Tells what has come on the lane, unless that was told. */
+static void acknowledge_lane(struct slots *s)
 {
     const struct credit *told = &s->lane.told;
     if (s->control.member.state == MEMBER_JOINED &&
@@ -190,7 +191,7 @@ static void say_heartbeat(struct slots *s, uint64_t now_ns)
                           .results_stuck_ms = outlet_stuck_ms(&s->outlet, now_ns),
                           .unusable = running_unwanted(&s->running) +
                                       start_limit_unusable(&s->start_limit, s->running.busy)};
-    session_acknowledge(s); /* so it is judged by the latest */
+    acknowledge_lane(s); /* so it is judged by the latest */
     for (unsigned i = 0; i < s->running.count; i++) {
         const struct slot *slot = &s->running.slots[i];
         if (slot->run.block && now_ns - slot->since_ns >= LONG_RUNNING_NS &&

@@ -26,8 +26,6 @@ void session_welcome(struct slots *s, const struct frame_head *head, const struc
 void session_claim(struct slots *s, const struct token *token, uint64_t now_ns);
 
 void session_say_credit(struct slots *s, struct credit credit);
-/* Tells what has come on the lane, unless that was told. */
-void session_acknowledge(struct slots *s);
 
 void session_turn(struct slots *s, uint64_t now_ns);
 uint64_t session_deadline(const struct slots *s);
