@@ -258,7 +258,7 @@ static void look_at_files(struct sink *s, uint64_t now_ns)
 /* All is written: now the store says that the job is over, and then the ventilator is told. */
 static void close_job(struct sink *s, uint64_t now_ns)
 {
-    const struct collector_counts *c = collector_counts(s->collector);
+    const struct job_counts *c = collector_counts(s->collector);
     struct store_closing closing = {collector_total(s->collector), c->not_run, c->doubled,
                                     c->workers, c->input_cut};
     struct why why;
@@ -392,7 +392,7 @@ static void sink_take_signals(struct sink *s, uint64_t now_ns)
 
 static void hint_at_input(struct sink *s)
 {
-    const struct collector_counts *c = collector_counts(s->collector);
+    const struct job_counts *c = collector_counts(s->collector);
     struct why why;
     if (!s->options->quiet && input_hint_due(&s->input_hint, &c->status, c->failed, &why))
         log_line("%s", why.text);

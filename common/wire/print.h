@@ -4,7 +4,7 @@
 
 #include "common/wire/wire.h"
 
-/* Messages as people read them: one line each, in the notation of docs/protocol.md, 20.
+/* Messages as text: one line each, in the notation of docs/protocol.md, 20.
  *
  * Owns nothing. Decides how each kind of field is written, and what never is: keys, tokens, tasks and their output.
  * Called by trace.h, the simulator's trace and tests. Calls wire.h and layout.h, and shown.h for texts of peers.

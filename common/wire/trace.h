@@ -27,7 +27,7 @@ struct trace {
 /* Traces to FILE.PROGRAM; `file` NULL: stays off. `program` is "worker". */
 void trace_open(struct trace *t, const char *file, const char *program, uint64_t now_ns);
 void trace_close(struct trace *t);
-/* Once after opening or writing has failed, the sentence for people, which is valid as long as `t`; else NULL. The
+/* Once after opening or writing has failed, the sentence for users, which is valid as long as `t`; else NULL. The
  * trace is off from then on. */
 const char *trace_trouble(struct trace *t);
 

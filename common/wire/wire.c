@@ -29,7 +29,7 @@ const char *wire_kind_name(unsigned kind)
                                                    NULL}
 ONE_NUMBER(recall, "tasks");
 ONE_NUMBER(resend, "batch");
-ONE_NUMBER(session_end, "session");
+ONE_NUMBER(ended, "session");
 ONE_NUMBER(check, "from");
 ONE_NUMBER(lane_end, "batch");
 static const struct layout bare_layout = {"bare", 0, (const struct field[]){{0}}, NULL};
@@ -60,7 +60,7 @@ static const struct layout *const layouts[KIND_RESULTS + 1] = {
     [KIND_VERDICT] = &verdict_layout,
     [KIND_STATUS] = &status_layout,
     [KIND_DONE] = &done_layout,
-    [KIND_ENDED] = &session_end_layout,
+    [KIND_ENDED] = &ended_layout,
     [KIND_CHECK] = &check_layout,
     [KIND_BECAUSE] = &because_layout,
     [KIND_ADMITTED] = &admitted_layout,

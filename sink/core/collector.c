@@ -397,7 +397,7 @@ bool collector_wants_results(const struct collector *c, uint64_t unstored_bytes)
            !intake_waits_enough(&c->intake);
 }
 
-const struct collector_counts *collector_counts(const struct collector *c)
+const struct job_counts *collector_counts(const struct collector *c)
 {
     return &c->counts;
 }

@@ -88,7 +88,7 @@ struct collector_action {
     struct why why;
 };
 
-struct collector_counts {
+struct job_counts {
     uint64_t total; /* N of DONE, or the highest number known so far */
     uint64_t ok, failed, lost;
     uint64_t not_run;
@@ -137,7 +137,7 @@ bool collector_next_action(struct collector *c, struct collector_action *action)
 /* False while what is accepted and not stored is above the window. `unstored_bytes` is what the
  * output still has to write. */
 bool collector_wants_results(const struct collector *c, uint64_t unstored_bytes);
-const struct collector_counts *collector_counts(const struct collector *c);
+const struct job_counts *collector_counts(const struct collector *c);
 /* What keeps large results from being taken (no room, no directory); NULL if nothing does. */
 const struct why *collector_stalled(const struct collector *c);
 const struct seqset *collector_stored(const struct collector *c);

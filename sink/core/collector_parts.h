@@ -23,7 +23,7 @@
  */
 struct collector {
     struct collector_options options;
-    struct collector_counts counts;
+    struct job_counts counts;
     struct uplink uplink;
     struct intake intake;
     struct halting halting;

@@ -80,17 +80,17 @@ void ending_flush(struct ending *e, const struct seqset *accepted, bool is_cut)
     e->total = highest;
 }
 
-static uint64_t known_tasks(const struct ending *e, const struct collector_counts *counts)
+static uint64_t known_tasks(const struct ending *e, const struct job_counts *counts)
 {
     return counts->ok + counts->failed + counts->lost + e->not_run.members;
 }
 
-bool ending_adds_up(const struct ending *e, const struct collector_counts *counts)
+bool ending_adds_up(const struct ending *e, const struct job_counts *counts)
 {
     return known_tasks(e, counts) == e->total;
 }
 
-int ending_status(const struct ending *e, const struct collector_counts *counts,
+int ending_status(const struct ending *e, const struct job_counts *counts,
                   const struct halting *halting, struct why *why)
 {
     uint64_t bad = counts->failed + counts->lost;
@@ -117,7 +117,7 @@ int ending_status(const struct ending *e, const struct collector_counts *counts,
     return halting_status(halting, counts->ok, bad);
 }
 
-void ending_say_closed(const struct ending *e, const struct collector_counts *counts,
+void ending_say_closed(const struct ending *e, const struct job_counts *counts,
                        const struct halting *halting, struct uplink *uplink)
 {
     struct why why;
@@ -134,7 +134,7 @@ void ending_say_closed(const struct ending *e, const struct collector_counts *co
     uplink_send(uplink, &message);
 }
 
-void ending_exit(const struct ending *e, const struct collector_counts *counts,
+void ending_exit(const struct ending *e, const struct job_counts *counts,
                  const struct halting *halting, bool is_told, struct uplink *uplink)
 {
     struct why why = {0};

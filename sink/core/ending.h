@@ -44,17 +44,17 @@ bool ending_lacks(const struct ending *e, const struct seqset *accepted);
 void ending_flush(struct ending *e, const struct seqset *accepted, bool is_cut);
 
 /* Whether each task of the job is known to be ok, failed, lost or not run. */
-bool ending_adds_up(const struct ending *e, const struct collector_counts *counts);
+bool ending_adds_up(const struct ending *e, const struct job_counts *counts);
 
 /* The status to exit with: what halting.h says; 255, and why, if the job was interrupted or the counts
  * do not add up. */
-int ending_status(const struct ending *e, const struct collector_counts *counts,
+int ending_status(const struct ending *e, const struct job_counts *counts,
                   const struct halting *halting, struct why *why);
 /* Says CLOSED. */
-void ending_say_closed(const struct ending *e, const struct collector_counts *counts,
+void ending_say_closed(const struct ending *e, const struct job_counts *counts,
                        const struct halting *halting, struct uplink *uplink);
 /* EXIT with that status; `is_told`: what interrupted the job has told users of it. */
-void ending_exit(const struct ending *e, const struct collector_counts *counts,
+void ending_exit(const struct ending *e, const struct job_counts *counts,
                  const struct halting *halting, bool is_told, struct uplink *uplink);
 /* When the sink goes although the ventilator has not said BYE; NEVER before CLOSED. */
 uint64_t ending_leave_ns(const struct ending *e, const struct membership *m);

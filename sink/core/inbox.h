@@ -11,7 +11,7 @@
  * and the shell's begin_life, strange and hashes. */
 struct inbox {
     const struct collector_options *options;
-    struct collector_counts *counts;
+    struct job_counts *counts;
     struct uplink *uplink;
     struct intake *intake;
     struct ending *ending;

@@ -7,7 +7,7 @@
 #include "common/base/xalloc.h"
 
 void intake_init(struct intake *in, const struct collector_options *options,
-                 struct collector_counts *counts, struct halting *halting)
+                 struct job_counts *counts, struct halting *halting)
 {
     *in = (struct intake){.context = options->context,
                           .accept = options->accept,
@@ -90,7 +90,7 @@ static void add_finals_of(struct intake *in, const struct frame_head *head, uint
 
 static uint64_t *count_of(struct intake *in, enum final_kind kind)
 {
-    struct collector_counts *counts = in->counts;
+    struct job_counts *counts = in->counts;
     return kind == FINAL_OK ? &counts->ok : kind == FINAL_LOST ? &counts->lost : &counts->failed;
 }
 

@@ -24,7 +24,7 @@ enum {
 struct intake {
     void *context;
     void (*accept)(void *context, const struct result *result);
-    struct collector_counts *counts;
+    struct job_counts *counts;
     struct halting *halting; /* told of each final result that counts */
     const char *tmpdir;
     struct senders senders;
@@ -50,7 +50,7 @@ struct intake {
 };
 
 void intake_init(struct intake *in, const struct collector_options *options,
-                 struct collector_counts *counts, struct halting *halting);
+                 struct job_counts *counts, struct halting *halting);
 void intake_free(struct intake *in);
 
 /* Each returns ERR_NONE, or an error if the message is to be dropped and counted; then nothing of

@@ -8,7 +8,7 @@
 
 #include "common/base/clock.h"
 
-struct progress_numbers progress_numbers_of(const struct collector_counts *c)
+struct progress_numbers progress_numbers_of(const struct job_counts *c)
 {
     return (struct progress_numbers){.total = c->status.total,
                                      .done = c->ok + c->failed + c->lost,

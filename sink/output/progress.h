@@ -18,7 +18,7 @@ struct progress_numbers {
     unsigned workers;
 };
 
-struct progress_numbers progress_numbers_of(const struct collector_counts *c);
+struct progress_numbers progress_numbers_of(const struct job_counts *c);
 
 struct progress {
     int fd; /* the terminal, or -1: nothing is drawn */

@@ -5,7 +5,7 @@
 
 #include "common/base/clock.h"
 
-struct summary summary_of(const struct collector_counts *c)
+struct summary summary_of(const struct job_counts *c)
 {
     uint64_t known = c->ok + c->failed + c->lost + c->not_run;
     return (struct summary){.tasks = c->total,

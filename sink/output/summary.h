@@ -24,7 +24,7 @@ struct summary {
 };
 
 /* What the collector knows of it; the rest is 0. */
-struct summary summary_of(const struct collector_counts *c);
+struct summary summary_of(const struct job_counts *c);
 
 /* Appends the last line, with its newline:
  *

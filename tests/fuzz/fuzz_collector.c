@@ -51,7 +51,7 @@ static void turn(struct run *run, uint64_t written)
     collector_turn(run->c, run->now_ns);
     act(run);
     assert(run->gone || collector_deadline(run->c) > run->now_ns);
-    const struct collector_counts *counts = collector_counts(run->c);
+    const struct job_counts *counts = collector_counts(run->c);
     uint64_t counted = counts->ok + counts->failed + counts->lost;
     assert(counted <= run->finals); /* one behind the end of the input has ceased to count */
     assert(run->finals <= counted + counts->strange);

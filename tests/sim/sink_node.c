@@ -374,7 +374,7 @@ static void wake_for_output(struct sink_node *s)
 
 void sink_node_check_end(struct node *node)
 {
-    const struct collector_counts *counts = collector_counts(of(node)->core);
+    const struct job_counts *counts = collector_counts(of(node)->core);
     struct sim *sim = node->sim;
     const struct model *m = &sim->model;
     bool told = collector_is_done(of(node)->core);         /* what was not run */

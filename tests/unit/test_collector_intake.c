@@ -464,7 +464,7 @@ Test(collector_intake, random_messages_never_break_it)
         }
         s.holds = false;
         story_turn(&s);
-        const struct collector_counts *counts = collector_counts(s.c);
+        const struct job_counts *counts = collector_counts(s.c);
         cr_assert_eq(counts->ok + counts->failed + counts->lost, collector_stored(s.c)->members,
                      "seed %" PRIu64, seed);
         story_end(&s);

@@ -74,7 +74,8 @@ static bool job_is_complete(const struct dispatcher *d)
 {
     if (audit_reads(d) && !d->end.stopping)
         return false;
-    if (d->end.stopping) /* who was cut off a moment ago may come back with what it runs */
+    if (d->end
+            .stopping) /* a worker that was cut off a moment ago may come back with what it runs */
         return !anything_out(d) && d->charges.record_count == 0;
     return d->reading.ended && d->ledger.stored.members == d->ledger.read;
 }
@@ -118,9 +119,9 @@ static void stop_workers(struct dispatcher *d)
     }
 }
 
-/* A worker that STOP does not reach would look for this ventilator for --give-up, and end with 255: so whoever is
+/* A worker that STOP does not reach would look for this ventilator for --give-up, and end with 255: so each that is
  * still heard is waited for. */
-static bool anybody_is_there(const struct dispatcher *d, uint64_t now_ns)
+static bool a_worker_is_there(const struct dispatcher *d, uint64_t now_ns)
 {
     for (size_t i = 0; i < d->sessions.count; i++) {
         const struct session *s = d->sessions.items[i];
@@ -143,7 +144,7 @@ static void leave(struct dispatcher *d, uint64_t now_ns)
         d->end.stops_sent = true;
         d->end.leave_by_ns = now_ns + leave_after_ns(d);
     }
-    if (anybody_is_there(d, now_ns) && now_ns < d->end.leave_by_ns)
+    if (a_worker_is_there(d, now_ns) && now_ns < d->end.leave_by_ns)
         return;
     if (was_interrupted(d))
         dispatcher_exit(d, 255, "%s", d->options.supervised ? "" : d->end.stop_why.text);

@@ -293,7 +293,7 @@ void liveness_heartbeat(struct dispatcher *d, struct session *s, const struct he
         s->lane_state.rests_until_ns = 0;
     if (s->joins_anew)
         return;
-    /* Whom no sink reads has nobody to reach. */
+    /* A sink that does not read is reached by none. */
     if (!d->sink.ready || now_ns < d->sink.ready_at_ns + d->options.limit_ns)
         stuck_ms = 0;
     note_stuck(d, s, stuck_ms, now_ns);

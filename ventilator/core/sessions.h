@@ -11,7 +11,7 @@ struct dispatcher;
 /* Who is in. It owns the list of sessions and its indexes, and the lanes that no session has claimed. joins adds
  * sessions, session_end removes them, workers ask for lanes; it calls standing. */
 
-/* A lane that nobody has claimed yet. */
+/* A lane that no session has claimed yet. */
 struct opened_lane {
     uint64_t lane;
     struct token token;
